@@ -1,0 +1,288 @@
+"""Lecture 02: the n-gram model, counted and learned, against plain Python and known figures."""
+
+import math
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zerotohero.bigram import Ngram, Vocabulary, count, count_model, network_model, ngrams
+from zerotohero.course import data
+
+FEW = ["emma", "olivia", "ava", "emil", "mia"]
+a_word = st.text(st.characters(exclude_characters="."), min_size=1, max_size=8)
+
+
+@pytest.fixture(scope="module")
+def names() -> list[str]:
+    return data.words("names")
+
+
+def makemore_names() -> list[str]:
+    folder = os.environ.get("ZEROTOHERO_DATA") or Path(__file__).parents[2] / "shared" / "data"
+    path = Path(folder) / "makemore_names.txt"
+    if not path.exists():
+        pytest.skip(f"{path} isn't there; it is never committed")
+    return path.read_text().split()
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def slow_ngrams(words: list[str], n: int) -> list[str]:
+    """What `ngrams` must find, one word after the other."""
+    padded = ["." * (n - 1) + word + "." for word in words]
+    return [text[i : i + n] for text in padded for i in range(len(text) - n + 1)]
+
+
+# --- The figures that the lecture must reproduce ---
+
+
+def test_the_reference_figures_of_names(names):
+    assert len(ngrams(names, Vocabulary(names))) == 229_804
+    assert count_model(names).loss(names) == pytest.approx(2.4544, abs=5e-5)
+    assert count_model(names, smoothing=1).loss(names) == pytest.approx(2.4550, abs=5e-5)
+
+
+def test_the_reference_figures_of_the_original_list():
+    words = makemore_names()
+    assert len(ngrams(words, Vocabulary(words))) == 228_146
+    assert count_model(words).loss(words) == pytest.approx(2.4540, abs=5e-5)
+    assert count_model(words, smoothing=1).loss(words) == pytest.approx(2.4546, abs=5e-5)
+
+
+def test_the_network_reaches_the_count_and_never_beats_it(names):
+    counted = count_model(names).loss(names)
+    learned = network_model(names, seeded()).loss(names)
+    assert counted - 1e-4 < learned < counted + 0.01
+
+
+def test_every_further_character_of_context_lowers_the_training_loss(names):
+    losses = [count_model(names, n).loss(names) for n in (1, 2, 3, 4)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[0] < math.log(27)
+
+
+# --- Counting, against loops ---
+
+
+@given(st.lists(a_word, min_size=1, max_size=6), st.integers(1, 4))
+def test_ngrams_are_those_of_a_loop(words, n):
+    vocabulary = Vocabulary(words)
+    found = [vocabulary.decode(gram) for gram in ngrams(words, vocabulary, n).tolist()]
+    assert found == slow_ngrams(words, n)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+@pytest.mark.parametrize("smoothing", [0, 0.5, 3])
+def test_probabilities_and_loss_are_those_of_dictionaries(n, smoothing):
+    model, vocabulary = count_model(FEW, n, smoothing), Vocabulary(FEW)
+    grams = slow_ngrams(FEW, n)
+    V = len(vocabulary)
+
+    def probability(gram: str) -> float:
+        same = [g for g in grams if g[:-1] == gram[:-1]]
+        return (same.count(gram) + smoothing) / (len(same) + smoothing * V)
+
+    expected = [-math.log(probability(gram)) for gram in grams]
+    assert model.losses(FEW).tolist() == pytest.approx(expected, abs=1e-5)
+    assert model.loss(FEW) == pytest.approx(sum(expected) / len(expected), abs=1e-5)
+    for gram in grams:
+        *context, last = [vocabulary.stoi[s] for s in gram]
+        row = sum(i * V**k for k, i in enumerate(reversed(context)))
+        assert model.probs()[row, last].item() == pytest.approx(probability(gram), abs=1e-6)
+
+
+def test_every_row_that_was_counted_sums_to_one():
+    total = count_model(FEW, n=3).probs().sum(1)
+    assert set(total.round(decimals=6).tolist()) == {0.0, 1.0}
+    smoothed = count_model(FEW, n=3, smoothing=1).probs().sum(1)
+    torch.testing.assert_close(smoothed, torch.ones_like(smoothed))
+
+
+def test_smoothing_without_end_gives_the_uniform_model():
+    assert count_model(FEW, smoothing=1e9).loss(FEW) == pytest.approx(math.log(8), abs=1e-5)
+
+
+def test_a_pair_that_was_never_seen_has_an_infinite_loss_until_smoothed():
+    assert count_model(FEW).loss(["ovi"]) == math.inf
+    assert count_model(FEW, smoothing=1).loss(["ovi"]) < 5
+
+
+# --- The network ---
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_step_of_the_network_is_one_of_autograd_on_one_hot_rows(n):
+    vocabulary = Vocabulary(FEW)
+    V = len(vocabulary)
+    W = torch.randn(V ** (n - 1), V, generator=seeded(3)).requires_grad_()
+    grams = ngrams(FEW, vocabulary, n)
+    rows = torch.tensor(
+        [sum(i * V**k for k, i in enumerate(reversed(context))) for *context, _ in grams.tolist()]
+    )
+    logits = F.one_hot(rows, V ** (n - 1)).float() @ W
+    (F.cross_entropy(logits, grams[:, -1]) + 0.1 * W.square().mean()).backward()
+    by_hand = (W - 7 * W.grad).detach()
+    model = network_model(FEW, seeded(3), n, steps=1, lr=7, decay=0.1)
+    torch.testing.assert_close(model.logits, by_hand)
+
+
+def test_without_a_step_the_network_is_its_initialisation():
+    V = len(Vocabulary(FEW))
+    assert network_model(FEW, seeded(5), steps=0).logits.equal(
+        torch.randn(V, V, generator=seeded(5))
+    )
+
+
+def test_decay_pulls_the_network_to_the_uniform_model():
+    ln_v = math.log(len(Vocabulary(FEW)))
+    losses = [network_model(FEW, seeded(), decay=d, lr=0.5).loss(FEW) for d in (0, 0.1, 1, 10, 100)]
+    assert losses == sorted(losses)
+    assert losses[-1] == pytest.approx(ln_v, abs=0.02) and losses[-1] < ln_v
+
+
+# --- Sampling ---
+
+
+def test_the_same_generator_state_gives_the_same_words():
+    model = count_model(FEW)
+    one, two = seeded(4), seeded(4)
+    assert [model.sample(one) for _ in range(20)] == [model.sample(two) for _ in range(20)]
+
+
+def test_sampling_leaves_the_global_generator_alone():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    network = network_model(FEW, seeded(), steps=3)
+    network.sample(seeded())
+    assert torch.get_rng_state().equal(before)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_samples_follow_the_probabilities(temperature):
+    """Pearson's chi-square over the first character of 3,000 words stays in its usual range."""
+    model, draws, g = count_model(FEW, smoothing=1), 3000, seeded(11)
+    observed = torch.zeros(len(model.vocabulary))
+    for _ in range(draws):
+        first = model.sample(g, temperature, max_length=1) or "."
+        observed[model.vocabulary.stoi[first]] += 1
+    expected = model.probs(temperature)[0] * draws
+    chi_square = ((observed - expected) ** 2 / expected).sum().item()
+    assert chi_square < 24.3, "7 degrees of freedom exceed 24.3 once in a thousand"
+
+
+def test_a_small_temperature_always_takes_the_likeliest():
+    model = count_model(FEW)
+    for temperature in (1e-3, 1e-30):
+        assert {model.sample(seeded(s), temperature) for s in range(5)} == {"emia"}
+
+
+def test_a_word_that_never_ends_is_cut():
+    logits = torch.tensor([[0.0, 1.0], [-math.inf, 0.0]])
+    model = Ngram(Vocabulary(["a"]), 2, logits)
+    assert "a" * 17 in {model.sample(seeded(s), max_length=17) for s in range(9)}
+
+
+def test_the_boundary_is_no_part_of_a_word():
+    model = count_model(FEW, n=3)
+    assert all("." not in model.sample(seeded(s)) for s in range(30))
+    assert set("".join(model.sample(seeded(s)) for s in range(30))) <= set("".join(FEW))
+
+
+# --- The vocabulary ---
+
+
+@given(st.lists(a_word, min_size=1, max_size=6))
+def test_a_word_survives_encoding_and_decoding(words):
+    vocabulary = Vocabulary(words)
+    assert vocabulary.itos[0] == "." and vocabulary.itos[1:] == sorted(vocabulary.itos[1:])
+    for word in words:
+        ids = vocabulary.encode(word)
+        assert vocabulary.decode(ids) == word
+        assert 0 not in ids and max(ids) < len(vocabulary)
+
+
+# --- Mistakes, each with its sentence ---
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "sentence"),
+    [
+        ([], ValueError, "word list is empty"),
+        ("emma", TypeError, "one string; pass a list"),
+        (["emma", ""], ValueError, r"words\[1\] is an empty string"),
+        (["emma", 3], TypeError, r"words\[1\] is 3, a int"),
+        (["emma", "a.va"], ValueError, r"words\[1\] is 'a.va' and holds '.'"),
+    ],
+)
+@pytest.mark.parametrize(
+    "use",
+    [
+        Vocabulary,
+        count_model,
+        lambda words: network_model(words, seeded()),
+        lambda words: count_model(FEW).loss(words),
+        lambda words: ngrams(words, Vocabulary(FEW)),
+    ],
+)
+def test_bad_words(use, words, kind, sentence):
+    with pytest.raises(kind, match=sentence):
+        use(words)
+
+
+@pytest.mark.parametrize(
+    ("use", "sentence"),
+    [
+        (
+            lambda: Vocabulary(FEW).encode("éva"),
+            r"'é' in 'éva' is not in the vocabulary \(\.aeilmov",
+        ),
+        (
+            lambda: Vocabulary(FEW).decode([1, 8]),
+            "8 is no character's number; they run from 0 to 7",
+        ),
+        (lambda: Vocabulary(FEW).decode([-1]), "-1 is no character's number"),
+        (lambda: count_model(FEW).loss(["ava", "eva", "eve", "xi"]), "'x' in 'xi'"),
+        (lambda: count_model(FEW, vocabulary=Vocabulary(["ab"])), "in 'emma' is not in the voc"),
+        (lambda: ngrams(FEW, Vocabulary(FEW), 0), "n is 0"),
+        (lambda: count_model(FEW, n=20), r"8\*\*20"),
+        (lambda: count_model(FEW, smoothing=-1), "smoothing is -1"),
+        (lambda: count_model(FEW, smoothing=math.nan), "smoothing is nan"),
+        (lambda: count_model(FEW, smoothing=math.inf), "smoothing is inf"),
+        (lambda: count_model(FEW).sample(seeded(), 0), "temperature is 0"),
+        (lambda: count_model(FEW).probs(-1), "temperature is -1"),
+        (lambda: count_model(FEW).probs(math.inf), "temperature is inf"),
+        (lambda: count_model(FEW).probs(math.nan), "temperature is nan"),
+        (lambda: network_model(FEW, seeded(), lr=0), "lr=0"),
+        (lambda: network_model(FEW, seeded(), steps=-1), "steps=-1"),
+        (lambda: network_model(FEW, seeded(), decay=-0.1), "decay=-0.1"),
+        (lambda: Ngram(Vocabulary(FEW), 2, torch.zeros(8, 9)), r"shape \(8, 9\); .*\(8\*\*1, 8\)"),
+        # A row of zeros: says after what, and what to do.
+        (lambda: count_model(FEW, n=3).loss(["ove"]), "after 'ov'.*smoothing > 0"),
+        (
+            lambda: Ngram(Vocabulary(["a"]), 2, torch.full((2, 2), -math.inf)).sample(seeded()),
+            "after '.'.*row of probabilities is all zeros",
+        ),
+    ],
+)
+def test_bad_arguments(use, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        use()
+
+
+def test_a_learning_rate_that_explodes_is_named():
+    with pytest.raises(ArithmeticError, match="lower lr=1e"):
+        network_model(FEW, seeded(), lr=1e38, decay=1.0)
+
+
+def test_counts_are_whole_numbers_one_a_gram():
+    vocabulary = Vocabulary(FEW)
+    grams = ngrams(FEW, vocabulary, 3)
+    counts = count(grams, len(vocabulary))
+    assert counts.dtype == torch.int64 and counts.sum() == len(grams)
