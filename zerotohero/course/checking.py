@@ -1,0 +1,148 @@
+"""`check` and `hint`: what a learner calls in a notebook, and the verdicts they share with `grade`.
+
+check("1.1", numerical_gradient)   # one line a case: right, or what was expected and what came
+hint("1.1")                        # the next of three hints
+"""
+
+import importlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zerotohero.course import checks
+from zerotohero.course.exercise import Case, Exercise, Wrong
+from zerotohero.course.worker import pack, run_case, unpack
+
+NOTEBOOK_SEED = 1  # the notebook asks everyone the same; the grader draws its own seed
+_hints_shown: dict[str, int] = {}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one case."""
+
+    case: Case
+    status: str  # "passed", "wrong", "crashed" or "not yet"
+    message: str = ""  # what was expected and what came
+    where: str = ""  # the line of the learner's code that failed, if one did
+    hint: str = ""  # for the mistake that was recognised, if one was
+
+    @property
+    def points(self) -> int:
+        return self.case.points if self.status == "passed" else 0
+
+
+def check(number: str, *answers: Any) -> None:
+    """Check your answers to an exercise and print one line a case.
+
+    number: the exercise's number, such as "1.1".
+    answers: what you wrote, in the order that the exercise names it.
+
+    A mistake in the call itself (an unknown number, a missing answer) is printed too, since
+    an exception would stop a notebook that is run from top to bottom.
+    """
+    try:
+        exercise = checks.find(number)
+    except ValueError as error:
+        print(error)
+        return
+    if len(answers) != len(exercise.answers):
+        call = f'check("{exercise.number}", {", ".join(exercise.answers)})'
+        print(f"Exercise {exercise.number} takes {_count(len(exercise.answers), 'answer')}: {call}")
+        return
+    if exercise.takes:
+        print(f"This check trains: about {exercise.takes:.0f} s on two CPU cores.")
+    print(report(exercise, examine(exercise, answers)))
+
+
+def hint(number: str) -> None:
+    """Print the next hint of an exercise: a nudge, then more, then nearly the answer."""
+    try:
+        exercise = checks.find(number)
+    except ValueError as error:
+        print(error)
+        return
+    shown = min(_hints_shown.get(exercise.number, 0), 2)
+    _hints_shown[exercise.number] = shown + 1
+    print(f"Hint {shown + 1} of 3 for {exercise.number}: {exercise.hints[shown]}")
+
+
+def examine(exercise: Exercise, answers: Sequence[Any], seed: int = NOTEBOOK_SEED) -> list[Outcome]:
+    """Put every case of an exercise to the answers, in this process."""
+    lecture = checks.lecture_of(exercise)
+    adapters = importlib.import_module(f"zerotohero.course.adapters.{lecture}")
+    outcomes: list[Outcome] = []
+    for case in exercise.cases:
+        given = pack(case.given(np.random.default_rng(seed)))
+        reply = run_case(getattr(adapters, case.adapter), answers, given)
+        outcomes.append(judge(case, unpack(given), unpack(reply)))
+    return outcomes
+
+
+def judge(case: Case, given: dict[str, Any], reply: Any) -> Outcome:
+    """The verdict on one case, from plain values alone: the inputs and what the worker replied.
+
+    reply: `{"got": outputs}` or `{"error": {"type", "message", "line", "code"}}`, perhaps forged.
+    """
+    if not isinstance(reply, dict) or not (reply.keys() & {"got", "error"}):
+        return Outcome(case, "crashed", "no answer came back")
+    if "error" in reply:
+        return _crash(case, reply["error"])
+    if not isinstance(reply["got"], dict):
+        return Outcome(case, "wrong", "no answer came back")
+    try:
+        case.verify(given, reply["got"])
+    except Wrong as wrong:
+        return Outcome(case, "wrong", wrong.message, hint=wrong.hint or "")
+    except Exception as error:  # a forged reply that lacks what the adapter always gives
+        return Outcome(case, "wrong", f"the answer is not of the kind asked for ({error!r:.80})")
+    return Outcome(case, "passed")
+
+
+def _crash(case: Case, error: Any) -> Outcome:
+    if not isinstance(error, Mapping):
+        return Outcome(case, "crashed", "no answer came back")
+    kind, message = str(error.get("type", "Error"))[:80], str(error.get("message", ""))[:300]
+    if kind == "NotImplementedError":
+        return Outcome(case, "not yet", message)
+    text = f"{kind}: {message}" if message else kind
+    where = ""
+    if error.get("code"):
+        where = f"line {error.get('line')} of your code, `{str(error['code'])[:200]}`"
+    found = [h for pattern, h in case.crashes.items() if re.search(pattern, text)]
+    return Outcome(case, "crashed", text, where, found[0] if found else "")
+
+
+def report(exercise: Exercise, outcomes: Sequence[Outcome]) -> str:
+    """The outcomes as `check` prints them: a heading, a line a case, the sum."""
+    lines = [f"{exercise.number} · {exercise.title}"]
+    if all(outcome.status == "not yet" for outcome in outcomes):
+        lines.append("  not yet: the answer still raises NotImplementedError where yours goes.")
+        lines.append(f'  hint("{exercise.number}") gives a nudge.')
+        return "\n".join(lines)
+    said: set[str] = set()
+    for outcome in outcomes:
+        mark = "✓" if outcome.status == "passed" else "✗"
+        line = f"  {mark} {outcome.points}/{outcome.case.points}  {outcome.case.name}"
+        lines.append(line + (f" — {outcome.message}" if outcome.message else ""))
+        if outcome.where:
+            lines.append(f"         where: {outcome.where}")
+        if outcome.hint and outcome.hint not in said:
+            lines.append(f"         hint: {outcome.hint}")
+            said.add(outcome.hint)
+    total = sum(outcome.points for outcome in outcomes)
+    if total == exercise.points:
+        lines.append(f"  All {_count(total, 'point')}.")
+    else:
+        lines.append(
+            f"  {total} of {_count(exercise.points, 'point')}."
+            f' hint("{exercise.number}") shows the next hint.'
+        )
+    return "\n".join(lines)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -1,0 +1,256 @@
+"""What an exercise is: a card, three hints, and cases of `inputs → adapter → verify`.
+
+The learner's code only ever meets the *adapter*, which calls it on the inputs and returns plain
+values. The *verdict* is made by `verify`, which sees those plain values and never the learner's
+objects. In a notebook both run in the kernel; when a stranger's work is graded, the adapter runs
+in the sandbox and the verdict outside it (`grading.py`), so a verdict cannot be forged.
+
+A lecture's exercises are two modules of the same name. In `checks/demo.py`:
+
+    from zerotohero.course.exercise import Exercise, Mistake, expect
+
+    double = Exercise(
+        number="0.1",
+        title="Twice",
+        difficulty=1,
+        minutes=2,
+        practises="writing a function",
+        answers=("double",),
+        summary="Write a function that doubles a list of numbers. It must not change its input.",
+        statement="`double(x: Tensor) -> Tensor`, shapes `(n,)` to `(n,)`.",
+        hints=("What is x + x?", "Operators work on whole tensors.", "return 2 * x"),
+    )
+
+    @double.case("three numbers", points=2, adapter="doubled", inputs={"x": np.arange(3.0)})
+    def _(given, got):
+        square = Mistake(given["x"] ** 2, "You squared x: 2 * x doubles, x ** 2 squares.")
+        expect("double(x)", got["y"], 2 * given["x"], mistakes=[square])
+
+and in `adapters/demo.py`, which is all that enters the sandbox (no reference answers there):
+
+    def doubled(double, x):
+        return {"y": double(torch.tensor(x))}
+
+A misconception is recognised by its effect: `Mistake` holds the value that the wrong
+implementation gives, and the hint that names it.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Verify = Callable[[dict[str, Any], dict[str, Any]], None]
+Inputs = Mapping[str, Any] | Callable[[np.random.Generator], Mapping[str, Any]]
+
+
+class Wrong(Exception):
+    """A verdict against an answer: what was expected and what came, and a hint or None."""
+
+    def __init__(self, message: str, hint: str | None = None):
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong value that a known misconception leads to, and the hint that names it."""
+
+    value: Any
+    hint: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question put to an answer. Made by `Exercise.case`, which explains the fields."""
+
+    name: str
+    points: int
+    adapter: str
+    inputs: Inputs
+    verify: Verify
+    crashes: Mapping[str, str]
+
+    def given(self, rng: np.random.Generator) -> dict[str, Any]:
+        """The inputs of this run. The notebook's seed is fixed, the grader's is not."""
+        return dict(self.inputs(rng) if callable(self.inputs) else self.inputs)
+
+
+@dataclass
+class Exercise:
+    """The card of an exercise and its cases, in the order in which they were added."""
+
+    number: str  # "1.1": the lecture's number and the exercise's
+    title: str
+    difficulty: int  # 1 to 5
+    minutes: int  # that a learner needs
+    practises: str  # what it trains, in half a sentence
+    answers: tuple[str, ...]  # the names that the learner defines, in the order check takes them
+    summary: str  # two sentences, for the lecture's last page and the top of the card
+    statement: str  # Markdown: the signature with shapes, and an example with its result
+    hints: tuple[str, str, str]  # from a nudge to nearly the answer
+    uses: tuple[str, ...] = ()  # modules of zerotohero that an answer may import when graded
+    takes: float | None = None  # seconds on two cores, if the check trains; else None
+    cases: list[Case] = field(default_factory=list)
+
+    def __post_init__(self):
+        if not re.fullmatch(r"\d+\.\d+", self.number):
+            raise ValueError(f"An exercise's number is like 1.1, not {self.number!r}.")
+        if self.difficulty not in range(1, 6):
+            raise ValueError(f"{self.number}: difficulty is 1 to 5, not {self.difficulty!r}.")
+        if len(self.hints) != 3:
+            raise ValueError(f"{self.number}: three hints, not {len(self.hints)}.")
+
+    @property
+    def points(self) -> int:
+        return sum(case.points for case in self.cases)
+
+    @property
+    def time_limit(self) -> float:
+        """Seconds that the grader gives to all the cases together, on a slow or busy machine."""
+        return 10.0 if self.takes is None else max(10.0, 5 * self.takes)
+
+    def case(
+        self,
+        name: str,
+        *,
+        adapter: str,
+        points: int = 1,
+        inputs: Inputs = {},  # noqa: B006 (never changed: `Case.given` copies it)
+        crashes: Mapping[str, str] | None = None,
+    ) -> Callable[[Verify], Verify]:
+        """Decorate `verify(given, got)` to add a case.
+
+        name: what is asked, in the learner's words, for the line that is printed.
+        adapter: the function of `adapters/<lecture>.py` that is called as
+            `adapter(*answers, **given)` and returns a dict of plain values: `got`.
+        inputs: a dict of plain values (numbers, strings, arrays, lists and dicts of them), or a
+            function of a NumPy generator that makes one.
+        crashes: regular expressions for "ErrorType: message", each with the hint for it. A crash
+            that none of them explains gets no hint.
+        verify: returns if the answer is right, else raises `Wrong`, usually through `expect`.
+        """
+
+        def add(verify: Verify) -> Verify:
+            self.cases.append(Case(name, points, adapter, inputs, verify, crashes or {}))
+            return verify
+
+        return add
+
+
+def expect(
+    what: str,
+    got: Any,
+    want: Any,
+    *,
+    tol: float = 1e-6,
+    mistakes: Sequence[Mistake] = (),
+    hint: str | None = None,
+) -> None:
+    """Raise `Wrong` unless `got` equals `want`: same kind, same shape, numbers within `tol`.
+
+    The tolerance is absolute and relative; `tol=0` asks for equality to the bit. If `got` equals
+    the value of one of the `mistakes`, the hint is that mistake's, else it is `hint`.
+    """
+    problem = _difference(got, want, tol)
+    if problem is None:
+        return
+    for mistake in mistakes:
+        if _difference(got, mistake.value, tol) is None:
+            hint = mistake.hint
+            break
+    raise Wrong(f"{what}: {problem}", hint)
+
+
+def expect_that(condition: bool, message: str, hint: str | None = None) -> None:
+    """Raise `Wrong` with the message unless the condition holds, for what is not an equality."""
+    if not condition:
+        raise Wrong(message, hint)
+
+
+def number(what: str, got: Any) -> float:
+    """`got` as a finite float, for verdicts such as `loss < 2.2`; else raise `Wrong`."""
+    array = _as_numbers(got)
+    if array is None or array.size != 1 or np.iscomplexobj(array):
+        raise Wrong(f"{what}: expected one number, got {show(got)}")
+    value = float(array.reshape(()))
+    if not np.isfinite(value):
+        raise Wrong(f"{what}: expected a finite number, got {value}")
+    return value
+
+
+def array(what: str, got: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """`got` as an array of finite floats (of that shape, if given); else raise `Wrong`."""
+    values = _as_numbers(got)
+    if values is None or np.iscomplexobj(values):
+        raise Wrong(f"{what}: expected an array of numbers, got {show(got)}")
+    if shape is not None and values.shape != shape:
+        raise Wrong(f"{what}: expected shape {shape}, got shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise Wrong(f"{what}: expected finite numbers, got some that are infinite or NaN")
+    return values.astype(np.float64)
+
+
+def show(value: Any, limit: int = 120) -> str:
+    """A value as a reader wants it in one line: short, with at most eight digits."""
+    if isinstance(value, np.ndarray):
+        flat = np.array2string(value, precision=8, threshold=12, edgeitems=3, separator=", ")
+        text = " ".join(flat.split())
+        if value.ndim > 1 or value.size > 12:
+            text += f" of shape {value.shape}"
+    elif isinstance(value, float):
+        text = f"{value:.10g}"
+    else:
+        text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _as_numbers(value: Any) -> np.ndarray | None:
+    """The value as a numeric array, or None if it is not numbers."""
+    if isinstance(value, (bool, int, float, np.ndarray)) or (
+        isinstance(value, list) and value and not any(isinstance(v, (str, dict)) for v in value)
+    ):
+        try:
+            numbers = np.asarray(value)
+        except ValueError:  # a ragged list
+            return None
+        if numbers.dtype.kind in "biufc":
+            return numbers
+    return None
+
+
+def _difference(got: Any, want: Any, tol: float) -> str | None:
+    """How `got` differs from `want`, in a few words; None if it does not."""
+    expected = f"expected {show(want)}, got {show(got)}"
+    wanted = _as_numbers(want)
+    if wanted is None:  # strings, None, and lists or dicts of anything
+        return None if type(got) is type(want) and _same(got, want, tol) else expected
+    numbers = _as_numbers(got)
+    if numbers is None:
+        return expected
+    if numbers.shape != wanted.shape:
+        return f"expected shape {wanted.shape}, got shape {numbers.shape}"
+    if tol == 0:
+        return None if np.array_equal(numbers, wanted, equal_nan=True) else expected
+    # Infinities and NaNs must stand where they are wanted; the rest must be close.
+    with np.errstate(all="ignore"):
+        if np.allclose(numbers, wanted, rtol=tol, atol=tol, equal_nan=True):
+            return None
+        if numbers.size > 12:
+            gap = np.nanmax(np.abs(numbers.astype(np.float64) - wanted))
+            return f"{expected}; the largest difference is {gap:.3g}"
+    return expected
+
+
+def _same(got: Any, want: Any, tol: float) -> bool:
+    if isinstance(want, dict):
+        return got.keys() == want.keys() and all(
+            _difference(got[k], want[k], tol) is None for k in want
+        )
+    if isinstance(want, list):
+        return len(got) == len(want) and all(
+            _difference(g, w, tol) is None for g, w in zip(got, want, strict=True)
+        )
+    return got == want

@@ -1,0 +1,222 @@
+"""The course's notebooks: exercises made from solutions, and all of them run and stored.
+
+`make exercises` reads `solutions/NN_name.ipynb`, writes the cards of the exercises into it, and
+makes `exercises/NN_name.ipynb` from it: solution regions become stubs, cells tagged `solution`
+are left out. It also fills the list of exercises at the end of the lecture. In a solution
+notebook
+
+- a Markdown cell tagged `card:1.1` holds the card of exercise 1.1, made from `checks/<name>.py`;
+- a region from `# BEGIN SOLUTION` to `# END SOLUTION` is what the learner will write. Commented
+  lines after `# INSTEAD` in it are what the exercise shows in its place, where that is more
+  than a stub, such as code with a bug to find.
+
+`make notebooks` runs lectures and solutions in fresh kernels and stores their outputs.
+"""
+
+import copy
+import hashlib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from zerotohero.course import checks
+from zerotohero.course.exercise import Exercise
+
+BEGIN, INSTEAD, END = "# BEGIN SOLUTION", "# INSTEAD", "# END SOLUTION"
+EXERCISE_LIST = "<!-- exercises -->"
+CELL_TIMEOUT = 300  # seconds
+
+
+# --- cards --------------------------------------------------------------------------------------
+
+
+def card(exercise: Exercise) -> str:
+    """The Markdown card of an exercise: heading, facts, statement, folded hints."""
+    stars = "●" * exercise.difficulty + "○" * (5 - exercise.difficulty)
+    facts = f"Difficulty {stars} · about {exercise.minutes} minutes · {exercise.points} points"
+    lines = [
+        f"## {exercise.number} · {exercise.title}",
+        f"*{facts} · practises {exercise.practises}*",
+        exercise.summary,
+        exercise.statement,
+    ]
+    for i, text in enumerate(exercise.hints, 1):
+        lines.append(f"<details><summary>Hint {i}</summary>\n\n{text}\n\n</details>")
+    return "\n\n".join(line.strip() for line in lines)
+
+
+def exercise_list(lecture: str) -> str:
+    """The exercises of a lecture for its last page: number, title, summary, link."""
+    path = f"../exercises/{checks.file_name(lecture)}.ipynb"
+    lines = [f"They are in [{path.removeprefix('../')}]({path}), and each is checked at once."]
+    lines += [f"- **{e.number} {e.title}.** {e.summary}" for e in checks.exercises(lecture)]
+    return f"{EXERCISE_LIST}\n" + "\n".join(lines)
+
+
+# --- exercises from solutions -------------------------------------------------------------------
+
+
+def stub(source: str, number: str) -> str:
+    """A code cell with its solution regions taken out.
+
+    Raises ValueError for a region that is not closed or stands outside a function.
+    """
+    out: list[str] = []
+    region: list[str] | None = None
+    for line in source.splitlines():
+        bare, indent = line.strip(), line[: len(line) - len(line.lstrip())]
+        if bare == BEGIN and region is None:
+            region = []
+        elif bare == END and region is not None:
+            if INSTEAD in (r.strip() for r in region):
+                start = [r.strip() for r in region].index(INSTEAD) + 1
+                out += [re.sub(r"^(\s*)# ?", r"\1", r) for r in region[start:]]
+            elif not indent:
+                raise ValueError(f"{number}: a solution region must stand inside a function.")
+            else:
+                out.append(f'{indent}raise NotImplementedError("{number} is yours to write")')
+            region = None
+        elif region is not None:
+            region.append(line)
+        else:
+            out.append(line)
+    if region is not None:
+        raise ValueError(f"{number}: {BEGIN} without {END}.")
+    return "\n".join(out)
+
+
+def fill_cards(solution: Any) -> Any:
+    """The solution notebook with each `card:…` cell written anew from the checks."""
+    solution = copy.deepcopy(solution)
+    for cell in solution.cells:
+        if number := _card_number(cell):
+            cell.source = card(checks.find(number))
+    return solution
+
+
+def exercise_notebook(solution: Any) -> Any:
+    """The exercise notebook of a solution notebook: stubs, no solutions, no outputs."""
+    exercise = fill_cards(solution)
+    kept, number = [], ""
+    for cell in exercise.cells:
+        number = _card_number(cell) or number
+        tags = cell.metadata.get("tags", [])
+        if "solution" in tags:
+            continue
+        if cell.cell_type == "code":
+            cell.source = stub(cell.source, number)
+            cell.outputs, cell.execution_count = [], None
+        else:
+            cell.source = cell.source.replace("/solutions/", "/exercises/")
+        kept.append(cell)
+    exercise.cells = kept
+    exercise.metadata["zerotohero"] = {"generated": _digest(exercise)}
+    return exercise
+
+
+def _card_number(cell: Any) -> str | None:
+    for tag in cell.metadata.get("tags", []):
+        if tag.startswith("card:"):
+            return tag.removeprefix("card:")
+    return None
+
+
+def _digest(notebook: Any) -> str:
+    text = "\0".join(cell.source for cell in notebook.cells)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def make_exercises(root: Path) -> list[Path]:
+    """Write cards, lists and exercise notebooks for every lecture; return the files changed.
+
+    Raises FileExistsError, before anything is written, if an exercise notebook holds what a
+    learner has written.
+    """
+    made: dict[Path, Any] = {}
+    for lecture in checks.LECTURES:
+        name = f"{checks.file_name(lecture)}.ipynb"
+        solution = fill_cards(nbformat.read(root / "solutions" / name, as_version=4))
+        made[root / "solutions" / name] = solution
+        made[root / "exercises" / name] = exercise_notebook(solution)
+        lecture_path = root / "lectures" / name
+        made[lecture_path] = _with_exercise_list(nbformat.read(lecture_path, 4), lecture)
+        _refuse_to_overwrite(root / "exercises" / name)
+    changed = []
+    for path, notebook in made.items():
+        text = _text(notebook)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            changed.append(path)
+    return changed
+
+
+def _with_exercise_list(notebook: Any, lecture: str) -> Any:
+    for cell in notebook.cells:
+        if cell.source.startswith(EXERCISE_LIST):
+            cell.source = exercise_list(lecture)
+    return notebook
+
+
+def _refuse_to_overwrite(path: Path) -> None:
+    if path.exists():
+        old = nbformat.read(path, as_version=4)
+        if old.metadata.get("zerotohero", {}).get("generated") != _digest(old):
+            raise FileExistsError(
+                f"{path} holds answers that somebody wrote; move it elsewhere, then try again."
+            )
+
+
+# --- running ------------------------------------------------------------------------------------
+
+
+def run(path: Path) -> None:
+    """Run a notebook in a fresh kernel and store its outputs in the file, tidied.
+
+    A run in which kernel and client both fall idle in mid-notebook is tried once more: nbclient
+    is known to hang so, about once in thirty. A cell that raises ends the run and changes nothing.
+    """
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellTimeoutError
+
+    for attempt in (1, 2):
+        notebook = nbformat.read(path, as_version=4)
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_TIMEOUT,
+            kernel_name="python3",
+            store_widget_state=False,
+            resources={"metadata": {"path": str(path.parent)}},
+        )
+        try:
+            client.execute()
+            break
+        except CellTimeoutError:
+            if attempt == 2:
+                raise
+            print(f"{path}: no answer within {CELL_TIMEOUT} s; once more.", file=sys.stderr)
+    path.write_text(_text(tidy(notebook)), encoding="utf-8")
+
+
+def tidy(notebook: Any) -> Any:
+    """A notebook as it is stored: no widget views, which a page without a kernel can't show."""
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            views = "application/vnd.jupyter.widget-view+json"
+            cell.outputs = [o for o in cell.outputs if views not in o.get("data", {})]
+            # Progress bars of tqdm are one line a step in a stored stream; the last one says all.
+            for output in cell.outputs:
+                if output.output_type == "stream":
+                    output.text = "".join(
+                        line.rsplit("\r", 1)[-1] for line in output.text.splitlines(keepends=True)
+                    )
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["language_info"] = {"name": "python"}
+    return notebook
+
+
+def _text(notebook: Any) -> str:
+    return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
