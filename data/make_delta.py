@@ -9,7 +9,6 @@ ZEROTOHERO_DATA names.
 
 import json
 from collections import defaultdict
-from os.path import commonprefix
 from pathlib import Path
 
 from zerotohero.course import data
@@ -30,7 +29,10 @@ def find_delta(source: str, target: str) -> list:
     while at < len(target):
         longest, best = 0, 0
         for start in places.get(target[at : at + WINDOW], ()):
-            length = len(commonprefix((source[start:], target[at:])))
+            length = WINDOW
+            most = min(len(source) - start, len(target) - at)
+            while length < most and source[start + length] == target[at + length]:
+                length += 1
             if length > longest:
                 longest, best = length, start
         if not longest:

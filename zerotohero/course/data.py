@@ -196,11 +196,12 @@ def _downloaded(name: str, file: File, place: Path, instead: str) -> bytes:
         if sha256(content.getvalue()) == file.sha256:
             return content.getvalue()
         problem = (
-            f"is not what {file.url} answered ({len(content.getvalue()):,} bytes whose SHA-256 "
+            f"not what {file.url} answered ({len(content.getvalue()):,} bytes whose SHA-256 "
             "is wrong: is there a proxy or a login page in between?)"
         )
+    state = "damaged" if place.is_file() else "not on this machine"
     raise DataError(
-        f"{file.filename} is not on this machine and {problem}; {instead}without a network, put "
+        f"{file.filename} is {state} and {problem}; {instead}without a network, put "
         f"the file there by hand as {place}, or into any folder and name that folder in the "
         "environment variable ZEROTOHERO_DATA."
     )
