@@ -1,0 +1,261 @@
+"""`check`, `hint`, verdicts and what they print, on exercises made for the test."""
+
+import numpy as np
+import pytest
+import torch
+
+from zerotohero.course import checking, checks
+from zerotohero.course.checking import check, examine, hint, judge, report
+from zerotohero.course.exercise import (
+    Exercise,
+    Mistake,
+    Wrong,
+    array,
+    expect,
+    expect_that,
+    number,
+    show,
+)
+
+
+@pytest.fixture
+def double(monkeypatch):
+    """An exercise 1.1 of the test's own, in the place of lecture 01's."""
+    exercise = Exercise(
+        number="1.1",
+        title="Twice",
+        difficulty=1,
+        minutes=2,
+        practises="calling a function",
+        answers=("double",),
+        summary="Double a list. Leave the input alone.",
+        statement="`double(x)`",
+        hints=("one", "two", "three"),
+    )
+
+    @exercise.case(
+        "three numbers",
+        points=2,
+        adapter="doubled",
+        inputs=lambda rng: {"x": rng.normal(size=3)},
+        crashes={"RecursionError": "It calls itself for ever."},
+    )
+    def _(given, got):
+        square = Mistake(given["x"] ** 2, "You squared x.")
+        expect("double(x)", got["y"], 2 * given["x"], mistakes=[square])
+
+    @exercise.case("the input is unchanged", adapter="doubled", inputs={"x": np.arange(3.0)})
+    def _(given, got):
+        expect("x after the call", got["x"], given["x"], tol=0, hint="You wrote into x.")
+
+    def doubled(double, x):
+        x = torch.tensor(x)
+        return {"y": double(x), "x": x}
+
+    import zerotohero.course.adapters as package
+
+    class Adapters:
+        pass
+
+    Adapters.doubled = staticmethod(doubled)
+    monkeypatch.setattr(checks, "find", lambda n: exercise)
+    monkeypatch.setattr(checks, "lecture_of", lambda e: "demo")
+    monkeypatch.setitem(__import__("sys").modules, f"{package.__name__}.demo", Adapters)
+    monkeypatch.setattr(checking, "_hints_shown", {})
+    return exercise
+
+
+def said(capsys) -> str:
+    return capsys.readouterr().out
+
+
+def test_a_right_answer_gets_all_points(double, capsys):
+    check("1.1", lambda x: 2 * x)
+    out = said(capsys)
+    assert "✓ 2/2  three numbers" in out and "All 3 points." in out
+
+
+def test_a_recognised_mistake_is_named_with_what_was_expected_and_what_came(double, capsys):
+    check("1.1", lambda x: x**2)
+    out = said(capsys)
+    assert "✗ 0/2  three numbers — double(x): expected [" in out and "got [" in out
+    assert "hint: You squared x." in out and "1 of 3 points" in out
+
+
+def test_an_unknown_mistake_gets_no_hint_that_does_not_fit(double, capsys):
+    check("1.1", lambda x: x)
+    assert "hint: " not in said(capsys)
+
+
+def test_a_learners_code_that_writes_into_its_input_cannot_change_the_question(double, capsys):
+    check("1.1", lambda x: x.mul_(2))
+    out = said(capsys)
+    assert "✓ 2/2" in out and "hint: You wrote into x." in out
+
+
+def test_a_crash_shows_the_line_of_the_learners_code_and_no_traceback(double, capsys):
+    def mine(x):
+        y = x + 1
+        return y[5]
+
+    check("1.1", mine)
+    out = said(capsys)
+    assert "IndexError" in out and "`return y[5]`" in out
+    assert "Traceback" not in out and "worker.py" not in out and "hint: " not in out
+
+
+def test_a_crash_that_is_explained_gets_its_hint(double, capsys):
+    def mine(x):
+        return mine(x)
+
+    check("1.1", mine)
+    assert "It calls itself for ever." in said(capsys)
+
+
+def test_the_stub_says_not_yet(double, capsys):
+    def stub(x):
+        raise NotImplementedError("1.1 is yours to write")
+
+    check("1.1", stub)
+    assert "not yet" in said(capsys)
+
+
+@pytest.mark.parametrize("answer", [None, 3, "text", [], lambda: 0, lambda x: None, lambda x: int])
+def test_whatever_is_given_for_an_answer_fails_in_words(double, capsys, answer):
+    check("1.1", answer)
+    out = said(capsys)
+    assert "✗ 0/2" in out and "Traceback" not in out
+
+
+def test_an_answer_that_exits_fails_its_case_alone(double):
+    def mine(x):
+        raise SystemExit(0)
+
+    assert [o.status for o in examine(double, (mine,))] == ["crashed", "crashed"]
+
+
+def test_only_the_learner_interrupts(double):
+    def mine(x):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        examine(double, (mine,))
+
+
+def test_the_wrong_number_of_answers_is_said_with_the_right_call(double, capsys):
+    check("1.1")
+    assert 'takes 1 answer: check("1.1", double)' in said(capsys)
+
+
+@pytest.mark.parametrize("number", ["9.9", "1.99", "", "one", 1.77])
+def test_an_unknown_number_is_said_and_does_not_stop_the_notebook(capsys, number):
+    check(number, print)
+    hint(number)
+    out = said(capsys)
+    assert out.count("There is no exercise") == 2
+
+
+def test_hints_come_one_by_one_and_the_last_one_stays(double, capsys):
+    for _ in range(4):
+        hint("1.1")
+    lines = said(capsys).splitlines()
+    assert [line[-3:].strip() for line in lines] == ["one", "two", "ree", "ree"]
+
+
+def test_all_the_seeds_ask_different_questions(double):
+    a, b = (double.cases[0].given(np.random.default_rng(s))["x"] for s in (1, 2))
+    assert not np.allclose(a, b)
+
+
+@pytest.mark.parametrize("reply", [None, 3, {}, {"got": None}, {"got": {}}, {"got": {"y": "x"}},
+                                   {"got": {"y": np.zeros((1000, 3))}}, {"error": 3},
+                                   {"got": {"y": None}}, {"got": {"y": {"a": 1}}}, []])  # fmt: skip
+def test_a_forged_reply_is_wrong_and_never_an_exception(double, reply):
+    outcome = judge(double.cases[0], {"x": np.arange(3.0)}, reply)
+    assert outcome.status in ("wrong", "crashed") and outcome.points == 0
+
+
+# --- expect -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("got", "want"),
+    [
+        (1.0, 1.0 + 1e-9),
+        (np.float32([1, 2]), np.array([1.0, 2.0])),
+        ([1, 2], np.array([1, 2])),
+        (np.array([np.inf, np.nan]), np.array([np.inf, np.nan])),
+        ("a", "a"),
+        ([["a"], None], [["a"], None]),
+        ({"a": 1.0}, {"a": 1.0 + 1e-12}),
+        (True, True),
+    ],
+)
+def test_expect_accepts_what_is_equal(got, want):
+    expect("it", got, want)
+
+
+@pytest.mark.parametrize(
+    ("got", "want"),
+    [
+        (1.0, 1.001),
+        (np.zeros((2, 1)), np.zeros(2)),  # broadcasting must not make it right
+        (np.zeros(1), 0.0),
+        (np.nan, 1.0),
+        (np.array([np.inf]), np.array([1e30])),
+        ("1", 1),
+        (None, 0.0),
+        ([1, [2, 3]], np.array([1, 2])),
+        (["a"], ["a", "b"]),
+        ({"a": 1}, {"b": 1}),
+        (np.array(["a"]), np.array([1.0])),
+    ],
+)
+def test_expect_rejects_what_is_not(got, want):
+    with pytest.raises(Wrong, match="it: expected"):
+        expect("it", got, want)
+
+
+def test_expect_to_the_bit():
+    expect("it", np.array([0.1]), np.array([0.1]), tol=0)
+    with pytest.raises(Wrong):
+        expect("it", np.array([0.1]), np.array([0.1 + 1e-16 * 2]), tol=0)
+
+
+@pytest.mark.parametrize("got", [None, "3", np.nan, np.inf, np.zeros(2), [], {}, 1j])
+def test_a_verdict_by_a_number_wants_a_number(got):
+    with pytest.raises(Wrong):
+        number("the loss", got)
+
+
+def test_a_verdict_by_an_array_wants_that_shape():
+    assert array("it", [1, 2], (2,)).dtype == np.float64
+    with pytest.raises(Wrong, match=r"expected shape \(2,\)"):
+        array("it", np.zeros(3), (2,))
+
+
+def test_expect_that_carries_its_hint():
+    expect_that(True, "fine")
+    with pytest.raises(Wrong) as caught:
+        expect_that(False, "not fine", "because")
+    assert caught.value.hint == "because"
+
+
+@pytest.mark.parametrize("value", [np.zeros((100, 100)), "x" * 5000, list(range(9999)), {}])
+def test_show_is_short(value):
+    assert len(show(value)) <= 120
+
+
+def test_the_report_names_the_sum(double):
+    outcomes = examine(double, (lambda x: x + 0,))
+    assert "1 of 3 points" in report(double, outcomes)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [({"number": "x"}, "number"), ({"difficulty": 6}, "difficulty"), ({"hints": ("a",)}, "three")],
+)
+def test_a_card_that_is_not_whole_is_refused(double, change, match):
+    fields = {k: getattr(double, k) for k in double.__dataclass_fields__ if k != "cases"}
+    with pytest.raises(ValueError, match=match):
+        Exercise(**fields | change)
