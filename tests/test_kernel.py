@@ -1,0 +1,93 @@
+"""`check`, `hint` and `submit` in a kernel with no notebook file, as on Colab: under the current
+IPython, and under 7.34, which Colab has. `make test` installs the old one in a folder of its own
+and names it in ZEROTOHERO_IPYTHON7."""
+
+import json
+import os
+import sys
+
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+ANSWER = """
+import math
+SMALL = 1e-5
+def step(x):
+    return x + SMALL
+def numerical_gradient(f, a, b, c, h=SMALL):
+    return ((f(step(a), b, c) - f(a - h, b, c)) / (2 * h),
+            (f(a, step(b), c) - f(a, b - h, c)) / (2 * h),
+            (f(a, b, step(c)) - f(a, b, c - h)) / (2 * h))
+"""
+
+
+@pytest.fixture(params=["current", "7.34.0"])
+def kernel(request, tmp_path, root):
+    """A function that runs a cell in a fresh kernel and returns what it printed."""
+    env = {**os.environ, "PYTHONPATH": str(root)}
+    if request.param != "current":
+        old = os.environ.get("ZEROTOHERO_IPYTHON7")
+        if not old:
+            pytest.skip(
+                "ZEROTOHERO_IPYTHON7 is not set; make test installs IPython 7.34 and sets it"
+            )
+        env["PYTHONPATH"] = os.pathsep.join([old, str(root)])
+    manager, client = start_new_kernel(
+        kernel_name="python3", cwd=str(tmp_path), env=env, startup_timeout=120
+    )
+
+    def run(code: str) -> str:
+        printed = []
+
+        def listen(message):
+            content = message["content"]
+            if message["msg_type"] == "stream":
+                printed.append(content["text"])
+            elif message["msg_type"] == "error":
+                printed.append("ERROR " + content["evalue"])
+
+        client.execute_interactive(code, timeout=120, output_hook=listen)
+        return "".join(printed)
+
+    version = run("import IPython; print(IPython.__version__)").strip()
+    assert request.param == "current" or version == request.param
+    yield run
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the old IPython is tried on Linux")
+def test_check_hint_and_submit_with_only_a_kernel(kernel, tmp_path):
+    assert "Nothing to submit" in kernel("from zerotohero.course import submit; submit()")
+    kernel("from zerotohero.course import check, hint, submit")
+    kernel("%config InlineBackend.figure_format = 'retina'")
+    kernel("def numerical_gradient(f, a, b, c, h=1e-6):\n    raise NotImplementedError")
+    assert "not yet" in kernel('check("1.1", numerical_gradient)')
+    assert "Hint 1 of 3" in kernel('hint("1.1")')
+    assert "ERROR" in kernel("this is not Python")
+    assert "ZeroDivisionError" in kernel(
+        "def numerical_gradient(f, a, b, c, h=1e-6):\n    return 1 / 0\n"
+        'check("1.1", numerical_gradient)'
+    )
+    kernel(ANSWER)
+    printed = kernel('check("1.1", numerical_gradient)')
+    assert "All" in printed and "✗" not in printed
+    assert "answers to 1.1." in kernel('submit("Ada")')
+    handed_in = json.loads((tmp_path / "zerotohero-submission.json").read_text())
+    assert handed_in["name"] == "Ada"
+    namespace: dict = {}
+    exec(handed_in["exercises"]["1.1"], namespace)  # helpers and constants came along
+    gradient = namespace["numerical_gradient"](lambda a, b, c: a * b + c, 2.0, 3.0, 4.0)
+    assert gradient == pytest.approx((3, 2, 1), abs=1e-6)
+
+
+def test_where_a_crash_happened_is_a_line_of_the_cell(kernel):
+    kernel("from zerotohero.course import check")
+    printed = kernel(
+        "def numerical_gradient(f, a, b, c, h=1e-6):\n"
+        "    x = [a, b, c]\n"
+        "    return x[3]\n"
+        'check("1.1", numerical_gradient)'
+    )
+    assert "line 3 of your code, `return x[3]`" in printed
+    assert "Traceback" not in printed

@@ -1,0 +1,212 @@
+"""The notebooks as files: lectures keep to their anatomy, exercises are made from solutions."""
+
+import ast
+import re
+import statistics
+import tomllib
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+from zerotohero.course import checks, notebooks
+
+LECTURES = [checks.file_name(lecture) for lecture in checks.LECTURES]
+each_lecture = pytest.mark.parametrize("name", LECTURES)
+SETUP = '''\
+try:
+    import zerotohero
+except ImportError:  # on Colab: the package alone, for torch and NumPy are there
+    %pip install --quiet "zerotohero @ git+{repository}"'''
+
+
+def load(folder: str, name: str):
+    return nbformat.read(ROOT / folder / f"{name}.ipynb", as_version=4)
+
+
+def repository() -> str:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+
+
+def code(notebook):
+    return [c for c in notebook.cells if c.cell_type == "code"]
+
+
+def prose(notebook) -> str:
+    return "\n\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+
+
+def lines(cell) -> int:
+    return sum(bool(line.strip()) for line in cell.source.splitlines())
+
+
+def has_figure(cell) -> bool:
+    """A picture in the outputs: PNG, or SVG, also inside HTML."""
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        if "image/png" in data or "image/svg+xml" in data or "<svg" in data.get("text/html", ""):
+            return True
+    return False
+
+
+# --- all notebooks ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", ["lectures", "exercises", "solutions"])
+@each_lecture
+def test_badge_and_setup_cell_are_the_course_s(folder, name):
+    notebook = load(folder, name)
+    path = f"{folder}/{name}.ipynb"
+    badge = f"https://colab.research.google.com/github/{repository().split('.com/')[1]}/blob/main"
+    assert f"({badge}/{path})" in prose(notebook)
+    assert code(notebook)[0].source == SETUP.format(repository=repository())
+
+
+@pytest.mark.parametrize("folder", ["lectures", "solutions"])
+@each_lecture
+def test_outputs_are_stored_in_order_and_without_errors_or_dead_widgets(folder, name):
+    cells = [c for c in code(load(folder, name)) if c.source.strip()]
+    counts = [c.execution_count for c in cells]
+    assert counts == list(range(1, len(cells) + 1)), "run it from a fresh kernel: make notebooks"
+    for cell in cells:
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
+            assert output.get("name") != "stderr", f"stored noise: {output.get('text', '')[:200]}"
+
+
+@each_lecture
+def test_an_exercise_notebook_is_made_from_its_solution(name):
+    solution = load("solutions", name)
+    assert notebooks.fill_cards(solution) == solution, "run make exercises"
+    assert notebooks.exercise_notebook(solution) == load("exercises", name), "run make exercises"
+
+
+@pytest.mark.parametrize("lecture", checks.LECTURES)
+def test_every_exercise_has_its_card_and_its_check(lecture):
+    notebook = load("exercises", checks.file_name(lecture))
+    source = "\n".join(c.source for c in code(notebook))
+    for exercise in checks.exercises(lecture):
+        assert notebooks.card(exercise) in [c.source for c in notebook.cells]
+        assert f'check("{exercise.number}", {", ".join(exercise.answers)})' in source
+    assert notebooks.BEGIN not in source
+    lecture_text = prose(load("lectures", checks.file_name(lecture)))
+    assert notebooks.exercise_list(lecture) in lecture_text, "run make exercises"
+
+
+# --- the anatomy of a lecture -------------------------------------------------------------------
+
+
+@each_lecture
+def test_the_first_cell_says_what_how_long_and_what_is_needed(name):
+    first = load("lectures", name).cells[0]
+    assert first.cell_type == "markdown"
+    assert first.source.startswith(f"# {name[:2]} · ")
+    for word in ("CPU", "GPU", "need"):
+        assert word in first.source
+
+
+@each_lecture
+def test_cells_are_short(name):
+    lengths = [lines(c) for c in code(load("lectures", name))]
+    assert statistics.median(lengths) <= 5
+    assert sum(n <= 20 for n in lengths) >= 0.9 * len(lengths)
+    assert sum(n > 30 for n in lengths) <= 1
+
+
+@each_lecture
+def test_prose_stands_between_the_code(name):
+    run = 0
+    for cell in load("lectures", name).cells:
+        run = run + 1 if cell.cell_type == "code" else 0
+        assert run <= 3, f"four code cells in a row, the last:\n{cell.source}"
+
+
+@each_lecture
+def test_the_prose_is_of_readable_length_and_tone(name):
+    text = prose(load("lectures", name)).split(notebooks.EXERCISE_LIST)[0]
+    text = re.sub(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)", " ", text, flags=re.S)
+    words = re.findall(r"[A-Za-z][A-Za-z'’-]*", text)
+    assert 1500 <= len(words) <= 3000, f"{len(words)} words"
+    for word in ("simply", "obviously", "trivially", "of course"):
+        assert not re.search(rf"\b{word}\b", text, re.I), word
+    assert not re.search(r"\w!(\s|$)", text), "no exclamation marks"
+
+
+@each_lecture
+def test_figures_are_four_to_eight_and_each_is_read(name):
+    cells = load("lectures", name).cells
+    figures = [i for i, c in enumerate(cells) if has_figure(c)]
+    assert 4 <= len(figures) <= 8, f"{len(figures)} figures"
+    for i in figures:
+        assert cells[i + 1].cell_type == "markdown", f"no reading after:\n{cells[i].source}"
+
+
+@each_lecture
+def test_claims_are_asserted_with_what_they_mean(name):
+    asserts = []
+    for cell in code(load("lectures", name)):
+        source = re.sub(r"^(\s*)%.*$", r"\1pass", cell.source, flags=re.M)
+        asserts += [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Assert)]
+    assert len(asserts) >= 10
+    silent = [ast.unparse(a) for a in asserts if a.msg is None]
+    assert not silent, f"assertions without a message: {silent}"
+
+
+@each_lecture
+def test_it_ends_with_what_was_learned_what_to_read_and_the_exercises(name):
+    headings = re.findall(r"^## (.+)$", prose(load("lectures", name)), flags=re.M)
+    assert "learned" in headings[-3].lower()
+    assert "read" in headings[-2].lower()
+    assert headings[-1] == "Exercises"
+
+
+# --- the generator ------------------------------------------------------------------------------
+
+
+def test_a_solution_region_becomes_a_stub():
+    source = "def f(x):\n    # BEGIN SOLUTION\n    return x\n    # END SOLUTION"
+    assert notebooks.stub(source, "1.1") == (
+        'def f(x):\n    raise NotImplementedError("1.1 is yours to write")'
+    )
+
+
+def test_a_solution_region_may_show_something_instead():
+    source = "# BEGIN SOLUTION\nx = 1\n# INSTEAD\n# x = 2\n#     y\n# END SOLUTION\nz"
+    assert notebooks.stub(source, "1.1") == "x = 2\n    y\nz"
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["def f():\n    # BEGIN SOLUTION\n    x", "# BEGIN SOLUTION\nx\n# END SOLUTION"],
+)
+def test_a_region_that_is_open_or_outside_a_function_is_refused(source):
+    with pytest.raises(ValueError, match=r"1\.1"):
+        notebooks.stub(source, "1.1")
+
+
+def test_a_learner_s_answers_are_never_overwritten(tmp_path):
+    import shutil
+
+    for folder in ("lectures", "exercises", "solutions"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    assert notebooks.make_exercises(tmp_path) == []
+    path = tmp_path / "exercises" / f"{LECTURES[-1]}.ipynb"
+    path.write_text(path.read_text().replace("raise NotImplementedError", "return 42; raise X"))
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match="answers"):
+        notebooks.make_exercises(tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_a_run_stores_outputs_and_a_failing_cell_changes_nothing(tmp_path):
+    path = tmp_path / "n.ipynb"
+    cell = nbformat.v4.new_code_cell("1 + 1")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    notebooks.run(path)
+    assert nbformat.read(path, 4).cells[0].outputs[0]["data"]["text/plain"] == "2"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")]), path)
+    before = path.read_bytes()
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        notebooks.run(path)
+    assert path.read_bytes() == before
