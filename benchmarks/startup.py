@@ -1,0 +1,64 @@
+"""How fast the course answers: import, `zerotohero --help`, and every check that doesn't train.
+
+    python benchmarks/startup.py
+
+Prints the median of several runs beside the promise, and exits with 1 if one is not kept. The
+first two start a fresh interpreter each time, and stand beside one that does nothing.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from zerotohero.course import checks, submission, worker
+from zerotohero.course.checking import examine
+
+STARTUP, CHECK = 0.3, 0.05  # seconds
+RUNS = 9
+
+
+def median_seconds(action: Callable[[], object]) -> float:
+    action()  # the first run reads files and compiles
+    seconds = []
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def process(*arguments: str) -> Callable[[], object]:
+    return lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+
+
+def main() -> int:
+    kept = True
+    print(f"{'what':<40} {'median':>9}  promise")
+    print(f"{'python -c pass':<40} {median_seconds(process('-c', 'pass')) * 1e3:7.0f} ms")
+    command = "from zerotohero.course.cli import main; main()"
+    for name, arguments in (
+        ("python -c 'import zerotohero'", ("-c", "import zerotohero")),
+        ("zerotohero --help", ("-c", command, "--help")),
+    ):
+        seconds = median_seconds(process(*arguments))
+        kept &= seconds <= STARTUP
+        print(f"{name:<40} {seconds * 1e3:7.0f} ms  {STARTUP * 1e3:.0f} ms")
+    solutions = Path(__file__).parent.parent / "solutions"
+    for exercise in checks.all_exercises():
+        if exercise.takes:
+            continue
+        path = solutions / f"{checks.file_name(checks.lecture_of(exercise))}.ipynb"
+        source = submission.collect(submission.code_cells(path), exercise.answers)
+        answers = worker.define(source, exercise.answers)
+        seconds = median_seconds(lambda e=exercise, a=answers: examine(e, a))
+        kept &= seconds <= CHECK
+        name = f"check {exercise.number} {exercise.title}"[:40]
+        print(f"{name:<40} {seconds * 1e3:7.1f} ms  {CHECK * 1e3:.0f} ms")
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
