@@ -7,7 +7,6 @@ gradient descent. Prints the medians and their ratio; exits with 1 when the rati
 the losses differ by more than 1e-9.
 """
 
-import math
 import random
 import statistics
 import sys
@@ -20,17 +19,6 @@ import zerotohero.micrograd
 
 TARGET = 1 / 3
 STEPS = 5
-
-
-def moons(n: int, rng: random.Random) -> tuple[list[list[float]], list[int]]:
-    points, labels = [], []
-    for i in range(n):
-        angle, upper = rng.uniform(0, math.pi), i % 2 == 0
-        x, y = (math.cos(angle), math.sin(angle)) if upper else (1 - math.cos(angle), 0.5)
-        y = y if upper else 0.5 - math.sin(angle)
-        points.append([x + rng.gauss(0, 0.1), y + rng.gauss(0, 0.1)])
-        labels.append(-1 if upper else 1)
-    return points, labels
 
 
 def step(model, make_value, points, labels, rate=0.5) -> float:
@@ -48,7 +36,7 @@ def step(model, make_value, points, labels, rate=0.5) -> float:
 
 
 def main() -> int:
-    points, labels = moons(100, random.Random(1337))
+    points, labels = zerotohero.micrograd.moons(100, random.Random(1337))
     sides = {
         "micrograd": (micrograd.nn.MLP, micrograd.engine.Value),
         "zerotohero": (zerotohero.micrograd.MLP, zerotohero.micrograd.Value),

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import zerotohero.micrograd as ours
 from zerotohero.course import drawing
-from zerotohero.micrograd import MLP, Layer, Neuron, Value, to_dot, topological_order
+from zerotohero.micrograd import MLP, Layer, Neuron, Value, moons, to_dot, topological_order
 
 
 def torch_leaf(x):
@@ -244,7 +244,7 @@ def test_real_numbers_of_every_kind_are_taken_as_floats(x):
         (lambda: Value(0.0) ** Value(-1.0), ZeroDivisionError, "negative exponent"),
         (lambda: Value(1.0) / 0, ZeroDivisionError, "zero"),
         (lambda: Value(-8.0) ** (1 / 3), ValueError, "no fractional powers"),
-        (lambda: Value(1000.0).exp(), OverflowError, "subtract the largest logit"),
+        (lambda: Value(1000.0).exp(), OverflowError, "shift the logits down"),
         (lambda: Value(10.0) ** 400, OverflowError, "too large"),
         (lambda: Value.dot([1.0, 2.0], [1.0]), ValueError, "2 weights, but 1 inputs"),
         (lambda: Neuron(3)([1.0, 2.0]), ValueError, "3 weights, but 2 inputs"),
@@ -389,6 +389,16 @@ def test_the_network_equals_pytorchs():
         w for m in reference if hasattr(m, "weight") for w in m.weight.grad.flatten().tolist()
     ]
     assert mine == pytest.approx(theirs, rel=1e-9, abs=1e-12)
+
+
+def test_moons_are_two_half_circles():
+    points, labels = moons(50, random.Random(0), noise=0.0)
+    for (x, y), label in zip(points, labels, strict=True):
+        centre, side = ((0.0, 0.0), 1) if label == -1 else ((1.0, 0.5), -1)
+        assert math.hypot(x - centre[0], y - centre[1]) == pytest.approx(1.0)
+        assert side * (y - centre[1]) >= 0
+    assert labels.count(1) == labels.count(-1) == 25
+    assert moons(5, random.Random(1)) == moons(5, random.Random(1)) != moons(5, random.Random(2))
 
 
 # Drawing -------------------------------------------------------------------------------------

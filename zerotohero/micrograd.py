@@ -20,9 +20,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from numbers import Real
-from operator import attrgetter, mul
-
-_data = attrgetter("data")
+from operator import mul
 
 
 class Value:
@@ -123,19 +121,17 @@ class Value:
         The local derivative to a weight is its input, to an input its weight, to the bias 1.
         Raises ValueError when there aren't as many inputs as weights.
         """
-        weights, inputs = [_value(w) for w in weights], [_value(x) for x in inputs]
-        bias = _value(bias)
-        if len(weights) != len(inputs):
-            raise ValueError(f"{len(weights)} weights, but {len(inputs)} inputs: give one for each")
-        w, x = tuple(map(_data, weights)), tuple(map(_data, inputs))
-        data = sum(map(mul, w, x), bias.data)
-        return _node(data, (*weights, *inputs, bias), "dot", (*x, *w, 1.0))
+        w, x, b = [_value(v) for v in weights], [_value(v) for v in inputs], _value(bias)
+        if len(w) != len(x):
+            raise ValueError(f"{len(w)} weights, but {len(x)} inputs: give one for each")
+        to_w, to_x = [v.data for v in x], [v.data for v in w]
+        data = sum(map(mul, to_x, to_w), b.data)
+        return _node(data, (*w, *x, b), "dot", (*to_w, *to_x, 1.0))
 
     def relu(self) -> "Value":
         """max(0, x). The derivative at 0 is taken as 0, as PyTorch does."""
-        positive = self.data > 0.0
-        data = self.data if positive or math.isnan(self.data) else 0.0
-        return _node(data, (self,), "ReLU", (1.0 if positive else 0.0,))
+        data = 0.0 if self.data <= 0.0 else self.data
+        return _node(data, (self,), "ReLU", (1.0 if data > 0.0 else 0.0,))
 
     def tanh(self) -> "Value":
         """The hyperbolic tangent; its derivative is 1 − tanh²."""
@@ -153,9 +149,7 @@ class Value:
         try:
             e = math.exp(self.data)
         except OverflowError:
-            raise OverflowError(
-                f"exp({self.data:g}) is too large; in a softmax, subtract the largest logit first"
-            ) from None
+            raise OverflowError(f"exp({self.data:g}): too large; shift the logits down") from None
         return _node(e, (self,), "exp", (e,))
 
     def log(self) -> "Value":
@@ -186,10 +180,7 @@ def _value(x) -> Value:
 
 
 def _real(x) -> float:
-    """The number as a float: Python's, NumPy's, or a tensor without dimensions.
-
-    A bool counts as 0 or 1, as everywhere in Python.
-    """
+    """Python's and NumPy's numbers and tensors without dimensions as a float; a bool as 0 or 1."""
     is_number = isinstance(x, Real) or (hasattr(x, "__float__") and getattr(x, "shape", ()) == ())
     if not is_number or "complex" in str(getattr(x, "dtype", "")):
         raise TypeError(f"a Value holds one real number, not {x!r:.60} ({type(x).__name__})")
@@ -238,12 +229,8 @@ def to_dot(
     shows other gradients than the stored ones, a dash where it has none; `highlight` is drawn
     with a thick border. `zerotohero.course.draw` turns the text into a picture.
     """
-
-    def escape(text):
-        return re.sub(r'([\\{}|<>"])', r"\\\1", " ".join(str(text).split()))
-
     order = topological_order(root)
-    name = {node: f"n{i}" for i, node in enumerate(order)}
+    ids = {node: f"n{i}" for i, node in enumerate(order)}
     lines = [
         "digraph {",
         '  graph [rankdir=LR, bgcolor="white", nodesep=0.25, ranksep=0.4]',
@@ -252,14 +239,14 @@ def to_dot(
     ]
     for node in order:
         grad = node.grad if grads is None else grads.get(node)
-        title = " | ".join(escape(text) for text in (node.op, node.label) if text)
-        rows = [f"{{{title}}}"] if title else []
+        names = [re.sub(r'[\\{}|<>"]', r"\\\g<0>", name) for name in (node.op, node.label) if name]
+        rows = [f"{{{' | '.join(names)}}}"] if names else []
         rows += [f"data {node.data:.4g}", "grad —" if grad is None else f"grad {grad:.4g}"]
         style = f'fillcolor="{"#e3eef7" if node.operands else "#fdf3dc"}"'
         if node is highlight:
             style += ', color="#D55E00", penwidth=3.5'
-        lines.append(f'  {name[node]} [label="{" | ".join(rows)}", {style}]')
-    lines += [f"  {name[x]} -> {name[node]}" for node in order for x in node.operands]
+        lines.append(f'  {ids[node]} [label="{" | ".join(rows)}", {style}]')
+    lines += [f"  {ids[x]} -> {ids[node]}" for node in order for x in node.operands]
     return "\n".join([*lines, "}"])
 
 
@@ -348,3 +335,16 @@ def _size(n: int, name: str) -> int:
     if isinstance(n, bool) or not hasattr(n, "__index__") or n < 1:
         raise ValueError(f"{name} is {n!r}; give a whole number above zero")
     return int(n)
+
+
+def moons(n: int, rng: random.Random, noise: float = 0.1) -> tuple[list[list[float]], list[int]]:
+    """`n` points [x, y] on two interleaved half circles, labelled −1 (upper) and 1 in turn."""
+    points, labels = [], []
+    for i in range(n):
+        angle, label = rng.uniform(0.0, math.pi), 1 if i % 2 else -1
+        x, y = math.cos(angle), math.sin(angle)
+        if label == 1:
+            x, y = 1.0 - x, 0.5 - y
+        points.append([x + rng.gauss(0.0, noise), y + rng.gauss(0.0, noise)])
+        labels.append(label)
+    return points, labels

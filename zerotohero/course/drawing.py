@@ -42,12 +42,13 @@ class Drawing:
 def draw(root, **options) -> Drawing:
     """The graph behind a `Value`, or DOT text, as something that a notebook displays.
 
+    A learner's own class will do, if it has `data`, `grad`, `operands`, `op` and `label`.
     `options` go to `zerotohero.micrograd.to_dot`. Raises ValueError for a graph of more than
     500 nodes and for DOT text that Graphviz rejects, TypeError for anything else.
     """
-    from zerotohero.micrograd import Value, to_dot, topological_order
+    from zerotohero.micrograd import to_dot, topological_order
 
-    if isinstance(root, Value):
+    if all(hasattr(root, name) for name in ("data", "grad", "operands", "op", "label")):
         size = len(topological_order(root))
         if size > MAX_NODES:
             raise ValueError(
