@@ -1,0 +1,70 @@
+# `make lab` opens the course, `make test` proves it; `make` alone lists the rest.
+# Both set up what they need in .venv, once, and again when the lock changes.
+
+PYTHON ?= python3
+BIN := .venv/bin
+NOTEBOOKS := $(wildcard lectures/*.ipynb solutions/*.ipynb)
+
+.PHONY: help lab test notebooks exercises bench lock clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18
+
+lab: .venv/data ## open the course in JupyterLab; ARGS="--no-browser --port 8890" passes options on
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab \
+		--LabApp.default_url=/lab/tree/lectures/01_micrograd.ipynb \
+		$(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+
+# Two processes on two cores: more than one thread in each would only get in the other's way.
+test: export OMP_NUM_THREADS ?= 1
+test: export ZEROTOHERO_BUDGET = quick
+test: export ZEROTOHERO_IPYTHON7 = $(CURDIR)/.venv/ipython7
+test: .venv/data .venv/ipython7 ## check style, run all tests and all notebooks; ARGS="-k moons" picks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadscope --durations 10 \
+		--nbval-lax --nbval-current-env --nbval-cell-timeout 150 \
+		tests $(NOTEBOOKS) $(wildcard exercises/*.ipynb) $(ARGS)
+
+notebooks: .venv/data ## run all lectures and solutions and store their outputs
+	$(BIN)/zerotohero notebooks $(NOTEBOOKS)
+
+exercises: .venv/installed ## make the exercise notebooks from the solutions
+	$(BIN)/zerotohero exercises
+
+bench: .venv/data ## compare with peers, side by side
+	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done
+
+clean: ## remove .venv and everything else that was made here, but no notebook
+	rm -rf .venv .cache build *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+# --- what the commands above need: a file a step, so that each is done once -----------------------
+
+# Debian keeps ensurepip in a package of its own, python3-venv; without it, the system's pip
+# does the same.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else \
+		"Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	@if $(PYTHON) -c 'import ensurepip' 2> /dev/null; then $(PYTHON) -m venv .venv; else \
+		$(PYTHON) -m venv --without-pip .venv && \
+		$(PYTHON) -m pip --python $(BIN)/python install pip; fi
+
+# JupyterLab asks on its first start whether to fetch news; a course without a network does not.
+SETTINGS := .venv/share/jupyter/lab/settings
+.venv/installed: requirements.txt pyproject.toml | $(BIN)/pip
+	$(BIN)/python -m pip install -r requirements.txt
+	$(BIN)/python -m pip install --no-deps -e .
+	@mkdir -p $(SETTINGS)
+	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' \
+		> $(SETTINGS)/overrides.json
+	@touch $@
+
+.venv/data: .venv/installed zerotohero/course/data.py
+	$(BIN)/zerotohero data
+	@touch $@
+
+# Colab's IPython, for the test that answers can be submitted from there.
+.venv/ipython7: .venv/installed
+	$(BIN)/python -m pip install --quiet --upgrade --target $@ ipython==7.34.0 ipykernel==6.17.1
+	@touch $@
