@@ -1,0 +1,114 @@
+"""The figures of lecture 02, each drawn from tensors that the notebook has made."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+from jaxtyping import Float, Int64
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, RED
+
+
+def count_matrix(N: Int64[Tensor, "V V"], itos: Sequence[str]) -> None:
+    """The table of counts as a heat map with its numbers: row = this character, column = next."""
+    _, ax = plt.subplots(figsize=(10, 10))
+    # The logarithm keeps 6,640 from making everything below 500 look empty.
+    ax.imshow((N + 1).log())
+    for i, row in enumerate(N.tolist()):
+        for j, n in enumerate(row):
+            ink = "white" if n > 700 else "#222222" if n else "#bbbbbb"
+            ax.text(j, i, str(n), ha="center", va="center", fontsize=6.5, color=ink)
+    _characters(ax, itos)
+    ax.set(xlabel="next character", ylabel="this character")
+    ax.set_title("How often each character follows each (the darker, the more often)")
+
+
+def row_sums(right: Float[Tensor, "V V"], wrong: Float[Tensor, "V V"], itos: Sequence[str]) -> None:
+    """What the rows of two tables sum to, one bar a row: with keepdim and without."""
+    _, (top, bottom) = plt.subplots(2, 1, figsize=(7.5, 4.2), sharex=True)
+    for ax, table, colour, title in [
+        (top, right, BLUE, "with keepdim=True: every row sums to 1"),
+        (bottom, wrong, RED, "without: the sums are anything"),
+    ]:
+        ax.bar(range(len(itos)), table.sum(1), color=colour)
+        ax.axhline(1, color=BLACK, linestyle="--", linewidth=1)
+        ax.set(ylabel="row sum", title=title)
+        ax.grid(axis="x", visible=False)
+        ax.set_axisbelow(True)
+    bottom.set_xticks(range(len(itos)), itos)
+    bottom.set_xlabel("this character (the row)")
+
+
+def temperatures(tables: Mapping[float, Float[Tensor, "V V"]], itos: Sequence[str]) -> None:
+    """Probability tables side by side, one a temperature, on one scale of colour."""
+    fig, axes = plt.subplots(1, len(tables), figsize=(11, 4.2))
+    for ax, (temperature, table) in zip(axes, tables.items(), strict=True):
+        image = ax.imshow(table, vmin=0, vmax=1)
+        _characters(ax, itos, size=6)
+        ax.set(title=f"temperature {temperature:g}", xlabel="next character")
+    axes[0].set_ylabel("this character")
+    fig.colorbar(image, ax=axes, label="probability", shrink=0.8)
+
+
+def logits_to_probs(logits: Float[Tensor, " V"], itos: Sequence[str], after: str) -> None:
+    """One row on its way through softmax: logits, their exponentials, the normalised row."""
+    _, axes = plt.subplots(3, 1, figsize=(7.5, 5.4), sharex=True)
+    steps = [
+        (logits, "logits: any number", BLUE),
+        (logits.exp(), "exp(logits): positive, like counts", ORANGE),
+        (logits.softmax(0), "divided by their sum: probabilities", GREEN),
+    ]
+    for ax, (values, title, colour) in zip(axes, steps, strict=True):
+        ax.bar(range(len(itos)), values, color=colour)
+        ax.set(title=title)
+        ax.grid(axis="x", visible=False)
+        ax.set_axisbelow(True)
+    axes[-1].set_xticks(range(len(itos)), itos)
+    axes[-1].set_xlabel(f"next character after {after!r}")
+
+
+def training(runs: Mapping[str, Sequence[float]], counted: float, blind: float) -> None:
+    """The loss of the network against the step, between knowing nothing and counting."""
+    _, ax = plt.subplots()
+    for (name, losses), dash in zip(runs.items(), ("-", "--", ":"), strict=True):
+        ax.plot(range(1, len(losses) + 1), losses, dash, label=name)
+    for level, text in [(blind, "knowing nothing: ln 27"), (counted, "counting")]:
+        ax.axhline(level, color=BLACK, linewidth=1, linestyle="-.")
+        ax.text(1, level - 0.03, text, va="top", backgroundcolor="white", fontsize=9)
+    ax.set(xscale="log", xlabel="step (logarithmic)", ylabel="loss, nats a character")
+    ax.set_title("Gradient descent goes down to the counted loss, and no further")
+    ax.set_ylim(2.25, 4.0)
+    ax.legend(loc="upper right")
+
+
+def pull_to_uniform(
+    smoothed: Mapping[str, Float[Tensor, " V"]],
+    decayed: Mapping[str, Float[Tensor, " V"]],
+    itos: Sequence[str],
+    after: str,
+    characters: str = ".aeiouwz",
+) -> None:
+    """A few cells of one row under growing smoothing (left) and growing decay (right)."""
+    _, axes = plt.subplots(1, 2, figsize=(10, 3.8), sharey=True)
+    places = [itos.index(s) for s in characters]
+    panels = [(smoothed, "counted, smoothed by k"), (decayed, "learned, with decay λ")]
+    for ax, (rows, title) in zip(axes, panels, strict=True):
+        for k, (name, row) in enumerate(rows.items()):
+            x = [i + 0.2 * (k - (len(rows) - 1) / 2) for i in range(len(places))]
+            ax.bar(x, row[places], width=0.2, label=name)
+        ax.axhline(1 / len(itos), color=BLACK, linestyle="--", linewidth=1)
+        ax.set_xticks(range(len(places)), characters)
+        ax.set(title=title, xlabel=f"next character after {after!r}")
+        ax.grid(axis="x", visible=False)
+        ax.set_axisbelow(True)
+        ax.legend(loc="upper left")
+    axes[0].set_ylabel("probability")
+
+
+def _characters(ax: Axes, itos: Sequence[str], size: float = 9) -> None:
+    ax.set_xticks(range(len(itos)), itos, fontsize=size)
+    ax.set_yticks(range(len(itos)), itos, fontsize=size)
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
