@@ -33,7 +33,7 @@ BOUNDARY = "."  # stands before the first and after the last character of a word
 TABLE_LIMIT = 2**26  # cells; a table of this many floats takes 256 MB
 
 
-def check_words(words: Sequence[str]) -> None:
+def check_words(words: Sequence[object]) -> None:
     """Raise TypeError or ValueError with one clear sentence unless `words` is a list of words."""
     if isinstance(words, str):
         raise TypeError("words is one string; pass a list of words, such as text.split().")
