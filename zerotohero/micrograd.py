@@ -56,22 +56,21 @@ class Value:
         gradient afterwards, so that nothing is counted twice. Raises ValueError for an operation
         without a backward rule.
         """
-        order = topological_order(self)
-        for node in order:
-            if node.operands:
-                node.grad = 0.0
-                if len(node.local) != len(node.operands) and node._backward is None:
-                    raise ValueError(
-                        f"the operation {node.op!r} has {len(node.operands)} operand(s) but "
-                        f"{len(node.local)} local derivative(s): give local= one for each operand"
-                    )
+        inner = [node for node in topological_order(self) if node.operands]
+        for node in inner:
+            node.grad = 0.0
+            if len(node.local) != len(node.operands) and node._backward is None:
+                raise ValueError(
+                    f"the operation {node.op!r} has {len(node.operands)} operand(s) but "
+                    f"{len(node.local)} local derivative(s): give local= one for each operand"
+                )
         self.grad += 1.0
-        for node in reversed(order):
+        for node in reversed(inner):
             if node._backward is not None:
                 node._backward()
                 continue
             grad = node.grad
-            for operand, derivative in zip(node.operands, node.local, strict=False):
+            for operand, derivative in zip(node.operands, node.local):  # noqa: B905 (its check costs half)
                 operand.grad += derivative * grad
 
     def __add__(self, other):
@@ -206,16 +205,16 @@ def topological_order(root: Value) -> list[Value]:
 
     Walked with a list as the stack, because Python's own ends at a thousand calls or so.
     """
-    order, opened, closed, stack = [], set(), set(), [root]
+    order, seen, stack = [], set(), [root]
     while stack:
-        node = stack[-1]
-        if node not in opened:  # seen first: its operands go on top of it, to come out before it
-            opened.add(node)
-            stack.extend([operand for operand in node.operands if operand not in opened])
-        else:
-            stack.pop()
-            if node not in closed:
-                closed.add(node)
+        node = stack.pop()
+        if node is None:  # everything above this mark is listed, so the node below it is next
+            order.append(stack.pop())
+        elif node not in seen:
+            seen.add(node)
+            if node.operands:
+                stack += (node, None, *node.operands)
+            else:
                 order.append(node)
     return order
 
