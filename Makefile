@@ -20,7 +20,7 @@ lab: .venv/data ## open the course in JupyterLab; ARGS="--no-browser --port 8890
 test: export OMP_NUM_THREADS ?= 1
 test: export ZEROTOHERO_BUDGET = quick
 test: export ZEROTOHERO_IPYTHON7 = $(CURDIR)/.venv/ipython7
-test: .venv/data .venv/ipython7 ## check style, run all tests and all notebooks; ARGS="-k moons" picks
+test: .venv/data .venv/ipython7/installed ## check style, run all tests and all notebooks; ARGS="-k moons" picks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadscope --durations 10 \
@@ -65,6 +65,6 @@ SETTINGS := .venv/share/jupyter/lab/settings
 	@touch $@
 
 # Colab's IPython, for the test that answers can be submitted from there.
-.venv/ipython7: .venv/installed
-	$(BIN)/python -m pip install --quiet --upgrade --target $@ ipython==7.34.0 ipykernel==6.17.1
+.venv/ipython7/installed: .venv/installed
+	$(BIN)/python -m pip install --upgrade --target $(@D) ipython==7.34.0 ipykernel==6.17.1
 	@touch $@
