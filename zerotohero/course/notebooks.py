@@ -155,8 +155,9 @@ def make_exercises(root: Path) -> list[Path]:
 
 def _with_exercise_list(notebook: Any, lecture: str) -> Any:
     for cell in notebook.cells:
-        if cell.source.startswith(EXERCISE_LIST):
-            cell.source = exercise_list(lecture)
+        before, marker, _ = cell.source.partition(EXERCISE_LIST)
+        if marker:
+            cell.source = before + exercise_list(lecture)
     return notebook
 
 
@@ -207,15 +208,29 @@ def tidy(notebook: Any) -> Any:
         if cell.cell_type == "code":
             views = "application/vnd.jupyter.widget-view+json"
             cell.outputs = [o for o in cell.outputs if views not in o.get("data", {})]
-            # Progress bars of tqdm are one line a step in a stored stream; the last one says all.
-            for output in cell.outputs:
-                if output.output_type == "stream":
-                    output.text = "".join(
-                        line.rsplit("\r", 1)[-1] for line in output.text.splitlines(keepends=True)
-                    )
+            cell.outputs = _joined(cell.outputs)
     notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook
+
+
+def _joined(outputs: list[Any]) -> list[Any]:
+    """Printed text in one piece, however the kernel happened to cut it, and without what a
+    progress bar wrote over."""
+    joined: list[Any] = []
+    for output in outputs:
+        last = joined[-1] if joined else None
+        if output.output_type != "stream":
+            joined.append(output)
+        elif last is not None and last.get("name") == output.name:
+            last.text += output.text
+        else:
+            joined.append(copy.copy(output))
+    for output in joined:
+        if output.output_type == "stream":
+            lines = output.text.splitlines(keepends=True)
+            output.text = "".join(line.rsplit("\r", 1)[-1] for line in lines)
+    return joined
 
 
 def _text(notebook: Any) -> str:
