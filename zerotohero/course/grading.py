@@ -1,0 +1,476 @@
+"""Mark what was handed in: one's own (`mark`) or a folder of strangers' (`grade`).
+
+    grades = grade(Path("submissions"), Path("grades"))
+
+Submitted code runs in a worker (`sandbox.py`), which replies with plain values; the verdicts are
+made here, by the exercise's own `verify`, with reference answers that the worker never sees. A
+forged reply is worth something only if it holds the right answer, and the inputs are drawn anew
+for each grading run.
+
+Each submission is marked in a process of its own, so that a file or a reply that breaks the
+verdict breaks no one else's. Results are one `results.json` a submission, in Gradescope's format,
+and one `grades.csv` for the class.
+"""
+
+import contextlib
+import csv
+import importlib.util
+import io
+import json
+import multiprocessing
+import os
+import re
+import secrets
+import signal
+import sys
+import tempfile
+import threading
+import time
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zerotohero.course import checks
+from zerotohero.course.checking import NOTEBOOK_SEED, Outcome, judge
+from zerotohero.course.exercise import Case, Exercise
+from zerotohero.course.sandbox import Answered, Unavailable, Worker, available, packages_above
+from zerotohero.course.submission import NotASubmission, Submission, read
+from zerotohero.course.worker import pack, unpack
+
+VERDICT_MEMORY = 4 * 2**30  # bytes that one verdict may take, on whatever values came back
+
+
+_KILLED = -9  # the exit code; Windows has no signal.SIGKILL
+
+
+@dataclass(frozen=True)
+class Marked:
+    """An exercise of one submission, marked."""
+
+    number: str
+    outcomes: list[Outcome]  # one a case, in order
+    disturbed: bool = False  # killed from outside of it, perhaps for lack of memory
+
+    @property
+    def score(self) -> int:
+        return sum(outcome.points for outcome in self.outcomes)
+
+
+# --- one submission -----------------------------------------------------------------------------
+
+
+def mark(
+    submission: Submission,
+    exercises: Sequence[Exercise] | None = None,
+    *,
+    sandboxed: bool = True,
+    seed: int = NOTEBOOK_SEED,
+) -> Iterator[tuple[Exercise, list[Outcome]]]:
+    """Mark one submission: each exercise (all of the course's by default) with its outcomes.
+
+    sandboxed: False runs the code with the rights of this process, which is for one's own work.
+    seed: of the inputs; by default those of the notebook's `check`.
+
+    Raises sandbox.Unavailable if the sandbox cannot run here.
+    """
+    exercises = checks.all_exercises() if exercises is None else exercises
+    if sandboxed and (why_not := available()):
+        raise Unavailable(why_not)
+    asked = [_Asked(e, seed) for e in exercises]
+    for exercise, marked in zip(exercises, _mark(submission, asked, sandboxed), strict=True):
+        yield exercise, marked.outcomes
+
+
+class _Asked:
+    """What a worker is asked for one exercise, but for the answer. The same for all submissions."""
+
+    def __init__(self, exercise: Exercise, seed: int):
+        adapters = f"zerotohero.course.adapters.{checks.lecture_of(exercise)}"
+        self.exercise, self.seed = exercise, seed
+        self.givens = [pack(case.given(np.random.default_rng(seed))) for case in exercise.cases]
+        self.request = {
+            "adapters": adapters,
+            "sources": _sources(adapters, exercise.uses),
+            "answers": list(exercise.answers),
+            "cases": [case.adapter for case in exercise.cases],
+            "seconds": exercise.time_limit,
+            "seed": seed,
+        }
+
+    def __reduce__(self):  # a case holds functions, which do not travel to another process
+        return _asked_again, (self.exercise.number, self.seed)
+
+
+def _asked_again(number: str, seed: int) -> _Asked:
+    return _Asked(checks.find(number), seed)
+
+
+def _sources(adapters: str, uses: Sequence[str]) -> dict[str, str]:
+    """The modules that an answer may import: the adapters, what it `uses`, and what that uses."""
+    names, sources = [adapters, "zerotohero", *(f"zerotohero.{name}" for name in uses)], {}
+    while names:
+        name = names.pop()
+        if name not in sources:
+            sources[name] = importlib.util.find_spec(name).loader.get_source(name)
+            if name != adapters:
+                names += re.findall(r"^(?:from|import) (zerotohero\.\w+)", sources[name], re.M)
+    return {package: "" for package in packages_above(sources)} | sources
+
+
+def _mark(
+    submission: Submission, asked: Sequence[_Asked], sandboxed: bool, slot: int = 0
+) -> Iterator[Marked]:
+    sources = {a.exercise.number: submission.exercises.get(a.exercise.number) for a in asked}
+    texts = [t for a in asked for t in a.request["sources"].values() if sources[a.exercise.number]]
+    torch = any("torch" in text for text in (*texts, *filter(None, sources.values())))
+    with Worker(sandboxed=sandboxed, torch=torch, slot=slot) as worker:
+        for a in asked:
+            source = sources[a.exercise.number]
+            if source and source.strip():
+                yield _mark_one(a, source, worker)
+            else:
+                absent = [Outcome(c, "not yet", "not handed in") for c in a.exercise.cases]
+                yield Marked(a.exercise.number, absent)
+
+
+def _mark_one(asked: _Asked, source: str, worker: Worker) -> Marked:
+    exercise, outcomes = asked.exercise, []
+    try:
+        answered = worker.ask(asked.request | {"source": source}, asked.givens)
+    except Unavailable:  # though it was there before: something has taken its room
+        answered = Answered()
+    for i, case in enumerate(exercise.cases):
+        if i < len(answered.replies):
+            outcome = _verdict(case, asked.givens[i], answered.replies[i], exercise.time_limit)
+        else:
+            outcome = Outcome(case, "crashed", _why_no_answer(answered, exercise.time_limit))
+        outcomes.append(outcome)
+    killed = answered.ended == "exited" and answered.code == _KILLED
+    return Marked(exercise.number, outcomes, disturbed=killed or answered.ended == "lost")
+
+
+def _verdict(case: Case, given: bytes, reply: bytes, seconds: float) -> Outcome:
+    try:
+        with _bounded(seconds):
+            return judge(case, unpack(given), unpack(reply))
+    except Exception as error:  # by a reply that is made to break what reads it
+        return Outcome(case, "wrong", f"the answer is not of the kind asked for ({error!r:.80})")
+
+
+@contextlib.contextmanager
+def _bounded(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError or MemoryError in the block if it takes too much, where that is known."""
+    if os.name != "posix" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    import resource
+
+    def stop(*_: Any) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + VERDICT_MEMORY
+        unlimited = hard == resource.RLIM_INFINITY
+        resource.setrlimit(resource.RLIMIT_AS, (limit if unlimited else min(limit, hard), hard))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _why_no_answer(answered: Answered, seconds: float) -> str:
+    code = answered.code
+    if answered.ended == "timeout":
+        return f"no answer within the {seconds:g} seconds that this exercise has"
+    if answered.ended == "exited" and code is not None and code >= 0:
+        return f"your code ended the whole program (exit code {code}) before it answered"
+    if answered.ended == "exited" and code not in (None, _KILLED):
+        return f"your code crashed Python (signal {-code}) before it answered"
+    if answered.ended == "garbage":
+        return "your code wrote to where the answers go, so no answer came back"
+    return "the process that ran your code was ended before it answered"
+
+
+# --- a folder of submissions --------------------------------------------------------------------
+
+
+@dataclass
+class Graded:
+    """One file of the folder, graded."""
+
+    path: Path
+    id: str  # the name of its folder in the results: from the file's name, as names are claims
+    name: str = ""  # as written in the submission
+    marked: dict[str, Marked] = field(default_factory=dict)  # by the exercise's number
+    note: str = ""  # why the file could not be marked
+    seconds: float = 0.0
+
+    @property
+    def score(self) -> int:
+        return sum(marked.score for marked in self.marked.values())
+
+
+@dataclass(frozen=True)
+class Grades:
+    """A folder, graded."""
+
+    exercises: list[Exercise]
+    seed: int  # of the inputs, with which the run can be repeated
+    submissions: list[Graded]
+
+    @property
+    def points(self) -> int:
+        return sum(exercise.points for exercise in self.exercises)
+
+
+def grade(
+    folder: Path,
+    out: Path,
+    exercises: Sequence[str] | None = None,
+    *,
+    seed: int | None = None,
+    sandbox: bool = True,
+    jobs: int | None = None,
+) -> Grades:
+    """Mark every file of a folder; write `out/<id>/results.json` for each, and `out/grades.csv`.
+
+    exercises: numbers such as "1.1" that count; all of the course's if None.
+    seed: of the inputs; drawn if None. It is printed, and stands in every results.json.
+    sandbox: False runs strangers' code with your rights.
+    jobs: submissions marked at the same time; as many as there are cores if None.
+
+    Raises ValueError for an unknown exercise or a folder with nothing in it, sandbox.Unavailable
+    where the sandbox cannot run.
+    """
+    from tqdm.auto import tqdm
+
+    folder, out = Path(folder), Path(out)
+    chosen = [checks.find(n) for n in exercises] if exercises else checks.all_exercises()
+    todo = _listed(folder, out)
+    if sandbox and (why_not := available()):
+        raise Unavailable(why_not)
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    asked = [_Asked(e, seed) for e in chosen]
+    grades = Grades(chosen, seed, todo)
+    print(f"Grading {len(todo)} files with seed {seed}.")
+    with tqdm(total=len(todo), unit="file") as bar:
+        for graded in _all_graded(todo, asked, sandbox, jobs or _cores()):
+            _write_results(out, graded, grades)
+            bar.update()
+    # What was killed may have been so because another submission took all memory: it is marked
+    # once more, alone.
+    for graded in todo:
+        again = [a for a in asked if _disturbed(graded, a)]
+        if again:
+            list(_all_graded([graded], again, sandbox, 1))
+            _write_results(out, graded, grades)
+    _write(out / "grades.csv", _table(grades))
+    print(f"The marks are in {out / 'grades.csv'}, the details in {out}/*/results.json.")
+    return grades
+
+
+def _listed(folder: Path, out: Path) -> list[Graded]:
+    """The files of a folder, each with an id; what is not a file has a note that says so."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder; name the one that holds the submissions.")
+    listed, taken = [], {"grades.csv"}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.resolve() == out.resolve():
+            continue
+        plain = unicodedata.normalize("NFKD", path.name.removesuffix(".json"))
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", plain).strip("._-")[:80] or "submission"
+        unique, n = plain, 1
+        while unique.casefold() in taken:
+            unique, n = f"{plain}-{n + 1}", n + 1
+        taken.add(unique.casefold())
+        listed.append(Graded(path, unique))
+        if path.is_symlink() or not path.is_file():
+            listed[-1].note = "This is not a file but a link, a folder or something else."
+    if not listed:
+        raise ValueError(f"There is nothing to grade in {folder}.")
+    return listed
+
+
+def _disturbed(graded: Graded, asked: _Asked) -> bool:
+    marked = graded.marked.get(asked.exercise.number)
+    return marked is not None and marked.disturbed
+
+
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _all_graded(
+    todo: Sequence[Graded], asked: Sequence[_Asked], sandboxed: bool, jobs: int
+) -> Iterator[Graded]:
+    """Fill in each of `todo`, in a process of its own, and yield it when it is done."""
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    patience = sum(2 * a.exercise.time_limit + 60 for a in asked)
+    waiting, free = list(todo), list(range(jobs))
+    running: dict[Connection, tuple[Any, Graded, int, float]] = {}
+    try:
+        while waiting or running:
+            while waiting and free:
+                graded = waiting.pop(0)
+                if graded.note:  # not a file
+                    _fill(graded, asked)
+                    yield graded
+                    continue
+                slot = free.pop(0)
+                here, there = context.Pipe(duplex=False)
+                arguments = (there, graded.path, asked, sandboxed, slot)
+                process = context.Process(target=_mark_file, args=arguments, daemon=True)
+                process.start()
+                there.close()
+                running[here] = (process, graded, slot, time.monotonic())
+            for pipe in wait(list(running), timeout=1):
+                process, graded, slot, started = running[pipe]
+                try:
+                    what, value = pipe.recv()
+                except (EOFError, OSError):  # it is done
+                    process.join()
+                    del running[pipe]
+                    free.append(slot)
+                    graded.seconds += time.monotonic() - started
+                    _fill(graded, asked)
+                    yield graded
+                else:
+                    _take(graded, what, value, asked)
+            for process, _, _, started in running.values():
+                if time.monotonic() - started > patience:
+                    process.kill()
+    finally:
+        for process, *_ in running.values():
+            process.kill()
+            process.join()
+
+
+def _mark_file(
+    pipe: Connection, path: Path, asked: Sequence[_Asked], sandboxed: bool, slot: int
+) -> None:
+    """In a process of its own: mark one file, and send what comes out, exercise by exercise."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)  # for the verdicts: the other cores are taken
+    try:
+        submission = read(path)
+        pipe.send(("name", submission.name))
+        for marked in _mark(submission, asked, sandboxed, slot):
+            plain = [(o.status, o.message, o.where, o.hint) for o in marked.outcomes]
+            pipe.send(("marked", (marked.number, plain, marked.disturbed)))
+    except NotASubmission as error:
+        pipe.send(("note", str(error)))
+    except OSError as error:
+        pipe.send(("note", f"The file cannot be read or marked: {error.strerror}."))
+    except KeyboardInterrupt:
+        pass
+    finally:
+        pipe.close()
+
+
+def _take(graded: Graded, what: str, value: Any, asked: Sequence[_Asked]) -> None:
+    if what == "marked":
+        number, plain, disturbed = value
+        cases = next(a.exercise.cases for a in asked if a.exercise.number == number)
+        outcomes = [Outcome(c, *o) for c, o in zip(cases, plain, strict=True)]
+        graded.marked[number] = Marked(number, outcomes, disturbed)
+    else:
+        setattr(graded, what, value)
+
+
+def _fill(graded: Graded, asked: Sequence[_Asked]) -> None:
+    """Give an outcome to the exercises that have none: the file or its marking failed."""
+    for exercise in (a.exercise for a in asked):
+        if exercise.number not in graded.marked:
+            why = graded.note or "the grader failed on this submission"
+            outcomes = [Outcome(case, "crashed", why) for case in exercise.cases]
+            graded.marked[exercise.number] = Marked(exercise.number, outcomes, not graded.note)
+
+
+# --- results ------------------------------------------------------------------------------------
+
+
+def _write_results(out: Path, graded: Graded, grades: Grades) -> None:
+    """Write one submission's results as Gradescope reads them."""
+    tests = []
+    for exercise in grades.exercises:
+        for outcome in graded.marked[exercise.number].outcomes:
+            tests.append(
+                {
+                    "number": exercise.number,
+                    "name": f"{exercise.number} {exercise.title}: {outcome.case.name}",
+                    "score": outcome.points,
+                    "max_score": outcome.case.points,
+                    "status": "passed" if outcome.status == "passed" else "failed",
+                    "output": _explained(outcome),
+                }
+            )
+    results = {
+        "score": graded.score,
+        "output": _clean(graded.note or f"{graded.score} of {grades.points} points."),
+        "execution_time": round(graded.seconds, 1),
+        "tests": tests,
+        "extra_data": {"name": _clean(graded.name), "max_score": grades.points},
+    }
+    results["extra_data"]["seed"] = grades.seed
+    folder = out / graded.id
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "results.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+
+
+def _explained(outcome: Outcome) -> str:
+    lines = [outcome.message]
+    lines += [f"where: {outcome.where}"] if outcome.where else []
+    lines += [f"hint: {outcome.hint}"] if outcome.hint else []
+    return "\n".join(_clean(line) for line in lines)
+
+
+def _table(grades: Grades) -> str:
+    """The class as CSV: a row a submission, a column an exercise."""
+    numbers = [exercise.number for exercise in grades.exercises]
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["id", "name", "score", "max_score", *numbers, "note"])
+    for graded in grades.submissions:
+        scores = [graded.marked[number].score for number in numbers]
+        row = [_cell(graded.id), _cell(graded.name), graded.score, grades.points]
+        table.writerow([*row, *scores, _cell(graded.note)])
+    return text.getvalue()
+
+
+def _clean(text: str) -> str:
+    """Text of a stranger without what a terminal, a page or an encoding would trip over."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _cell(text: str) -> str:
+    """A cell of text that no spreadsheet takes for a formula."""
+    text = _clean(text).strip()
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Excel takes a file for UTF-8 by its mark.
+    encoding = "utf-8-sig" if path.suffix == ".csv" else "utf-8"
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".grade-")
+    try:
+        with os.fdopen(descriptor, "w", encoding=encoding, newline="") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
