@@ -20,7 +20,7 @@ lab: .venv/data ## open the course in JupyterLab; ARGS="--no-browser --port 8890
 test: export OMP_NUM_THREADS ?= 1
 test: export ZEROTOHERO_BUDGET = quick
 test: export ZEROTOHERO_IPYTHON7 = $(CURDIR)/.venv/ipython7
-test: .venv/data .venv/ipython7/installed ## check style, run all tests and all notebooks; ARGS="-k moons" picks
+test: .venv/data .venv/ipython7/installed ## style, tests and notebooks; ARGS="-k moons" picks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadscope --durations 10 \
@@ -36,6 +36,16 @@ exercises: .venv/installed ## make the exercise notebooks from the solutions
 bench: .venv/data ## compare with peers, side by side
 	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done
 
+# torch's CUDA packages are gigabytes, and which of them fit is for the machine's own torch to say.
+lock: $(BIN)/uv ## pin what pyproject.toml asks for; ARGS=--upgrade takes the newest
+	cp requirements.txt .venv/lock.txt
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra lab --extra offline --extra dev \
+		--universal --fork-strategy fewest --python-version 3.11.2 --annotation-style line \
+		-o .venv/lock.txt $(ARGS) \
+		--custom-compile-command \
+		"make lock  # all systems, Python 3.11.2 and newer; torch's CUDA packages dropped"
+	sed -E '/^(nvidia|cuda)-|^triton=/d' .venv/lock.txt > requirements.txt
+
 clean: ## remove .venv and everything else that was made here, but no notebook
 	rm -rf .venv .cache build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
@@ -49,6 +59,9 @@ $(BIN)/pip:
 	@if $(PYTHON) -c 'import ensurepip' 2> /dev/null; then $(PYTHON) -m venv .venv; else \
 		$(PYTHON) -m venv --without-pip .venv && \
 		$(PYTHON) -m pip --python $(BIN)/python install pip; fi
+
+$(BIN)/uv: | $(BIN)/pip
+	$(BIN)/python -m pip install uv
 
 # JupyterLab asks on its first start whether to fetch news; a course without a network does not.
 SETTINGS := .venv/share/jupyter/lab/settings

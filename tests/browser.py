@@ -42,7 +42,11 @@ QUIET = [  # no sandbox, for root in a container has none; and no traffic in the
 
 def chromium() -> str | None:
     """The path of the system's Chromium or Chrome, if there is one."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    names = (
+        *("chromium", "chromium-browser", "google-chrome", "chrome"),
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+        r"C:\Program Files\Google\Chrome\Application\chrome.exe",
+    )
     return next((path for name in names if (path := shutil.which(name))), None)
 
 
