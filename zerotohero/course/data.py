@@ -187,11 +187,14 @@ def _downloaded(name: str, file: File, place: Path) -> bytes:
     They stay in memory until they are verified, so an interruption leaves nothing behind.
     """
     import pooch
+    from tqdm.auto import tqdm
 
     print(f"Downloading {name} from {file.url}")
     into = io.BytesIO()
     try:
-        pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)(file.url, into, None)
+        # pooch sets the true total; it takes a bar without any for no bar at all.
+        with tqdm(desc=file.filename, total=1, unit="B", unit_scale=True) as bar:
+            pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)(file.url, into, None)
     except (OSError, ValueError) as error:  # requests' errors are OSErrors
         why = _reason(error)
         raise _missing(place, f"could not be downloaded from {file.url} ({why})") from error
