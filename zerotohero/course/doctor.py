@@ -93,7 +93,7 @@ def _install() -> str:
     repository = Path(__file__).parents[2]
     if (repository / "requirements.txt").is_file():
         return f"pip install -r {repository / 'requirements.txt'} -e {repository}"
-    return f'pip install --upgrade "zerotohero @ git+{REPOSITORY}"'
+    return f'pip install --upgrade "zerotohero[lab,offline] @ git+{REPOSITORY}"'
 
 
 def _requirements() -> list[str]:
