@@ -1,0 +1,995 @@
+"""The exercises of lecture 02: n-grams, splits, smoothing, cross-entropy, broadcasting, a leak.
+
+The reference answers are plain NumPy in float64, written another way than the lecture's.
+"""
+
+import string
+from functools import cache
+
+import numpy as np
+
+from zerotohero.course import data
+from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect, expect_that
+
+STOI = {s: i for i, s in enumerate("." + string.ascii_lowercase)}
+V = len(STOI)
+
+
+@cache
+def _names() -> list[str]:
+    return data.words("names")
+
+
+def _some_names(rng: np.random.Generator, count: int) -> list[str]:
+    return [_names()[i] for i in rng.choice(len(_names()), count, replace=False)]
+
+
+def _grams(word: str, n: int, front: int | None = None, end: bool = True) -> list[tuple[int, ...]]:
+    """A word's n-grams as numbers, with `front` boundaries before it: n − 1, if right."""
+    ids = [STOI[s] for s in "." * (n - 1 if front is None else front) + word + "." * end]
+    return [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
+
+
+def _count(words: list[str], n: int, **boundaries) -> np.ndarray:
+    N = np.zeros((V,) * n, dtype=np.int64)
+    for word in words:
+        for gram in _grams(word, n, **boundaries):
+            N[gram] += 1
+    return N
+
+
+def _softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
+    e = np.exp(x - x.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
+
+
+# --- 2.1 ----------------------------------------------------------------------------------------
+
+trigram = Exercise(
+    number="2.1",
+    title="A trigram, counted and learned",
+    difficulty=3,
+    minutes=40,
+    practises="carrying an idea to one dimension more, in both of its forms",
+    answers=("trigram_counts", "trigram_network"),
+    summary=(
+        "Count which character follows each pair of characters. Then let a one-layer network find "
+        "the same probabilities by gradient descent."
+    ),
+    statement="""
+`trigram_counts(words: list[str], stoi: dict[str, int]) -> Tensor` of whole numbers, shape
+`(V, V, V)` with V = `len(stoi)`: entry (i, j, k) says how often character k followed the pair i, j.
+Two boundaries `.` stand before each word and one after it, so that a word of L letters gives
+L + 1 trigrams.
+
+`trigram_network(N: Tensor, steps: int, lr: float) -> Tensor` takes such counts and returns
+probabilities of shape `(V, V, V)`. It starts from logits that are **all zero**, does `steps` steps
+of gradient descent with the learning rate `lr` on the mean negative log-likelihood of all the
+trigrams in N, and returns the softmax of the logits.
+
+```python
+N = trigram_counts(["ab"], {".": 0, "a": 1, "b": 2})
+N.sum(), N[0, 0, 1], N[0, 1, 2], N[1, 2, 0]        # 3, 1, 1, 1
+trigram_network(N, steps=0, lr=1.0)[0, 0]          # tensor([0.3333, 0.3333, 0.3333])
+trigram_network(N, steps=1, lr=1.0)[0, 0]          # tensor([0.2945, 0.4110, 0.2945])
+```
+
+Afterwards, measure both on all the names: counting gives a loss of about 2.186 on the names that
+were counted, against the bigram's 2.454. How many steps does the network need to come near?
+""",
+    hints=(
+        "`'..' + word + '.'` has every trigram of a word in it; `zip(s, s[1:], s[2:])` reads them "
+        "off. For the network, the lecture's loss from 729 cells works with 19,683 as well.",
+        "The logits have the shape of N, and each row along the *last* dimension is one "
+        "distribution. Weight each cell's log-probability with its share of all counts.",
+        "In each step: `loss = -(N / N.sum() * F.log_softmax(W, dim=-1)).sum()`, then "
+        "`(grad,) = torch.autograd.grad(loss, W)` and, under `torch.no_grad()`, `W -= lr * grad`.",
+    ),
+)
+
+
+@trigram.case(
+    "the counts of one word, ada",
+    adapter="counts",
+    points=1,
+    inputs={"words": ["ada"], "stoi": {".": 0, "a": 1, "d": 2}},
+)
+def _(given, got):
+    want = np.zeros((3, 3, 3), dtype=np.int64)
+    for cell in [(0, 0, 1), (0, 1, 2), (1, 2, 1), (2, 1, 0)]:
+        want[cell] = 1
+    one_boundary = want.copy()
+    one_boundary[0, 0, 1] = 0
+    no_end = want.copy()
+    no_end[2, 1, 0] = 0
+    expect("trigram_counts", got["N"], want, mistakes=_count_mistakes(want, one_boundary, no_end))
+
+
+@trigram.case(
+    "the counts of 200 names",
+    adapter="counts",
+    points=1,
+    inputs=lambda rng: {"words": _some_names(rng, 200), "stoi": STOI},
+)
+def _(given, got):
+    words = given["words"]
+    wrong = _count_mistakes(
+        _count(words, 3), _count(words, 3, front=1), _count(words, 3, end=False)
+    )
+    expect("trigram_counts", got["N"], _count(words, 3), mistakes=wrong)
+
+
+def _count_mistakes(right, one_boundary, no_end):
+    return [
+        Mistake(one_boundary, "The first letter of each word is missing: with two characters of "
+                "context, two boundaries must stand before the word."),
+        Mistake(no_end, "The end is missing: one boundary must follow each word, or the model "
+                "never learns to stop."),
+        Mistake((right > 0).astype(np.int64), "Each trigram is counted once at most: add 1 to its "
+                "cell instead of setting it to 1. (`N[i, j, k] += 1` with whole tensors as indices "
+                "also adds only once; a loop or `torch.bincount` adds each time.)"),
+        Mistake(right.transpose(2, 1, 0), "The dimensions are in reverse order: the character to "
+                "predict is the last index, the two before it come first."),
+    ]  # fmt: skip
+
+
+def _network(N, steps, lr, axis=-1, scale=1.0, weights=None) -> np.ndarray:
+    """The logits after gradient descent by the formula of the lecture: share × (p − P)."""
+    share = (N / N.sum() if weights is None else weights) * scale
+    W = np.zeros(N.shape)
+    for _ in range(steps):
+        W -= lr * (share.sum(axis, keepdims=True) * _softmax(W, axis) - share)
+    return W
+
+
+@trigram.case(
+    "one step of the network",
+    adapter="network",
+    points=2,
+    inputs=lambda rng: {"N": _count(_some_names(rng, 200), 3), "steps": 1, "lr": 20.0},
+    crashes={
+        "log_softmax.*Long|softmax.*Long": "The counts are whole numbers; softmax belongs to the "
+        "logits W, a float tensor of zeros in the shape of N.",
+        "does not require grad": "W must be created with `requires_grad=True`, and the loss must "
+        "be computed from it.",
+        "leaf Variable that requires grad": "Change W inside `with torch.no_grad():`, since the "
+        "step is not part of what is differentiated.",
+    },
+)
+def _(given, got):
+    N, lr = given["N"], given["lr"]
+    W = _network(N, 1, lr)
+    once = (N > 0) / (N > 0).sum()
+    wrong = [
+        Mistake(_softmax(_network(N, 1, lr, scale=N.sum())), "The step is as many times too large "
+                "as there are trigrams: the loss is the mean, so divide by `N.sum()`."),
+        Mistake(_softmax(_network(N, 1, lr, axis=0), 0), "Softmax runs along dimension 0, the "
+                "first character of the context; the distribution is along the last, `dim=-1`."),
+        Mistake(_softmax(_network(N, 1, lr, axis=1), 1), "Softmax runs along dimension 1, the "
+                "second character of the context; the distribution is along the last, `dim=-1`."),
+        Mistake(_softmax(_network(N, 1, -lr)), "The loss goes up: subtract the gradient times the "
+                "learning rate, and mind the minus sign of the negative log-likelihood."),
+        Mistake(_softmax(_network(N, 1, lr, weights=once)), "Every different trigram counts "
+                "once here; the mean is over all of them, so weight each with its count."),
+        Mistake(W, "These are the logits; return their softmax along the last dimension."),
+        Mistake(np.full(N.shape, 1 / V), "These are still the probabilities of all-zero logits: "
+                "the step has not changed W. (`W = W - …` under `torch.no_grad()` makes another "
+                "tensor; `W -= …` changes it.)"),
+    ]  # fmt: skip
+    expect("trigram_network", got["probs"], _softmax(W), tol=1e-4, mistakes=wrong)
+
+
+@trigram.case(
+    "fifteen steps of the network",
+    adapter="network",
+    points=2,
+    inputs=lambda rng: {"N": _count(_some_names(rng, 200), 3), "steps": 15, "lr": 20.0},
+)
+def _(given, got):
+    N, lr = given["N"], given["lr"]
+    accumulated = "After the first step the gradients add up: set `W.grad = None` before each."
+    W, velocity = np.zeros(N.shape), np.zeros(N.shape)
+    for _ in range(given["steps"]):
+        velocity += N.sum(-1, keepdims=True) / N.sum() * _softmax(W) - N / N.sum()
+        W -= lr * velocity
+    expect(
+        "trigram_network",
+        got["probs"],
+        _softmax(_network(N, given["steps"], lr)),
+        tol=1e-3,
+        mistakes=[Mistake(_softmax(W), accumulated)],
+    )
+
+
+# --- 2.2 ----------------------------------------------------------------------------------------
+
+split = Exercise(
+    number="2.2",
+    title="Names that were held back",
+    difficulty=3,
+    minutes=35,
+    practises="honest measurement: counting on one part of the data and judging on another",
+    answers=("split_words", "ngram_loss"),
+    summary=(
+        "Split the names 80/10/10 into train, dev and test after shuffling a copy. Then compare "
+        "bigram and trigram by their loss on names that they were not counted on."
+    ),
+    statement="""
+`split_words(words: list[str], generator: torch.Generator) -> tuple` shuffles a **copy** of the
+words with the generator and cuts it into three lists, train, dev and test: the first
+`int(0.8 * n)` words, those up to `int(0.9 * n)`, and the rest.
+
+`ngram_loss(train: list[str], held_out: list[str], n: int, k: float, stoi: dict[str, int]) -> float`
+counts the n-grams of `train` (n is 2 or 3, with n − 1 boundaries before each word and one after),
+adds k to every count, and returns the mean negative log-likelihood, in nats, of all the n-grams of
+`held_out`.
+
+```python
+train, dev, test = split_words(list("abcdefghij"), torch.Generator().manual_seed(1))
+len(train), len(dev), len(test)                                   # 8, 1, 1
+ngram_loss(["ab"], ["a"], 2, 1.0, {".": 0, "a": 1, "b": 2})       # 1.0397, two pairs: .a and a.
+```
+
+Afterwards, measure both models on the dev names of the whole list, with k = 0.1 for instance. The
+usual figures are 2.45 for the bigram and 2.22 for the trigram, which scored 2.19 on its own
+training names: where does the difference come from, and why has the bigram none?
+""",
+    hints=(
+        "`torch.randperm(len(words), generator=generator)` gives the numbers of the words in a "
+        "random order. Counting is 2.1 once more, for pairs or triples, on `train` alone.",
+        "Each row of counts plus k is divided by *its own* sum, along the last dimension. Then "
+        "look up the probability of each n-gram of `held_out`, one at a time or all at once.",
+        "`P = (N + k) / (N + k).sum(-1, keepdim=True)`, and for each n-gram add "
+        "`-math.log(P[ids])` with `ids` a tuple of n numbers; divide by how many there were.",
+    ),
+)
+
+
+@split.case(
+    "a split of 203 words",
+    adapter="split",
+    points=3,
+    inputs=lambda rng: {"words": [*_some_names(rng, 200), "ava", "ava", "ava"], "seed": 5},
+)
+def _(given, got):
+    words, parts = given["words"], got["parts"]
+    expect_that(
+        isinstance(parts, list) and len(parts) == 3 and all(isinstance(p, list) for p in parts),
+        "split_words: expected three lists of words",
+    )
+    train, dev, test = parts
+    expect_that(
+        got["words_after"] == words,
+        "split_words: the list that was passed in has changed",
+        "You shuffled the caller's own list; `random.shuffle` and `list.sort` work in place. "
+        "Shuffle a copy.",
+    )
+    sizes, cuts = [len(p) for p in parts], (int(0.8 * len(words)), int(0.9 * len(words)))
+    overlap = sum(sizes) > len(words)
+    expect(
+        "sizes of train, dev and test",
+        sizes,
+        [cuts[0], cuts[1] - cuts[0], len(words) - cuts[1]],
+        tol=0,
+        hint="Some words are in two parts, and a model would be judged on what it was counted on: "
+        "each part must begin where the one before ends, `words[a:b]`, `words[b:]`."
+        if overlap
+        else None,
+    )
+    joined = train + dev + test
+    expect_that(
+        joined != words,
+        "split_words: the words are in their old order",
+        "Nothing was shuffled. The list is sorted by popularity, so train would hold the common "
+        "names and test the rare ones.",
+    )
+    expect_that(
+        sorted(map(str, joined)) == sorted(words),
+        "split_words: the three parts together are not the words that were passed in",
+        "Some words are lost and others are there twice: a random order takes each word once "
+        "(`torch.randperm`), draws with replacement (`torch.randint`) and sets don't.",
+    )
+    expect_that(
+        parts == got["same_seed"],
+        "split_words: two generators with the same seed gave two splits",
+        "The generator that is passed in was not used, so nobody can repeat your split: pass "
+        "`generator=generator` to `torch.randperm`.",
+    )
+    expect_that(
+        parts != got["other_seed"],
+        "split_words: two generators with different seeds gave the same split",
+        "You use a seed of your own; draw from the generator that is passed in.",
+    )
+
+
+def _ngram_loss(train, held_out, n, k, *, base=np.e, k_in_sums=True, keepdims=True, words=False):
+    """The loss, or what comes of a slip: bits, sums without k or keepdim, a mean over words."""
+    N = _count(train, n)
+    with np.errstate(all="ignore"):
+        losses = -np.log((N + k) / (N + k * k_in_sums).sum(-1, keepdims=keepdims)) / np.log(base)
+    terms = [[losses[gram] for gram in _grams(word, n)] for word in held_out]
+    means = [np.mean(t) for t in terms]
+    return float(np.mean(means) if words else np.average(means, weights=[len(t) for t in terms]))
+
+
+def _loss_case(name, n, k, points=1):
+    @split.case(
+        name,
+        adapter="held_out_loss",
+        points=points,
+        inputs=lambda rng: {
+            "train": (names := _some_names(rng, 180))[:150],
+            "held_out": names[150:],
+            "n": n,
+            "k": k,
+            "stoi": STOI,
+        },
+        crashes={
+            "math domain error|expected a positive input": "`math.log(0)` raises an error; if a "
+            "probability may be 0, the loss is infinite, which `torch.log` gives.",
+        },
+    )
+    def _(given, got):
+        a, b = given["train"], given["held_out"]
+        grams = sum(len(word) + 1 for word in b)
+        right = _ngram_loss(a, b, n, k)
+        wrong = [
+            Mistake(_ngram_loss(b, b, n, k), "This is the loss of a model that was counted on the "
+                    "held-out words themselves: count on `train`, judge on `held_out`."),
+            Mistake(_ngram_loss(a, a, n, k), "This is the loss on `train`, the words that the "
+                    "model has seen: judge it on `held_out`."),
+            Mistake(_ngram_loss(a + b, b, n, k), "The held-out words were counted too: count on "
+                    "`train` alone."),
+            Mistake(_ngram_loss(a, b, n, k, words=True), "This is a mean over words of means "
+                    "over their n-grams; the mean is over all n-grams, so long words weigh more."),
+            Mistake(_ngram_loss(a, b, n, k, base=2), "This is in bits; take the natural "
+                    "logarithm for nats."),
+            Mistake(_ngram_loss(a, b, n, k, k_in_sums=False), "The k is added to the counts "
+                    "but not to their sums, so the rows don't sum to 1: sum after adding k."),
+            Mistake(right * grams, "This is the sum over all n-grams; divide by their number."),
+            Mistake(-right, "This is the log-likelihood; the loss is its negative."),
+        ]  # fmt: skip
+        if n == 3:  # for n = 2 the loss is the same, since each character is left and entered
+            wrong.append(
+                Mistake(
+                    _ngram_loss(a, b, n, k, keepdims=False),
+                    "Each row was divided by another row's sum: the sum needs `keepdim=True`. "
+                    "(The bigram's loss comes out right all the same, as in the lecture.)",
+                )
+            )
+        expect("ngram_loss", got["loss"], right, tol=1e-4, mistakes=wrong)
+
+
+_loss_case("the loss of a bigram, k = 1", 2, 1.0)
+_loss_case("the loss of a trigram, k = 0.1", 3, 0.1, points=2)
+
+
+@split.case(
+    "a pair that train has not, k = 0",
+    adapter="held_out_loss",
+    inputs={
+        "train": ["ab"],
+        "held_out": ["aa"],
+        "n": 2,
+        "k": 0.0,
+        "stoi": {".": 0, "a": 1, "b": 2},
+    },
+    crashes={
+        "math domain error|expected a positive input": "`math.log(0)` raises an error where the "
+        "loss is infinite; `torch.log` gives −∞.",
+    },
+)
+def _(given, got):
+    expect(
+        "ngram_loss",
+        got["loss"],
+        np.inf,
+        hint="What was never seen and is not smoothed has probability 0 and an infinite loss; "
+        "leaving such a pair out, or adding a little something, hides it.",
+    )
+
+
+# --- 2.3 ----------------------------------------------------------------------------------------
+
+tune = Exercise(
+    number="2.3",
+    title="Tune on dev, report test once",
+    difficulty=2,
+    minutes=20,
+    practises="choosing a setting without spoiling the number that is reported",
+    answers=("tune_smoothing",),
+    summary=(
+        "Find the smoothing that the dev names like best. Then look at the test names a single "
+        "time, with that one."
+    ),
+    statement="""
+`tune_smoothing(loss: Callable[[str, float], float], ks: list[float]) -> tuple[float, float]`.
+`loss(split, k)` gives the loss of a model with smoothing k on the split `"train"`, `"dev"` or
+`"test"`. Return the best k of the list and the loss on test with it. Every look at test is
+recorded, and only one is allowed.
+
+```python
+def loss(split, k):
+    return {"train": k, "dev": (k - 1) ** 2 + 2, "test": (k - 1) ** 2 + 2.5}[split]
+
+tune_smoothing(loss, [0.0, 1.0, 10.0])      # (1.0, 2.5)
+```
+
+Afterwards, tune the trigram: give it a `loss` that calls your `ngram_loss` of 2.2. Which k is best,
+and by how much does it beat k = 1? Why would tuning on train always choose the smallest k?
+""",
+    hints=(
+        "Three jobs, three splits: train is for counting, dev for choosing, test for reporting.",
+        "`min` takes a `key`: the function by which it compares.",
+        '`best = min(ks, key=lambda k: loss("dev", k))`, and one call of `loss("test", best)`.',
+    ),
+)
+
+NO_PAIR = {"unpack": "Return two numbers, the best k and its loss on test: `return best, …`."}
+
+
+def _tune_case(name, ks, losses, points=1):
+    @tune.case(
+        name,
+        adapter="tuned",
+        points=points,
+        inputs={"ks": ks, "losses": losses},
+        crashes=NO_PAIR,
+    )
+    def _(given, got):
+        ks, losses = given["ks"], given["losses"]
+        best = int(np.argmin(losses["dev"]))
+        wrong = [
+            Mistake(ks[int(np.argmin(losses["train"]))], "This k was chosen on train, where the "
+                    "model was counted: there, less smoothing always looks better."),
+            Mistake(ks[int(np.argmin(losses["test"]))], "This k was chosen on test, so that the "
+                    "loss on test is no longer that of unseen names: choose on dev."),
+            Mistake(ks[int(np.argmax(losses["dev"]))], "This k has the highest loss on dev; the "
+                    "lowest is the best."),
+            Mistake(best, "This is the place of the best k in the list; return the k itself."),
+            Mistake(losses["dev"][best], "This is the best loss; return the k that gave it."),
+        ]  # fmt: skip
+        expect("the best k", got["k"], ks[best], mistakes=wrong)
+        looks = [k for split, k in got["asked"] if split == "test"]
+        expect_that(
+            len(looks) <= 1,
+            f"the looks at test: expected 1, got {len(looks)}",
+            "Test was looked at for several k. Whoever sees all of them will choose by them one "
+            'day: call `loss("test", …)` once, after the choice.',
+        )
+        wrong = [
+            Mistake(losses["dev"][best], "This is the loss on dev, which was used to choose and is "
+                    "therefore too good: report test."),
+            Mistake(losses["train"][best], "This is the loss on train: report test."),
+            Mistake(min(losses["test"]), "This is the lowest loss on test, of another k."),
+        ]  # fmt: skip
+        expect("the loss on test", got["test_loss"], losses["test"][best], mistakes=wrong)
+
+
+_tune_case(
+    "dev and test disagree",
+    [0.03, 0.1, 0.3, 1.0, 3.0],
+    {
+        "train": [2.18, 2.19, 2.2, 2.21, 2.25],
+        "dev": [2.26, 2.24, 2.23, 2.25, 2.29],
+        "test": [2.25, 2.22, 2.24, 2.21, 2.28],
+    },
+    points=2,
+)
+_tune_case(
+    "an infinite loss at k = 0, in no order",
+    [10.0, 0.0, 2.0, 0.5],
+    {
+        "train": [2.4, 2.1, 2.3, 2.2],
+        "dev": [2.5, float("inf"), 2.35, 2.41],
+        "test": [2.52, float("inf"), 2.45, 2.39],
+    },
+)
+
+
+# --- 2.4 ----------------------------------------------------------------------------------------
+
+rows = Exercise(
+    number="2.4",
+    title="Rows instead of one-hot",
+    difficulty=2,
+    minutes=15,
+    practises="indexing with a tensor, which every embedding in this course is",
+    answers=("row_logits",),
+    summary=(
+        "Replace the product of one-hot rows and W by indexing. The logits must be equal to the "
+        "bit and the gradient must still reach W."
+    ),
+    statement="""
+`row_logits(W: Tensor, xs: Tensor) -> Tensor` returns what `F.one_hot(xs, V).float() @ W` returns,
+for W of shape `(V, C)` and whole numbers `xs` of **any** shape: `(N,)` gives `(N, C)`, and `(B, T)`
+gives `(B, T, C)`. Without a one-hot vector, a product or a loop.
+
+```python
+W = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+row_logits(W, torch.tensor([2, 0, 2]))      # tensor([[5., 6.], [1., 2.], [5., 6.]])
+```
+
+Afterwards, time both with V = 27 and the 229,804 characters of the names (`%timeit`). What does the
+one-hot way cost in memory, and what would it cost with GPT-2's vocabulary of 50,257?
+""",
+    hints=(
+        "What does multiplying by a row with a single 1 do to W?",
+        "A tensor of whole numbers can stand in the square brackets where a number could.",
+        "`W[xs]`: indexing the first dimension takes rows, and xs may have any shape.",
+    ),
+)
+
+
+@rows.case(
+    "rows of W, to the bit",
+    adapter="looked_up",
+    points=1,
+    inputs=lambda rng: {
+        "W": rng.normal(size=(27, 27)).astype(np.float32),
+        "xs": rng.integers(0, 27, 50),
+    },
+)
+def _(given, got):
+    W, xs = given["W"], given["xs"]
+    wrong = [
+        Mistake(W[:, xs], "These are columns of W; a one-hot row times W is a row: index the first "
+                "dimension."),
+        Mistake(W.T[xs], "These are columns of W, one a row; index W and not its transpose."),
+        Mistake(W[xs].T, "The rows are right but stand upright: the result has shape (N, C)."),
+    ]  # fmt: skip
+    expect("row_logits", got["logits"], W[xs], tol=0, mistakes=wrong)
+
+
+@rows.case(
+    "xs of shape (4, 3), as lecture 03 will have",
+    adapter="looked_up",
+    inputs=lambda rng: {
+        "W": rng.normal(size=(27, 10)).astype(np.float32),
+        "xs": rng.integers(0, 27, (4, 3)),
+    },
+    crashes={
+        "IndexError": "Does a loop or `index_select` expect `xs` to have one dimension? "
+        "Square brackets take any shape."
+    },
+)
+def _(given, got):
+    want = given["W"][given["xs"]]
+    flat = Mistake(want.reshape(-1, 10), "The shape of xs is lost: index with xs as it is.")
+    expect("row_logits", got["logits"], want, tol=0, mistakes=[flat])
+
+
+@rows.case(
+    "a row that nobody asked for is infinite",
+    adapter="looked_up",
+    inputs={
+        "W": np.array([[1, 2], [-np.inf, np.inf], [5, 6]], dtype=np.float32),
+        "xs": np.array([2, 0, 2]),
+    },
+)
+def _(given, got):
+    want = given["W"][given["xs"]]
+    logits = np.asarray(got["logits"], dtype=float)
+    expect(
+        "row_logits",
+        logits,
+        want,
+        tol=0,
+        hint="This is still a product: a one-hot row multiplies *every* row of W, and 0 × ∞ is no "
+        "number. Indexing never touches the others, and that is also why it is fast."
+        if np.isnan(logits).any()
+        else None,
+    )
+
+
+@rows.case(
+    "the gradient reaches W",
+    adapter="gradient_of_rows",
+    points=2,
+    inputs=lambda rng: {
+        "W": rng.normal(size=(27, 27)).astype(np.float32),
+        "xs": rng.integers(0, 5, 60),
+        "ys": rng.integers(0, 27, 60),
+    },
+    crashes={
+        "does not require grad": "The logits have lost their connection to W: `.data`, "
+        "`.detach()`, `.item()`, `.tolist()` and `torch.tensor(…)` cut it."
+    },
+)
+def _(given, got):
+    W, xs, ys = (given[k] for k in ("W", "xs", "ys"))
+    slope = _softmax(W[xs].astype(np.float64))
+    slope[np.arange(len(ys)), ys] -= 1
+    want = np.zeros(W.shape)
+    np.add.at(want, xs, slope / len(ys))
+    expect("the gradient of W", got["grad"], want, tol=1e-6)
+
+
+# --- 2.5 ----------------------------------------------------------------------------------------
+
+entropy = Exercise(
+    number="2.5",
+    title="Cross-entropy by hand",
+    difficulty=3,
+    minutes=25,
+    practises="the loss of every later lecture, and why it is not written as it is derived",
+    answers=("cross_entropy",),
+    summary=(
+        "Write the mean negative log-likelihood from logits, equal to torch's own. It must hold "
+        "for logits of a thousand, where the formula as derived breaks."
+    ),
+    statement="""
+`cross_entropy(logits: Tensor, targets: Tensor) -> Tensor`, shapes `(N, V)` and `(N,)` to a tensor
+with one number: the mean over the rows of −ln softmax(logits)[target]. Use `exp`, `log`, sums and
+the like; not torch's `cross_entropy`, `nll_loss`, `softmax`, `log_softmax` or `logsumexp`.
+
+```python
+cross_entropy(torch.tensor([[0.0, 3.0, -2.0, 1.0]]), torch.tensor([3]))         # tensor(2.1755)
+cross_entropy(torch.tensor([[1000.0, 0.0], [0.0, -1000.0]]), torch.tensor([1, 1]))  # tensor(1000.)
+```
+
+Try the plain formula first and look at what `torch.tensor(1000.0).exp()` is. Adding the same number
+to all logits of a row changes nothing in its softmax: which number would you add?
+""",
+    hints=(
+        "Float32 ends at about e^88. Softmax only depends on differences of logits, so subtract "
+        "from each row a number that makes all exponents harmless.",
+        "Subtract the row's maximum. Then don't take the logarithm of a softmax that may have "
+        "become 0: ln(e^x / s) is x − ln s.",
+        "`x = logits - logits.max(1, keepdim=True).values`, "
+        "`logprobs = x - x.exp().sum(1, keepdim=True).log()`, and from each row the target's.",
+    ),
+)
+
+FORBIDDEN = {"cross_entropy", "nll_loss", "softmax", "log_softmax", "logsumexp", "logaddexp"}
+
+
+def _entropies(logits, targets) -> np.ndarray:
+    x = logits.astype(np.float64)
+    x = x - x.max(1, keepdims=True)
+    logprobs = x - np.log(np.exp(x).sum(1, keepdims=True))
+    return -logprobs[np.arange(len(targets)), targets]
+
+
+def _by_hand(got) -> None:
+    if used := FORBIDDEN & set(got["called"]):
+        raise Wrong(
+            f"cross_entropy: it calls torch's {sorted(used)[0]}",
+            "Here the loss is to be written out, with exp, log and sums, to see what torch does.",
+        )
+
+
+@entropy.case(
+    "32 rows of 27 logits",
+    adapter="entropy",
+    points=2,
+    inputs=lambda rng: {
+        "logits": (3 * rng.normal(size=(32, 27))).astype(np.float32),
+        "targets": rng.integers(0, 27, 32),
+    },
+    crashes={
+        r"too many indices|out of bounds|must match": "One target a row: `logprobs[rows, targets]` "
+        "with `rows = torch.arange(N)`."
+    },
+)
+def _(given, got):
+    logits, targets = given["logits"].astype(np.float64), given["targets"]
+    losses = _entropies(logits, targets)
+    columns = _softmax(logits, 0)[np.arange(len(targets)), targets]
+    wrong = [
+        Mistake(losses.sum(), "This is the sum over the rows; the loss is their mean, so that it "
+                "doesn't depend on how many there are."),
+        Mistake(-losses.mean(), "This is the mean log-likelihood; the loss is its negative."),
+        Mistake(-np.log(columns).mean(), "Softmax runs down the columns, over the examples; each "
+                "*row* is a distribution, so sum along dim 1."),
+        Mistake(losses.mean() / np.log(2), "This is in bits; take the natural logarithm."),
+        Mistake(-logits[np.arange(len(targets)), targets].mean(), "The logits are not yet "
+                "log-probabilities: subtract the logarithm of the sum of their exponentials."),
+        Mistake(np.exp(-losses).mean(), "This is the mean probability of the targets; take the "
+                "negative logarithm of each before the mean."),
+        Mistake(-np.log(np.exp(-losses).mean()), "This is the logarithm of a mean; the loss is the "
+                "mean of logarithms."),
+        Mistake(-np.log(_softmax(logits)[:, targets]).mean(), "`probs[:, targets]` takes every "
+                "target from every row, N × N numbers; one a row is "
+                "`probs[torch.arange(N), targets]`."),
+        Mistake(losses, "There is a loss for each row; return their mean."),
+    ]  # fmt: skip
+    expect("cross_entropy", got["loss"], losses.mean(), tol=1e-5, mistakes=wrong)
+    _by_hand(got)
+
+
+@entropy.case(
+    "logits of 1,000 and of 100",
+    adapter="entropy",
+    points=2,
+    inputs={
+        "logits": np.array([[1000, 0, 999], [100, -100, 99]], dtype=np.float32),
+        "targets": np.array([0, 2]),
+    },
+)
+def _(given, got):
+    _stable(given, got, "e^1000 is infinite in a float: subtract each row's largest logit before "
+            "exp, which changes nothing in the softmax.")  # fmt: skip
+
+
+@entropy.case(
+    "a target that is 1,000 below the largest",
+    adapter="entropy",
+    points=1,
+    inputs={
+        "logits": np.array([[1000, 0], [0, -1000], [-1000, -1000]], dtype=np.float32),
+        "targets": np.array([1, 1, 0]),
+    },
+)
+def _(given, got):
+    _stable(given, got, "The target's probability has become 0 and its logarithm −∞: keep to "
+            "logarithms, ln(e^x / s) = x − ln s, and never take the log of a softmax.")  # fmt: skip
+
+
+def _stable(given, got, hint) -> None:
+    want = float(_entropies(given["logits"], given["targets"]).mean())
+    loss = np.asarray(got["loss"], dtype=float)
+    small = "An addend inside the logarithm hides the 0, and the loss is wrong by a lot: subtract "
+    small += "ln(sum) instead of dividing."
+    broken = not np.isfinite(loss).all()
+    capped = want > 100 and loss.size == 1 and 0 < float(loss.reshape(())) < 0.5 * want
+    expect("cross_entropy", loss, want, tol=1e-5, hint=hint if broken else small * capped or None)
+    _by_hand(got)
+
+
+@entropy.case(
+    "its gradient",
+    adapter="gradient_of_entropy",
+    points=1,
+    inputs=lambda rng: {
+        "logits": rng.normal(size=(8, 5)).astype(np.float32),
+        "targets": rng.integers(0, 5, 8),
+    },
+    crashes={
+        "does not require grad": "The loss has lost its connection to the logits: `.data`, "
+        "`.detach()`, `.item()` and NumPy cut it."
+    },
+)
+def _(given, got):
+    want = _softmax(given["logits"].astype(np.float64))
+    want[np.arange(8), given["targets"]] -= 1
+    expect("the gradient of the logits", got["grad"], want / 8, tol=1e-5)
+
+
+# --- 2.6 ----------------------------------------------------------------------------------------
+
+broadcast = Exercise(
+    number="2.6",
+    title="Repair the broadcasting bug",
+    difficulty=2,
+    minutes=15,
+    practises="reading shapes, and writing the assertion that would have found it",
+    answers=("normalise_rows", "is_distribution"),
+    summary=(
+        "The function below turns counts into probabilities, and is wrong. Repair it for tables "
+        "with any number of dimensions, and write the test that tells right from wrong."
+    ),
+    statement="""
+`normalise_rows(N: Tensor, k: float) -> Tensor`: counts of shape `(…, V)`, such as `(V, V)` for a
+bigram and `(V, V, V)` for a trigram, to probabilities of the same shape. Add k to every count; then
+each row along the **last** dimension sums to 1. N itself must stay as it was.
+
+`is_distribution(P: Tensor) -> bool` is True if every row along the last dimension of P is a
+probability distribution (no entry below 0, no NaN, sum within 0.00001 of 1), and False otherwise.
+
+```python
+normalise_rows(torch.tensor([[1, 3], [2, 0]]), 0.0)   # tensor([[0.25, 0.75], [1.00, 0.00]])
+is_distribution(torch.tensor([[0.5, 0.5], [0.9, 0.2]]))   # False: the second row sums to 1.1
+```
+""",
+    hints=(
+        "Write down the shapes on both sides of the division, aligned at the right.",
+        "The sum must keep the dimension that it sums away, so that it is repeated along it. Which "
+        "dimension is that in a table with three?",
+        "`P / P.sum(-1, keepdim=True)`. For the test: compare `P.sum(-1)` with ones, and look for "
+        "entries below 0; a NaN fails every comparison.",
+    ),
+)
+
+SIZES = {
+    "size of tensor": "Two shapes don't fit: the sum has lost its last dimension. "
+    "`keepdim=True` keeps it with length 1."
+}
+
+
+def _normalise_case(name, shape, points=1):
+    @broadcast.case(
+        name,
+        adapter="normalised",
+        points=points,
+        inputs=lambda rng: {"N": rng.integers(0, 9, shape), "k": 1.0},
+        crashes=SIZES,
+    )
+    def _(given, got):
+        N = given["N"] + given["k"]
+        wrong = [
+            Mistake(N / N.sum(0), "Each *column* sums to 1; the next character runs along the last "
+                    "dimension."),
+            Mistake(N / N.sum(), "The whole table sums to 1; each row must."),
+            Mistake(given["N"] / given["N"].sum(-1, keepdims=True), "The k is not added."),
+            Mistake(N / given["N"].sum(-1, keepdims=True), "The sums were taken before k was "
+                    "added."),
+        ]  # fmt: skip
+        if N.ndim > 2:
+            second = "Dimension 1 is the last one only in a table with two; count from the end."
+            wrong.append(Mistake(N / N.sum(1, keepdims=True), second))
+        if len(set(shape)) == 1:
+            row_j = "Entry (i, j) was divided by the sum of row j: without `keepdim=True` the sums "
+            row_j += "are laid down as a row."
+            wrong += [Mistake(N / N.sum(-1), row_j), Mistake(N / N.sum(1), row_j)]
+        expect("normalise_rows", got["P"], N / N.sum(-1, keepdims=True), tol=1e-5, mistakes=wrong)
+        expect(
+            "N after the call",
+            got["N_after"],
+            given["N"],
+            tol=0,
+            hint="The caller's counts have changed: `+=` and `/=` work in place, `N + k` doesn't.",
+        )
+
+
+_normalise_case("a table of 27 × 27", (27, 27))
+_normalise_case("a table of 4 × 6", (4, 6))
+_normalise_case("a trigram's table", (5, 5, 5))
+
+
+def _tables(rng):
+    right = rng.random((6, 6)) + 0.1
+    right /= right.sum(1, keepdims=True)
+    columns = right.T.copy()
+    overall = np.full((4, 4), 0.25)
+    overall[0] += 0.1
+    overall[1] -= 0.1
+    negative = np.array([[1.5, -0.5], [0.5, 0.5]])
+    unseen = np.array([[0.5, 0.5], [np.nan, np.nan]])
+    zeros = np.array([[0.5, 0.5], [0.0, 0.0]])
+    cube = np.stack([right, right, right])
+    # Columns and the whole are as they should be, rows along the last dimension are not.
+    return {"tables": [right, cube, columns, overall, negative, unseen, zeros]}
+
+
+@broadcast.case("seven tables for your test", adapter="judged", points=3, inputs=_tables)
+def _(given, got):
+    columns = (
+        "The test looks at columns, which is what the bug leaves in order: sum along the last "
+        "dimension."
+    )
+    said = [
+        ("a table whose rows sum to 1", True, None),
+        (
+            "a table (3, 6, 6) whose rows sum to 1",
+            True,
+            "With three dimensions, the rows run along the last: `P.sum(-1)`.",
+        ),
+        (
+            "a table whose columns sum to 1, and whose rows don't",
+            False,
+            columns,
+        ),
+        (
+            "a table that sums to V, but not row by row",
+            False,
+            "The whole table may have the right sum; every single row must: `.all()`.",
+        ),
+        (
+            "a table with an entry below 0",
+            False,
+            "The sums are 1, but a probability can't be negative: look at the entries too.",
+        ),
+        (
+            "a table with NaN",
+            False,
+            "A NaN passes any test that asks whether something is *wrong*, since every comparison "
+            "with it is false: ask whether all is right.",
+        ),
+        ("a table with a row of zeros", False, "A row of zeros sums to 0: no distribution."),
+    ]
+    answers = got["answers"]
+    expect_that(isinstance(answers, list) and len(answers) == 7, "is_distribution: no answers")
+    hint_for_all = None
+    if answers[:4] == [False, False, True, True]:
+        hint_for_all = columns
+    elif answers[:4] == [True, True, True, True]:
+        hint_for_all = (
+            "The rows are right on average only; every single one must sum to 1: `.all()`."
+        )
+    for (what, want, hint), answer in zip(said, answers, strict=True):
+        expect(f"is_distribution of {what}", answer, want, tol=0, hint=hint_for_all or hint)
+
+
+# --- 2.7 ----------------------------------------------------------------------------------------
+
+leak = Exercise(
+    number="2.7",
+    title="The leak between the splits",
+    difficulty=2,
+    minutes=25,
+    practises="asking whether held-out data are really unseen, and what it costs if not",
+    answers=("leak_share", "without_leak"),
+    summary=(
+        "Some of the dev names also stand in the training names, since boys and girls share them. "
+        "Measure how many, take them out, and see what that does to the loss."
+    ),
+    statement="""
+`leak_share(train: list[str], dev: list[str]) -> float` is the share of the entries of `dev` that
+also stand in `train`, between 0 and 1.
+
+`without_leak(train: list[str], dev: list[str]) -> list[str]` returns the entries of `dev` that
+don't stand in `train`, in their order, and leaves both lists as they are.
+
+```python
+leak_share(["ava", "mia", "zoe"], ["ava", "kim", "ava", "lee"])      # 0.5
+without_leak(["ava", "mia", "zoe"], ["ava", "kim", "ava", "lee"])    # ['kim', 'lee']
+```
+
+Afterwards, split all the names as in 2.2 and measure: 12 to 13 % of the dev names leak. Compare the
+loss of the bigram and of the trigram on all of dev, on the leaked names and on the rest. Which
+model gains by the leak, and what would you expect of one that looks back ten characters?
+""",
+    hints=(
+        "`name in train` walks through 25,000 names each time. What finds a name at once?",
+        "Make a set of the training names; go through `dev` itself, so that order and repetitions "
+        "stay.",
+        "`seen = set(train)`, then `[name for name in dev if name not in seen]`; the share is "
+        "`sum(name in seen for name in dev) / len(dev)`.",
+    ),
+)
+
+
+def _leaky(rng):
+    names = _some_names(rng, 40)
+    # Repetitions on both sides, so that sets of dev, of train and of both give other shares.
+    return {"train": names[:25] + names[:9], "dev": [*names[18:40], *names[20:24], names[30]]}
+
+
+@leak.case("the share of 27 dev names", adapter="share", points=2, inputs=_leaky)
+def _(given, got):
+    train, dev = given["train"], given["dev"]
+    a, b = set(train), set(dev)
+    share = sum(name in a for name in dev) / len(dev)
+    wrong = [
+        Mistake(sum(name in b for name in train) / len(train), "This is the share of *train* that "
+                "stands in dev; the question is how much of dev is not new."),
+        Mistake(len(a & b) / len(b), "Repeated dev names count once here, but each adds to the "
+                "loss: go through the entries of `dev`, not through a set of them."),
+        Mistake(len(a & b) / len(dev), "Distinct names are divided by all entries: go through "
+                "`dev` itself, where a repeated name counts each time."),
+        Mistake(len(a & b) / len(train), "The shared names are divided by the length of train; "
+                "divide by that of dev."),
+        Mistake(len(a & b) / len(a | b), "This is the overlap of two sets, divided by all names; "
+                "divide by the entries of dev."),
+        Mistake(1 - share, "This is the share that does *not* stand in train."),
+        Mistake(100 * share, "This is in per cent; a share is between 0 and 1."),
+        Mistake(sum(name in a for name in dev), "This is a number of names; divide by all."),
+    ]  # fmt: skip
+    expect("leak_share", got["share"], share, mistakes=wrong)
+
+
+@leak.case("dev without the leak", adapter="cleaned", points=2, inputs=_leaky)
+def _(given, got):
+    train, dev = given["train"], given["dev"]
+    clean = [name for name in dev if name not in set(train)]
+    come = got["dev"]
+    expect_that(isinstance(come, list), "without_leak: expected a list of names")
+    hint = None
+    if come == [name for name in train if name not in set(dev)]:
+        hint = "You cleaned *train* of dev; the loss is measured on dev, so clean that."
+    elif come != clean and sorted(map(str, come)) == sorted(set(clean)):
+        hint = "Order and repetitions are lost: a set has neither. Go through `dev` in its order."
+    elif come == [name for name in dev if name in set(train)]:
+        hint = "These are the names that leak; keep the others."
+    elif got["dev_after"] != dev and come != clean:
+        hint = "Removing from a list while walking through it skips the name after each removed."
+    expect("without_leak", come, clean, hint=hint)
+    expect_that(
+        got["dev_after"] == dev,
+        "without_leak: the list that was passed in has changed",
+        "The caller's own list was changed by `remove` or `del`; build a new one.",
+    )
+
+
+EXERCISES = (trigram, split, tune, rows, entropy, broadcast, leak)
