@@ -4,6 +4,7 @@ import math
 import os
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,8 @@ from zerotohero.bigram import (
     ngrams,
 )
 from zerotohero.course import data
+from zerotohero.course.plots import bigram as figures
+from zerotohero.course.widgets.bigram import bigram_explorer
 
 FEW = ["emma", "olivia", "ava", "emil", "mia"]
 a_word = st.text(st.characters(exclude_characters="."), min_size=1, max_size=8)
@@ -310,3 +313,70 @@ def test_counts_are_whole_numbers_one_a_gram():
     grams = ngrams(FEW, vocabulary, 3)
     counts = count(grams, len(vocabulary))
     assert counts.dtype == torch.int64 and counts.sum() == len(grams)
+
+
+# --- The lecture's widget and figures ---
+
+
+def parts(explorer):
+    """The widget's temperature, row, button and page."""
+    controls, page = explorer.children
+    return *controls.children, page
+
+
+def test_the_explorer_follows_temperature_row_and_button():
+    model = count_model(FEW, smoothing=1.0)
+    temperature, after, another, page = parts(bigram_explorer(model))
+    seen = [page.value]
+    temperature.value = 0.3
+    seen.append(page.value)
+    after.value = model.vocabulary.stoi["m"]
+    seen.append(page.value)
+    another.click()
+    seen.append(page.value)
+    assert len(set(seen)) == 4, "each control must change the page"
+    assert "Likeliest after m" in seen[-1] and "Likeliest after ." in seen[0]
+
+
+def test_the_explorer_shows_what_the_model_says():
+    model = count_model(FEW, smoothing=1.0)
+    *_, page = parts(bigram_explorer(model, names=3, seed=5))
+    g = seeded(5)
+    for name in [model.sample(g) for _ in range(3)]:
+        assert f">{name}</td>" in page.value
+        assert f"<td>{model.loss([name]):.2f}</td>" in page.value
+    e, m = (model.vocabulary.stoi[s] for s in "em")
+    assert f"<title>e then m: {model.probs()[e, m]:.4f}</title>" in page.value
+
+
+def test_the_explorer_shows_characters_as_text_and_not_as_markup():
+    *_, page = parts(bigram_explorer(count_model(["<b>", "a&b"], smoothing=1.0)))
+    assert "<title>&lt; then" in page.value and ">&amp;</text>" in page.value
+
+
+def test_the_explorer_refuses_other_models():
+    with pytest.raises(ValueError, match="this one has n = 3"):
+        bigram_explorer(count_model(FEW, n=3))
+
+
+def test_the_figures_draw_what_they_are_given():
+    model = count_model(FEW, smoothing=1.0)
+    N, itos = count(ngrams(FEW, model.vocabulary), 8), model.vocabulary.itos
+    P, wrong = N / N.sum(1, keepdim=True), N / N.sum(1)
+    figures.count_matrix(N, itos)
+    numbers = [int(text.get_text()) for text in plt.gca().texts]
+    assert numbers == N.flatten().tolist()
+    figures.row_sums(P, wrong, itos)
+    heights = [bar.get_height() for bar in plt.gcf().axes[1].patches]
+    assert heights == pytest.approx(wrong.sum(1).tolist())
+    figures.temperatures({0.5: model.probs(0.5), 2.0: model.probs(2.0)}, itos)
+    shown = torch.tensor(plt.gcf().axes[1].images[0].get_array())
+    torch.testing.assert_close(shown, model.probs(2.0), check_dtype=False)
+    figures.logits_to_probs(model.logits[0], itos, after=".")
+    assert sum(bar.get_height() for bar in plt.gcf().axes[2].patches) == pytest.approx(1)
+    figures.training({"lr 50": [3.0, 2.6, 2.5]}, counted=2.45, blind=3.3)
+    assert list(plt.gca().lines[0].get_ydata()) == [3.0, 2.6, 2.5]
+    rows = {"k = 1": model.probs()[0], "k = 2": P[0]}
+    figures.pull_to_uniform(rows, rows, itos, after=".", characters="ae")
+    assert len(plt.gcf().axes[0].patches) == 4
+    plt.close("all")

@@ -1,6 +1,7 @@
 """The figures of lecture 02, each drawn from tensors that the notebook has made."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 from jaxtyping import Float, Int64
@@ -14,7 +15,7 @@ def count_matrix(N: Int64[Tensor, "V V"], itos: Sequence[str]) -> None:
     """The table of counts as a heat map with its numbers: row = this character, column = next."""
     _, ax = plt.subplots(figsize=(10, 10))
     # The logarithm keeps 6,640 from making everything below 500 look empty.
-    ax.imshow((N + 1).log())
+    ax.imshow((N + 1).log().numpy())
     for i, row in enumerate(N.tolist()):
         for j, n in enumerate(row):
             ink = "white" if n > 700 else "#222222" if n else "#bbbbbb"
@@ -31,7 +32,7 @@ def row_sums(right: Float[Tensor, "V V"], wrong: Float[Tensor, "V V"], itos: Seq
         (top, right, BLUE, "with keepdim=True: every row sums to 1"),
         (bottom, wrong, RED, "without: the sums are anything"),
     ]:
-        ax.bar(range(len(itos)), table.sum(1), color=colour)
+        ax.bar(range(len(itos)), table.sum(1).tolist(), color=colour)
         ax.axhline(1, color=BLACK, linestyle="--", linewidth=1)
         ax.set(ylabel="row sum", title=title)
         ax.grid(axis="x", visible=False)
@@ -44,7 +45,7 @@ def temperatures(tables: Mapping[float, Float[Tensor, "V V"]], itos: Sequence[st
     """Probability tables side by side, one a temperature, on one scale of colour."""
     fig, axes = plt.subplots(1, len(tables), figsize=(11, 4.2))
     for ax, (temperature, table) in zip(axes, tables.items(), strict=True):
-        image = ax.imshow(table, vmin=0, vmax=1)
+        image = ax.imshow(table.numpy(), vmin=0, vmax=1)
         _characters(ax, itos, size=6)
         ax.set(title=f"temperature {temperature:g}", xlabel="next character")
     axes[0].set_ylabel("this character")
@@ -60,7 +61,7 @@ def logits_to_probs(logits: Float[Tensor, " V"], itos: Sequence[str], after: str
         (logits.softmax(0), "divided by their sum: probabilities", GREEN),
     ]
     for ax, (values, title, colour) in zip(axes, steps, strict=True):
-        ax.bar(range(len(itos)), values, color=colour)
+        ax.bar(range(len(itos)), values.tolist(), color=colour)
         ax.set(title=title)
         ax.grid(axis="x", visible=False)
         ax.set_axisbelow(True)
@@ -71,7 +72,7 @@ def logits_to_probs(logits: Float[Tensor, " V"], itos: Sequence[str], after: str
 def training(runs: Mapping[str, Sequence[float]], counted: float, blind: float) -> None:
     """The loss of the network against the step, between knowing nothing and counting."""
     _, ax = plt.subplots()
-    for (name, losses), dash in zip(runs.items(), ("-", "--", ":"), strict=True):
+    for (name, losses), dash in zip(runs.items(), cycle(("-", "--", ":")), strict=False):
         ax.plot(range(1, len(losses) + 1), losses, dash, label=name)
     for level, text in [(blind, "knowing nothing: ln 27"), (counted, "counting")]:
         ax.axhline(level, color=BLACK, linewidth=1, linestyle="-.")
@@ -96,7 +97,7 @@ def pull_to_uniform(
     for ax, (rows, title) in zip(axes, panels, strict=True):
         for k, (name, row) in enumerate(rows.items()):
             x = [i + 0.2 * (k - (len(rows) - 1) / 2) for i in range(len(places))]
-            ax.bar(x, row[places], width=0.2, label=name)
+            ax.bar(x, row[places].tolist(), width=0.2, label=name)
         ax.axhline(1 / len(itos), color=BLACK, linestyle="--", linewidth=1)
         ax.set_xticks(range(len(places)), characters)
         ax.set(title=title, xlabel=f"next character after {after!r}")

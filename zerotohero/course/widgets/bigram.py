@@ -108,7 +108,7 @@ def _names(model: Ngram, drawn: list[str]) -> str:
         shown = html.escape(name if len(name) <= 24 else name[:23] + "…")
         rows.append(f'<tr><td style="padding-right:16px">{shown}</td><td>{loss}</td></tr>')
     head = '<tr><th style="text-align:left">name</th><th>loss</th></tr>'
-    return f'<table style="margin-top:12px;color:#222">{head}{"".join(rows)}</table>'
+    return f'<table style="margin-top:12px;color:#222;font-size:13px">{head}{"".join(rows)}</table>'
 
 
 def _svg(width: float, height: float, label: str) -> str:
