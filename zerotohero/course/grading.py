@@ -199,7 +199,7 @@ def _why_no_answer(answered: Answered, seconds: float) -> str:
         return f"your code crashed Python (signal {-code}) before it answered"
     if answered.ended == "garbage":
         return "your code wrote to where the answers go, so no answer came back"
-    return "the process that ran your code was ended before it answered"
+    return "your code was ended before it answered; perhaps it took too much memory"
 
 
 # --- a folder of submissions --------------------------------------------------------------------

@@ -42,6 +42,7 @@ MEMORY = 2 * 2**30  # bytes that a process may take beyond Python, NumPy and tor
 PROCESSES = 32  # in one sandbox, threads included
 FILE_SIZE, FILES = TMP_SIZE, 64  # of one file, and open at once
 START_TIME = 60.0  # seconds to start and import torch on a busy machine
+_FORKS = sys.platform == "linux"  # elsewhere it is not there, or not safe with torch
 GRACE = 5.0  # seconds beyond an exercise's own, after which the worker is given up
 
 
@@ -139,7 +140,7 @@ class Worker:
             environment = {k: os.environ[k] for k in _ENVIRONMENT if k in os.environ}
         setup = {
             "sandboxed": self.sandboxed,
-            "fork": sys.platform == "linux",  # elsewhere it is not safe with torch, or not there
+            "fork": _FORKS,
             "paths": paths,
             "preload": ["numpy", "torch"] if self.torch else ["numpy"],
             "uid": uid,
@@ -301,7 +302,12 @@ def _packages() -> list[str]:
     return list(dict.fromkeys(folders))
 
 
-_INSTALLED = "python*/*-packages/*zerotohero*"  # within a folder of Python's libraries
+# Where the course may be installed in a folder of packages, or in one of Python's libraries.
+_INSTALLED = [
+    above + name
+    for above in ("", "python*/*-packages/")
+    for name in ("*zerotohero*", "__pycache__/*zerotohero*")
+]
 
 
 def _inside(i: int) -> str:
@@ -346,7 +352,7 @@ def _bubblewrap(packages: Sequence[str]) -> list[str]:
             command += ["--ro-bind", path, place]
     # An installed course has the checks, and an editable one the way to the solutions.
     for place, path in places.items():
-        for found in sorted({*Path(path).glob("*zerotohero*"), *Path(path).glob(_INSTALLED)}):
+        for found in (f for pattern in _INSTALLED for f in Path(path).glob(pattern)):
             hidden = f"{place}/{found.relative_to(path)}"
             if found.is_dir():
                 command += ["--size", "4096", "--tmpfs", hidden, "--remount-ro", hidden]

@@ -371,12 +371,15 @@ def _sweep(child: int) -> bool:
             os.waitpid(-1, 0)
     if not _is_init():
         return True
-    for entry in os.scandir("/tmp"):
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path, ignore_errors=True)
-        else:
-            os.unlink(entry.path)
-    return not os.listdir("/tmp")
+    try:
+        for entry in os.scandir("/tmp"):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
+    except OSError:
+        return False
+    return True
 
 
 def _is_init() -> bool:

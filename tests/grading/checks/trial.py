@@ -37,13 +37,17 @@ def _(given, got):
     expect("shout(word)", got["word"], given["word"].upper())
 
 
-@softmax.case("three logits", points=3, adapter="softmax", inputs=lambda rng: {"x": rng.normal(size=3)})
+@softmax.case(
+    "three logits", points=3, adapter="softmax", inputs=lambda rng: {"x": rng.normal(size=3)}
+)
 def _(given, got):
     e = np.exp(given["x"])
     expect("softmax(x)", got["p"], e / e.sum(), tol=1e-5)
 
 
-@count.case("counting", points=4, adapter="count", inputs=lambda rng: {"n": int(rng.integers(9, 99))})
+@count.case(
+    "counting", points=4, adapter="count", inputs=lambda rng: {"n": int(rng.integers(9, 99))}
+)
 def _(given, got):
     steps = list(range(got["n"]))  # a forged n makes this endless
     expect("the counts", got["counts"], [i + 1 for i in steps])

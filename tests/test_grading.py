@@ -1,0 +1,383 @@
+"""A folder of strangers' work, graded: every honest function gets its marks, nothing gets out."""
+
+import contextlib
+import csv
+import hashlib
+import json
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from grading.hostile import FULL, HONEST, SUBMISSIONS
+
+from zerotohero.course import adapters, checks, grading, sandbox, submission
+from zerotohero.course.submission import FORMAT, Submission
+
+HERE = Path(__file__).parent
+SECRET = "canary-5f1c7a"  # must not be in any output
+
+needs_sandbox = pytest.mark.skipif(sandbox.available() is not None, reason=str(sandbox.available()))
+
+
+@pytest.fixture(scope="module")
+def trial():
+    """The exercises of tests/grading, in place of the course's."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(checks, "LECTURES", ("trial",))
+    patch.setattr(checks, "__path__", [*checks.__path__, str(HERE / "grading" / "checks")])
+    patch.setattr(adapters, "__path__", [*adapters.__path__, str(HERE / "grading" / "adapters")])
+    yield
+    patch.undo()
+
+
+def hand_in(folder: Path, name: str, exercises: dict[str, str]) -> Path:
+    path = folder / f"{name}.json"
+    Submission(name, exercises).write(path)
+    return path
+
+
+class Run:
+    """A grading run of all of `SUBMISSIONS`, and of what is no submission, with its traces."""
+
+    def __init__(self, tmp_path: Path, patch: pytest.MonkeyPatch):
+        self.folder, self.out = tmp_path / "submissions", tmp_path / "grades"
+        self.folder.mkdir()
+        (tmp_path / "home").mkdir()
+        (tmp_path / "home" / "secret").write_text(SECRET)
+        patch.setenv("HOME", str(tmp_path / "home"))
+        patch.setenv("ZEROTOHERO_SECRET", SECRET)
+        hand_in(self.folder, "neighbour", {"1.2": HONEST["1.2"] + f"# {SECRET}\n"})
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
+            port = listener.getsockname()[1]
+            for name, (exercises, _) in SUBMISSIONS.items():
+                sources = {n: s.replace("PORT", str(port)) for n, s in exercises.items()}
+                hand_in(self.folder, name, sources)
+            self._no_submissions()
+            # Every process of a sandbox of this run can be told from those of others.
+            command, mark = sandbox._bubblewrap, f"run-{os.getpid()}"
+            patch.setattr(sandbox, "_bubblewrap", lambda packages: [*command(packages), mark])
+            before = self._hashes()
+            start = time.monotonic()
+            self.grades = grading.grade(self.folder, self.out)
+            self.seconds = time.monotonic() - start
+            try:
+                self.called = listener.accept()
+            except BlockingIOError:
+                self.called = None
+        self.touched = before.items() ^ self._hashes().items()
+        self.left = settled(lambda: running(mark))
+        with (self.out / "grades.csv").open(encoding="utf-8-sig", newline="") as file:
+            self.rows = {row["id"]: row for row in csv.DictReader(file)}
+
+    def _no_submissions(self):
+        (self.folder / "nothing in it.json").write_bytes(b"")
+        (self.folder / "a list.json").write_text("[1, 2, 3]")
+        (self.folder / "a notebook.ipynb").write_text('{"cells": []}')
+        whole = hand_in(self.folder, "cut off", HONEST).read_bytes()
+        (self.folder / "cut off.json").write_bytes(whole[: len(whole) // 2])
+        (self.folder / "not text.json").write_bytes(bytes(range(256)))
+        (self.folder / "nested.json").write_text("[" * 10**5)
+        with (self.folder / "a gigabyte.json").open("wb") as file:
+            file.truncate(2**30)
+        (self.folder / "a folder.json").mkdir()
+        (self.folder / "a link.json").symlink_to("/etc/passwd")
+        os.mkfifo(self.folder / "a pipe.json")
+
+    def _hashes(self):
+        files = [*self.folder.iterdir(), *HERE.parent.glob("zerotohero/**/*.py")]
+        return {
+            p: hashlib.sha256(p.read_bytes()).hexdigest()
+            for p in files
+            if p.is_file() and not p.is_symlink() and p.name != "a gigabyte.json"
+        }
+
+    def results(self, name: str) -> dict:
+        path = self.out / name.replace(" ", "_") / "results.json"
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def said(self, name: str, number: str) -> str:
+        tests = self.results(name)["tests"]
+        return "\n".join(t["output"] for t in tests if t["number"] == number)
+
+
+def running(mark: str) -> set[str]:
+    """The processes of this machine that have a mark in their command line."""
+    found = set()
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in line.read_bytes():
+                found.add(line.parent.name)
+    return found
+
+
+def settled(look, seconds: float = 5.0):
+    """What `look` finds once it is nothing, or at the end of so many seconds."""
+    until = time.monotonic() + seconds
+    while (found := look()) and time.monotonic() < until:
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture(scope="module")
+def run(trial, tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    try:
+        yield Run(tmp_path_factory.mktemp("class"), patch)
+    finally:
+        patch.undo()
+
+
+pytestmark = pytest.mark.xdist_group("grading")  # one run of the folder, in one process
+
+
+@needs_sandbox
+@pytest.mark.parametrize("name", SUBMISSIONS)
+def test_each_gets_the_marks_that_its_honest_functions_deserve(run, name):
+    wanted = SUBMISSIONS[name][1]
+    row = run.rows[name.replace(" ", "_")]
+    got = {number: int(row[number]) for number in FULL}
+    assert got == wanted, json.dumps(run.results(name), indent=1)
+    assert int(row["score"]) == sum(wanted.values()) == run.results(name)["score"]
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    ("name", "says"),
+    {
+        "nothing in it": "empty",
+        "a list": "not the file that submit() writes",
+        "a notebook.ipynb": "hand in the file that submit() writes",
+        "cut off": "broken",
+        "not text": "broken",
+        "nested": "broken",
+        "a gigabyte": "larger than 2 MB",
+        "a folder": "not a file",
+        "a link": "not a file",
+        "a pipe": "not a file",
+    }.items(),
+)
+def test_what_is_no_submission_gets_a_row_that_says_why(run, name, says):
+    row = run.rows[name.replace(" ", "_")]
+    assert (row["score"], row["max_score"]) == ("0", "12")
+    assert says in row["note"]
+    assert says in run.results(name)["output"]
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    "name",
+    ["reads the environment", "opens sockets", "hunts for the solutions", "overwrites files"],
+)
+def test_there_is_nothing_to_find_or_to_reach(run, name):
+    assert run.said(name, "1.2") == "shout(word): expected 'EMMA', got 'found []'"
+
+
+@needs_sandbox
+def test_nothing_leaves_the_sandbox(run):
+    for path in run.out.rglob("*"):
+        assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path
+    assert run.called is None
+
+
+@needs_sandbox
+def test_nothing_else_is_touched_and_nothing_is_left(run):
+    assert run.touched == set()
+    assert run.left == set()
+    results = {path.parent.name for path in run.out.glob("*/results.json")}
+    assert {path.name for path in run.out.iterdir()} == {"grades.csv", *results}
+    assert results == set(run.rows)
+
+
+@needs_sandbox
+def test_it_takes_less_than_two_seconds_a_submission_and_the_time_limits_that_were_hit(run):
+    # Measured on two busy cores: 36 s for 33 files, 7 s of them in time limits.
+    limits = sum(
+        2.0
+        for name in SUBMISSIONS
+        for number in FULL
+        if "no answer within the 2 seconds" in run.said(name, number)
+    )
+    assert limits
+    assert run.seconds < 2 * len(run.rows) + limits
+
+
+@needs_sandbox
+def test_results_are_what_gradescope_reads(run):
+    results = run.results("endless loop")
+    assert results["score"] == 10
+    assert results["execution_time"] > 2
+    assert results["extra_data"] == {
+        "name": "endless loop",
+        "max_score": 12,
+        "seed": run.grades.seed,
+    }
+    assert results["tests"][:2] == [
+        {
+            "number": "1.1",
+            "name": "1.1 Trial: four numbers",
+            "score": 1,
+            "max_score": 1,
+            "status": "passed",
+            "output": "",
+        },
+        {
+            "number": "1.1",
+            "name": "1.1 Trial: a thousand",
+            "score": 0,
+            "max_score": 2,
+            "status": "failed",
+            "output": "no answer within the 2 seconds that this exercise has",
+        },
+    ]
+
+
+@needs_sandbox
+def test_messages_are_in_the_students_terms(run):
+    assert "line 3 of your code, `return sum(x / len(x)`" in run.said("syntax error", "1.1")
+    assert "exit code 0" in run.said("exits", "1.3")
+    assert "signal 11" in run.said("exits in every way", "1.2")
+    assert "Unable to allocate 10.0 GiB" in run.said("ten gigabytes of memory", "1.1")
+    said = "".join(test["output"] for name in SUBMISSIONS for test in run.results(name)["tests"])
+    assert "Traceback" not in said
+    assert "zerotohero/" not in said
+
+
+@needs_sandbox
+def test_inputs_are_drawn_anew_for_each_run_and_can_be_repeated(trial, tmp_path):
+    folder = tmp_path / "submissions"
+    folder.mkdir()
+    asked = "def mean(x):\n    return 'first ' + str(x[0])\n"
+    hand_in(folder, "one", {"1.1": asked})
+    hand_in(folder, "two", {"1.1": asked})
+
+    def said(**options):
+        grades = grading.grade(folder, tmp_path / "out", ["1.1"], **options)
+        first, second = (s.marked["1.1"].outcomes[0].message for s in grades.submissions)
+        assert first == second  # the same for all of the class
+        return first
+
+    assert said(seed=5) == said(seed=5) != said(seed=6)
+    assert said() != said()
+
+
+@needs_sandbox
+def test_names_are_harmless_wherever_they_are_written(trial, tmp_path):
+    folder = tmp_path / "submissions"
+    folder.mkdir()
+    files = {
+        "..": "..json",  # a hidden file, which is passed over
+        '=HYPERLINK("http://evil.example","marks")': "=cmd.json",
+        "\ud800 \x1b[31m\r\n0,0,99": "a\nb;c|d.json",
+        "Zoë Strauß": "Zoë.json",
+        "Zoe": "Zoe.json",
+        "grades": "grades.csv.json",
+        "x" * 5000: "x" * 200 + ".json",
+    }
+    for name, file in files.items():
+        Path(folder, file).write_text(
+            json.dumps({"format": FORMAT, "version": 1, "name": name, "exercises": {}})
+        )
+    os.rename(folder / "Zoe.json", os.fsencode(folder) + b"/Zo\xff.json")
+    grading.grade(folder, folder / "out", ["1.2"])  # inside, as a teacher in a hurry would
+
+    with (folder / "out" / "grades.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = {row["id"]: row["name"] for row in rows}
+    assert names == {
+        "cmd": '\'=HYPERLINK("http://evil.example","marks")',
+        "a_b_c_d": "[31m  0,0,99",
+        "Zo": "Zoe",
+        "Zoe": "Zoë Strauß",
+        "grades.csv-2": "grades",
+        "x" * 80: "x" * 200,
+    }
+    assert {p.name for p in folder.iterdir() if p.is_dir()} == {"out"}
+    assert {p.name for p in (folder / "out").iterdir()} == {"grades.csv", *names}
+
+
+@needs_sandbox
+def test_what_was_killed_is_marked_again_alone(trial, tmp_path):
+    """As an innocent process is, when another submission has taken all the memory."""
+    folder = tmp_path / "submissions"
+    folder.mkdir()
+    # It kills itself while another marking is to be seen, and answers when it is alone.
+    hand_in(folder, "victim", {"1.2": "import os\ndef shout(word):\n    os.kill(os.getpid(), 9)\n"})
+    asked = []
+    mark = grading._all_graded
+
+    def watched(todo, exercises, sandboxed, jobs):
+        asked.append(([g.id for g in todo], [a.exercise.number for a in exercises], jobs))
+        yield from mark(todo, exercises, sandboxed, jobs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grading, "_all_graded", watched)
+        hand_in(folder, "other", HONEST)
+        grades = grading.grade(folder, tmp_path / "out", jobs=2)
+    assert asked == [(["other", "victim"], list(FULL), 2), (["victim"], ["1.2"], 1)]
+    assert [s.score for s in grades.submissions] == [12, 0]
+
+
+@needs_sandbox
+def test_a_grader_that_dies_gives_a_row_and_harms_no_one_else(trial, tmp_path):
+    folder = tmp_path / "submissions"
+    folder.mkdir()
+    for name in ("dies", "lives"):
+        hand_in(folder, name, HONEST)
+
+    def read(path):
+        if path.stem == "dies":
+            os._exit(3)
+        return submission.read(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grading, "read", read)
+        dies, lives = grading.grade(folder, tmp_path / "out").submissions
+    assert (dies.score, lives.score) == (0, 12)
+    assert "the grader failed" in dies.marked["1.1"].outcomes[0].message
+
+
+def test_one_refuses_where_the_sandbox_cannot_run(trial, tmp_path, monkeypatch):
+    folder = tmp_path / "submissions"
+    folder.mkdir()
+    hand_in(folder, "correct", HONEST)
+    monkeypatch.setattr(grading, "available", lambda: "No sandbox here.")
+    with pytest.raises(sandbox.Unavailable, match="No sandbox here"):
+        grading.grade(folder, tmp_path / "out")
+    with pytest.raises(sandbox.Unavailable, match="No sandbox here"):
+        next(grading.mark(Submission("", HONEST)))
+    assert not (tmp_path / "out").exists()
+
+    grades = grading.grade(folder, tmp_path / "out", sandbox=False)
+    assert [s.score for s in grades.submissions] == [12]
+
+
+def test_ones_own_work_is_marked_without_a_sandbox(trial):
+    mine = Submission("", HONEST | {"1.2": "def shout(word):\n    import os; os._exit(0)\n"})
+    marks = {
+        exercise.number: sum(outcome.points for outcome in outcomes)
+        for exercise, outcomes in grading.mark(mine, sandboxed=False)
+    }
+    assert marks == FULL | {"1.2": 0}
+
+
+def test_each_exercise_has_a_process_of_its_own_where_there_is_no_fork(trial, monkeypatch):
+    monkeypatch.setattr(sandbox, "_FORKS", False)
+    endless = "def mean(x):\n    while True: pass\n"
+    mine = Submission("", HONEST | {"1.1": endless, "1.2": "import os; os._exit(0)"})
+    marks = [
+        sum(outcome.points for outcome in outcomes)
+        for _, outcomes in grading.mark(mine, sandboxed=False)
+    ]
+    assert marks == [0, 0, 3, 4]
+
+
+def test_bad_calls_say_what_is_wrong(trial, tmp_path):
+    with pytest.raises(ValueError, match="is not a folder"):
+        grading.grade(tmp_path / "nowhere", tmp_path / "out")
+    with pytest.raises(ValueError, match="nothing to grade"):
+        grading.grade(tmp_path, tmp_path / "out")
+    with pytest.raises(ValueError, match=r"no exercise 7\.7"):
+        grading.grade(tmp_path, tmp_path / "out", ["7.7"])
