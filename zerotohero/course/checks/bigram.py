@@ -43,6 +43,8 @@ def _softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     return e / e.sum(axis, keepdims=True)
 
 
+LOGITS = "These are the logits; return their softmax along the last dimension."
+
 # --- 2.1 ----------------------------------------------------------------------------------------
 
 trigram = Exercise(
@@ -143,6 +145,22 @@ def _network(N, steps, lr, axis=-1, scale=1.0, weights=None) -> np.ndarray:
 
 
 @trigram.case(
+    "the network before its first step",
+    adapter="network",
+    inputs=lambda rng: {"N": _count(_some_names(rng, 50), 3), "steps": 0, "lr": 20.0},
+)
+def _(given, got):
+    shape = given["N"].shape
+    expect(
+        "trigram_network",
+        got["probs"],
+        np.full(shape, 1 / V),
+        mistakes=[Mistake(np.zeros(shape), LOGITS)],
+        hint="The logits begin at zero, which is uniform: `torch.zeros`, no random numbers.",
+    )
+
+
+@trigram.case(
     "one step of the network",
     adapter="network",
     points=2,
@@ -171,10 +189,10 @@ def _(given, got):
                 "learning rate, and mind the minus sign of the negative log-likelihood."),
         Mistake(_softmax(_network(N, 1, lr, weights=once)), "Every different trigram counts "
                 "once here; the mean is over all of them, so weight each with its count."),
-        Mistake(W, "These are the logits; return their softmax along the last dimension."),
+        Mistake(W, LOGITS),
         Mistake(np.full(N.shape, 1 / V), "These are still the probabilities of all-zero logits: "
-                "the step has not changed W. (`W = W - …` under `torch.no_grad()` makes another "
-                "tensor; `W -= …` changes it.)"),
+                "the step has not changed W, or they were computed before it. (`W = W - …` under "
+                "`torch.no_grad()` makes another tensor; `W -= …` changes it.)"),
     ]  # fmt: skip
     expect("trigram_network", got["probs"], _softmax(W), tol=1e-4, mistakes=wrong)
 
@@ -255,7 +273,7 @@ def _(given, got):
     words, parts = given["words"], got["parts"]
     expect_that(
         isinstance(parts, list) and len(parts) == 3 and all(isinstance(p, list) for p in parts),
-        "split_words: expected three lists of words",
+        "split_words: expected three lists of words, train, dev and test",
     )
     train, dev, test = parts
     expect_that(
@@ -265,16 +283,20 @@ def _(given, got):
         "Shuffle a copy.",
     )
     sizes, cuts = [len(p) for p in parts], (int(0.8 * len(words)), int(0.9 * len(words)))
-    overlap = sum(sizes) > len(words)
+    lost = (
+        "Some words are lost and others are there twice: a random order takes each word once "
+        "(`torch.randperm`), draws with replacement (`torch.randint`) and sets don't."
+    )
+    overlap = (
+        "Some words are in two parts, and a model would be judged on what it was counted on: each "
+        "part must begin where the one before ends, `words[a:b]`, `words[b:]`."
+    )
     expect(
         "sizes of train, dev and test",
         sizes,
         [cuts[0], cuts[1] - cuts[0], len(words) - cuts[1]],
         tol=0,
-        hint="Some words are in two parts, and a model would be judged on what it was counted on: "
-        "each part must begin where the one before ends, `words[a:b]`, `words[b:]`."
-        if overlap
-        else None,
+        hint={1: overlap, 0: None, -1: lost}[int(np.sign(sum(sizes) - len(words)))],
     )
     joined = train + dev + test
     expect_that(
@@ -286,8 +308,7 @@ def _(given, got):
     expect_that(
         sorted(map(str, joined)) == sorted(words),
         "split_words: the three parts together are not the words that were passed in",
-        "Some words are lost and others are there twice: a random order takes each word once "
-        "(`torch.randperm`), draws with replacement (`torch.randint`) and sets don't.",
+        lost,
     )
     expect_that(
         parts == got["same_seed"],
@@ -350,13 +371,12 @@ def _loss_case(name, n, k, points=1):
             Mistake(-right, "This is the log-likelihood; the loss is its negative."),
         ]  # fmt: skip
         if n == 3:  # for n = 2 the loss is the same, since each character is left and entered
-            wrong.append(
-                Mistake(
-                    _ngram_loss(a, b, n, k, keepdims=False),
-                    "Each row was divided by another row's sum: the sum needs `keepdim=True`. "
-                    "(The bigram's loss comes out right all the same, as in the lecture.)",
-                )
-            )
+            wrong += [
+                Mistake(_ngram_loss(a, b, n, k, keepdims=False), "Each row was divided by another "
+                        "row's sum: the sum needs `keepdim=True`. (The bigram's loss comes out "
+                        "right all the same, as in the lecture.)"),
+                Mistake(_ngram_loss(a, b, 2, k), "This is the loss of a bigram, and n is 3."),
+            ]  # fmt: skip
         expect("ngram_loss", got["loss"], right, tol=1e-4, mistakes=wrong)
 
 
@@ -380,13 +400,13 @@ _loss_case("the loss of a trigram, k = 0.1", 3, 0.1, points=2)
     },
 )
 def _(given, got):
-    expect(
-        "ngram_loss",
-        got["loss"],
-        np.inf,
-        hint="What was never seen and is not smoothed has probability 0 and an infinite loss; "
-        "leaving such a pair out, or adding a little something, hides it.",
-    )
+    hint = None
+    if isinstance(got["loss"], float | np.ndarray) and np.isfinite(got["loss"]).all():
+        hint = (
+            "What was never seen and is not smoothed has probability 0 and an infinite loss; "
+            "leaving such a pair out, or adding a little something, hides it."
+        )
+    expect("ngram_loss", got["loss"], np.inf, hint=hint)
 
 
 # --- 2.3 ----------------------------------------------------------------------------------------
@@ -668,8 +688,10 @@ def _by_hand(got) -> None:
         "targets": rng.integers(0, 27, 32),
     },
     crashes={
-        r"too many indices|out of bounds|must match": "One target a row: `logprobs[rows, targets]` "
-        "with `rows = torch.arange(N)`."
+        "size of tensor": "Two shapes don't fit: what is taken from each row, its largest logit or "
+        "its sum, must keep its dimension, `keepdim=True`.",
+        "too many indices|out of bounds|shape mismatch": "One target a row: "
+        "`logprobs[rows, targets]` with `rows = torch.arange(N)`.",
     },
 )
 def _(given, got):
@@ -849,10 +871,20 @@ def _tables(rng):
     zeros = np.array([[0.5, 0.5], [0.0, 0.0]])
     cube = np.stack([right, right, right])
     # Columns and the whole are as they should be, rows along the last dimension are not.
-    return {"tables": [right, cube, columns, overall, negative, unseen, zeros]}
+    tables = [right, cube, columns, overall, negative, unseen, zeros]
+    return {"tables": [table.astype(np.float32) for table in tables]}
 
 
-@broadcast.case("seven tables for your test", adapter="judged", points=3, inputs=_tables)
+@broadcast.case(
+    "seven tables for your test",
+    adapter="judged",
+    points=3,
+    inputs=_tables,
+    crashes={
+        "size of tensor|not broadcast": "The sums of a table with three dimensions have two: "
+        "compare them with the number 1, which fits any shape."
+    },
+)
 def _(given, got):
     columns = (
         "The test looks at columns, which is what the bug leaves in order: sum along the last "
@@ -893,7 +925,7 @@ def _(given, got):
     hint_for_all = None
     if answers[:4] == [False, False, True, True]:
         hint_for_all = columns
-    elif answers[:4] == [True, True, True, True]:
+    elif answers == [True, True, True, True, False, False, False]:
         hint_for_all = (
             "The rows are right on average only; every single one must sum to 1: `.all()`."
         )
@@ -978,7 +1010,7 @@ def _(given, got):
     hint = None
     if come == [name for name in train if name not in set(dev)]:
         hint = "You cleaned *train* of dev; the loss is measured on dev, so clean that."
-    elif come != clean and sorted(map(str, come)) == sorted(set(clean)):
+    elif come != clean and set(map(str, come)) == set(clean):
         hint = "Order and repetitions are lost: a set has neither. Go through `dev` in its order."
     elif come == [name for name in dev if name in set(train)]:
         hint = "These are the names that leak; keep the others."
