@@ -1,0 +1,122 @@
+"""The figures of lecture 03, each drawn from numbers that the notebook has measured."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+from jaxtyping import Float
+from torch import Tensor
+
+from zerotohero.course.plots import BLACK, BLUE, ORANGE, RED
+
+VOWELS = "aeiouy"
+
+
+def counting_by_context(
+    lengths: Sequence[int],
+    train: Sequence[float],
+    dev: Sequence[float],
+    unseen: Sequence[float],
+) -> None:
+    """Losses of counted tables by context length; beside them, the share of unknown contexts."""
+    _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+    _train_and_dev(left, lengths, train, dev)
+    left.set(xlabel="characters of context", ylabel="loss, nats a character", xticks=lengths)
+    left.set_title("Counting: longer contexts, then worse guesses")
+    right.bar(lengths, [100 * share for share in unseen], color=BLUE, width=0.6)
+    for x, share in zip(lengths, unseen, strict=True):
+        right.annotate(f"{100 * share:.2g} %", (x, 100 * share), ha="center", va="bottom")
+    right.set(xlabel="characters of context", ylabel="dev contexts, %", xticks=lengths)
+    right.set_title("Contexts that were never counted")
+    right.grid(axis="x", visible=False)
+    right.set_axisbelow(True)
+
+
+def certainty(probs: Float[Tensor, "B V"], V: int) -> None:
+    """How sure a network is: a histogram of the largest probability of each row."""
+    _, ax = plt.subplots()
+    ax.hist(probs.amax(1).tolist(), bins=25, range=(0, 1), color=BLUE)
+    ax.axvline(1 / V, color=RED, linestyle="--", label=f"1/{V}: what knowing nothing looks like")
+    ax.set(xlabel="probability of the network's favourite", ylabel="contexts")
+    ax.set_title("An untrained network is sure of itself")
+    ax.legend()
+
+
+def learning_rates(rates: Sequence[float], losses: Sequence[float], chosen: float) -> None:
+    """The loss of one step at each rate, raw and smoothed, with the rate that was chosen."""
+    _, ax = plt.subplots()
+    ax.plot(rates, losses, color=BLUE, alpha=0.25, linewidth=0.8, label="one minibatch")
+    ax.plot(rates, smooth(losses, 50), color=BLUE, linewidth=2, label="mean of 50")
+    ax.axvline(chosen, color=RED, linestyle="--", label=f"chosen: {chosen:g}")
+    ax.set(xscale="log", xlabel="learning rate (logarithmic)", ylabel="loss, nats a character")
+    # A step that is far too long can throw the loss anywhere; it must not squash the rest.
+    ax.set_ylim(0, 1.1 * max(losses[: len(losses) // 4]))
+    ax.set_title("One step at each learning rate, from small to large")
+    ax.legend()
+
+
+def loss_curves(runs: Mapping[str, Sequence[float]], V: int) -> None:
+    """Minibatch losses of several runs against the step, smoothed, on logarithmic axes."""
+    _, ax = plt.subplots()
+    styles = zip(runs.items(), (BLUE, ORANGE, RED), ("-", "--", ":"), strict=False)
+    for (name, losses), colour, dash in styles:
+        ax.plot(range(1, len(losses) + 1), smooth(losses, 100), dash, color=colour, label=name)
+    ax.axhline(math.log(V), color=BLACK, linewidth=1, label=f"ln {V}: knowing nothing")
+    ax.set(xscale="log", yscale="log", xlabel="step (logarithmic)")
+    ax.set_yticks([2, 3, 5, 10, 20], ["2", "3", "5", "10", "20"])
+    ax.set_yticks([], minor=True)
+    ax.set(ylabel="loss, nats a character", title="Loss of the minibatches, mean of the last 100")
+    ax.legend()
+
+
+def fitting(
+    sizes: Sequence[int],
+    by_size: Sequence[tuple[float, float]],
+    counts: Sequence[int],
+    by_count: Sequence[tuple[float, float]],
+) -> None:
+    """Train and dev loss: left against the hidden units, right against the training names."""
+    _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
+    for ax, x, losses in ((left, sizes, by_size), (right, counts, by_count)):
+        train, dev = zip(*losses, strict=True)
+        _train_and_dev(ax, x, train, dev)
+        ax.set(xscale="log", ylabel="loss, nats a character")
+        ax.set_xticks(x, [f"{n:,}" for n in x])
+        ax.set_xticks([], minor=True)
+    left.set(xlabel="hidden units", title="Too small a network: both are high")
+    right.set(xlabel="training names", title="Too few names: the two part")
+
+
+def embedding(tables: Mapping[str, Float[Tensor, "V 2"]], itos: Sequence[str]) -> None:
+    """Two-dimensional embedding tables side by side: each character at its two numbers."""
+    _, axes = plt.subplots(1, len(tables), figsize=(9.5, 4.8))
+    for ax, (title, table) in zip(axes, tables.items(), strict=True):
+        for character, (x, y) in zip(itos, table.tolist(), strict=True):
+            vowel = character in VOWELS
+            ax.scatter(
+                x,
+                y,
+                s=170,
+                marker="o" if vowel else "s",
+                color=BLUE if vowel else "white",
+                edgecolor=BLUE if vowel else "#555555",
+            )
+            ink = "white" if vowel else "#222222"
+            ax.text(x, y, character, ha="center", va="center", color=ink, fontsize=9)
+        ax.set(title=title, xlabel="first number", aspect="equal")
+    axes[0].set_ylabel("second number")
+
+
+def smooth(values: Sequence[float], window: int) -> list[float]:
+    """The mean of each value and the up to `window − 1` before it."""
+    means, total = [], 0.0
+    for i, value in enumerate(values):
+        total += value - (values[i - window] if i >= window else 0.0)
+        means.append(total / min(i + 1, window))
+    return means
+
+
+def _train_and_dev(ax, x: Sequence[int], train: Sequence[float], dev: Sequence[float]) -> None:
+    ax.plot(x, train, "o-", color=BLUE, label="train")
+    ax.plot(x, dev, "s--", color=ORANGE, label="dev")
+    ax.legend()

@@ -1,0 +1,94 @@
+"""Lecture 03's widget: the embedding table as a map that moves while the network learns."""
+
+import html
+from collections.abc import Sequence
+
+import ipywidgets as widgets
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from zerotohero.course.plots import BLUE
+
+SIZE, MARGIN = 460, 30  # pixels of the map
+VOWELS = "aeiouy"
+
+
+def embedding_explorer(
+    steps: Sequence[int],
+    tables: Sequence[Float[Tensor, "V 2"]],
+    losses: Sequence[float],
+    itos: Sequence[str],
+) -> widgets.VBox:
+    """Show where each character stands in the plane, snapshot by snapshot of the training.
+
+    The slider (or the play button) picks a snapshot: `tables[i]` was taken after `steps[i]`
+    updates, with the dev loss `losses[i]`. A faint line is the way that a character has come; the
+    pointer on a character shows its three nearest neighbours.
+
+    Raises ValueError if there are no snapshots, if the three lists differ in length, or if the
+    tables don't give two numbers to each character.
+    """
+    if not tables or not len(steps) == len(tables) == len(losses):
+        raise ValueError(
+            f"There are {len(steps)} steps, {len(tables)} tables and {len(losses)} losses; pass "
+            "one of each for every snapshot, and at least one."
+        )
+    for table in tables:
+        if table.shape != (len(itos), 2):
+            raise ValueError(
+                f"A table has shape {tuple(table.shape)}; a map of {len(itos)} characters needs "
+                f"({len(itos)}, 2): train with n_embd=2."
+            )
+    points = _pixels(torch.stack(list(tables)))
+    last = len(tables) - 1
+    slider = widgets.IntSlider(value=last, min=0, max=last, description="snapshot", readout=False)
+    play = widgets.Play(value=last, min=0, max=last, interval=250)
+    widgets.jslink((play, "value"), (slider, "value"))
+    page = widgets.HTML()
+
+    def show(_=None) -> None:
+        i = slider.value
+        caption = f"after {steps[i]:,} steps · dev loss {losses[i]:.2f}"
+        page.value = _page(points[: i + 1], tables[i], itos, caption)
+
+    slider.observe(show, "value")
+    show()
+    return widgets.VBox([widgets.HBox([play, slider]), page])
+
+
+def _pixels(tables: Float[Tensor, "S V 2"]) -> Float[Tensor, "S V 2"]:
+    """All snapshots on one scale, the same in both directions, y pointing up."""
+    low, high = tables.amin((0, 1)), tables.amax((0, 1))
+    scale = (SIZE - 2 * MARGIN) / (high - low).max().clamp(min=1e-9)
+    centred = (tables - (low + high) / 2) * scale
+    return SIZE / 2 + centred * torch.tensor([1.0, -1.0])
+
+
+def _page(
+    trail: Float[Tensor, "S V 2"], table: Float[Tensor, "V 2"], itos: Sequence[str], caption: str
+) -> str:
+    shapes = []
+    for way in trail.transpose(0, 1).tolist():
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in way)
+        shapes.append(f'<polyline points="{line}" fill="none" stroke="#cccccc"/>')
+    nearest = torch.cdist(table, table).argsort(1)
+    for i, (x, y) in enumerate(trail[-1].tolist()):
+        vowel = itos[i] in VOWELS
+        fill, ink, edge = (BLUE, "white", BLUE) if vowel else ("white", "#222", "#555")
+        others = [itos[j] for j in nearest[i].tolist() if j != i][:3]
+        shapes.append(
+            f'<g transform="translate({x:.1f} {y:.1f})">'
+            f"<title>{html.escape(itos[i])}: nearest {html.escape(', '.join(others))}</title>"
+            f'<rect x="-10" y="-10" width="20" height="20" rx="{10 if vowel else 3}" '
+            f'fill="{fill}" stroke="{edge}"/>'
+            f'<text y="4.5" text-anchor="middle" font-size="13" fill="{ink}">'
+            f"{html.escape(itos[i])}</text></g>"
+        )
+    return (
+        f'<div style="background:white;color:#222;padding:8px;width:{SIZE}px;'
+        f'font:13px sans-serif">{html.escape(caption)}'
+        f'<svg role="img" aria-label="{html.escape(caption)}" width="{SIZE}" height="{SIZE}" '
+        f'style="display:block;background:white">{"".join(shapes)}</svg>'
+        "Round and blue: vowels. Square: consonants and the boundary.</div>"
+    )
