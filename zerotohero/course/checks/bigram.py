@@ -284,8 +284,8 @@ def _(given, got):
     )
     sizes, cuts = [len(p) for p in parts], (int(0.8 * len(words)), int(0.9 * len(words)))
     lost = (
-        "Some words are lost and others are there twice: a random order takes each word once "
-        "(`torch.randperm`), draws with replacement (`torch.randint`) and sets don't."
+        "Some words are lost: a random order takes each word exactly once (`torch.randperm`); "
+        "draws with replacement (`torch.randint`) and sets don't."
     )
     overlap = (
         "Some words are in two parts, and a model would be judged on what it was counted on: each "
@@ -788,8 +788,8 @@ broadcast = Exercise(
     practises="reading shapes, and writing the assertion that would have found it",
     answers=("normalise_rows", "is_distribution"),
     summary=(
-        "The function below turns counts into probabilities, and is wrong. Repair it for tables "
-        "with any number of dimensions, and write the test that tells right from wrong."
+        "Repair a function that turns counts into probabilities, for tables with any number of "
+        "dimensions. Then write the test that tells right from wrong."
     ),
     statement="""
 `normalise_rows(N: Tensor, k: float) -> Tensor`: counts of shape `(…, V)`, such as `(V, V)` for a
@@ -923,7 +923,9 @@ def _(given, got):
     answers = got["answers"]
     expect_that(isinstance(answers, list) and len(answers) == 7, "is_distribution: no answers")
     hint_for_all = None
-    if answers[:4] == [False, False, True, True]:
+    if len(set(answers)) == 1:
+        hint_for_all = f"Your test says {answers[0]} of every table."
+    elif answers[:4] == [False, False, True, True]:
         hint_for_all = columns
     elif answers == [True, True, True, True, False, False, False]:
         hint_for_all = (
