@@ -1,0 +1,134 @@
+"""How the answers of lecture 01's exercises are called."""
+
+import math
+import random
+
+
+# The library is imported where it is used: an exercise that may not use it is graded without it.
+def _values(numbers):
+    from zerotohero.micrograd import Value
+
+    return [Value(x) for x in numbers]
+
+
+# --- 1.1 ----------------------------------------------------------------------------------------
+
+
+def gradient_of_the_lecture(numerical_gradient, at, h):
+    def f(a, b, c):
+        return -(a**3) + math.sin(3 * b) - 1.0 / c + b**2.5 - a**0.5
+
+    more = {} if h is None else {"h": h}
+    return {"gradient": numerical_gradient(f, *at, **more)}
+
+
+def gradient_of_a_cubic(numerical_gradient, at, k, h):
+    def f(a, b, c):
+        return k[0] * a**3 + k[1] * a * b**2 + k[2] * b * c + k[3] * c**3
+
+    return {"gradient": numerical_gradient(f, *at, h=h)}
+
+
+# --- 1.2 ----------------------------------------------------------------------------------------
+
+
+def softplus_alone(softplus, xs):
+    outs, inputs = [], _values(xs)
+    for x in inputs:
+        out = softplus(x)
+        outs.append(out.data)
+        out.backward()
+    return {"data": outs, "grad": [x.grad for x in inputs]}
+
+
+def softplus_in_a_formula(softplus, x):
+    (x,) = _values([x])
+    out = softplus(x) * softplus(x) + x
+    out.backward()
+    return {"data": out.data, "grad": x.grad}
+
+
+def softplus_graph(softplus, x):
+    (x,) = _values([x])
+    out = softplus(x)
+    return {"operands": len(out.operands), "is x": any(v is x for v in out.operands)}
+
+
+# --- 1.3 ----------------------------------------------------------------------------------------
+
+
+class Counted(dict):
+    """A dict that stops whoever looks things up for ever."""
+
+    def __init__(self, items):
+        super().__init__(items)
+        self.left = 100 * len(items) + 100
+
+    def _count(self):
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("looked up over a hundred times as often as there are numbers")
+
+    def __getitem__(self, name):
+        self._count()
+        return super().__getitem__(name)
+
+    def get(self, name, default=None):
+        self._count()
+        return super().get(name, default)
+
+
+def order_of_a_graph(operands_first, operands, root):
+    return {"order": list(operands_first(Counted(operands), root))}
+
+
+def order_of_doublings(operands_first, count, twice):
+    """v1 = v0 + v0 and so on, or v1 = -v0 and so on."""
+    operands = {f"v{i}": [f"v{i - 1}"] * (2 if twice else 1) for i in range(1, count)}
+    return order_of_a_graph(operands_first, {"v0": [], **operands}, f"v{count - 1}")
+
+
+# --- 1.4 ----------------------------------------------------------------------------------------
+
+
+def probabilities(softmax, nll, logits):
+    probs = softmax(_values(logits))
+    return {"probs": [p.data for p in probs]}
+
+
+def loss_and_gradients(softmax, nll, logits, label):
+    logits = _values(logits)
+    loss = nll(logits, label)
+    loss.backward()
+    return {"loss": loss.data, "grads": [x.grad for x in logits]}
+
+
+# --- 1.5 ----------------------------------------------------------------------------------------
+
+
+def training(train, sizes, weights, left_over, points, labels, steps, rate):
+    from zerotohero.micrograd import MLP
+
+    model = MLP(2, sizes, rng=random.Random(0))
+    for p, w in zip(model.parameters(), weights, strict=True):
+        p.data, p.grad = w, left_over
+    losses = train(model, points, labels, steps, rate)
+    return {"losses": losses, "weights": [p.data for p in model.parameters()]}
+
+
+# --- 1.6 ----------------------------------------------------------------------------------------
+
+
+def scores_on_moons(train_on_moons, points, labels, fresh):
+    model = train_on_moons(points, labels)
+
+    def score(point):
+        s = model(list(point))
+        return float(getattr(s, "data", s))
+
+    middles = [[(a + c) / 2, (b + d) / 2] for (a, b), (c, d) in zip(points, fresh, strict=False)]
+    return {
+        "points": [score(p) for p in points],
+        "fresh": [score(p) for p in fresh],
+        "middles": [score(p) for p in middles],
+    }

@@ -1,0 +1,866 @@
+"""The exercises of lecture 01: nudging, an operation, an order, softmax, a broken loop, moons.
+
+Reference answers are plain floats and NumPy; only 1.5 is held against the library itself.
+"""
+
+import math
+import random
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from zerotohero.course.exercise import Exercise, Mistake, Wrong, array, expect, expect_that
+from zerotohero.micrograd import MLP, moons
+
+# --- 1.1 ----------------------------------------------------------------------------------------
+
+numerical = Exercise(
+    number="1.1",
+    title="A gradient by nudging",
+    difficulty=1,
+    minutes=15,
+    practises="what a derivative of several variables is",
+    answers=("numerical_gradient",),
+    summary=(
+        "Measure the gradient of any function of three numbers with symmetric differences. "
+        "With it you can check every gradient that you will ever write."
+    ),
+    statement="""
+`numerical_gradient(f, a: float, b: float, c: float, h: float = 1e-5) -> tuple[float, float, float]`
+
+`f` takes three floats and returns one. Return its derivatives to `a`, to `b` and to `c` at that
+place, each as a **symmetric** difference: nudge one number by `h` up and down, hold the other two.
+
+```python
+def f(a, b, c):
+    return -(a**3) + math.sin(3 * b) - 1.0 / c + b**2.5 - a**0.5
+
+f(2, 3, 4)                          # 6.336362190988558
+numerical_gradient(f, 2, 3, 4)      # about (-12.353553, 10.256990, 0.0625)
+```
+""",
+    hints=(
+        "How far does f move when only a goes from a − h to a + h?",
+        "The derivative to a is (f(a + h, b, c) − f(a − h, b, c)) divided by how far a went.",
+        "da = (f(a + h, b, c) - f(a - h, b, c)) / (2 * h), then the same for b and for c; "
+        "return da, db, dc.",
+    ),
+)
+
+
+def _expect_gradient(f: Any, at: list[float], h: float, got: Any, want: list[float]) -> None:
+    def slope(i: int, up: float, down: float, width: float) -> float:
+        high, low = ([x + n * h * (i == k) for k, x in enumerate(at)] for n in (up, -down))
+        return (f(*high) - f(*low)) / (width * h)
+
+    def all_by(*how: float) -> list[float]:
+        return [slope(i, *how) for i in range(3)]
+
+    together = (f(*(x + h for x in at)) - f(*(x - h for x in at))) / (2 * h)
+    expect(
+        "the gradient",
+        got,
+        want,
+        tol=1e-7,
+        mistakes=[
+            Mistake(all_by(1, 0, 1), "You nudge upwards only; go h up and h down as well."),
+            Mistake(all_by(0, 1, 1), "You nudge downwards only; go h down and h up as well."),
+            Mistake(
+                all_by(1, 1, 1),
+                "Each slope is twice too steep: from x − h to x + h it is 2h, not h.",
+            ),
+            Mistake(
+                [together] * 3,
+                "You nudge all three numbers at once; nudge one and hold the other two.",
+            ),
+            Mistake(all_by(1, 0, 2), "One side only, yet divided by 2h: subtract f at x − h."),
+            Mistake(
+                [-x for x in want], "The sign is turned: f above minus f below, not below first."
+            ),
+        ],
+        hint="Each slope must come out on its own, from a nudge of that number by ±h.",
+    )
+
+
+@numerical.case(
+    "the function above at (2, 3, 4)",
+    points=2,
+    adapter="gradient_of_the_lecture",
+    inputs={"at": [2.0, 3.0, 4.0], "h": None},
+)
+def _(given, got):
+    def f(a, b, c):
+        return -(a**3) + math.sin(3 * b) - 1.0 / c + b**2.5 - a**0.5
+
+    a, b, c = given["at"]
+    want = [
+        -3 * a**2 - 0.5 * a**-0.5,
+        3 * math.cos(3 * b) + 2.5 * b**1.5,
+        1 / c**2,
+    ]
+    _expect_gradient(f, given["at"], 1e-5, got["gradient"], want)
+
+
+@numerical.case(
+    "another function and a large nudge h",
+    points=1,
+    adapter="gradient_of_a_cubic",
+    inputs=lambda rng: {
+        "at": rng.uniform(1, 2, 3).round(3).tolist(),
+        "k": rng.uniform(1, 3, 4).round(3).tolist(),
+        "h": 0.125,
+    },
+    crashes={
+        "unexpected keyword argument 'h'": "The size of the nudge is an argument: write h=1e-5 in "
+        "the signature.",
+    },
+)
+def _(given, got):
+    k, h = given["k"], given["h"]
+
+    def f(a, b, c):
+        return k[0] * a**3 + k[1] * a * b**2 + k[2] * b * c + k[3] * c**3
+
+    a, b, c = given["at"]
+    true = [3 * k[0] * a**2 + k[1] * b**2, 2 * k[1] * a * b + k[2] * c, k[2] * b + 3 * k[3] * c**2]
+    # The symmetric difference of x³ is 3x² + h², and that of x² has no error at all.
+    want = [true[0] + k[0] * h**2, true[1], true[2] + k[3] * h**2]
+    try:
+        expect("the gradient", got["gradient"], true, tol=1e-4)
+    except Wrong:
+        _expect_gradient(f, given["at"], h, got["gradient"], want)
+    else:
+        raise Wrong(
+            f"with h = {h} the answer should be rough, and it is exact",
+            "You don't use the h that you are given; nudge by h.",
+        )
+
+
+# --- 1.2 ----------------------------------------------------------------------------------------
+
+operation = Exercise(
+    number="1.2",
+    title="An operation of your own",
+    difficulty=2,
+    minutes=25,
+    practises="local derivatives, and numbers that are too large",
+    answers=("softplus",),
+    uses=("micrograd",),
+    summary=(
+        "Give the library an operation that it lacks, softplus, which is a ReLU without the kink. "
+        "It is one node with its own backward rule, and it must not overflow."
+    ),
+    statement="""
+`softplus(x: Value) -> Value`, where $\\mathrm{softplus}(x) = \\log(1 + e^x)$.
+
+Return **one** new `Value` with `x` as its only operand and with its local derivative. The
+docstring of `Value` (`help(Value)`) shows how an operation is added. For large x the result is x
+itself, though $e^x$ is too large for a float: rewrite the formula so that nothing overflows.
+
+```python
+x = Value(0.5)
+y = softplus(x)
+y.backward()
+y.data, x.grad                  # about (0.974077, 0.622459)
+softplus(Value(1000.0)).data    # 1000.0
+```
+""",
+    hints=(
+        "What is the derivative of log(1 + eˣ)? Use the chain rule: 1/(1 + eˣ) times something.",
+        "The derivative is the sigmoid. For large x: log(1 + eˣ) = x + log(1 + e⁻ˣ), in which "
+        "nothing overflows.",
+        "e = math.exp(-abs(x.data)); the result is max(x.data, 0) + math.log1p(e); the sigmoid is "
+        "x.sigmoid().data; return Value(result, (x,), 'softplus', local=(sigmoid,)).",
+    ),
+)
+_NOT_A_VALUE = {
+    r"'(float|int)' object has no attribute": "You return a plain number; return a Value, or the "
+    "graph ends here.",
+    r"local derivative\(s\)": "Your node has no rule: pass local=(…), one derivative for each "
+    "operand.",
+}
+
+
+@operation.case(
+    "data and gradient for ordinary numbers",
+    points=2,
+    adapter="softplus_alone",
+    inputs=lambda rng: {"xs": [0.5, *rng.uniform(-3, 3, 5).round(3).tolist()]},
+    crashes=_NOT_A_VALUE,
+)
+def _(given, got):
+    x = np.array(given["xs"])
+    sigmoid = 1 / (1 + np.exp(-x))
+    expect("softplus(x).data", got["data"], np.log1p(np.exp(x)))
+    expect(
+        "x.grad",
+        got["grad"],
+        sigmoid,
+        mistakes=[
+            Mistake(
+                np.zeros_like(x),
+                "No gradient arrives: name x as the operand and give a local derivative.",
+            ),
+            Mistake(
+                np.exp(x),
+                "Half of the chain rule: eˣ is the inner derivative, and the log's factor "
+                "1/(1 + eˣ) is missing.",
+            ),
+            Mistake(
+                1 / (1 + np.exp(x)),
+                "Half of the chain rule: 1/(1 + eˣ) is the log's derivative, and the inner "
+                "derivative eˣ is missing.",
+            ),
+            Mistake(
+                np.log1p(np.exp(x)),
+                "The local derivative is the slope of softplus, not its value.",
+            ),
+            Mistake(np.ones_like(x), "A slope of 1 everywhere is that of x itself, not softplus."),
+        ],
+    )
+
+
+@operation.case(
+    "softplus(x) * softplus(x) + x",
+    points=1,
+    adapter="softplus_in_a_formula",
+    inputs=lambda rng: {"x": round(float(rng.uniform(0.5, 2)), 3)},
+    crashes=_NOT_A_VALUE,
+)
+def _(given, got):
+    x = given["x"]
+    value, slope = math.log1p(math.exp(x)), 1 / (1 + math.exp(-x))
+    expect("data", got["data"], value**2 + x)
+    expect(
+        "x.grad",
+        got["grad"],
+        2 * value * slope + 1,
+        mistakes=[
+            Mistake(
+                value * slope,
+                "Here x has three paths, and only the last one's share is left: add to x.grad "
+                "with +=, or leave it to local=(…).",
+            )
+        ],
+    )
+
+
+@operation.case(
+    "±1000 without overflow",
+    points=1,
+    adapter="softplus_alone",
+    inputs={"xs": [1000.0, -1000.0]},
+    crashes={
+        **_NOT_A_VALUE,
+        "OverflowError": "e¹⁰⁰⁰ is too large for a float: use log(1 + eˣ) = x + log(1 + e⁻ˣ) "
+        "when x is large.",
+    },
+)
+def _(given, got):
+    expect("softplus(x).data", got["data"], [1000.0, 0.0])
+    expect("x.grad", got["grad"], [1.0, 0.0])
+
+
+@operation.case(
+    "one node", points=1, adapter="softplus_graph", inputs={"x": 0.5}, crashes=_NOT_A_VALUE
+)
+def _(given, got):
+    expect_that(
+        got["operands"] == 1 and got["is x"] is True,
+        "expected a node whose only operand is x",
+        "You put softplus together from other operations; compute the number with math and make "
+        "one Value of it.",
+    )
+
+
+# --- 1.3 ----------------------------------------------------------------------------------------
+
+order = Exercise(
+    number="1.3",
+    title="A topological order without recursion",
+    difficulty=3,
+    minutes=40,
+    practises="keeping your own stack",
+    answers=("operands_first",),
+    summary=(
+        "List the numbers of a graph so that operands come before what is made from them. Your "
+        "function must not call itself, since Python's stack ends at about a thousand calls."
+    ),
+    statement="""
+`operands_first(operands: dict[str, list[str]], root: str) -> list[str]`
+
+`operands` says for each number, by name, from which numbers it was made; for a leaf the list is
+empty. Return the names of `root` and of everything it was made from, **each once, and each after
+all of its operands**. The root comes last. Several orders may be right. The function must not call
+itself, for a graph may be many thousand operations deep.
+
+```python
+graph = {"a": [], "b": ["a", "a"], "c": ["b", "a"], "other": []}
+operands_first(graph, "c")      # ['a', 'b', 'c']
+```
+""",
+    hints=(
+        "Keep a list of names still to be done, and look at its last one. When may it be listed?",
+        "A name is met twice: the first time, put its operands on top of it; when it is on top "
+        "again, they are all listed, and so may it be.",
+        "While the stack isn't empty, look at its last name. If it is new, note it as seen and "
+        "push those of its operands that are not seen yet. Otherwise take it off, and list it if "
+        "it isn't listed.",
+    ),
+)
+_RECURSION = {
+    "RecursionError": "Your function calls itself once for each level. Keep a list as your own "
+    "stack instead.",
+    "looked up over a hundred times": "You walk every path, and their number doubles with each "
+    "level. Remember what you have seen.",
+}
+
+
+def _check_order(order: Any, operands: dict[str, list[str]], root: str) -> None:
+    reached, todo = {root}, [root]
+    while todo:
+        for name in operands[todo.pop()]:
+            if name not in reached:
+                reached.add(name)
+                todo.append(name)
+    expect_that(
+        isinstance(order, list) and all(isinstance(name, str) for name in order),
+        "expected a list of names",
+    )
+    listed = set(order)
+    missing, alien = sorted(reached - listed), sorted(listed - reached)
+    expect_that(not missing, f"{', '.join(missing[:3])} is missing", _MISSING)
+    expect_that(
+        not alien,
+        f"{', '.join(alien[:3])} doesn't belong there",
+        "You list all that is in the dict; start at the root and follow operands.",
+    )
+    expect_that(
+        len(order) == len(listed),
+        "a name is listed more than once",
+        "A number that is used twice is listed twice; check whether it is listed already.",
+    )
+    if _is_sorted(order, operands):
+        return
+    hint = "List a name when all of its operands are listed, not when you first meet it."
+    if _is_sorted(order[::-1], operands):
+        hint = "Your order begins with the root; turn it round: operands come first."
+    elif order == _by_level(operands, root):
+        hint = (
+            "You list level by level from the root. A number may be an operand of something near "
+            "the root and of something deep below, so levels are no order."
+        )
+    place = {name: i for i, name in enumerate(order)}
+    late = next((v, u) for v in order for u in operands[v] if place[u] > place[v])
+    raise Wrong(f"{late[0]} is listed before its operand {late[1]}", hint)
+
+
+_MISSING = "Follow the operands of every name that you meet, down to the leaves; list the root too."
+
+
+def _is_sorted(order: list[str], operands: dict[str, list[str]]) -> bool:
+    place = {name: i for i, name in enumerate(order)}
+    return all(place[u] < place[v] for v in order for u in operands[v])
+
+
+def _by_level(operands: dict[str, list[str]], root: str) -> list[str]:
+    """Breadth first from the root, turned round: what many write first."""
+    seen, queue, order = {root}, deque([root]), []
+    while queue:
+        name = queue.popleft()
+        order.append(name)
+        for operand in operands[name]:
+            if operand not in seen:
+                seen.add(operand)
+                queue.append(operand)
+    return order[::-1]
+
+
+def _random_graph(rng: np.random.Generator) -> dict[str, Any]:
+    """Eleven numbers under random names, made from one to three earlier ones; not all are used."""
+    names = [f"n{i}" for i in rng.permutation(11)]
+    operands: dict[str, list[str]] = {names[0]: [], names[1]: []}
+    for i, name in enumerate(names[2:], 2):
+        operands[name] = [names[k] for k in rng.integers(0, i, int(rng.integers(1, 4)))]
+    shuffled = {name: operands[name] for name in rng.permutation(names).tolist()}
+    return {"operands": shuffled, "root": names[10]}
+
+
+@order.case(
+    "the graph above",
+    adapter="order_of_a_graph",
+    inputs={
+        "operands": {"a": [], "b": ["a", "a"], "c": ["b", "a"], "other": []},
+        "root": "c",
+    },
+    crashes=_RECURSION,
+)
+def _(given, got):
+    _check_order(got["order"], given["operands"], given["root"])
+
+
+@order.case(
+    "an operand near the root and deep below",
+    adapter="order_of_a_graph",
+    inputs={
+        "operands": {"z": ["x", "y"], "y": ["w"], "w": ["x"], "x": ["u"], "u": []},
+        "root": "z",
+    },
+    crashes=_RECURSION,
+)
+def _(given, got):
+    _check_order(got["order"], given["operands"], given["root"])
+
+
+@order.case(
+    "a random graph",
+    points=2,
+    adapter="order_of_a_graph",
+    inputs=_random_graph,
+    crashes=_RECURSION,
+)
+def _(given, got):
+    _check_order(got["order"], given["operands"], given["root"])
+
+
+@order.case(
+    "30 doublings, one after the other",
+    adapter="order_of_doublings",
+    inputs={"count": 31, "twice": True},
+    crashes=_RECURSION,
+)
+def _(given, got):
+    expect("the order", got["order"], [f"v{i}" for i in range(given["count"])])
+
+
+@order.case(
+    "5,000 operations deep",
+    adapter="order_of_doublings",
+    inputs={"count": 5001, "twice": False},
+    crashes=_RECURSION,
+)
+def _(given, got):
+    wanted = [f"v{i}" for i in range(given["count"])]
+    expect_that(got["order"] == wanted, "the order of a chain is wrong", _MISSING)
+
+
+# --- 1.4 ----------------------------------------------------------------------------------------
+
+likelihood = Exercise(
+    number="1.4",
+    title="Softmax and negative log-likelihood",
+    difficulty=2,
+    minutes=25,
+    practises="building a loss from Values, which the next lectures use all the time",
+    answers=("softmax", "nll"),
+    uses=("micrograd",),
+    summary=(
+        "Turn scores into probabilities, and probabilities into a loss. The gradients come by "
+        "themselves, if the graph holds together."
+    ),
+    statement="""
+`softmax(logits: list[Value]) -> list[Value]`: probabilities $p_i = e^{z_i} / \\sum_k e^{z_k}$ of
+the scores z, as many as there are logits. It must work for logits such as 1000, too.
+
+`nll(logits: list[Value], label: int) -> Value`: the negative log-likelihood of the right answer,
+$-\\log p_{label}$.
+
+```python
+logits = [Value(0.0), Value(3.0), Value(-2.0), Value(1.0)]
+loss = nll(logits, 3)
+loss.backward()
+loss.data                       # about 2.175502
+[z.grad for z in logits]        # 0.04177257, 0.83902451, 0.00565330, -0.88645038
+```
+""",
+    hints=(
+        "Values have exp() and log(), and Python's sum() adds them.",
+        "softmax doesn't change when the same number is taken from all logits; take away the "
+        "largest, so that no exponential is above 1.",
+        "top = max(z.data for z in logits); e = [(z - top).exp() for z in logits]; total = sum(e); "
+        "return [x / total for x in e]; and nll is -softmax(logits)[label].log().",
+    ),
+)
+_GRAPH_BROKEN = {
+    "'float' object has no attribute": "You return plain numbers; compute with the Values "
+    "themselves, not with their .data.",
+    "OverflowError": "e¹⁰⁰⁰ is too large for a float: take the largest logit away from all of "
+    "them first.",
+    "unsupported operand|must be real number, not Value": "math.exp and math.log take floats; a "
+    "Value has methods, z.exp() and p.log().",
+}
+
+
+def _softmax(z: np.ndarray) -> np.ndarray:
+    e = np.exp(z - z.max())
+    return e / e.sum()
+
+
+@likelihood.case(
+    "probabilities",
+    adapter="probabilities",
+    inputs=lambda rng: {"logits": rng.normal(0, 2, 5).round(3).tolist()},
+    crashes=_GRAPH_BROKEN,
+)
+def _(given, got):
+    z = np.array(given["logits"])
+    expect(
+        "softmax(logits)",
+        got["probs"],
+        _softmax(z),
+        mistakes=[
+            Mistake(z / z.sum(), "You divide the logits themselves; take exp of each first."),
+            Mistake(
+                np.exp(z - z.max()),
+                "The numbers don't add up to 1: divide each by the sum of all.",
+            ),
+            Mistake(np.exp(z), "The numbers don't add up to 1: divide each by the sum of all."),
+            Mistake(
+                1 / (1 + np.exp(-z)),
+                "That is a sigmoid of each score alone; in a softmax all scores share one sum.",
+            ),
+        ],
+    )
+
+
+@likelihood.case(
+    "logits of 1000",
+    adapter="probabilities",
+    inputs={"logits": [1000.0, 1001.0, 998.0]},
+    crashes=_GRAPH_BROKEN,
+)
+def _(given, got):
+    expect("softmax(logits)", got["probs"], _softmax(np.array(given["logits"])))
+
+
+def _check_loss(given: dict[str, Any], got: dict[str, Any]) -> None:
+    z, label = np.array(given["logits"]), given["label"]
+    p = _softmax(z)
+    right = np.arange(len(z)) == label
+    expect(
+        "nll(logits, label)",
+        got["loss"],
+        -np.log(p[label]),
+        mistakes=[
+            Mistake(np.log(p[label]), "The sign: a loss is the negative log-likelihood, −log p."),
+            Mistake(1 - p[label], "That is 1 − p; the loss is −log p."),
+            Mistake(-p[label], "The log is missing: the loss is −log p."),
+            Mistake(
+                -np.log(p).mean(),
+                "You average over all answers; only the probability of the label counts.",
+            ),
+            Mistake(
+                -np.log(p).sum(),
+                "You add over all answers; only the probability of the label counts.",
+            ),
+            Mistake(
+                -np.log(p.max()),
+                "You take the largest probability; the loss looks at the label's.",
+            ),
+        ],
+    )
+    expect(
+        "the gradients of the logits",
+        got["grads"],
+        p - right,
+        mistakes=[
+            Mistake(
+                np.zeros_like(p),
+                "No gradient reaches the logits: a .data or a new Value(…) has cut the graph.",
+            ),
+            Mistake(
+                -1.0 * right,
+                "Only the label's logit gets a gradient: the sum below the fraction is made of "
+                ".data, and so it is missing from the graph.",
+            ),
+        ],
+    )
+
+
+@likelihood.case(
+    "the loss above and its gradients",
+    points=2,
+    adapter="loss_and_gradients",
+    inputs={"logits": [0.0, 3.0, -2.0, 1.0], "label": 3},
+    crashes=_GRAPH_BROKEN,
+)
+def _(given, got):
+    _check_loss(given, got)
+
+
+@likelihood.case(
+    "other logits",
+    adapter="loss_and_gradients",
+    inputs=lambda rng: {
+        "logits": rng.normal(0, 2, 6).round(3).tolist(),
+        "label": int(rng.integers(6)),
+    },
+    crashes=_GRAPH_BROKEN,
+)
+def _(given, got):
+    _check_loss(given, got)
+
+
+# --- 1.5 ----------------------------------------------------------------------------------------
+
+debugging = Exercise(
+    number="1.5",
+    title="A loop that learns nothing",
+    difficulty=2,
+    minutes=20,
+    practises="reading a training loop line by line",
+    answers=("train",),
+    uses=("micrograd",),
+    summary=(
+        "The training loop below runs without an error, and its loss never moves. Find out why, "
+        "and when it moves, find out why it moves the wrong way."
+    ),
+    statement="""
+`train(model: MLP, points: list[list[float]], labels: list[int], steps: int, rate: float)`
+`-> list[float]`
+
+It should train `model` in place by `steps` steps of gradient descent on the mean hinge loss, and
+return the loss of each step, measured before the step's update. The model may come with gradients
+that somebody else has left in it; they must not matter.
+
+```python
+points, labels = moons(20, random.Random(1))
+train(MLP(2, [4, 1], rng=random.Random(1)), points, labels, steps=20, rate=0.1)
+# twenty numbers that fall, not twenty equal ones
+```
+""",
+    hints=(
+        "Print p.grad of one parameter on the line before the update. What is it, and why?",
+        "The order of a step is: loss, zero_grad, backward, update. And which way is downhill?",
+        "Move model.zero_grad() in front of loss.backward(), and update with "
+        "p.data -= rate * p.grad.",
+    ),
+)
+
+
+def _reference(
+    given: dict[str, Any], zero: str = "before", sign: float = -1.0
+) -> tuple[list[float], list[float]]:
+    """Losses and weights of the right loop, or of one that zeroes elsewhere or goes uphill."""
+    model = MLP(2, given["sizes"], rng=random.Random(0))
+    for p, w in zip(model.parameters(), given["weights"], strict=True):
+        p.data, p.grad = w, given["left_over"]
+    losses = []
+    for _ in range(given["steps"]):
+        pairs = zip(given["points"], given["labels"], strict=True)
+        loss = sum((1 - y * model(x)).relu() for x, y in pairs) / len(given["labels"])
+        if zero == "before":
+            model.zero_grad()
+        loss.backward()
+        if zero == "after backward":
+            model.zero_grad()
+        for p in model.parameters():
+            p.data += sign * given["rate"] * p.grad
+        if zero == "at the end":
+            model.zero_grad()
+        losses.append(loss.data)
+    return losses, [p.data for p in model.parameters()]
+
+
+def _training_inputs(rng: np.random.Generator, left_over: float = 0.0) -> dict[str, Any]:
+    points, labels = moons(8, random.Random(int(rng.integers(2**31))))
+    return {
+        "sizes": [4, 1],
+        "weights": rng.uniform(-1, 1, 17).round(4).tolist(),
+        "left_over": left_over,
+        "points": points,
+        "labels": labels,
+        "steps": 4,
+        "rate": 0.1,
+    }
+
+
+def _check_training(given: dict[str, Any], got: dict[str, Any]) -> None:
+    losses, weights = _reference(given)
+    wrong = {
+        ("after backward", -1.0): "The weights don't move: zero_grad() wipes the gradients after "
+        "backward() has made them and before they are used.",
+        ("before", 1.0): "The weights move uphill: the gradient points to a higher loss, so "
+        "subtract it.",
+        ("never", -1.0): "Gradients add up over the steps: zero them in every step, before "
+        "backward(), not once before the loop.",
+        ("at the end", -1.0): "You zero at the end of each step, so the first step uses what "
+        "others left in the gradients; zero before backward().",
+    }
+    if given["left_over"] == 0.0:  # where nothing was left over, zeroing at the end is right
+        del wrong["at the end", -1.0]
+    runs = {how: _reference(given, *how) for how in wrong}
+    expect(
+        "the weights after training",
+        got["weights"],
+        weights,
+        tol=1e-9,
+        mistakes=[Mistake(runs[how][1], hint) for how, hint in wrong.items()],
+        hint="Compare your loop line by line with a step: loss, zero_grad, backward, update.",
+    )
+    got_losses = array("the losses", got["losses"])
+    mean_to_sum = len(given["labels"])
+    expect(
+        "the losses",
+        got_losses,
+        losses,
+        tol=1e-9,
+        mistakes=[
+            Mistake(
+                [x * mean_to_sum for x in losses], "You return the sum over points; take the mean."
+            ),
+            Mistake(losses[1:], "The first loss is missing; note it before the update."),
+            Mistake(
+                [losses[-1]],
+                "Only the last loss came back; return one for each step.",
+            ),
+        ],
+    )
+
+
+@debugging.case(
+    "a few steps of a small network",
+    points=2,
+    adapter="training",
+    inputs=_training_inputs,
+)
+def _(given, got):
+    _check_training(given, got)
+
+
+@debugging.case(
+    "a model with gradients left in it",
+    points=1,
+    adapter="training",
+    inputs=lambda rng: _training_inputs(rng, left_over=1.0),
+)
+def _(given, got):
+    _check_training(given, got)
+
+
+# --- 1.6 ----------------------------------------------------------------------------------------
+
+separate = Exercise(
+    number="1.6",
+    title="Tell the moons apart",
+    difficulty=3,
+    minutes=40,
+    practises="a whole training run, from the data to a model that works",
+    answers=("train_on_moons",),
+    uses=("micrograd",),
+    takes=6,
+    summary=(
+        "Train a network of your own on two moons until every point is on its side. Then it meets "
+        "points that it has not seen."
+    ),
+    statement="""
+`train_on_moons(points: list[list[float]], labels: list[int]) -> Callable[[list[float]], Value]`
+
+`points` are 100 pairs of numbers, `labels` are −1 or 1. Return a trained model, such as an `MLP`:
+called with one point it returns a score, positive for label 1 and negative for label −1. Size,
+loss, steps and learning rate are yours. Pass a `random.Random` with a seed to the `MLP`, so that a
+good run stays good. The check takes two runs; stay under ten seconds each.
+
+```python
+points, labels = moons(100, random.Random(7), noise=0.05)
+model = train_on_moons(points, labels)
+sum((model(p).data > 0) == (y > 0) for p, y in zip(points, labels))     # 100
+```
+""",
+    hints=(
+        "The lecture's last pages hold every part that you need. Print the loss while it trains.",
+        "One hidden layer of 16 neurons is enough. With the mean hinge loss, a learning rate "
+        "between 0.5 and 1 and some hundred steps, all points find their side.",
+        "Loop at most 400 times: margins = [y * model(p) for p, y in zip(points, labels)]; stop "
+        "when the smallest is above 0.5; loss = sum((1 - m).relu() for m in margins) / "
+        "len(margins); zero_grad, backward, p.data -= 1.0 * p.grad.",
+    ),
+)
+
+
+def _moon_inputs(rng: np.random.Generator) -> dict[str, Any]:
+    shared = random.Random(int(rng.integers(2**31)))
+    points, labels = moons(100, shared, noise=0.05)
+    fresh, _ = moons(200, shared, noise=0.05)
+    shared.shuffle(fresh)  # in turn, the places would tell the labels
+    return {"points": points, "labels": labels, "fresh": fresh}
+
+
+def _label(point: list[float]) -> int:
+    """The moon that a point with little noise belongs to. The answer never sees these labels."""
+    x, y = point
+    upper = math.hypot(x - math.cos(a := math.atan2(max(y, 0.0), x)), y - math.sin(a))
+    x, y = 1.0 - x, 0.5 - y
+    lower = math.hypot(x - math.cos(a := math.atan2(max(y, 0.0), x)), y - math.sin(a))
+    return -1 if upper < lower else 1
+
+
+def _right(scores: np.ndarray, labels: list[int]) -> float:
+    return float(np.mean((scores > 0) == (np.array(labels) > 0)))
+
+
+def _moon_hint(given: dict[str, Any], got: dict[str, Any], right: float) -> str:
+    points = array("the scores", got["points"], (len(given["points"]),))
+    fresh = array("the scores", got["fresh"], (len(given["fresh"]),))[: len(points)]
+    middles = array("the scores", got["middles"], points.shape)
+    if np.ptp(points) < 1e-9:
+        return (
+            "The score is the same everywhere: is the network dead or untrained? A learning rate "
+            "that is too large kills every ReLU."
+        )
+    if np.allclose(middles, (points + fresh) / 2, atol=1e-6):
+        return (
+            "Your score is a straight line's, and no straight line separates the moons; the "
+            "network needs a hidden layer with ReLU or tanh."
+        )
+    if right < 0.2:
+        return "The sides are swapped: the score has to be positive for label 1, so y·s is good."
+    if right >= 0.95:
+        return "Nearly: train for more steps, or with a larger hidden layer."
+    return (
+        "Better than luck at most. Does the loss fall? Zero the gradients before each backward "
+        "pass, step downhill, and give it a few hundred steps."
+    )
+
+
+def _check_moons(given: dict[str, Any], got: dict[str, Any], on: str, enough: float) -> None:
+    labels = given["labels"] if on == "points" else [_label(p) for p in given["fresh"]]
+    scores = array("the scores", got[on], (len(labels),))
+    right = _right(scores, labels)
+    expect_that(
+        right >= enough,
+        f"{right:.1%} of the points are on their side, expected {enough:.0%}",
+        _moon_hint(given, got, _right(np.array(got["points"]), given["labels"])),
+    )
+
+
+_NO_MODEL = {
+    "'NoneType' object is not callable": "Your function returns nothing; return the model.",
+    "object is not callable": "Return something that can be called with a point, such as the MLP.",
+}
+
+
+@separate.case(
+    "every one of the 100 points",
+    points=3,
+    adapter="scores_on_moons",
+    inputs=_moon_inputs,
+    crashes=_NO_MODEL,
+)
+def _(given, got):
+    _check_moons(given, got, "points", 1.0)
+
+
+@separate.case(
+    "200 points that it has not seen",
+    points=1,
+    adapter="scores_on_moons",
+    inputs=_moon_inputs,
+    crashes=_NO_MODEL,
+)
+def _(given, got):
+    _check_moons(given, got, "fresh", 0.9)
+
+
+EXERCISES = (numerical, operation, order, likelihood, debugging, separate)
