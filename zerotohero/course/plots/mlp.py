@@ -39,6 +39,7 @@ def certainty(probs: Float[Tensor, "B V"], V: int) -> None:
     ax.axvline(1 / V, color=RED, linestyle="--", label=f"1/{V}: what knowing nothing looks like")
     ax.set(xlabel="probability of the network's favourite", ylabel="contexts")
     ax.set_title("An untrained network is sure of itself")
+    ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.legend()
 
 
@@ -89,14 +90,14 @@ def fitting(
 
 def embedding(tables: Mapping[str, Float[Tensor, "V 2"]], itos: Sequence[str]) -> None:
     """Two-dimensional embedding tables side by side: each character at its two numbers."""
-    _, axes = plt.subplots(1, len(tables), figsize=(9.5, 4.8))
+    _, axes = plt.subplots(1, len(tables), figsize=(11, 5.6))
     for ax, (title, table) in zip(axes, tables.items(), strict=True):
         for character, (x, y) in zip(itos, table.tolist(), strict=True):
             vowel = character in VOWELS
             ax.scatter(
                 x,
                 y,
-                s=170,
+                s=130,
                 marker="o" if vowel else "s",
                 color=BLUE if vowel else "white",
                 edgecolor=BLUE if vowel else "#555555",
