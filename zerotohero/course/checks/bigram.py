@@ -448,12 +448,24 @@ and by how much does it beat k = 1? Why would tuning on train always choose the 
 NO_PAIR = {"unpack": "Return two numbers, the best k and its loss on test: `return best, …`."}
 
 
-def _tune_case(name, ks, losses, points=1):
+def _losses(ks, rng):
+    """Losses of three splits for each k, as they are: train rises with k, dev and test dip."""
+    place = np.argsort(np.argsort(ks))
+    on_dev, on_test = rng.permutation(np.arange(1, len(ks) - 1))[:2]
+    noise = rng.random((2, len(ks))) / 1000
+    return {
+        "train": (2.1 + 0.02 * place).tolist(),
+        "dev": (2.2 + 0.02 * abs(place - on_dev) + noise[0]).tolist(),
+        "test": (2.21 + 0.02 * abs(place - on_test) + noise[1]).tolist(),
+    }
+
+
+def _tune_case(name, inputs, points=1):
     @tune.case(
         name,
         adapter="tuned",
         points=points,
-        inputs={"ks": ks, "losses": losses},
+        inputs=inputs,
         crashes=NO_PAIR,
     )
     def _(given, got):
@@ -486,25 +498,20 @@ def _tune_case(name, ks, losses, points=1):
         expect("the loss on test", got["test_loss"], losses["test"][best], mistakes=wrong)
 
 
-_tune_case(
-    "dev and test disagree",
-    [0.03, 0.1, 0.3, 1.0, 3.0],
-    {
-        "train": [2.18, 2.19, 2.2, 2.21, 2.25],
-        "dev": [2.26, 2.24, 2.23, 2.25, 2.29],
-        "test": [2.25, 2.22, 2.24, 2.21, 2.28],
-    },
-    points=2,
-)
-_tune_case(
-    "an infinite loss at k = 0, in no order",
-    [10.0, 0.0, 2.0, 0.5],
-    {
-        "train": [2.4, 2.1, 2.3, 2.2],
-        "dev": [2.5, float("inf"), 2.35, 2.41],
-        "test": [2.52, float("inf"), 2.45, 2.39],
-    },
-)
+def _disagreeing(rng):
+    ks = [0.02, 0.05, 0.2, 0.5, 2.5, 7.5]
+    return {"ks": ks, "losses": _losses(ks, rng)}
+
+
+def _infinite_at_zero(rng):
+    ks = rng.permutation([0.0, 0.1, 0.4, 1.5, 9.0]).tolist()
+    losses = _losses(ks, rng)
+    losses["dev"][ks.index(0.0)] = losses["test"][ks.index(0.0)] = float("inf")
+    return {"ks": ks, "losses": losses}
+
+
+_tune_case("dev and test disagree", _disagreeing, points=2)
+_tune_case("an infinite loss at k = 0, in no order", _infinite_at_zero)
 
 
 # --- 2.4 ----------------------------------------------------------------------------------------
