@@ -690,32 +690,28 @@ def _check_training(given: dict[str, Any], got: dict[str, Any]) -> None:
     }
     if given["left_over"] == 0.0:  # where nothing was left over, zeroing at the end is right
         del wrong["at the end", -1.0]
-    runs = {how: _reference(given, *how) for how in wrong}
+    runs = {hint: _reference(given, *how) for how, hint in wrong.items()}
+    points = len(given["labels"])
+    expect(
+        "the losses",
+        got["losses"],
+        losses,
+        tol=1e-9,
+        mistakes=[
+            *(Mistake(run[0], hint) for hint, run in runs.items()),
+            Mistake([x * points for x in losses], "You return sums over points; take the mean."),
+            Mistake(losses[1:], "The first loss is missing; note it before the update."),
+            Mistake([losses[-1]], "Only the last loss came back; return one for each step."),
+        ],
+        hint="Compare your loop line by line with a step: loss, zero_grad, backward, update.",
+    )
     expect(
         "the weights after training",
         got["weights"],
         weights,
         tol=1e-9,
-        mistakes=[Mistake(runs[how][1], hint) for how, hint in wrong.items()],
-        hint="Compare your loop line by line with a step: loss, zero_grad, backward, update.",
-    )
-    got_losses = array("the losses", got["losses"])
-    mean_to_sum = len(given["labels"])
-    expect(
-        "the losses",
-        got_losses,
-        losses,
-        tol=1e-9,
-        mistakes=[
-            Mistake(
-                [x * mean_to_sum for x in losses], "You return the sum over points; take the mean."
-            ),
-            Mistake(losses[1:], "The first loss is missing; note it before the update."),
-            Mistake(
-                [losses[-1]],
-                "Only the last loss came back; return one for each step.",
-            ),
-        ],
+        mistakes=[Mistake(run[1], hint) for hint, run in runs.items()],
+        hint="The losses are right and the weights are not: what happens in the last step?",
     )
 
 
