@@ -130,9 +130,6 @@ def run(trial, tmp_path_factory):
         patch.undo()
 
 
-pytestmark = pytest.mark.xdist_group("grading")  # one run of the folder, in one process
-
-
 @needs_sandbox
 @pytest.mark.parametrize("name", SUBMISSIONS)
 def test_each_gets_the_marks_that_its_honest_functions_deserve(run, name):

@@ -38,7 +38,14 @@ import numpy as np
 from zerotohero.course import checks
 from zerotohero.course.checking import NOTEBOOK_SEED, Outcome, judge
 from zerotohero.course.exercise import Case, Exercise
-from zerotohero.course.sandbox import Answered, Unavailable, Worker, available, packages_above
+from zerotohero.course.sandbox import (
+    ALL_MEMORY,
+    Answered,
+    Unavailable,
+    Worker,
+    available,
+    packages_above,
+)
 from zerotohero.course.submission import NotASubmission, Submission, read
 from zerotohero.course.worker import pack, unpack
 
@@ -197,6 +204,8 @@ def _why_no_answer(answered: Answered, seconds: float) -> str:
         return f"your code ended the whole program (exit code {code}) before it answered"
     if answered.ended == "exited" and code not in (None, _KILLED):
         return f"your code crashed Python (signal {-code}) before it answered"
+    if answered.ended == "memory":
+        return f"your code took more than {ALL_MEMORY // 2**30} GB of memory"
     if answered.ended == "garbage":
         return "your code wrote to where the answers go, so no answer came back"
     return "your code was ended before it answered; perhaps it took too much memory"
@@ -451,7 +460,7 @@ def _table(grades: Grades) -> str:
 
 def _clean(text: str) -> str:
     """Text of a stranger without what a terminal, a page or an encoding would trip over."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return "".join(c if c.isprintable() else " " for c in text[:1000])
 
 
 def _cell(text: str) -> str:

@@ -39,6 +39,7 @@ from zerotohero.course import worker
 
 TMP_SIZE = 16 * 2**20  # bytes of /tmp
 MEMORY = 2 * 2**30  # bytes that a process may take beyond Python, NumPy and torch
+ALL_MEMORY = 4 * 2**30  # bytes that all of a sandbox's processes may have of their own
 PROCESSES = 32  # in one sandbox, threads included
 FILE_SIZE, FILES = TMP_SIZE, 64  # of one file, and open at once
 START_TIME = 60.0  # seconds to start and import torch on a busy machine
@@ -55,7 +56,8 @@ class Answered:
     """What came back for one exercise: the packed replies in the cases' order, perhaps too few."""
 
     replies: list[bytes] = field(default_factory=list)
-    ended: str = "lost"  # "answered", "timeout", "exited", "garbage", or "lost" with the worker
+    # "answered", "timeout", "memory", "exited", "garbage", or "lost" with the worker
+    ended: str = "lost"
     code: int | None = None  # the exit code if it exited, negative for a signal
 
 
@@ -145,6 +147,7 @@ class Worker:
             "preload": ["numpy", "torch"] if self.torch else ["numpy"],
             "uid": uid,
             "memory": MEMORY,
+            "all_memory": ALL_MEMORY if self.sandboxed else None,
             "processes": PROCESSES,
             "file_size": FILE_SIZE,
             "files": FILES,
@@ -201,11 +204,19 @@ class Worker:
             timer.cancel()
 
     def _kill(self) -> None:
-        if self.sandboxed or os.name != "posix":
-            self._process.kill()  # with bwrap, the sandbox dies
-        else:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        process = self._process
+        if process is None:
+            return
+        pid = process.pid
+        with contextlib.suppress(OSError):  # it may be gone
+            if self.sandboxed:
+                # bwrap waits for its one child, the sandbox's first process. That may belong to
+                # another user, so to kill bwrap is not enough.
+                for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                    os.kill(int(child), signal.SIGKILL)
+            elif os.name == "posix":
+                os.killpg(pid, signal.SIGKILL)
+        process.kill()
 
 
 # --- what the sandbox is made of ----------------------------------------------------------------

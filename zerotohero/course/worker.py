@@ -20,7 +20,6 @@ import linecache
 import os
 import random
 import select
-import shutil
 import signal
 import sys
 import time
@@ -290,12 +289,18 @@ def _seed(seed: int) -> None:
 
 
 def _supervise(
-    exercise: dict[str, Any], givens: Sequence[bytes], requests: BinaryIO, replies: BinaryIO
+    exercise: dict[str, Any],
+    givens: Sequence[bytes],
+    requests: BinaryIO,
+    replies: BinaryIO,
+    memory: int | None,
 ) -> dict[str, Any]:
     """Answer one exercise in a child; pass on its replies until it is done or its time is up.
 
-    Returns how it ended: "answered", "timeout", "garbage" or "exited", then with its exit code
-    (negative for a signal, None if it lives on without its pipe).
+    memory: bytes that it may take with all the processes it starts; None where that is not known.
+
+    Returns how it ended: "answered", "timeout", "memory", "garbage" or "exited", then with its
+    exit code (negative for a signal, None if it lives on without its pipe).
     """
     deadline = time.monotonic() + exercise["seconds"]
     read_end, write_end = os.pipe()
@@ -312,10 +317,17 @@ def _supervise(
             os._exit(1)
     os.close(write_end)
     ended, left, buffer = "answered", len(givens), bytearray()
+    look = 0.0  # when to look at the memory again
     while left and ended == "answered":
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now > deadline:
             ended = "timeout"
-        elif select.select([read_end], [], [], 0.02)[0]:
+        elif memory is not None and now > look:
+            ended = "memory" if _memory() > memory else ended
+            look = now + 0.1
+        elif requests in (ready := select.select([read_end, requests], [], [], 0.02)[0]):
+            raise EOFError("the grader is gone")  # it asks nothing before this is answered
+        elif ready:
             if chunk := os.read(read_end, 2**18):
                 buffer += chunk
             else:
@@ -358,7 +370,7 @@ def _start_child(seconds: float) -> None:
 
 
 def _sweep(child: int) -> bool:
-    """End all that an exercise has left running; return whether it has left nothing else."""
+    """End all that an exercise has left running; return whether it has left no files either."""
     if _is_init():
         with contextlib.suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)  # everything in this sandbox but this process
@@ -369,17 +381,22 @@ def _sweep(child: int) -> bool:
     with contextlib.suppress(ChildProcessError):
         while True:
             os.waitpid(-1, 0)
-    if not _is_init():
-        return True
     try:
-        for entry in os.scandir("/tmp"):
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
-            else:
-                os.unlink(entry.path)
-    except OSError:
+        return not (_is_init() and os.listdir("/tmp"))
+    except OSError:  # it has closed the folder
         return False
-    return True
+
+
+def _memory() -> int:
+    """Bytes of their own that the processes of this sandbox have, beside its first."""
+    kilobytes = 0
+    for name in os.listdir("/proc"):
+        if name.isdigit() and name != "1":
+            with contextlib.suppress(OSError), open(f"/proc/{name}/status", "rb") as file:
+                for line in file:
+                    if line.startswith((b"RssAnon:", b"RssShmem:")):
+                        kilobytes += int(line.split()[1])
+    return kilobytes * 1024
 
 
 def _is_init() -> bool:
@@ -399,13 +416,10 @@ def _confine(setup: Mapping[str, Any]) -> None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)  # and with it, all capabilities
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
-    # To die with the parent is forgotten on becoming another user, so it is asked for again. And
-    # what is not dumpable cannot be changed by its children.
-    if prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) or prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl failed")
-    _limit(resource.RLIMIT_CORE, 0)
+    PR_SET_DUMPABLE = 4
+    if ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):  # children cannot change this process
+        raise OSError("prctl failed")
+    _limit(resource.RLIMIT_CORE, 1)  # a pipe to a crash handler outside ignores 0, but not 1
     _limit(resource.RLIMIT_FSIZE, setup["file_size"])
     _limit(resource.RLIMIT_NOFILE, setup["files"])
     _limit(resource.RLIMIT_NPROC, setup["processes"])
@@ -446,7 +460,7 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
         exercise = json.loads(frame[1])
         givens = [_expect(requests, GIVEN) for _ in exercise["cases"]]
         if setup["fork"]:
-            done = _supervise(exercise, givens, requests, replies)
+            done = _supervise(exercise, givens, requests, replies, setup["all_memory"])
         else:  # this process is for one exercise only
             _answer(exercise, givens, replies)
             done = {"ended": "answered", "code": None, "clean": False}
