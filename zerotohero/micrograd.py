@@ -213,7 +213,7 @@ def topological_order(root: Value) -> list[Value]:
         elif node not in seen:
             seen.add(node)
             if node.operands:
-                stack += (node, None, *node.operands)
+                stack += (node, None, *node.operands[::-1])
             else:
                 order.append(node)
     return order

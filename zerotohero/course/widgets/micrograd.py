@@ -109,8 +109,8 @@ def _page(root: Value, step: Step) -> str:
     picture = draw(root, grads=step.grads, highlight=step.node)
     lines = "".join(f"<li>{html.escape(line)}</li>" for line in step.lines)
     return (
-        f'<div style="{CARD}">{picture.svg or picture._repr_html_()}'
-        f"<p><b>{html.escape(step.title)}.</b></p><ul>{lines}</ul></div>"
+        f'<div style="{CARD}"><div style="min-height:6.5em"><b>{html.escape(step.title)}.</b>'
+        f"<ul>{lines}</ul></div>{picture.svg or picture._repr_html_()}</div>"
     )
 
 
