@@ -26,11 +26,14 @@ def bigram_explorer(model: Ngram, names: int = 10, seed: int = 2) -> widgets.VBo
     """
     if model.n != 2:
         raise ValueError(f"bigram_explorer shows models with n = 2; this one has n = {model.n}.")
+    whole = {"description_width": "initial"}  # or "temperature" is cut off
     temperature = widgets.FloatLogSlider(
-        value=1.0, base=10, min=-1, max=1, step=0.05, description="temperature"
+        value=1.0, base=10, min=-1, max=1, step=0.05, description="temperature", style=whole
     )
     after = widgets.SelectionSlider(
-        options=[(c, i) for i, c in enumerate(model.vocabulary.itos)], description="row"
+        options=[(c, i) for i, c in enumerate(model.vocabulary.itos)],
+        description="row",
+        style=whole,
     )
     another = widgets.Button(description="other names")
     page = widgets.HTML()
