@@ -6,7 +6,7 @@ vectors of the context side by side, and let a small network turn them into the 
 the next character. Similar characters get similar vectors, so what is learned from one context
 serves others that were never seen.
 
-The paper: Bengio, Ducharme, Vincent & Janvin (2003), "A Neural Probabilistic Language Model",
+The paper: Bengio, Ducharme, Vincent & Jauvin (2003), "A Neural Probabilistic Language Model",
 Journal of Machine Learning Research 3, 1137-1155. Its table C is `wte` here, GPT-2's name for it.
 
 New against `bigram`: a context of more than one character, embeddings, a hidden layer,
