@@ -613,7 +613,7 @@ debugging = Exercise(
     answers=("train",),
     uses=("micrograd",),
     summary=(
-        "The training loop below runs without an error, and its loss never moves. Find out why, "
+        "A training loop runs without an error, and its loss never moves. Find out why, "
         "and when it moves, find out why it moves the wrong way."
     ),
     statement="""
