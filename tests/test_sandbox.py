@@ -28,7 +28,6 @@ def question(source: str, seconds: float = 10, cases: int = 1) -> tuple[dict, li
         "answers": ["answer"],
         "cases": ["run"] * cases,
         "seconds": seconds,
-        "seed": 0,
     }
     return asked, [worker.pack({})] * cases
 
@@ -190,6 +189,18 @@ def test_torch_computes_in_there_and_its_memory_is_limited():
         source = "import torch\ndef answer(): return torch.ones(3 * 2**30 // 4).sum()"
         error = worker.unpack(with_torch.ask(*question(source)).replies[0])["error"]
         assert "memory" in error["message"]
+
+
+@needs_sandbox
+def test_a_loader_with_processes_of_its_own_works():
+    """It takes local sockets, shared memory and semaphores."""
+    source = (
+        "import torch\ndef answer():\n"
+        "    loader = torch.utils.data.DataLoader(torch.arange(8.0), batch_size=4, num_workers=2)\n"
+        "    return [batch.sum() for batch in loader]\n"
+    )
+    with sandbox.Worker(sandboxed=True, torch=True) as with_torch:
+        assert answer(with_torch, source) == [6, 22]
 
 
 @needs_sandbox

@@ -106,7 +106,6 @@ class _Asked:
             "answers": list(exercise.answers),
             "cases": [case.adapter for case in exercise.cases],
             "seconds": exercise.time_limit,
-            "seed": seed,
         }
 
     def __reduce__(self):  # a case holds functions, which do not travel to another process
@@ -269,7 +268,7 @@ def grade(
     todo = _listed(folder, out)
     if sandbox and (why_not := available()):
         raise Unavailable(why_not)
-    seed = secrets.randbelow(2**31) if seed is None else seed
+    seed = secrets.randbelow(10**15) if seed is None else seed
     asked = [_Asked(e, seed) for e in chosen]
     grades = Grades(chosen, seed, todo)
     print(f"Grading {len(todo)} files with seed {seed}.")

@@ -37,7 +37,7 @@ from typing import Any
 
 from zerotohero.course import worker
 
-TMP_SIZE = 16 * 2**20  # bytes of /tmp
+TMP_SIZE = 16 * 2**20  # bytes of /tmp, and of /dev/shm
 MEMORY = 2 * 2**30  # bytes that a process may take beyond Python, NumPy and torch
 ALL_MEMORY = 4 * 2**30  # bytes that all of a sandbox's processes may have of their own
 PROCESSES = 32  # in one sandbox, threads included
@@ -85,7 +85,7 @@ class Worker:
         """Answer one exercise; survive everything that it may do.
 
         exercise: what `worker._answer` reads: "adapters" (a module), "answers" (names), "cases"
-            (functions of the adapters), "source", "sources", "seconds" and "seed".
+            (functions of the adapters), "source", "sources" and "seconds".
         givens: the packed inputs, one a case.
         """
         if self._process is None:
@@ -246,7 +246,6 @@ def available() -> str | None:
         "answers": ["look"],
         "cases": ["run"],
         "seconds": 10,
-        "seed": 0,
     }
     try:
         with Worker(sandboxed=True) as one:
@@ -371,7 +370,9 @@ def _bubblewrap(packages: Sequence[str]) -> list[str]:
                 command += ["--ro-bind", "/dev/null", hidden]
     for device in ("null", "zero", "random", "urandom"):
         command += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
-    command += ["--proc", "/proc", "--perms", "1777", "--size", str(TMP_SIZE), "--tmpfs", "/tmp"]
+    command += ["--proc", "/proc"]
+    for folder in worker.WRITABLE:
+        command += ["--perms", "1777", "--size", str(TMP_SIZE), "--tmpfs", folder]
     command += ["--remount-ro", "/", "--chdir", "/tmp"]
     return [*command, "--", python, "-I", "-S", "-B", script]
 
@@ -410,8 +411,7 @@ _DENIED = {
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
     "pidfd_getfd": (438, 438),
-    # out of the sandbox: vsock and netlink are not in the network namespace, keys in none
-    "socket": (41, 198),
+    # out of the sandbox: keyrings are in no namespace, and see _SOCKET
     "add_key": (248, 217),
     "request_key": (249, 218),
     "keyctl": (250, 219),
@@ -434,6 +434,8 @@ _DENIED = {
 }
 _CLONE, _CLONE3 = (56, 220), 435
 _NEW_NAMESPACES = 0x7E020000  # the CLONE_NEW… flags
+# Local sockets alone, which multiprocessing needs: vsock reaches past a network namespace.
+_SOCKET, _LOCAL = (41, 198), 1
 
 
 def _filter() -> bytes:
@@ -457,9 +459,14 @@ def _filter() -> bytes:
         # The filter cannot see clone3's flags; libraries fall back on clone where it is missing.
         (equal, 0, 1, _CLONE3),
         (give, 0, 0, missing),
-        (equal, 0, 3, _CLONE[which]),
+        (equal, 0, 4, _CLONE[which]),
         (load, 0, 0, first_argument),
         (any_bit, 0, 1, _NEW_NAMESPACES),
+        (give, 0, 0, deny),
+        (give, 0, 0, allow),
+        (equal, 0, 3, _SOCKET[which]),
+        (load, 0, 0, first_argument),
+        (equal, 1, 0, _LOCAL),
         (give, 0, 0, deny),
         (give, 0, 0, allow),
     ]

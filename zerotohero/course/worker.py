@@ -218,6 +218,9 @@ SETUP, EXERCISE, GIVEN = b"s", b"e", b"g"  # to the worker
 READY, REPLY, DONE, FAILED = b"y", b"r", b"d", b"f"  # from it
 
 
+WRITABLE = ("/tmp", "/dev/shm")  # the folders in a sandbox that can be written to
+
+
 def send(pipe: BinaryIO, kind: bytes, content: bytes = b"") -> None:
     """Write one frame."""
     pipe.write((1 + len(content)).to_bytes(4, "big") + kind + content)
@@ -268,7 +271,7 @@ class _Given(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 def _answer(exercise: dict[str, Any], givens: Sequence[bytes], replies: BinaryIO) -> None:
     """Answer one exercise: a REPLY frame a case. This process is the stranger's from here on."""
     sys.meta_path.insert(0, _Given(exercise["sources"]))
-    _seed(exercise["seed"])
+    _seed()
     failure = None
     try:
         adapters = importlib.import_module(exercise["adapters"])
@@ -279,13 +282,16 @@ def _answer(exercise: dict[str, Any], givens: Sequence[bytes], replies: BinaryIO
         send(replies, REPLY, failure or run_case(getattr(adapters, case), answers, given))
 
 
-def _seed(seed: int) -> None:
-    """Seed the global generators, so that the same grading run gives the same marks."""
-    random.seed(seed)
+def _seed() -> None:
+    """Seed the global generators, so that the same inputs give the same marks.
+
+    Not with the seed of the inputs: an answer could draw what is asked of it next.
+    """
+    random.seed(0)
     if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(seed)
+        sys.modules["numpy"].random.seed(0)
     if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(seed)
+        sys.modules["torch"].manual_seed(0)
 
 
 def _supervise(
@@ -382,7 +388,7 @@ def _sweep(child: int) -> bool:
         while True:
             os.waitpid(-1, 0)
     try:
-        return not (_is_init() and os.listdir("/tmp"))
+        return not (_is_init() and any(map(os.listdir, WRITABLE)))
     except OSError:  # it has closed the folder
         return False
 
