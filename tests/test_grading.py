@@ -4,6 +4,7 @@ import contextlib
 import csv
 import hashlib
 import json
+import multiprocessing
 import os
 import socket
 import time
@@ -360,8 +361,25 @@ def test_one_refuses_where_the_sandbox_cannot_run(trial, tmp_path, monkeypatch):
         next(grading.mark(Submission("", HONEST)))
     assert not (tmp_path / "out").exists()
 
-    grades = grading.grade(folder, tmp_path / "out", sandbox=False)
-    assert [s.score for s in grades.submissions] == [12]
+
+@pytest.mark.parametrize("start", multiprocessing.get_all_start_methods())
+def test_without_a_sandbox_it_grades_on_every_system(tmp_path, monkeypatch, start):
+    monkeypatch.setattr(grading, "_START", start)
+    monkeypatch.setattr(sandbox, "_FORKS", start == "fork")
+    folder = tmp_path / "submissions"
+    folder.mkdir()
+    right = """
+def numerical_gradient(f, a, b, c, h=1e-5):
+    at = [a, b, c]
+    def slope(i):
+        up, down = ([x + n * h * (k == i) for k, x in enumerate(at)] for n in (1, -1))
+        return (f(*up) - f(*down)) / (2 * h)
+    return slope(0), slope(1), slope(2)
+"""
+    hand_in(folder, "right", {"1.1": right})
+    hand_in(folder, "wrong", {"1.1": "def numerical_gradient(f, a, b, c): return a, b, c"})
+    grades = grading.grade(folder, tmp_path / "out", ["1.1"], sandbox=False)
+    assert [s.score for s in grades.submissions] == [grades.points, 0]
 
 
 def test_ones_own_work_is_marked_without_a_sandbox(trial):

@@ -52,6 +52,7 @@ from zerotohero.course.worker import pack, unpack
 VERDICT_MEMORY = 4 * 2**30  # bytes that one verdict may take, on whatever values came back
 
 
+_START = "fork" if sys.platform == "linux" else "spawn"
 _KILLED = -9  # the exit code; Windows has no signal.SIGKILL
 
 
@@ -180,8 +181,9 @@ def _bounded(seconds: float) -> Iterator[None]:
         raise TimeoutError
 
     before = signal.signal(signal.SIGALRM, stop)
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limits = resource.getrlimit(resource.RLIMIT_AS)
     if sys.platform == "linux":
+        hard = limits[1]
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + VERDICT_MEMORY
         unlimited = hard == resource.RLIM_INFINITY
@@ -192,7 +194,8 @@ def _bounded(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        if sys.platform == "linux":
+            resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 def _why_no_answer(answered: Answered, seconds: float) -> str:
@@ -324,7 +327,7 @@ def _all_graded(
     todo: Sequence[Graded], asked: Sequence[_Asked], sandboxed: bool, jobs: int
 ) -> Iterator[Graded]:
     """Fill in each of `todo`, in a process of its own, and yield it when it is done."""
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    context = multiprocessing.get_context(_START)
     patience = sum(2 * a.exercise.time_limit + 60 for a in asked)
     waiting, free = list(todo), list(range(jobs))
     running: dict[Connection, tuple[Any, Graded, int, float]] = {}
