@@ -10,9 +10,9 @@ from functools import cache
 
 import numpy as np
 import pytest
+
 from conftest import ROOT
 from misconceptions import misconceptions
-
 from zerotohero.course import checks, notebooks, submission, worker
 from zerotohero.course.checking import examine, report
 

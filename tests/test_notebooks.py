@@ -7,8 +7,8 @@ import tomllib
 
 import nbformat
 import pytest
-from conftest import ROOT
 
+from conftest import ROOT
 from zerotohero.course import checks, notebooks
 
 LECTURES = [checks.file_name(lecture) for lecture in checks.LECTURES]

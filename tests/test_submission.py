@@ -69,6 +69,34 @@ def test_a_name_that_hides_a_builtin_comes_along():
     assert run(collect(["def sum(x): return 7", "def f(): return sum([1])"], ["f"]))["f"]() == 7
 
 
+def test_names_that_are_local_to_a_function_bring_nothing_along():
+    cells = [
+        "def f(words):\n    total = [w for w in words]\n    for name in total: pass\n    return name",
+        "for name in ['a']:\n    total = exit()",
+        "words = w = exit",
+    ]
+    assert "exit" not in collect(cells, ["f"])
+
+
+def test_a_loop_or_a_condition_builds_on_what_was_before():
+    cells = [
+        "k = 1",
+        "for _ in range(3):\n    k += 1",
+        "if k > 99:\n    k = 0",
+        "def f(): return k",
+    ]
+    assert run(collect(cells, ["f"]))["f"]() == 4
+
+
+def test_a_name_used_only_in_a_method_a_default_or_a_nested_function_comes_along():
+    cells = [
+        "A, B, C = 1, 2, 3",
+        "class K:\n    def m(self, x=A):\n        def deep(): return B\n        return deep() + x",
+        "f = lambda: K().m() + C",
+    ]
+    assert run(collect(cells, ["f"]))["f"]() == 6
+
+
 def test_a_missing_name_is_none():
     assert collect(["def f(): pass"], ["g"]) is None
     assert collect([], ["g"]) is None
@@ -110,7 +138,7 @@ def test_a_folder_that_cannot_be_written_leaves_nothing(tmp_path):
             ).encode(),
             "not numbers with",
         ),
-        (b" " * (submission.MAX_BYTES + 2) + b"x", "larger than"),
+        (b"x" * (submission.MAX_BYTES + 1), "larger than"),
     ],
 )
 def test_what_is_not_a_submission_is_refused_with_the_reason(tmp_path, content, reason):

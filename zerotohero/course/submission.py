@@ -12,6 +12,7 @@ import ast
 import json
 import os
 import re
+import symtable
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -102,16 +103,15 @@ def collect(cells: Iterable[str], names: Sequence[str]) -> str | None:
             continue
         done.add(name)
         for i in reversed(range(len(statements))):
-            binds, changes, uses = effects[i]
-            if name not in binds and name not in changes:
+            effect = effects[i]
+            if name not in effect.binds | effect.changes:
                 continue
             if i not in taken:
                 taken.add(i)
-                wanted += uses
-            # A statement such as `x = f(x)` or `x += 1` builds on what x was before.
-            if name in binds and name not in changes and name not in uses:
+                wanted += effect.uses
+            if name in effect.binds and effect.replaces:
                 break
-    defined = set().union(*(effects[i][0] for i in taken)) if taken else set()
+    defined = set().union(*(effects[i].binds for i in taken))
     if not set(names) <= defined:
         return None
     return "\n\n".join(sources[i] for i in sorted(taken)) + "\n"
@@ -137,36 +137,52 @@ def _parse(cell: str) -> list[tuple[ast.stmt, str]]:
     return parsed
 
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_COMPOUND = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.Match)
 _NOT_PARTS = {"check", "hint", "submit", "print", "display"}
 
 
-def _effects(statement: ast.stmt) -> tuple[set[str], set[str], set[str]]:
+@dataclass(frozen=True)
+class _Effects:
     """The global names that a statement binds, changes in place, and uses."""
-    binds: set[str] = set()
-    changes: set[str] = set()
-    names = [n for n in ast.walk(statement) if isinstance(n, ast.Name)]
-    uses = {n.id for n in names if isinstance(n.ctx, ast.Load)}
-    if isinstance(statement, _FUNCTIONS):
-        return {statement.name}, changes, uses - {statement.name}
+
+    binds: frozenset[str] = frozenset()
+    changes: frozenset[str] = frozenset()
+    uses: frozenset[str] = frozenset()
+    replaces: bool = False  # what it binds does not build on what the names were before
+
+
+def _effects(statement: ast.stmt) -> _Effects:
     if isinstance(statement, ast.Expr) and _called(statement.value) in _NOT_PARTS:
-        return set(), set(), set()
-    for node in ast.walk(statement):
-        match node:
-            case ast.Name(id=name, ctx=ast.Store()) | ast.FunctionDef(name=name):
-                binds.add(name)
-            case ast.ClassDef(name=name):
-                binds.add(name)
-            case ast.alias(name=name, asname=alias):
-                binds.add(alias or name.split(".")[0])
-            case ast.Attribute(ctx=ast.Store()) | ast.Subscript(ctx=ast.Store()):
-                changes |= _root(node)
-            # A call for its effect, such as `losses.append(x)` or `model.train()`.
-            case ast.Expr(value=ast.Call(func=ast.Attribute() as method)):
-                changes |= _root(method)
-    if isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
-        uses |= binds
-    return binds, changes - binds, uses
+        return _Effects()
+    # Python's own symbol table knows which names are local to a function or a comprehension.
+    table = symtable.symtable(ast.unparse(statement), "cell", "exec")
+    here = table.get_symbols()
+    binds = {s.get_name() for s in here if s.is_assigned() or s.is_imported()}
+    uses = {s.get_name() for s in here if s.is_referenced()} | _globals_of(table.get_children())
+    changes: set[str] = set()
+    if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        for node in ast.walk(statement):
+            match node:
+                case ast.AugAssign(target=ast.Name(id=name)):
+                    uses.add(name)
+                case ast.Attribute(ctx=ast.Store()) | ast.Subscript(ctx=ast.Store()):
+                    changes |= _root(node)
+                # A call for its effect, such as `losses.append(x)` or `model.train()`.
+                case ast.Expr(value=ast.Call(func=ast.Attribute() as method)):
+                    changes |= _root(method)
+    # A loop or a condition may not run, and `x = f(x)` builds on what x was.
+    function = isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef))
+    replaces = not isinstance(statement, _COMPOUND) and (function or not binds & uses)
+    return _Effects(frozenset(binds), frozenset(changes), frozenset(uses), replaces)
+
+
+def _globals_of(tables: Iterable[symtable.SymbolTable]) -> set[str]:
+    """The global names that functions, classes and comprehensions use, however deep."""
+    names: set[str] = set()
+    for table in tables:
+        names |= {s.get_name() for s in table.get_symbols() if s.is_global() and s.is_referenced()}
+        names |= _globals_of(table.get_children())
+    return names
 
 
 def _called(node: ast.expr) -> str | None:
