@@ -5,9 +5,9 @@ import re
 
 import nbformat
 import pytest
-from browser import NotebookPage, browser, chromium, copy_notebooks, jupyterlab
 from playwright.sync_api import expect
 
+from browser import NotebookPage, browser, chromium, copy_notebooks, jupyterlab
 from conftest import ROOT
 
 LECTURE, EXERCISE = "lectures/01_micrograd.ipynb", "exercises/01_micrograd.ipynb"

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from grading.hostile import FULL, HONEST, SUBMISSIONS
 
+from grading.hostile import FULL, HONEST, SUBMISSIONS
 from zerotohero.course import adapters, checks, grading, sandbox, submission
 from zerotohero.course.submission import FORMAT, Submission
 

@@ -11,8 +11,8 @@ import urllib.error
 import urllib.request
 
 import pytest
-from browser import free_port
 
+from browser import free_port
 from conftest import ROOT
 
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import platform
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -305,6 +306,30 @@ def test_it_dies_with_the_grader(tmp_path):
         grader.kill()
         grader.wait()
     assert eventually(lambda: alive() == 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no fork in a worker")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_without_a_sandbox_either(tmp_path, how):
+    """As when a learner stops `zerotohero check` in an endless loop."""
+    running = tmp_path / "running"
+    code = (
+        "import sys; sys.path[:0] = sys.argv[1:]\n"
+        "from test_sandbox import question\nfrom zerotohero.course import sandbox\n"
+        "with sandbox.Worker(sandboxed=False) as one:\n"
+        f"    source = 'import os\\nopen({str(running)!r}, \"w\").write(str(os.getpid()))'\n"
+        "    one.ask(*question(source + '\\nwhile True: pass', seconds=60))\n"
+    )
+    here = str(Path(__file__).parent)
+    grader = subprocess.Popen(
+        [sys.executable, "-c", code, here, str(ROOT)], stderr=subprocess.DEVNULL
+    )
+    try:
+        assert eventually(lambda: running.exists() and running.read_text())
+    finally:
+        grader.send_signal(how)
+        grader.wait()
+    assert eventually(lambda: not Path("/proc", running.read_text()).exists())
 
 
 def eventually(holds, seconds: float = 20.0) -> bool:

@@ -71,7 +71,7 @@ def test_a_name_that_hides_a_builtin_comes_along():
 
 def test_names_that_are_local_to_a_function_bring_nothing_along():
     cells = [
-        "def f(words):\n    total = [w for w in words]\n    for name in total: pass\n    return name",
+        "def f(words):\n    w = [w for w in words]\n    for name in w: pass\n    return w",
         "for name in ['a']:\n    total = exit()",
         "words = w = exit",
     ]
