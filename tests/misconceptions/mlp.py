@@ -1,0 +1,415 @@
+"""Wrong answers to the exercises of lecture 03."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from misconceptions import wrong
+
+# --- 3.1 ----------------------------------------------------------------------------------------
+
+
+def build(words, block_size, stoi, end=".", row=list, source="word", late=False, dtype=None):
+    X, Y, of = [], [], []
+    for n, word in enumerate(words):
+        context = [0] * block_size
+        for s in word + end:
+            after = [*context[1:], stoi[s]]
+            X.append(row(after if late else context))
+            of.append(n if source == "word" else len(Y))
+            Y.append(stoi[s])
+            context = after
+    return torch.tensor(X, dtype=dtype), torch.tensor(Y), torch.tensor(of)
+
+
+@wrong("3.1", "The end of each word is missing")
+def no_end():
+    return lambda *given: build(*given, end="")
+
+
+@wrong("3.1", "already holds the character that it is to")
+def context_holds_its_target():
+    return lambda *given: build(*given, late=True)
+
+
+@wrong("3.1", "carried from one word into the next")
+def context_is_carried_on():
+    def build_dataset(words, block_size, stoi):
+        X, Y, source, context = [], [], [], [0] * block_size
+        for n, word in enumerate(words):
+            for s in word + ".":
+                X.append(context)
+                Y.append(stoi[s])
+                source.append(n)
+                context = [*context[1:], stoi[s]]
+        return torch.tensor(X), torch.tensor(Y), torch.tensor(source)
+
+    return build_dataset
+
+
+@wrong("3.1", "one and the same list")
+def list_changed_in_place():
+    def build_dataset(words, block_size, stoi):
+        X, Y, source = [], [], []
+        for n, word in enumerate(words):
+            context = [0] * block_size
+            for s in word + ".":
+                X.append(context)
+                Y.append(stoi[s])
+                source.append(n)
+                context.pop(0)
+                context.append(stoi[s])
+        return torch.tensor(X), torch.tensor(Y), torch.tensor(source)
+
+    return build_dataset
+
+
+@wrong("3.1", "The boundaries stand behind the letters")
+def padded_on_the_right():
+    def build_dataset(words, block_size, stoi):
+        _, Y, source = build(words, block_size, stoi)
+        X = []
+        for word in words:
+            for i in range(len(word) + 1):
+                seen = [stoi[s] for s in word[max(0, i - block_size) : i]]
+                X.append(seen + [0] * (block_size - len(seen)))
+        return torch.tensor(X), Y, source
+
+    return build_dataset
+
+
+@wrong("3.1", "The newest character stands first")
+def newest_first():
+    return lambda *given: build(*given, row=lambda context: context[::-1])
+
+
+@wrong("3.1", "`source` numbers the examples")
+def source_counts_examples():
+    return lambda *given: build(*given, source="example")
+
+
+@wrong("3.1", "must be int64")
+def contexts_as_floats():
+    return lambda *given: build(*given, dtype=torch.float32)
+
+
+# --- 3.2 ----------------------------------------------------------------------------------------
+
+
+def init(block_size, n_embd, n_hidden, V, generator, first=1.0, W2=0.01, b2=0.0, wte=1.0):
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    return (
+        wte * normal(V, n_embd),
+        first * normal(block_size * n_embd, n_hidden),
+        first * normal(n_hidden),
+        W2 * normal(n_hidden, V),
+        b2 * normal(V),
+    )
+
+
+@wrong("3.2", "That is in bits")
+def loss_in_bits():
+    return math.log2, init
+
+
+@wrong("3.2", "1/V is the probability")
+def probability_for_loss():
+    return lambda V: 1 / V, init
+
+
+@wrong("3.2", "The logarithm of a probability is negative")
+def likelihood_for_loss():
+    return lambda V: math.log(1 / V), init
+
+
+@wrong("3.2", "W2 is as large as at the naive start")
+def naive_start():
+    return math.log, lambda *given: init(*given, W2=1.0, b2=1.0)
+
+
+@wrong("3.2", "Only b2 is in the way")
+def random_output_bias():
+    return math.log, lambda *given: init(*given, b2=1.0)
+
+
+@wrong("3.2", "root of the number of units")
+def root_of_the_width():
+    return math.log, lambda *given: init(*given, W2=given[2] ** -0.5)
+
+
+@wrong("3.2", "Units that start alike")
+def all_zeros():
+    return math.log, lambda *given: init(*given, first=0.0, W2=0.0, wte=0.0)
+
+
+@wrong("3.2", "The hidden layer doesn't see its context")
+def embeddings_of_zero():
+    return math.log, lambda *given: init(*given, wte=0.0)
+
+
+@wrong("3.2", "Pass the generator to every random call")
+def global_generator():
+    return math.log, lambda *given: init(*given[:4], None)
+
+
+@wrong("3.2", "don't make a new one inside")
+def generator_of_its_own():
+    return math.log, lambda *given: init(*given[:4], torch.Generator().manual_seed(42))
+
+
+# --- 3.3 ----------------------------------------------------------------------------------------
+
+
+def search(step, low, high, n, rates=None, keep=False, go_on=False):
+    tried, losses = [], []
+    for rate in rates or torch.logspace(math.log10(low), math.log10(high), n).tolist():
+        loss = step(rate)
+        if not math.isfinite(loss) and not go_on:
+            losses += [loss] if keep else []
+            break
+        tried.append(rate)
+        losses.append(loss)
+    return tried, losses
+
+
+def choose(rates, losses, window):
+    means = [sum(losses[i : i + window]) for i in range(len(losses) - window + 1)]
+    return rates[means.index(min(means)) + window - 1] / 2
+
+
+@wrong("3.3", "space the exponents evenly")
+def linear_spacing():
+    def sweep(step, low, high, n):
+        return search(step, low, high, n, torch.linspace(low, high, n).tolist())
+
+    return sweep, choose
+
+
+@wrong("3.3", "The rates fall")
+def from_large_to_small():
+    return lambda step, low, high, n: search(step, high, low, n), choose
+
+
+@wrong("3.3", "`high` is left out")
+def without_the_last():
+    def sweep(step, low, high, n):
+        return search(step, low, high, n, [low * (high / low) ** (i / n) for i in range(n)])
+
+    return sweep, choose
+
+
+@wrong("3.3", "These are the exponents")
+def exponents_for_rates():
+    def sweep(step, low, high, n):
+        rates, losses = search(step, low, high, n)
+        return [math.log10(rate) for rate in rates], losses
+
+    return sweep, choose
+
+
+@wrong("3.3", "step is called twice")
+def two_steps_a_rate():
+    def sweep(step, low, high, n):
+        rates = torch.logspace(math.log10(low), math.log10(high), n).tolist()
+        return rates, [step(rate) for rate in rates if math.isfinite(step(rate))]
+
+    return sweep, choose
+
+
+@wrong("3.3", "break off")
+def stepping_on_after_infinity():
+    return lambda *given: search(*given, go_on=True), choose
+
+
+@wrong("3.3", "is still in the list")
+def infinity_kept():
+    return lambda *given: search(*given, keep=True), choose
+
+
+@wrong("3.3", "one lucky minibatch")
+def lowest_single_loss():
+    return search, lambda rates, losses, window: rates[losses.index(min(losses))] / 2
+
+
+@wrong("3.3", "take half of it")
+def not_halved():
+    return search, lambda *given: 2 * choose(*given)
+
+
+@wrong("3.3", "the rate at its beginning")
+def beginning_of_the_window():
+    def choose_rate(rates, losses, window):
+        means = [sum(losses[i : i + window]) for i in range(len(losses) - window + 1)]
+        return rates[means.index(min(means))] / 2
+
+    return search, choose_rate
+
+
+@wrong("3.3", "before there are `window` losses")
+def windows_that_are_not_full():
+    def choose_rate(rates, losses, window):
+        windows = [losses[max(0, i - window + 1) : i + 1] for i in range(len(losses))]
+        means = [sum(w) / len(w) for w in windows]
+        return rates[means.index(min(means))] / 2
+
+    return search, choose_rate
+
+
+@wrong("3.3", "That is a place in the list")
+def index_for_rate():
+    return search, lambda rates, *given: rates.index(2 * choose(rates, *given))
+
+
+# --- 3.4: none of them trains for more than a second --------------------------------------------
+
+
+def count(X, Y, smoothing=1.0):
+    N = torch.full((27,) * 4, smoothing)
+    N.index_put_((*X.T, Y), torch.ones(len(Y)), accumulate=True)
+    return N / N.sum(-1, keepdim=True)
+
+
+def briefly(X, Y, steps=150, aligned=True):
+    g = torch.Generator().manual_seed(1)
+    net = torch.nn.Sequential(
+        torch.nn.Embedding(27, 5), torch.nn.Flatten(), torch.nn.Linear(15, 30), torch.nn.Tanh(),
+        torch.nn.Linear(30, 27),
+    )  # fmt: skip
+    with torch.no_grad():
+        for p in net.parameters():
+            p.copy_(0.3 * torch.randn(p.shape, generator=g))
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
+    for _ in range(steps):
+        rows = torch.randint(len(X), (128,), generator=g)
+        targets = rows if aligned else torch.randint(len(X), (128,), generator=g)
+        loss = F.cross_entropy(net(X[rows]), Y[targets])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        contexts = torch.cartesian_prod(*[torch.arange(27)] * 3)
+        return net(contexts).view(27, 27, 27, 27)
+
+
+@wrong("3.4", "These are probabilities")
+def probabilities_for_logits():
+    return lambda X, Y: count(X, Y)
+
+
+@wrong("3.4", "infinite logit is a probability of zero")
+def counts_of_zero():
+    return lambda X, Y: count(X, Y, smoothing=0.0).log()
+
+
+@wrong("3.4", "first three axes turned round")
+def axes_turned_round():
+    return lambda X, Y: count(X, Y).log().permute(2, 1, 0, 3)
+
+
+@wrong("3.4", "view(27, 27, 27, 27)")
+def one_row_a_context():
+    return lambda X, Y: count(X, Y).log().view(27**3, 27)
+
+
+@wrong("3.4", "the context isn't used")
+def rows_that_do_not_match():
+    return lambda X, Y: briefly(X, Y, steps=400, aligned=False)
+
+
+@wrong("3.4", "worse than knowing nothing")
+def untrained():
+    return lambda X, Y: 12 * torch.randn(27, 27, 27, 27, generator=torch.Generator().manual_seed(1))
+
+
+@wrong("3.4", "it underfits")
+def too_few_steps():
+    return briefly
+
+
+@wrong("3.4", "it overfits")
+def barely_smoothed_counts():
+    return lambda X, Y: count(X, Y, smoothing=1e-4).log()
+
+
+# --- 3.5 ----------------------------------------------------------------------------------------
+
+
+def network(X, wte, W1, b1, W2, b2, W3, hidden=1, direct=1, out=None, through=None, again=0):
+    x = wte[X].flatten(1)
+    past = x.detach() @ W3 if through == "detached" else x @ W3
+    past = past.tanh() if through == "tanh" else past
+    logits = hidden * (torch.tanh(x @ W1 + b1) @ W2) + b2 + direct * past + again * b2
+    return logits.tanh() if out == "tanh" else logits
+
+
+def parameters(T, C, H, V, direct, biases=1, table=1, tables=1, bias3=0, one_hot=0):
+    rest = T * C * H + H * V + biases * (H + V)
+    more = T * V * V if one_hot else T * C * V
+    return table * tables * V * C + rest + direct * (more + bias3 * V)
+
+
+@wrong("3.5", "the path x @ W3 is missing")
+def without_the_direct_path():
+    return lambda *given: network(*given, direct=0), parameters
+
+
+@wrong("3.5", "Only the direct path is there")
+def without_the_hidden_path():
+    return lambda *given: network(*given, hidden=0), parameters
+
+
+@wrong("3.5", "The sum of both paths went through tanh")
+def tanh_over_all():
+    return lambda *given: network(*given, out="tanh"), parameters
+
+
+@wrong("3.5", "The direct path went through tanh")
+def tanh_over_the_direct_path():
+    return lambda *given: network(*given, through="tanh"), parameters
+
+
+@wrong("3.5", "b2 is added twice")
+def bias_with_each_path():
+    return lambda *given: network(*given, again=1), parameters
+
+
+@wrong("3.5", "in the wrong order")
+def positions_and_numbers_mixed():
+    def direct_logits(X, wte, W1, b1, W2, b2, W3):
+        x = wte[X].transpose(1, 2).flatten(1)
+        return torch.tanh(x @ W1 + b1) @ W2 + b2 + x @ W3
+
+    return direct_logits, parameters
+
+
+@wrong("3.5", "nothing through the direct path")
+def direct_path_detached():
+    return lambda *given: network(*given, through="detached"), parameters
+
+
+@wrong("3.5", "The biases b1 and b2 are parameters too")
+def biases_not_counted():
+    return network, lambda *given: parameters(*given, biases=0)
+
+
+@wrong("3.5", "The embedding table is learned too")
+def table_not_counted():
+    return network, lambda *given: parameters(*given, table=0)
+
+
+@wrong("3.5", "One embedding table serves all positions")
+def a_table_a_position():
+    return network, lambda *given: parameters(*given, tables=given[0])
+
+
+@wrong("3.5", "no bias of its own")
+def a_bias_for_the_direct_path():
+    return network, lambda *given: parameters(*given, bias3=1)
+
+
+@wrong("3.5", "not from one-hot contexts")
+def one_hot_direct_path():
+    return network, lambda *given: parameters(*given, one_hot=1)

@@ -1,0 +1,779 @@
+"""The exercises of lecture 03: a data set, an honest start, a learning rate, 2.17, an idea.
+
+The reference answers are plain NumPy in float64. Exercise 3.4 never sends a held-out name to the
+answer: the answer returns its logits for every context, and the verdict looks them up.
+"""
+
+import math
+import string
+from functools import cache
+
+import numpy as np
+
+from zerotohero.course import data
+from zerotohero.course.exercise import (
+    Exercise,
+    Mistake,
+    Wrong,
+    array,
+    expect,
+    expect_that,
+    number,
+)
+
+STOI = {s: i for i, s in enumerate("." + string.ascii_lowercase)}
+V = len(STOI)
+
+
+@cache
+def _names() -> list[str]:
+    return data.words("names")
+
+
+def _some_names(rng: np.random.Generator, count: int) -> list[str]:
+    return [_names()[i] for i in rng.choice(len(_names()), count, replace=False)]
+
+
+def _examples(words, block_size, stoi=STOI, end=True, reset=True, pad_right=False, newest=False,
+              leak=False):  # fmt: skip
+    """Contexts, targets and word numbers; the switches are what learners get wrong."""
+    X, Y, source = [], [], []
+    context = [0] * block_size
+    for n, word in enumerate(words):
+        past: list[int] = []
+        if reset:
+            context = [0] * block_size
+        for s in word + "." * end:
+            target = stoi[s]
+            after = [*context[1:], target]
+            row = after if leak else context
+            if pad_right:
+                row = (past[-block_size:] + [0] * block_size)[:block_size]
+            X.append(row[::-1] if newest else row)
+            Y.append(target)
+            source.append(n)
+            context = after
+            past.append(target)
+    return np.array(X), np.array(Y), np.array(source)
+
+
+def _mean_loss(logits: np.ndarray, targets: np.ndarray) -> float:
+    shifted = logits - logits.max(-1, keepdims=True)
+    log_sum = np.log(np.exp(shifted).sum(-1))
+    return float((log_sum - shifted[np.arange(len(targets)), targets]).mean())
+
+
+# --- 3.1 ----------------------------------------------------------------------------------------
+
+dataset = Exercise(
+    number="3.1",
+    title="Contexts and targets",
+    difficulty=2,
+    minutes=25,
+    practises="turning text into training examples without losing or leaking a character",
+    answers=("build_dataset",),
+    summary=(
+        "Build contexts and targets from a list of words, for any context length. "
+        "Keep track of the word that each example comes from, so that losses can be read by word."
+    ),
+    statement="""
+`build_dataset(words: list[str], block_size: int, stoi: dict[str, int]) -> tuple`
+
+Return `X` of shape `(N, block_size)`, `Y` of shape `(N,)` and `source` of shape `(N,)`, all
+int64. Row n of `X` holds the numbers of the `block_size` characters before the one to predict, the
+oldest first; `Y[n]` is the number of that character; `source[n]` is the position in `words` of the
+word that the example comes from. Each word starts from boundaries only (number 0) and ends by
+predicting the boundary, so a word of L letters gives L + 1 examples, in reading order.
+
+```python
+X, Y, source = build_dataset(["ab", "c"], 2, {".": 0, "a": 1, "b": 2, "c": 3})
+X.tolist()         # [[0, 0], [0, 1], [1, 2], [0, 0], [0, 3]]
+Y.tolist()         # [1, 2, 0, 3, 0]
+source.tolist()    # [0, 0, 0, 1, 1]
+```
+""",
+    hints=(
+        "Keep one list, the context. What has to happen to it after each character, and what "
+        "before each word?",
+        "For each word: context = block_size zeros. For each character of word + '.': note the "
+        "context, the character's number and the word's position, then move the context on.",
+        "`context = context[1:] + [ix]` makes a new list, so that the one that was noted stays as "
+        "it was. Loop with `for n, word in enumerate(words)`; wrap in `torch.tensor` at the end.",
+    ),
+)
+
+
+def _expect_examples(words: list[str], block_size: int, stoi: dict, got: dict) -> None:
+    def variant(**switches) -> np.ndarray:
+        return _examples(words, block_size, stoi, **switches)[0]
+
+    X, Y, source = _examples(words, block_size, stoi)
+    carried = variant(reset=False)
+    # One list that is changed in place and noted again and again shows its last state everywhere.
+    alias = [
+        np.repeat(rows[-1:], len(rows), 0)
+        for rows in (variant(leak=True), variant(leak=True, reset=False))
+    ]
+    per_word = np.concatenate(
+        [np.repeat(variant(leak=True)[source == n][-1:], (source == n).sum(), 0)
+         for n in range(len(words))]
+    )  # fmt: skip
+    in_place = (
+        "All rows are one and the same list, which was changed after it was noted: make a new "
+        "list for each context, such as `context[1:] + [ix]`."
+    )
+    expect(
+        "X",
+        got["X"],
+        X,
+        mistakes=[
+            Mistake(variant(end=False), "The end of each word is missing: the last example of a "
+                    "word predicts the boundary, or the model never learns to stop."),
+            Mistake(variant(leak=True), "Each context already holds the character that it is to "
+                    "predict: note the context first and move it on afterwards."),
+            Mistake(carried, "The context is carried from one word into the next: start each word "
+                    "with a context of zeros."),
+            *(Mistake(rows, in_place) for rows in (*alias, per_word)),
+            Mistake(variant(pad_right=True), "The boundaries stand behind the letters: they fill "
+                    "the context from the left, so that the newest character is always last."),
+            Mistake(variant(newest=True), "The newest character stands first: contexts are in "
+                    "reading order, the oldest character first."),
+        ],
+    )  # fmt: skip
+    expect("Y", got["Y"], Y)
+    expect(
+        "source",
+        got["source"],
+        source,
+        mistakes=[
+            Mistake(np.arange(len(Y)), "`source` numbers the examples; it is to hold the position "
+                    "of the word in `words`."),
+            Mistake(source + 1, "`source` counts from 1; positions in a list count from 0."),
+        ],
+    )  # fmt: skip
+    expect(
+        "the data types of X, Y and source",
+        got["kinds"],
+        ["torch.int64"] * 3,
+        hint="Numbers that are used as indices must be int64 tensors: give torch.tensor whole "
+        "numbers.",
+    )
+
+
+@dataset.case(
+    "two short words",
+    adapter="dataset",
+    inputs={"words": ["ab", "bca"], "block_size": 2, "stoi": {".": 0, "a": 1, "b": 2, "c": 3}},
+)
+def _(given, got):
+    _expect_examples(given["words"], given["block_size"], given["stoi"], got)
+
+
+@dataset.case(
+    "100 names with a context of three",
+    points=2,
+    adapter="dataset",
+    inputs=lambda rng: {"words": _some_names(rng, 100), "block_size": 3, "stoi": STOI},
+)
+def _(given, got):
+    _expect_examples(given["words"], given["block_size"], given["stoi"], got)
+
+
+@dataset.case(
+    "a context longer than the words, and one of a single character",
+    adapter="dataset",
+    inputs=lambda rng: {
+        "words": _some_names(rng, 20),
+        "block_size": int(rng.choice([1, 16])),
+        "stoi": STOI,
+    },
+)
+def _(given, got):
+    _expect_examples(given["words"], given["block_size"], given["stoi"], got)
+
+
+# --- 3.2 ----------------------------------------------------------------------------------------
+
+start = Exercise(
+    number="3.2",
+    title="An honest start",
+    difficulty=2,
+    minutes=25,
+    practises="predicting a loss before the first step, and initialising to meet it",
+    answers=("loss_knowing_nothing", "calm_init"),
+    summary=(
+        "Say what loss a model has that knows nothing. "
+        "Then initialise the lecture's network so that it starts there, and can still learn."
+    ),
+    statement="""
+`loss_knowing_nothing(V: int) -> float` returns the mean negative log-likelihood, in nats, of a
+model that gives each of V characters the same probability, whatever the data are.
+
+`calm_init(block_size: int, n_embd: int, n_hidden: int, V: int, generator) -> tuple`
+returns the five parameters `wte` (V, n_embd), `W1` (block_size · n_embd, n_hidden), `b1`
+(n_hidden,), `W2` (n_hidden, V) and `b2` (V,). All random numbers come from `generator`. The network
+`tanh(x @ W1 + b1) @ W2 + b2`, x being the embeddings side by side, must start with a loss within
+0.02 of knowing nothing. Its hidden units must differ from each other, and their values from context
+to context: a network of zeros starts there too, and stays.
+
+```python
+loss_knowing_nothing(4)                                            # 1.3862943611198906
+wte, W1, b1, W2, b2 = calm_init(3, 10, 200, 27, torch.Generator().manual_seed(1))
+```
+""",
+    hints=(
+        "The softmax of equal logits is uniform. Which of the five parameters decide how far apart "
+        "the logits are?",
+        "Logits near zero need a small W2 and a b2 of zero. The other three may stay random: they "
+        "make the units differ.",
+        "`W2 = 0.01 * torch.randn(n_hidden, V, generator=generator)`, `b2 = torch.zeros(V)`, and "
+        "for the other three `torch.randn(..., generator=generator)`. The loss is -log(1/V).",
+    ),
+)
+
+
+@start.case(
+    "the loss of knowing nothing",
+    adapter="knowing_nothing",
+    inputs=lambda rng: {"V": int(rng.integers(3, 200))},
+)
+def _(given, got):
+    want = math.log(given["V"])
+    expect(
+        "loss_knowing_nothing",
+        got["loss"],
+        want,
+        mistakes=[
+            Mistake(math.log2(given["V"]), "That is in bits, with the logarithm to base 2; nats "
+                    "take the natural logarithm, `math.log`."),
+            Mistake(math.log10(given["V"]), "That is the logarithm to base 10; nats take the "
+                    "natural logarithm, `math.log`."),
+            Mistake(1 / given["V"], "1/V is the probability; the loss is its logarithm with the "
+                    "sign turned."),
+            Mistake(-want, "The logarithm of a probability is negative; the loss is *minus* it."),
+        ],
+    )  # fmt: skip
+
+
+def _hidden(X: np.ndarray, wte: np.ndarray, W1: np.ndarray, b1: np.ndarray) -> np.ndarray:
+    return np.tanh(wte[X].reshape(len(X), -1) @ W1 + b1)
+
+
+def _sizes(rng: np.random.Generator) -> dict:
+    return {"block_size": 3, "n_embd": 10, "n_hidden": 200, "V": V, "seed": int(rng.integers(1e6))}
+
+
+@start.case("the loss at the start", points=2, adapter="initialised", inputs=_sizes)
+def _(given, got):
+    wte, W1, b1, W2, b2 = _parameters(given, got["first"])
+    X, Y, _ = _examples(_names()[::200], given["block_size"])
+    h = _hidden(X, wte, W1, b1)
+    loss, want = _mean_loss(h @ W2 + b2, Y), math.log(V)
+    hint = (
+        f"The logits are still too far apart: W2 has a standard deviation of {W2.std():.2g}. "
+        "Dividing by the root of the number of units brings the logits near 1, and they must be "
+        "near 0: make it smaller still."
+    )
+    if W2.std() > 0.5:
+        hint = "W2 is as large as at the naive start: make it small, so that all logits are near 0."
+    elif abs(_mean_loss(h @ W2, Y) - want) < 0.02:
+        hint = "Only b2 is in the way: without it the loss would be right, so start it at zero."
+    expect_that(
+        abs(loss - want) < 0.02, f"the first loss: expected {want:.4f}, got {loss:.4f}", hint
+    )
+
+
+@start.case("it can still learn", adapter="initialised", inputs=_sizes)
+def _(given, got):
+    wte, W1, b1, _, _ = _parameters(given, got["first"])
+    X, _, _ = _examples(_names()[::200], given["block_size"])
+    h = _hidden(X, wte, W1, b1)
+    expect_that(
+        np.median(h.std(1)) > 0.01,
+        "all hidden units of a context have the same value",
+        "Units that start alike get the same gradient and stay alike: with W1 all zeros or all "
+        "equal, 200 units do the work of one. Make W1 random.",
+    )
+    expect_that(
+        np.median(h.std(0)) > 0.01,
+        "the hidden units have the same value for every context",
+        "The hidden layer doesn't see its context: wte must be random, and not tiny.",
+    )
+
+
+@start.case("the generator decides", adapter="initialised", inputs=_sizes)
+def _(given, got):
+    first, again, other = (_parameters(given, got[key]) for key in ("first", "again", "other"))
+    same = all(np.array_equal(p, q) for p, q in zip(first, again, strict=True))
+    hint = (
+        "Pass the generator to every random call: `torch.randn(..., generator=generator)`. "
+        "Without it the numbers come from a hidden global state."
+    )
+    expect_that(same, "the same seed twice gave different parameters", hint)
+    expect_that(
+        not np.array_equal(first[1], other[1]),
+        "two seeds gave the same W1",
+        "The numbers don't depend on the generator you were given: don't make a new one inside.",
+    )
+
+
+def _parameters(given: dict, got) -> list[np.ndarray]:
+    T, C, H, V = (given[key] for key in ("block_size", "n_embd", "n_hidden", "V"))
+    if not isinstance(got, list) or len(got) != 5:
+        raise Wrong("calm_init: expected five parameters: wte, W1, b1, W2, b2")
+    shapes = {"wte": (V, C), "W1": (T * C, H), "b1": (H,), "W2": (H, V), "b2": (V,)}
+    return [array(name, p, shape) for (name, shape), p in zip(shapes.items(), got, strict=True)]
+
+
+# --- 3.3 ----------------------------------------------------------------------------------------
+
+rate = Exercise(
+    number="3.3",
+    title="A learning rate, found",
+    difficulty=3,
+    minutes=30,
+    practises="searching over scales, and reading a noisy curve by a rule",
+    answers=("sweep", "choose_rate"),
+    summary=(
+        "Try learning rates over several powers of ten, one step at each. "
+        "Then choose one from the losses by a rule that noise doesn't fool."
+    ),
+    statement="""
+`sweep(step, low: float, high: float, n: int) -> tuple[list[float], list[float]]`
+
+`step(rate)` does one step of training at that rate and returns the loss. Call it once at each of
+`n` rates from `low` to `high`, both included, in rising order and **evenly spaced on a logarithmic
+scale**. Return the rates and their losses. If a loss is not finite, stop there, and return neither
+it nor its rate.
+
+`choose_rate(rates: list[float], losses: list[float], window: int) -> float`
+
+For each place that has at least `window` losses up to and including its own, take the mean of the
+last `window` of them. Return **half** the rate at the place where this mean is lowest: the lowest
+point itself is already on the edge.
+
+```python
+sweep(lambda rate: 1 / rate, 0.01, 1.0, 3)                # ([0.01, 0.1, 1.0], [100.0, 10.0, 1.0])
+choose_rate([1, 2, 4, 8, 16], [5, 4, 0, 9, 9], window=2)  # 2.0: (4 + 0) / 2 is the lowest mean
+```
+
+Afterwards, use them on the lecture's network, and plot what you find.
+""",
+    hints=(
+        "From 0.001 to 1000 by even steps of the *exponent*: −3, −2, …, 3. A place of the curve is "
+        "judged by what led up to it, not by its own value alone.",
+        "The rate number i is low · (high / low) ** (i / (n − 1)). The windows are "
+        "losses[i − window + 1 : i + 1], the first of them at i = window − 1.",
+        "`means = [sum(losses[i - window + 1 : i + 1]) / window for i in range(window - 1, "
+        "len(losses))]`; the lowest is at `means.index(min(means)) + window - 1` in rates. In the "
+        "sweep, `if not math.isfinite(loss): break` before anything is appended.",
+    ),
+)
+
+
+def _even_exponents(low: float, high: float, n: int) -> list[float]:
+    return [low * (high / low) ** (i / (n - 1)) for i in range(n)]
+
+
+@rate.case(
+    "a sweep over five powers of ten",
+    adapter="swept",
+    inputs={"losses": [3.0, 2.5, 1.0, 2.0, 4.0], "low": 1e-3, "high": 10.0, "n": 5},
+)
+def _(given, got):
+    low, high, n = given["low"], given["high"], given["n"]
+    rates = _even_exponents(low, high, n)
+    lin, without = np.linspace(low, high, n), _even_exponents(low, high, n + 1)[:-1]
+    hints = [
+        (lin, "These rates are evenly spaced on the plain scale, so nearly all are large: space "
+         "the exponents evenly instead."),
+        (np.log10(rates), "These are the exponents; the rates are 10 to their power."),
+        (rates[::-1], "The rates fall: start at `low`, or the first steps already throw the "
+         "parameters away."),
+        (without, "`high` is left out: n rates with both ends included are n − 1 factors apart."),
+    ]  # fmt: skip
+    for what, found in (("the rates given to step", got["asked"]), ("rates", got["rates"])):
+        expect(
+            what,
+            found,
+            np.array(rates),
+            mistakes=[Mistake(np.array(wrong), hint) for wrong, hint in hints]
+            + [Mistake(np.repeat(rates, 2), "step is called twice at each rate, and so takes two "
+                       "steps: keep the loss that it returns.")],
+        )  # fmt: skip
+    expect("the losses", got["losses"], np.array(given["losses"]))
+
+
+@rate.case(
+    "a sweep that goes over the edge",
+    adapter="swept",
+    inputs={"losses": [3.0, 2.0, float("inf"), 1.0, 1.0], "low": 1e-2, "high": 100.0, "n": 5},
+)
+def _(given, got):
+    rates = _even_exponents(given["low"], given["high"], given["n"])
+    expect(
+        "the number of steps",
+        len(got["asked"]),
+        3,
+        hint="After a loss that is infinite or not a number the parameters are lost: break off "
+        "there instead of stepping on.",
+    )
+    kept = Mistake(
+        np.array([3.0, 2.0, np.inf]),
+        "The loss that is not finite is still in the list: test it before you append it.",
+    )
+    expect("the losses", got["losses"], np.array([3.0, 2.0]), mistakes=[kept])
+    expect("the rates", got["rates"], np.array(rates[:2]), hint="As many rates as losses.")
+
+
+NOT_HALVED = "That is the rate of the lowest mean itself: take half of it, for safety."
+
+
+def _choose(rates, losses, window) -> float:
+    means = np.convolve(losses, np.ones(window) / window, "valid")
+    return rates[int(means.argmin()) + window - 1] / 2
+
+
+def _noisy_curve(rng: np.random.Generator) -> dict:
+    rates = _even_exponents(1e-4, 10.0, 60)
+    x = np.linspace(0, 1, 60)
+    losses = 3 + 20 * (x - 0.7) ** 2 + rng.normal(0, 0.1, 60)
+    losses[rng.integers(5, 20)] = 0.5  # one lucky minibatch
+    losses[0] = 2.0  # and a lucky start, which is not a window yet
+    return {"rates": rates, "losses": losses.tolist(), "window": 12}
+
+
+@rate.case("a choice from a noisy curve", points=2, adapter="chosen", inputs=_noisy_curve)
+def _(given, got):
+    rates, losses, window = given["rates"], given["losses"], given["window"]
+    want = _choose(rates, losses, window)
+    at = rates.index(want * 2)
+    one_loss = (
+        "You take the lowest single loss, which one lucky minibatch decides: compare the means of "
+        "the last `window` losses."
+    )
+    growing = [sum(losses[max(0, i - window + 1) : i + 1]) / min(i + 1, window) for i in range(60)]
+    expect(
+        "choose_rate",
+        got["rate"],
+        want,
+        mistakes=[
+            Mistake(rates[int(np.argmin(losses))] / 2, one_loss),
+            Mistake(rates[int(np.argmin(losses))], one_loss),
+            Mistake(2 * want, NOT_HALVED),
+            Mistake(at, "That is a place in the list; return the rate that stands there, halved."),
+            Mistake(rates[at - window + 1] / 2, "The lowest window is the right one, but you take "
+                    "the rate at its beginning: the place of a mean is that of its last loss."),
+            Mistake(rates[int(np.argmin(growing))] / 2, "You start before there are `window` "
+                    "losses: a mean of one or two is noise, so begin at place window − 1."),
+        ],
+    )  # fmt: skip
+
+
+@rate.case(
+    "a search on a real slope, and a descent at the rate that it chose",
+    points=2,
+    adapter="bowl",
+    inputs=lambda rng: {
+        "curvatures": rng.uniform(1.0, 20.0, 6).tolist(),
+        "noise": rng.normal(0, 0.3, (200, 6)),
+        "low": 1e-3,
+        "high": 10.0,
+        "n": 200,
+        "window": 10,
+    },
+)
+def _(given, got):
+    c, x, losses = np.array(given["curvatures"]), np.full(6, 3.0), []
+    rates = _even_exponents(given["low"], given["high"], given["n"])
+    for r, noise in zip(rates, given["noise"], strict=True):
+        losses.append(0.5 * (c * (x - noise) ** 2).sum())
+        x = x - r * c * (x - noise)
+    want = _choose(rates, losses, given["window"])
+    expect("the rate that was chosen", got["rate"], want, tol=1e-4,
+           mistakes=[Mistake(2 * want, NOT_HALVED)])  # fmt: skip
+    loss, first = number("the loss after 100 steps", got["loss"]), 0.5 * 9 * c.sum()
+    expect_that(loss < 0.05 * first, f"after 100 steps the loss is {loss:.3g} of {first:.3g}")
+
+
+# --- 3.4 ----------------------------------------------------------------------------------------
+
+TARGET = 2.17
+
+beat = Exercise(
+    number="3.4",
+    title="Beat 2.17",
+    difficulty=4,
+    minutes=60,
+    practises="training a network of your own until the number is good, and judging it honestly",
+    answers=("train_mlp",),
+    takes=20,
+    summary=(
+        "Train a network on three characters of context until its loss on held-out names is below "
+        "2.17. You choose sizes, start, batches, optimiser and learning rates."
+    ),
+    statement=f"""
+`train_mlp(X: Tensor, Y: Tensor) -> Tensor`
+
+`X` of shape `(N, 3)` holds about 160,000 training contexts and `Y` of shape `(N,)` what followed
+them, as int64. Train whatever you like on them, and return its logits for **every** context of
+three characters: shape `(27, 27, 27, 27)`, so that `[i, j, k]` holds the 27 logits after the
+characters i, j, k.
+
+```python
+contexts = torch.cartesian_prod(*[torch.arange(27)] * 3)      # (19683, 3), in the right order
+logits = train_mlp(X, Y)                                      # your network on all of them ...
+logits = net(contexts).view(27, 27, 27, 27)                   # ... reshaped
+```
+
+The check splits the names anew, takes every dev name out of the training names, and looks up the
+dev contexts in your table: you never see them, so there is nothing to peek at. {TARGET} was the
+figure of the lecture's network after 200,000 plain steps.
+
+The check trains on **one thread** and takes as long as your function does. Ten seconds are enough;
+stay under half a minute. Write it with PyTorch alone: `zerotohero.mlp` is not there when it is
+graded. Return log-probabilities if you have those, for they are logits too.
+""",
+    hints=(
+        "The lecture's last recipe gets there: batches of 256, AdamW, a learning rate that ends at "
+        "zero. An honest start (3.2) saves it the first few hundred steps.",
+        "Embedding 10, hidden 200, `tanh`; 6,000 steps of `torch.optim.AdamW` at 0.01, with "
+        "`group['lr'] = 0.01 * 0.5 * (1 + math.cos(math.pi * step / 6000))` before each.",
+        "Draw `rows = torch.randint(len(X), (256,), generator=g)` and use `X[rows]` and `Y[rows]`: "
+        "the same rows for both. W2 times 0.01 and b2 zero at the start, W1 times 0.2. At the "
+        "end, under `torch.no_grad()`, run all contexts and `.view(27, 27, 27, 27)`.",
+    ),
+)
+
+
+def _split(seed: int) -> tuple[list[str], list[str]]:
+    """Train and dev names; no dev name stands in train, or memory would count as skill."""
+    order = np.random.default_rng(seed).permutation(len(_names()))
+    held_out = len(order) // 10
+    dev = [_names()[i] for i in order[:held_out]]
+    known = set(dev)
+    return [w for w in (_names()[i] for i in order[held_out:]) if w not in known], dev
+
+
+def _training_rows(rng: np.random.Generator) -> dict:
+    seed = int(rng.integers(2**31))
+    X, Y, _ = _examples(_split(seed)[0], 3)
+    return {"X": X.astype(np.uint8), "Y": Y.astype(np.uint8), "split": seed}
+
+
+@beat.case(
+    "the loss on names that were held out",
+    points=6,
+    adapter="table",
+    inputs=_training_rows,
+    crashes={"No module named|graded without": "This one is written with PyTorch alone."},
+)
+def _(given, got):
+    if isinstance(got["logits"], np.ndarray) and got["logits"].shape == (V**3, V):
+        raise Wrong(
+            f"the logits: expected shape {(V,) * 4}, got shape {(V**3, V)}",
+            "The rows are right; give them their shape with `.view(27, 27, 27, 27)`.",
+        )
+    if isinstance(got["logits"], np.ndarray) and np.isinf(got["logits"]).any():
+        raise Wrong(
+            "the logits: expected finite numbers, got infinite ones",
+            "An infinite logit is a probability of zero, and one dev name that has it anyway "
+            "makes the loss infinite. Counts of zero do that; a network doesn't.",
+        )
+    table = array("the logits", got["logits"], (V,) * 4)
+    X, Y, _ = _examples(_split(given["split"])[1], 3)
+
+    def loss_of(table: np.ndarray) -> float:
+        return _mean_loss(table[X[:, 0], X[:, 1], X[:, 2]], Y)
+
+    loss = loss_of(table)
+    if loss < TARGET:
+        return
+    shares = np.bincount(Y, minlength=V) / len(Y)
+    blind = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
+    train_loss = _mean_loss(table[tuple(given["X"].T)], given["Y"])
+    if (table >= 0).all() and np.allclose(table.sum(-1), 1, atol=1e-3):
+        hint = "These are probabilities: return the logits, or the logarithms of these."
+    elif loss_of(table.transpose(2, 1, 0, 3)) < min(loss, blind) - 0.1:
+        hint = (
+            "With its first three axes turned round, your table would be better: i is the oldest "
+            "character and k the newest, as in the columns of X."
+        )
+    elif loss > math.log(V) + 0.05:
+        hint = (
+            f"That is worse than knowing nothing ({math.log(V):.2f}): it is confidently wrong. Has "
+            "it been trained, with the parameters that were updated, at a rate that isn't too high?"
+        )
+    elif abs(loss - blind) < 0.08:
+        hint = (
+            f"That is what letter frequencies alone would get ({blind:.2f}): the context isn't "
+            "used. Are X and Y taken at the same rows in each minibatch?"
+        )
+    elif loss - train_loss > 0.15:
+        hint = (
+            f"On the training names it is {train_loss:.3f}, far better: it overfits. A pull "
+            "towards zero (weight decay), fewer units or a shorter training help."
+        )
+    else:
+        hint = (
+            f"On the training names it is {train_loss:.3f}, not far from that: it underfits. More "
+            "steps, larger batches, and a learning rate that falls to zero bring it down."
+        )
+    raise Wrong(f"the loss on dev: expected less than {TARGET}, got {loss:.3f}", hint)
+
+
+# --- 3.5 ----------------------------------------------------------------------------------------
+
+connections = Exercise(
+    number="3.5",
+    title="Direct connections",
+    difficulty=3,
+    minutes=35,
+    practises="reading a formula in a paper, and counting what it costs",
+    answers=("direct_logits", "count_parameters"),
+    summary=(
+        "Add the paper's direct connections, a second path from the embeddings to the logits, past "
+        "the hidden layer. Count what they cost, and measure what they bring."
+    ),
+    statement="""
+Bengio and colleagues (2003, equation 1) write the logits as y = b + W x + U tanh(d + H x), where x
+holds the embeddings of the context side by side. U tanh(d + H x) is the hidden layer's path, which
+the lecture has. W x goes **directly** from the embeddings to the logits; the lecture left it out.
+
+`direct_logits(X, wte, W1, b1, W2, b2, W3) -> Tensor` of shape (B, V)
+
+Here `X` (B, T) holds contexts, `wte` (V, C), `W1` (T · C, H), `b1` (H,), `W2` (H, V), `b2` (V,) are
+the lecture's parameters, and `W3` (T · C, V) the direct connections (all floats but X).
+
+`count_parameters(block_size: int, n_embd: int, n_hidden: int, V: int, direct: bool) -> int`
+
+returns how many numbers the network learns, with the direct connections or without.
+
+```python
+count_parameters(3, 10, 200, 27, direct=False)    # 11897
+```
+
+Afterwards, train both for the same number of steps. The paper found that direct connections make
+the network converge faster, but that it generalises better without. What do you find on names?
+""",
+    hints=(
+        "Write the shapes beneath the formula: which of the six tensors can x be multiplied with?",
+        "x = embeddings of the context, reshaped to (B, T · C). The lecture's logits, plus one "
+        "more product of x. Count parameters by multiplying out each shape, wte included.",
+        "`x = wte[X].view(len(X), -1)`, then `torch.tanh(x @ W1 + b1) @ W2 + b2 + x @ W3`; the "
+        "count is V*C + T*C*H + H + H*V + V, and T*C*V more with direct connections.",
+    ),
+)
+
+
+def _network(rng: np.random.Generator) -> dict:
+    T, C, H, V = 3, 4, 7, 9
+    shapes = [(V, C), (T * C, H), (H,), (H, V), (V,), (T * C, V)]
+    return {
+        "X": rng.integers(0, V, (6, T)),
+        "parameters": [rng.normal(size=shape) for shape in shapes],
+    }
+
+
+@connections.case("the logits", points=2, adapter="direct", inputs=_network)
+def _(given, got):
+    X, (wte, W1, b1, W2, b2, W3) = given["X"], given["parameters"]
+    x = wte[X].reshape(len(X), -1)
+    h = np.tanh(x @ W1 + b1)
+    plain = h @ W2 + b2
+    turned = wte[X].transpose(0, 2, 1).reshape(len(X), -1)
+    mixed = np.tanh(turned @ W1 + b1) @ W2 + b2 + turned @ W3
+    expect(
+        "direct_logits",
+        got["logits"],
+        plain + x @ W3,
+        mistakes=[
+            Mistake(plain, "That is the network of the lecture: the path x @ W3 is missing."),
+            Mistake(x @ W3 + b2, "Only the direct path is there: add the hidden layer's."),
+            Mistake(np.tanh(plain + x @ W3), "The sum of both paths went through tanh; it bends "
+                    "only the hidden layer. Logits may be any number."),
+            Mistake(plain + np.tanh(x @ W3), "The direct path went through tanh: it is plain "
+                    "multiplication."),
+            Mistake(plain + x @ W3 + b2, "b2 is added twice, once with each path; there is one "
+                    "bias for both."),
+            Mistake(mixed, "The numbers of a context are in the wrong order: first all of the "
+                    "oldest character, then all of the next. `view` or `flatten(1)` keeps them "
+                    "so; a transposition before it doesn't."),
+        ],
+    )  # fmt: skip
+
+
+@connections.case(
+    "the gradients of both paths",
+    points=2,
+    adapter="direct_gradients",
+    inputs=lambda rng: {**_network(rng), "Y": rng.integers(0, 9, 6)},
+    crashes={
+        "does not require grad": "The logits don't depend on the parameters any more: do not "
+        "detach them, and stay with torch's operations.",
+    },
+)
+def _(given, got):
+    X, Y, (wte, W1, b1, W2, b2, W3) = given["X"], given["Y"], given["parameters"]
+    x = wte[X].reshape(len(X), -1)
+    h = np.tanh(x @ W1 + b1)
+    logits = h @ W2 + b2 + x @ W3
+    e = np.exp(logits - logits.max(1, keepdims=True))
+    dlogits = (e / e.sum(1, keepdims=True) - np.eye(len(b2))[Y]) / len(Y)
+
+    def to_table(dx: np.ndarray) -> np.ndarray:
+        dwte = np.zeros_like(wte)
+        np.add.at(dwte, X, dx.reshape(*X.shape, -1))
+        return dwte
+
+    hidden_dx = ((dlogits @ W2.T) * (1 - h * h)) @ W1.T
+    expect("the gradient of W3", got["W3"], x.T @ dlogits)
+    expect(
+        "the gradient of wte",
+        got["wte"],
+        to_table(hidden_dx + dlogits @ W3.T),
+        mistakes=[
+            Mistake(to_table(hidden_dx), "The embeddings learn nothing through the direct path: x "
+                    "was detached there, or its data copied."),
+            Mistake(to_table(dlogits @ W3.T), "The embeddings learn nothing through the hidden "
+                    "layer: x was detached there, or its data copied."),
+        ],
+    )  # fmt: skip
+
+
+@connections.case(
+    "the number of parameters",
+    adapter="counted",
+    inputs=lambda rng: {
+        "block_size": int(rng.integers(2, 9)),
+        "n_embd": int(rng.integers(2, 20)),
+        "n_hidden": int(rng.integers(10, 300)),
+        "V": int(rng.integers(20, 90)),
+    },
+)
+def _(given, got):
+    T, C, H, V = (given[key] for key in ("block_size", "n_embd", "n_hidden", "V"))
+    plain = V * C + T * C * H + H + H * V + V
+    wrong = [
+        (plain - H - V, "The biases b1 and b2 are parameters too."),
+        (plain - V * C, "The embedding table is learned too: V · C numbers."),
+        (plain - V * C + T * V * C, "One embedding table serves all positions: V · C numbers, "
+         "not one table a position."),
+        (plain - T * C * H + C * H, "W1 reads the embeddings of all T positions: T · C rows."),
+    ]  # fmt: skip
+    expect("without direct connections", got["plain"], plain,
+           mistakes=[Mistake(n, hint) for n, hint in wrong])  # fmt: skip
+    expect(
+        "with direct connections",
+        got["direct"],
+        plain + T * C * V,
+        mistakes=[
+            Mistake(plain + T * C * V + V, "The direct path has no bias of its own: b2 serves "
+                    "both."),
+            Mistake(plain + T * V * V, "W3 starts from the embeddings, which are T · C numbers, "
+                    "not from one-hot contexts, which would be T · V."),
+        ],
+    )  # fmt: skip
+
+
+EXERCISES = (dataset, start, rate, beat, connections)
