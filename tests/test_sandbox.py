@@ -313,16 +313,16 @@ def test_it_dies_with_the_grader(tmp_path):
 def test_nothing_is_left_without_a_sandbox_either(tmp_path, how):
     """As when a learner stops `zerotohero check` in an endless loop."""
     running = tmp_path / "running"
+    source = f"import os\nopen({str(running)!r}, 'w').write(str(os.getpid()))\nwhile True: pass\n"
     code = (
-        "import sys; sys.path[:0] = sys.argv[1:]\n"
+        "import sys; sys.path[:0] = sys.argv[1:3]\n"
         "from test_sandbox import question\nfrom zerotohero.course import sandbox\n"
         "with sandbox.Worker(sandboxed=False) as one:\n"
-        f"    source = 'import os\\nopen({str(running)!r}, \"w\").write(str(os.getpid()))'\n"
-        "    one.ask(*question(source + '\\nwhile True: pass', seconds=60))\n"
+        "    one.ask(*question(sys.argv[3], seconds=60))\n"
     )
     here = str(Path(__file__).parent)
     grader = subprocess.Popen(
-        [sys.executable, "-c", code, here, str(ROOT)], stderr=subprocess.DEVNULL
+        [sys.executable, "-c", code, here, str(ROOT), source], stderr=subprocess.DEVNULL
     )
     try:
         assert eventually(lambda: running.exists() and running.read_text())

@@ -1,14 +1,14 @@
 """The worker processes that run submitted code, and the sandbox around them.
 
 A sandbox is bubblewrap (`bwrap`) with everything unshared: no network, no other processes, no
-files but Python, its packages and `worker.py`, all read-only, and 16 MB of /tmp. The worker is
-the sandbox's first process: what runs in it cannot kill it, and everything ends with it.
+files but Python, its packages and `worker.py`, all read-only, and a small /tmp. The worker is the
+ sandbox's first process: what runs in it cannot kill it, and everything ends with it.
 
 - Started by root, bwrap makes the mounts as root, since Python may lie where no one else can
   read, and the worker becomes an unprivileged user before it does anything else; limits on
   processes do not bind root. Started by anyone else, the sandbox is a user namespace.
-- A system-call filter takes away what namespaces leave open: new namespaces, sockets (some kinds
-  reach past a network namespace), keyrings, tracing, memory outside of the limits.
+- A system-call filter takes away what namespaces leave open: new namespaces, sockets that reach
+  past a network namespace, keyrings, tracing, memory outside of the limits.
 - Limits on memory, processes, files and time hold for each process in it, and each sandbox of a
   run has a core and a user id of its own, so that none starves another.
 
@@ -43,8 +43,8 @@ ALL_MEMORY = 4 * 2**30  # bytes that all of a sandbox's processes may have of th
 PROCESSES = 32  # in one sandbox, threads included
 FILE_SIZE, FILES = TMP_SIZE, 64  # of one file, and open at once
 START_TIME = 60.0  # seconds to start and import torch on a busy machine
-_FORKS = sys.platform == "linux"  # elsewhere it is not there, or not safe with torch
 GRACE = 5.0  # seconds beyond an exercise's own, after which the worker is given up
+_FORKS = sys.platform == "linux"  # elsewhere it is not there, or not safe with torch
 
 
 class Unavailable(RuntimeError):
@@ -67,12 +67,13 @@ class Worker:
     sandboxed: in a sandbox, or else as an ordinary process with the rights of this one.
     torch: import torch at the start, once for all exercises.
     slot: a small number that no other worker has at the same time.
+    tries: how often it is started; the remains of a fork bomb may be in the way of the first.
 
     Raises Unavailable if the sandbox does not start.
     """
 
-    def __init__(self, *, sandboxed: bool, torch: bool = False, slot: int = 0):
-        self.sandboxed, self.torch, self.slot = sandboxed, torch, slot
+    def __init__(self, *, sandboxed: bool, torch: bool = False, slot: int = 0, tries: int = 4):
+        self.sandboxed, self.torch, self.slot, self.tries = sandboxed, torch, slot, tries
         self._process: subprocess.Popen | None = None
 
     def __enter__(self) -> "Worker":
@@ -114,22 +115,24 @@ class Worker:
     def stop(self) -> None:
         """End the worker and all that runs in its sandbox."""
         if self._process is not None:
-            self._kill()
             for pipe in (self._process.stdin, self._process.stdout):
                 with contextlib.suppress(OSError):  # what was still to be written
                     pipe.close()
-            self._process.wait()
+            try:
+                self._process.wait(1.0)  # so that it ends what it has started, and then itself
+            except subprocess.TimeoutExpired:
+                self._kill()
+                self._process.wait()
             self._process = None
 
     def _start(self) -> None:
-        """Start the process, again if need be: a fork bomb's remains may be in the way."""
-        for pause in (0.2, 1.0, 3.0, None):
+        for failed in range(self.tries):
             try:
                 return self._start_once()
             except Unavailable:
-                if pause is None or not self.sandboxed:
+                if failed + 1 == self.tries:
                     raise
-                time.sleep(pause)
+                time.sleep(0.2 * 4**failed)
 
     def _start_once(self) -> None:
         uid, paths = None, _packages()
@@ -248,7 +251,7 @@ def available() -> str | None:
         "seconds": 10,
     }
     try:
-        with Worker(sandboxed=True) as one:
+        with Worker(sandboxed=True, tries=1) as one:
             answered = one.ask(trial, [worker.pack({})])
             found = worker.unpack(answered.replies[0]).get("got") if answered.replies else None
     except (Unavailable, OSError, ValueError) as error:

@@ -6,7 +6,8 @@ and makes no verdicts: it turns inputs into plain values, or into a description 
 imports only the standard library and NumPy.
 
 Run as a program it is the worker: it reads exercises from its standard input, answers each in a
-forked child that it stops in time, and writes the replies to its standard output. `sandbox.py`
+forked child that it stops in time (without fork, one exercise in itself), and writes the replies
+to its standard output. `sandbox.py`
 starts it and `grading.py` judges what it says.
 """
 
@@ -217,8 +218,7 @@ def define(source: str, names: Sequence[str]) -> list[Any]:
 SETUP, EXERCISE, GIVEN = b"s", b"e", b"g"  # to the worker
 READY, REPLY, DONE, FAILED = b"y", b"r", b"d", b"f"  # from it
 
-
-WRITABLE = ("/tmp", "/dev/shm")  # the folders in a sandbox that can be written to
+WRITABLE = ("/tmp", "/dev/shm")  # the folders of a sandbox that can be written to
 
 
 def send(pipe: BinaryIO, kind: bytes, content: bytes = b"") -> None:
@@ -253,9 +253,12 @@ class _Given(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
                 return None
             raise ModuleNotFoundError(f"this exercise is graded without {name}", name=name)
         spec = importlib.util.spec_from_loader(name, self, is_package=self.is_package(name))
-        spec.origin = os.path.join(os.path.dirname(_COURSE), *name.split(".")) + ".py"
-        spec.has_location = True
+        spec.origin, spec.has_location = self.path(name), True
         return spec
+
+    def path(self, name: str) -> str:
+        """Where it would be, for `describe` to know it by."""
+        return os.path.join(os.path.dirname(_COURSE), *name.split(".")) + ".py"
 
     def is_package(self, name: str) -> bool:
         return any(other.startswith(name + ".") for other in self.sources)
@@ -264,8 +267,7 @@ class _Given(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return self.sources[name]
 
     def get_code(self, name: str) -> types.CodeType:
-        path = os.path.join(os.path.dirname(_COURSE), *name.split(".")) + ".py"
-        return compile(self.sources[name], path, "exec", dont_inherit=True)
+        return compile(self.sources[name], self.path(name), "exec", dont_inherit=True)
 
 
 def _answer(exercise: dict[str, Any], givens: Sequence[bytes], replies: BinaryIO) -> None:
@@ -305,8 +307,9 @@ def _supervise(
 
     memory: bytes that it may take with all the processes it starts; None where that is not known.
 
-    Returns how it ended: "answered", "timeout", "memory", "garbage" or "exited", then with its
-    exit code (negative for a signal, None if it lives on without its pipe).
+    Returns how it ended: "answered", "timeout", "memory", "garbage", "abandoned" by
+    the grader, or "exited", then with its exit code (negative for a signal, None if it lives on
+    without its pipe).
     """
     deadline = time.monotonic() + exercise["seconds"]
     read_end, write_end = os.pipe()
@@ -316,11 +319,12 @@ def _supervise(
             # The child has a pipe of its own, and none of the grader's.
             for descriptor in (read_end, requests.fileno(), replies.fileno()):
                 os.close(descriptor)
-            _start_child(exercise["seconds"])
+            os.setsid()  # so that `_sweep` finds what it starts
+            _limit("CPU", int(exercise["seconds"]) + 2)  # of each process that it may start
             with os.fdopen(write_end, "wb") as pipe:
                 _answer(exercise, givens, pipe)
         finally:
-            os._exit(1)
+            os._exit(1)  # at once: no thread or exit handler of an answer may hold it up
     os.close(write_end)
     ended, left, buffer = "answered", len(givens), bytearray()
     look = 0.0  # when to look at the memory again
@@ -332,7 +336,7 @@ def _supervise(
             ended = "memory" if _memory() > memory else ended
             look = now + 0.1
         elif requests in (ready := select.select([read_end, requests], [], [], 0.02)[0]):
-            raise EOFError("the grader is gone")  # it asks nothing before this is answered
+            ended = "abandoned"  # the grader is gone, for it asks nothing before this is answered
         elif ready:
             if chunk := os.read(read_end, 2**18):
                 buffer += chunk
@@ -365,14 +369,6 @@ def _exit_code(child: int, patience: float) -> int | None:
         if time.monotonic() >= until:
             return None
         time.sleep(0.005)
-
-
-def _start_child(seconds: float) -> None:
-    import resource
-
-    if not _is_init():
-        os.setsid()  # so that `_sweep` finds what it starts
-    _limit(resource.RLIMIT_CPU, int(seconds) + 2)  # of each process that it may start
 
 
 def _sweep(child: int) -> bool:
@@ -413,7 +409,6 @@ def _is_init() -> bool:
 def _confine(setup: Mapping[str, Any]) -> None:
     """Give up what a stranger's code must not have. Only in the sandbox, before anything else."""
     import ctypes
-    import resource
 
     # Out of memory, the kernel ends the sandbox and nothing else.
     with open("/proc/self/oom_score_adj", "w") as file:
@@ -425,24 +420,23 @@ def _confine(setup: Mapping[str, Any]) -> None:
     PR_SET_DUMPABLE = 4
     if ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):  # children cannot change this process
         raise OSError("prctl failed")
-    _limit(resource.RLIMIT_CORE, 1)  # a pipe to a crash handler outside ignores 0, but not 1
-    _limit(resource.RLIMIT_FSIZE, setup["file_size"])
-    _limit(resource.RLIMIT_NOFILE, setup["files"])
-    _limit(resource.RLIMIT_NPROC, setup["processes"])
+    _limit("CORE", 1)  # a pipe to a crash handler outside ignores 0, but not 1
+    _limit("FSIZE", setup["file_size"])
+    _limit("NOFILE", setup["files"])
+    _limit("NPROC", setup["processes"])
 
 
 def _limit_memory(extra: int) -> None:
     """Let every process have so many bytes more than this one has with its libraries."""
-    import resource
-
     with open("/proc/self/statm") as file:
         pages = int(file.read().split()[0])
-    _limit(resource.RLIMIT_AS, pages * resource.getpagesize() + extra)
+    _limit("AS", pages * os.sysconf("SC_PAGESIZE") + extra)
 
 
-def _limit(which: int, value: int) -> None:
-    import resource
+def _limit(what: str, value: int) -> None:
+    import resource  # which Windows has not
 
+    which = getattr(resource, f"RLIMIT_{what}")
     hard = resource.getrlimit(which)[1]
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(which, (value, value))
@@ -491,7 +485,7 @@ def main() -> None:
     except BaseException as error:
         send(replies, FAILED, f"{type(error).__name__}: {error}"[:500].encode(errors="replace"))
         os._exit(1)
-    os._exit(0)  # at once: threads or exit handlers of an answer must not hold it up
+    os._exit(0)
 
 
 if __name__ == "__main__":
