@@ -1,6 +1,7 @@
 """Lecture 03: `zerotohero.mlp` against torch.nn, finite differences, and its own claims."""
 
 import math
+import re
 from contextlib import contextmanager
 from dataclasses import FrozenInstanceError, replace
 
@@ -12,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zerotohero.bigram import Vocabulary
+from zerotohero.course.plots import mlp as figures
+from zerotohero.course.widgets.mlp import embedding_explorer
 from zerotohero.mlp import (
     CLASSIC,
     FULL,
@@ -340,3 +343,69 @@ def test_sampling_is_seeded_and_stops():
         model.b2[0] = -1e9  # the boundary never comes
     assert len(sample(model, VOCABULARY, seeded(), max_length=12)) == 12
     assert {sample(model, VOCABULARY, seeded(s)) for s in range(5)} - {""}
+
+
+# --- the lecture's widget and figures -----------------------------------------------------------
+
+
+def tables(n: int) -> list[torch.Tensor]:
+    return [torch.randn(27, 2, generator=seeded(s)) for s in range(n)]
+
+
+def test_the_explorer_shows_the_snapshot_that_the_slider_is_on():
+    explorer = embedding_explorer([0, 10, 200], tables(3), [25.0, 3.5, 2.4], VOCABULARY.itos)
+    (_, slider), page = explorer.children[0].children, explorer.children[1]
+    assert "after 200 steps · dev loss 2.40" in page.value
+    last = page.value
+    slider.value = 0
+    assert "after 0 steps · dev loss 25.00" in page.value
+    assert re.findall(r"translate\([^)]*\)", page.value) != re.findall(r"translate\([^)]*\)", last)
+    assert page.value.count("<title>") == 27
+
+
+def test_the_explorer_keeps_distances_and_names_the_nearest():
+    itos, table = [".", "a", "b"], torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 3.0]])
+    page = embedding_explorer([0], [table], [1.0], itos).children[1].value
+    places = [[float(x) for x in pair] for pair in re.findall(r"translate\((\S+) (\S+)\)", page)]
+    (x0, y0), (x1, y1), (x2, y2) = places
+    assert y0 == y1 and x1 == x2, "an embedding's numbers are its coordinates"
+    assert x1 > x0 and y2 < y1, "up is up, although y grows downwards on the screen"
+    assert (y1 - y2) == pytest.approx(3 * (x1 - x0), abs=0.3), "one scale for both directions"
+    assert "<title>.: nearest a, b</title>" in page
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ([], [], [], ["a"]),
+        ([0, 1], [torch.zeros(1, 2)], [1.0], ["a"]),
+        ([0], [torch.zeros(1, 10)], [1.0], ["a"]),
+    ],
+)
+def test_the_explorer_refuses_what_is_no_map(given):
+    with pytest.raises(ValueError, match=r"snapshot|n_embd=2"):
+        embedding_explorer(*given)
+
+
+def test_figures_show_the_numbers_they_are_given():
+    import matplotlib.pyplot as plt
+
+    figures.counting_by_context([1, 2], [2.4, 2.2], [2.5, 2.3], [0.0, 0.1])
+    left, right = plt.gcf().axes
+    assert list(left.lines[0].get_ydata()) == [2.4, 2.2]
+    assert [bar.get_height() for bar in right.patches] == [0.0, 10.0]
+    figures.certainty(torch.tensor([[0.99, 0.01], [0.5, 0.5]]), 2)
+    assert sum(bar.get_height() for bar in plt.gca().patches) == 2, "each context counts once"
+    figures.learning_rates([0.1, 1.0, 10.0, 100.0], [4.0, 3.0, 2.0, 900.0], chosen=1.0)
+    assert plt.gca().get_ylim()[1] < 10, "a loss that exploded must not squash the rest"
+    figures.loss_curves({"a": [4.0, 2.0]}, 27)
+    assert list(plt.gca().lines[0].get_ydata()) == [4.0, 3.0]
+    figures.fitting([2, 8], [(2.5, 2.6), (2.2, 2.3)], [10, 100], [(1.0, 5.0), (2.0, 3.0)])
+    assert list(plt.gcf().axes[1].lines[1].get_ydata()) == [5.0, 3.0]
+    figures.embedding({"x": tables(1)[0], "y": tables(1)[0]}, VOCABULARY.itos)
+    assert [t.get_text() for t in plt.gcf().axes[0].texts] == VOCABULARY.itos
+    plt.close("all")
+
+
+def test_smoothing_is_the_mean_of_what_came_before():
+    assert figures.smooth([4.0, 2.0, 0.0, 6.0], 2) == [4.0, 3.0, 1.0, 3.0]

@@ -255,6 +255,9 @@ def _(given, got):
     )  # fmt: skip
 
 
+NO_CONTEXT = "The hidden layer doesn't see its context: wte must be random, and not tiny."
+
+
 def _hidden(X: np.ndarray, wte: np.ndarray, W1: np.ndarray, b1: np.ndarray) -> np.ndarray:
     return np.tanh(wte[X].reshape(len(X), -1) @ W1 + b1)
 
@@ -274,7 +277,9 @@ def _(given, got):
         "Dividing by the root of the number of units brings the logits near 1, and they must be "
         "near 0: make it smaller still."
     )
-    if W2.std() > 0.5:
+    if np.median(h.std(0)) <= 0.01 and h.any():
+        hint = NO_CONTEXT
+    elif W2.std() > 0.5:
         hint = "W2 is as large as at the naive start: make it small, so that all logits are near 0."
     elif abs(_mean_loss(h @ W2, Y) - want) < 0.02:
         hint = "Only b2 is in the way: without it the loss would be right, so start it at zero."
@@ -297,7 +302,7 @@ def _(given, got):
     expect_that(
         np.median(h.std(0)) > 0.01,
         "the hidden units have the same value for every context",
-        "The hidden layer doesn't see its context: wte must be random, and not tiny.",
+        NO_CONTEXT,
     )
 
 
