@@ -91,6 +91,32 @@ def test_it_sees_only_its_own_processes_and_files(one):
     assert answer(one, "import os\ndef answer(): return os.uname().nodename") == "sandbox"
 
 
+@needs_sandbox
+def test_an_installed_course_is_hidden(tmp_path, monkeypatch):
+    packages = tmp_path / "site-packages"
+    for file in (
+        "zerotohero/course/checks/secret.py",
+        "zerotohero-0.1.0.dist-info/direct_url.json",
+        "__editable___zerotohero_finder.py",
+        "__pycache__/__editable___zerotohero_finder.cpython-311.pyc",
+        "other/seen.py",
+    ):
+        (packages / file).parent.mkdir(parents=True, exist_ok=True)
+        (packages / file).write_text("secret")
+    more = [*sandbox._packages(), str(packages)]
+    monkeypatch.setattr(sandbox, "_packages", lambda: more)
+    source = (
+        "import os\ndef answer():\n    found = []\n"
+        f"    for root, _, files in os.walk({sandbox._inside(len(more) - 1)!r}):\n"
+        "        for name in files:\n"
+        "            try: found += [name] * bool(open(os.path.join(root, name)).read())\n"
+        "            except OSError: pass\n"
+        "    return found\n"
+    )
+    with sandbox.Worker(sandboxed=True) as other:
+        assert answer(other, source) == ["seen.py"]
+
+
 CALLS = {
     "unshare": "libc.unshare(0x10000000)",
     "a new user namespace by clone": "libc.syscall(CLONE, 0x10000011, 0, 0, 0, 0)",
@@ -397,14 +423,15 @@ def test_a_sandbox_that_does_not_hold_is_refused(fresh, monkeypatch):
 @needs_sandbox
 @pytest.mark.skipif(not IS_ROOT, reason="all tests run as an ordinary user already")
 def test_it_holds_for_an_ordinary_user_too(tmp_path):
-    """The tests of this file and of the grader once more, as a user without any rights."""
+    """This file's tests, and the hostile folder, once more as a user without any rights."""
     said = as_ordinary_user(
         [sys.executable, "-c", "from zerotohero.course import sandbox; print(sandbox.available())"]
     )
     if said.stdout.strip() != "None":
         pytest.skip(f"not for ordinary users of this machine: {said.stdout} {said.stderr}")
     tests = ["tests/test_sandbox.py", "tests/test_grading.py"]
-    options = ["-q", "-x", "-p", "no:cacheprovider"]
+    chosen = "test_sandbox or deserve or no_submission or nothing or messages"
+    options = ["-q", "-x", "-p", "no:cacheprovider", "-k", chosen]
     said = as_ordinary_user([sys.executable, "-m", "pytest", *options, *tests])
     assert said.returncode == 0, said.stdout[-5000:] + said.stderr[-2000:]
     assert " passed" in said.stdout
