@@ -107,6 +107,114 @@ def rebinds_instead_of_changing():
     return count_trigrams, network
 
 
+@wrong("2.1", "Only the letters are counted")
+def no_boundaries():
+    return lambda words, stoi: count_trigrams(words, stoi, front="", end=""), descend
+
+
+@wrong("2.1", "One boundary after the word is enough")
+def two_boundaries_after():
+    return lambda words, stoi: count_trigrams(words, stoi, end=".."), descend
+
+
+@wrong("2.1", "not in the order of the characters")
+def context_swapped():
+    return lambda words, stoi: count_trigrams(words, stoi).transpose(0, 1), descend
+
+
+@wrong("2.1", "Return a tensor of shape")
+def dictionary():
+    def trigram_counts(words, stoi):
+        counts = {}
+        for word in words:
+            s = ".." + word + "."
+            for gram in zip(s, s[1:], s[2:], strict=False):
+                counts[gram] = counts.get(gram, 0) + 1
+        return counts
+
+    return trigram_counts, descend
+
+
+@wrong("2.1", "Nothing came back")
+def prints_the_counts():
+    return lambda words, stoi: print(end=""), descend
+
+
+@wrong("2.1", "not 27")
+def always_27():
+    def trigram_counts(words, stoi):
+        N = torch.zeros(27, 27, 27, dtype=torch.int64)
+        small = count_trigrams(words, stoi)
+        N[: len(stoi), : len(stoi), : len(stoi)] = small
+        return N
+
+    return trigram_counts, descend
+
+
+@wrong("2.1", "With no step, nothing is learned yet")
+def begins_at_random():
+    def network(N, steps, lr):
+        W = torch.randn(N.shape, generator=torch.Generator().manual_seed(1))
+        for _ in range(steps):
+            share = N / N.sum()
+            W -= lr * (share.sum(-1, keepdim=True) * F.softmax(W, dim=-1) - share)
+        return F.softmax(W, dim=-1)
+
+    return count_trigrams, network
+
+
+@wrong("2.1", "These are the counted shares")
+def counts_after_all():
+    return count_trigrams, lambda N, steps, lr: N / N.sum(-1, keepdim=True)
+
+
+@wrong("2.1", "not `log_softmax`")
+def returns_log_probabilities():
+    return count_trigrams, lambda N, steps, lr: descend(N, steps, lr).log()
+
+
+@wrong("2.1", "a mean over the cells")
+def mean_over_cells():
+    def network(N, steps, lr):
+        return descend(N, steps, lr, lambda W: -(N * F.log_softmax(W, dim=-1)).mean())
+
+    return count_trigrams, network
+
+
+@wrong("2.1", "Every context weighs the same")
+def mean_over_cells_of_shares():
+    def network(N, steps, lr):
+        P = N / N.sum(-1, keepdim=True).clamp(min=1)
+        return descend(N, steps, lr, lambda W: -(P * F.log_softmax(W, dim=-1)).mean())
+
+    return count_trigrams, network
+
+
+@wrong("2.1", "one step too many")
+def one_step_more():
+    return count_trigrams, lambda N, steps, lr: descend(N, steps + (steps > 0), lr)
+
+
+@wrong("2.1", "those keep no gradient")
+def rebinds_with_the_graph():
+    def network(N, steps, lr):
+        W = torch.zeros(N.shape, requires_grad=True)
+        for _ in range(steps):
+            (-(N / N.sum() * F.log_softmax(W, dim=-1)).sum()).backward()
+            W = W - lr * W.grad
+        return F.softmax(W, dim=-1)
+
+    return count_trigrams, network
+
+
+@wrong("2.1", "makes whole numbers as N has")
+def weights_of_whole_numbers():
+    def network(N, steps, lr):
+        return F.softmax(torch.zeros_like(N, requires_grad=True), dim=-1)
+
+    return count_trigrams, network
+
+
 # --- 2.2 ----------------------------------------------------------------------------------------
 
 
@@ -248,10 +356,111 @@ def a_little_something():
     return fair_split, ngram_loss
 
 
+@wrong("2.2", "shuffled within a part")
+def shuffles_train_only():
+    def split_words(words, generator):
+        train, dev, test = cut(words)
+        return [train[i] for i in torch.randperm(len(train), generator=generator)], dev, test
+
+    return split_words, fair_loss
+
+
+@wrong("2.2", "These are the places of words")
+def returns_places():
+    def split_words(words, generator):
+        return cut(torch.randperm(len(words), generator=generator).tolist())
+
+    return split_words, fair_loss
+
+
+@wrong("2.2", "a set keeps one of each")
+def drops_repeated_words():
+    return lambda words, generator: fair_split(sorted(set(words)), generator), fair_loss
+
+
+@wrong("2.2", "Some words are in no part")
+def loses_the_remainder():
+    def split_words(words, generator):
+        train, dev, test = fair_split(words, generator)
+        return train, dev, test[: len(dev)]
+
+    return split_words, fair_loss
+
+
+@wrong("2.2", "A list can't be indexed by a tensor")
+def indexes_a_list_by_a_tensor():
+    def split_words(words, generator):
+        return cut(words[torch.randperm(len(words), generator=generator)])
+
+    return split_words, fair_loss
+
+
+@wrong("2.2", "don't assign what they return")
+def assigns_the_shuffled():
+    return lambda words, generator: cut(random.shuffle(list(words)) or None), fair_loss
+
+
+@wrong("2.2", "can't draw from a torch generator")
+def shuffles_by_a_torch_generator():
+    def split_words(words, generator):
+        mine = list(words)
+        random.shuffle(mine, generator)
+        return cut(mine)
+
+    return split_words, fair_loss
+
+
+@wrong("2.2", "probability of the last character *given*")
+def joint_probability():
+    def ngram_loss(train, held_out, n, k, stoi):
+        N = torch.full((len(stoi),) * n, k, dtype=torch.float64)
+        for gram in grams(train, n):
+            N[tuple(stoi[s] for s in gram)] += 1
+        found = [N[tuple(stoi[s] for s in gram)] for gram in grams(held_out, n)]
+        return -(torch.stack(found) / N.sum()).log().mean().item()
+
+    return fair_split, ngram_loss
+
+
+@wrong("2.2", "added once to the sum of a row")
+def k_once_a_row():
+    def ngram_loss(train, held_out, n, k, stoi):
+        seen, rows = grams(train, n), [gram[:-1] for gram in grams(train, n)]
+        probs = [
+            (seen.count(gram) + k) / (rows.count(gram[:-1]) + k) for gram in grams(held_out, n)
+        ]
+        return -torch.tensor(probs).log().mean().item()
+
+    return fair_split, ngram_loss
+
+
+@wrong("2.2", "is k added to every count")
+def no_smoothing():
+    return fair_split, lambda train, held_out, n, k, stoi: fair_loss(train, held_out, n, 0, stoi)
+
+
+@wrong("2.2", "This is the loss for k = 1")
+def always_adds_one():
+    return fair_split, lambda train, held_out, n, k, stoi: fair_loss(train, held_out, n, 1, stoi)
+
+
+@wrong("2.2", "return the loss itself")
+def number_of_choices():
+    return fair_split, lambda *a: math.exp(fair_loss(*a))
+
+
+@wrong("2.2", "28 characters")
+def always_27_characters():
+    def ngram_loss(train, held_out, n, k, stoi):
+        return fair_loss(train, held_out, n, k, {s: i for s, i in stoi.items() if i < 27})
+
+    return fair_split, ngram_loss
+
+
 # --- 2.3 ----------------------------------------------------------------------------------------
 
 
-@wrong("2.3", "This k was chosen on train")
+@wrong("2.3", "This k is the best on train")
 def tunes_on_train():
     def tune_smoothing(loss, ks):
         best = min(ks, key=lambda k: loss("train", k))
@@ -260,7 +469,7 @@ def tunes_on_train():
     return tune_smoothing
 
 
-@wrong("2.3", "This k was chosen on test")
+@wrong("2.3", "This k is the best on test")
 def tunes_on_test():
     def tune_smoothing(loss, ks):
         test_loss, best = min((loss("test", k), k) for k in ks)
@@ -316,6 +525,30 @@ def returns_nothing():
     return tune_smoothing
 
 
+@wrong("2.3", "twice with the same k")
+def looks_twice():
+    def tune_smoothing(loss, ks):
+        best = min(ks, key=lambda k: loss("dev", k))
+        print(end=f"{loss('test', best)}"[:0])
+        return best, loss("test", best)
+
+    return tune_smoothing
+
+
+@wrong("2.3", "the k comes first")
+def returns_them_swapped():
+    def tune_smoothing(loss, ks):
+        best = min(ks, key=lambda k: loss("dev", k))
+        return loss("test", best), best
+
+    return tune_smoothing
+
+
+@wrong("2.3", "The split comes first")
+def asks_with_k_first():
+    return lambda loss, ks: min(ks, key=lambda k: loss(k, "dev"))
+
+
 # --- 2.4 ----------------------------------------------------------------------------------------
 
 
@@ -350,6 +583,36 @@ def flattens():
 @wrong("2.4", "expect `xs` to have one dimension")
 def index_select():
     return lambda W, xs: torch.index_select(W, 0, xs)
+
+
+@wrong("2.4", "This is a loop")
+def row_by_row():
+    return lambda W, xs: torch.stack([W[i] for i in xs.flatten()]).view(*xs.shape, -1)
+
+
+@wrong("2.4", "NumPy knows nothing of gradients")
+def numpy_rows():
+    return lambda W, xs: W.numpy()[xs.numpy()]
+
+
+@wrong("2.4", "Nothing came back")
+def rows_without_return():
+    return lambda W, xs: None
+
+
+@wrong("2.4", "starts a new one")
+def new_leaf():
+    return lambda W, xs: W[xs].detach().requires_grad_()
+
+
+@wrong("2.4", "These are probabilities")
+def softmax_of_rows():
+    return lambda W, xs: W[xs].softmax(-1)
+
+
+@wrong("2.4", "takes single entries")
+def row_and_column():
+    return lambda W, xs: W[xs, xs]
 
 
 # --- 2.5 ----------------------------------------------------------------------------------------
@@ -426,6 +689,52 @@ def returns_a_number():
     return lambda logits, targets: torch.tensor(-picked(stable(logits), targets).mean().item())
 
 
+@wrong("2.5", "Nothing came back")
+def prints_the_loss():
+    return lambda logits, targets: print(end="")
+
+
+@wrong("2.5", "`logprobs[targets]` takes whole rows")
+def whole_rows():
+    return lambda logits, targets: -stable(logits)[targets].mean()
+
+
+@wrong("2.5", "a mean over all characters")
+def all_characters():
+    return lambda logits, targets: -stable(logits).mean()
+
+
+@wrong("2.5", "over the whole table")
+def softmax_of_the_table():
+    def cross_entropy(logits, targets):
+        x = logits - logits.max()
+        return -picked(x - x.exp().sum().log(), targets).mean()
+
+    return cross_entropy
+
+
+@wrong("2.5", "subtract it in both")
+def forgets_the_maximum():
+    def cross_entropy(logits, targets):
+        x = logits - logits.max(1, keepdim=True).values
+        return (x.exp().sum(1).log() - picked(logits, targets)).mean()
+
+    return cross_entropy
+
+
+@wrong("2.5", "take `.values`")
+def maximum_with_places():
+    return lambda logits, targets: logits - logits.max(1, keepdim=True)
+
+
+@wrong("2.5", "NumPy knows nothing of gradients")
+def numpy_logits():
+    def cross_entropy(logits, targets):
+        return -picked(stable(torch.tensor(logits.numpy())), targets).mean()
+
+    return cross_entropy
+
+
 # --- 2.6 ----------------------------------------------------------------------------------------
 
 
@@ -494,6 +803,55 @@ def asks_what_is_wrong():
     return normalise, is_distribution
 
 
+@wrong("2.6", "add it before dividing")
+def adds_k_afterwards():
+    return lambda N, k: N / N.sum(-1, keepdim=True) + k, judge
+
+
+@wrong("2.6", "*logarithms* of counts")
+def softmax_of_counts():
+    return lambda N, k: F.softmax(N + k, dim=-1), judge
+
+
+@wrong("2.6", "Each matrix sums to 1")
+def matrix_by_matrix():
+    return lambda N, k: torch.stack([(M + k) / (M + k).sum() for M in N]), judge
+
+
+@wrong("2.6", "Return False for a table that is none")
+def asserts():
+    def is_distribution(P):
+        assert judge(P)
+        return True
+
+    return normalise, is_distribution
+
+
+@wrong("2.6", "One answer for the whole table")
+def judges_each_row():
+    return normalise, lambda P: (P.sum(-1) - 1).abs() < 1e-5
+
+
+@wrong("2.6", "says the opposite")
+def judges_the_opposite():
+    return normalise, lambda P: not judge(P)
+
+
+@wrong("2.6", "more than a rounding error")
+def judges_loosely():
+    return normalise, lambda P: bool((P >= 0).all() and ((P.sum(-1) - 1).abs() < 0.01).all())
+
+
+@wrong("2.6", "seldom exactly 1")
+def compares_exactly():
+    return normalise, lambda P: bool((P > 0).all() and (P.sum(-1) == 1).all())
+
+
+@wrong("2.6", "Nothing came back")
+def judges_by_printing():
+    return normalise, lambda P: print(end="")
+
+
 # --- 2.7 ----------------------------------------------------------------------------------------
 
 
@@ -552,3 +910,42 @@ def removes_while_walking():
         return dev
 
     return share, without_leak
+
+
+@wrong("2.7", "counts twice here")
+def pairs_of_equal_names():
+    return lambda train, dev: sum(a == b for a in train for b in dev) / len(dev), clean
+
+
+@wrong("2.7", "a part of a longer one")
+def parts_of_names():
+    text = " ".join
+    return (
+        lambda train, dev: sum(name in text(train) for name in dev) / len(dev),
+        lambda train, dev: [name for name in dev if name not in text(train)],
+    )
+
+
+@wrong("2.7", "The entries of *train* were counted")
+def counts_train_entries():
+    return lambda train, dev: sum(name in dev for name in train) / len(dev), clean
+
+
+@wrong("2.7", "return a list, made by going")
+def returns_a_set():
+    return share, lambda train, dev: set(dev) - set(train)
+
+
+@wrong("2.7", "work on a copy, or on a set")
+def empties_train():
+    def without_leak(train, dev):
+        left = clean(train, dev)
+        train.clear()
+        return left
+
+    return share, without_leak
+
+
+@wrong("2.7", "Nothing came back")
+def share_without_return():
+    return lambda train, dev: None, clean

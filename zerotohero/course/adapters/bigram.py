@@ -38,12 +38,13 @@ def tuned(tune_smoothing, ks, losses):
         asked.append([split, k])
         return losses[split][ks.index(k)]
 
-    k, test_loss = tune_smoothing(loss, list(ks))
-    return {"k": k, "test_loss": test_loss, "asked": asked}
+    return {"pair": tune_smoothing(loss, list(ks)), "asked": asked}
 
 
 def looked_up(row_logits, W, xs):
-    return {"logits": row_logits(torch.tensor(W), torch.tensor(xs))}
+    with _Watch() as watch:
+        logits = row_logits(torch.tensor(W), torch.tensor(xs))
+    return {"logits": logits, "called": sorted(watch.called), "calls": watch.calls}
 
 
 def gradient_of_rows(row_logits, W, xs, ys):
@@ -70,7 +71,7 @@ def normalised(normalise_rows, is_distribution, N, k):
 
 
 def judged(normalise_rows, is_distribution, tables):
-    return {"answers": [bool(is_distribution(torch.tensor(P))) for P in tables]}
+    return {"answers": [is_distribution(torch.tensor(P)) for P in tables]}
 
 
 def share(leak_share, without_leak, train, dev):
@@ -78,8 +79,8 @@ def share(leak_share, without_leak, train, dev):
 
 
 def cleaned(leak_share, without_leak, train, dev):
-    mine = list(dev)
-    return {"dev": without_leak(list(train), mine), "dev_after": mine}
+    mine, known = list(dev), list(train)
+    return {"dev": without_leak(known, mine), "dev_after": mine, "train_after": known}
 
 
 def _seeded(seed):
@@ -87,12 +88,13 @@ def _seeded(seed):
 
 
 class _Watch(TorchFunctionMode):
-    """Note the name of every torch function that is called inside."""
+    """Note the name of every torch function that is called inside, and how many calls there are."""
 
     def __init__(self):
         super().__init__()
-        self.called = set()
+        self.called, self.calls = set(), 0
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         self.called.add(getattr(func, "__name__", ""))
+        self.calls += 1
         return func(*args, **(kwargs or {}))

@@ -5,11 +5,13 @@ The reference answers are plain NumPy in float64, written another way than the l
 
 import string
 from functools import cache
+from itertools import permutations
 
 import numpy as np
 
 from zerotohero.course import data
-from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect, expect_that
+from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect_that, show
+from zerotohero.course.exercise import expect as expect_plainly
 
 STOI = {s: i for i, s in enumerate("." + string.ascii_lowercase)}
 V = len(STOI)
@@ -30,7 +32,7 @@ def _grams(word: str, n: int, front: int | None = None, end: bool = True) -> lis
     return [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
 
 
-def _count(words: list[str], n: int, **boundaries) -> np.ndarray:
+def _count(words: list[str], n: int, V: int = V, **boundaries) -> np.ndarray:
     N = np.zeros((V,) * n, dtype=np.int64)
     for word in words:
         for gram in _grams(word, n, **boundaries):
@@ -43,7 +45,54 @@ def _softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     return e / e.sum(axis, keepdims=True)
 
 
+NOTHING = (
+    "Nothing came back: end the function with `return …`. `print` shows a value and returns None."
+)
+ORDER = {
+    "positional argument": "Does the function take the arguments that the card names, and do the "
+    "answers stand in the card's order in the call of `check`?"
+}
+WHOLE = {
+    "can't be cast": "`+=` writes into the table itself, which holds whole numbers and no "
+    "fractions: `N + k` makes a new one."
+}
+NO_NUMPY = "NumPy knows nothing of gradients: stay with torch's functions."
 LOGITS = "These are the logits; return their softmax along the last dimension."
+
+
+def expect(what, got, want, *, mistakes=(), hint=None, **options):
+    """`exercise.expect` for a function that may have forgotten its `return`.
+
+    Where single numbers of a table are wrong, the first of them is named instead of two tables.
+    """
+    mistakes = [*mistakes, Mistake(None, NOTHING)]
+    try:
+        expect_plainly(what, got, want, mistakes=mistakes, hint=hint, **options)
+    except Wrong as wrong:
+        raise Wrong(_first_difference(what, got, want) or wrong.message, wrong.hint) from None
+
+
+def _first_difference(what, got, want) -> str | None:
+    if isinstance(want, np.ndarray) and want.ndim and (got is None or isinstance(got, dict)):
+        return f"{what}: expected numbers of shape {want.shape}, got {show(got)}"
+    if not (isinstance(got, np.ndarray | list) and isinstance(want, np.ndarray) and want.ndim):
+        return None
+    try:
+        got = np.asarray(got, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    if got.shape != want.shape or want.size < 9:
+        return None
+    off = ~np.isclose(got, want, rtol=1e-4, atol=1e-7, equal_nan=True)
+    if not off.any():
+        return None
+    cell = tuple(int(i) for i in np.argwhere(off)[0])
+    here = f"[{', '.join(map(str, cell))}]"
+    return (
+        f"{what}: expected {want[cell]:.6g} at {here}, got {got[cell]:.6g}; "
+        f"{int(off.sum())} of {want.size} numbers differ"
+    )
+
 
 # --- 2.1 ----------------------------------------------------------------------------------------
 
@@ -90,10 +139,17 @@ were counted, against the bigram's 2.454. How many steps does the network need t
 )
 
 
+COUNT_CRASHES = ORDER | {
+    "invalid data type 'str'|indices must be integers": "Characters can't be indices: look each "
+    "one up in `stoi`."
+}
+
+
 @trigram.case(
     "the counts of one word, ada",
     adapter="counts",
     points=1,
+    crashes=COUNT_CRASHES,
     inputs={"words": ["ada"], "stoi": {".": 0, "a": 1, "d": 2}},
 )
 def _(given, got):
@@ -104,25 +160,44 @@ def _(given, got):
     one_boundary[0, 0, 1] = 0
     no_end = want.copy()
     no_end[2, 1, 0] = 0
-    expect("trigram_counts", got["N"], want, mistakes=_count_mistakes(want, one_boundary, no_end))
+    bare = np.zeros_like(want)
+    bare[1, 2, 1] = 1
+    two_ends = want.copy()
+    two_ends[1, 0, 0] = 1
+    hint = None
+    if isinstance(got["N"], dict):
+        hint = "Return a tensor of shape (V, V, V): `stoi` turns each character into an index."
+    elif isinstance(got["N"], np.ndarray) and got["N"].shape == (V, V, V):
+        hint = "Here there are three characters: take V from `len(stoi)`, not 27."
+    elif isinstance(got["N"], np.ndarray) and got["N"].ndim == 2:
+        hint = "The table needs three dimensions, one for each character of a trigram."
+    wrong = _count_mistakes(want, one_boundary, no_end, bare, two_ends)
+    expect("trigram_counts", got["N"], want, mistakes=wrong, hint=hint)
 
 
 @trigram.case(
     "the counts of 200 names",
     adapter="counts",
     points=1,
+    crashes=COUNT_CRASHES,
     inputs=lambda rng: {"words": _some_names(rng, 200), "stoi": STOI},
 )
 def _(given, got):
     words = given["words"]
-    wrong = _count_mistakes(
-        _count(words, 3), _count(words, 3, front=1), _count(words, 3, end=False)
-    )
-    expect("trigram_counts", got["N"], _count(words, 3), mistakes=wrong)
+    right = _count(words, 3)
+    one_boundary, no_end = _count(words, 3, front=1), _count(words, 3, end=False)
+    bare = _count(words, 3, front=0, end=False)
+    two_ends = right + _count([word + "." for word in words], 3) - _count(words, 3)
+    wrong = _count_mistakes(right, one_boundary, no_end, bare, two_ends)
+    expect("trigram_counts", got["N"], right, mistakes=wrong)
 
 
-def _count_mistakes(right, one_boundary, no_end):
+def _count_mistakes(right, one_boundary, no_end, bare, two_ends):
     return [
+        Mistake(bare, "Only the letters are counted: two boundaries must stand before each word "
+                "and one after it."),
+        Mistake(two_ends, "One boundary after the word is enough: the second one is never "
+                "predicted, since the name has ended."),
         Mistake(one_boundary, "The first letter of each word is missing: with two characters of "
                 "context, two boundaries must stand before the word."),
         Mistake(no_end, "The end is missing: one boundary must follow each word, or the model "
@@ -132,6 +207,9 @@ def _count_mistakes(right, one_boundary, no_end):
                 "also adds only once; a loop or `torch.bincount` adds each time.)"),
         Mistake(right.transpose(2, 1, 0), "The dimensions are in reverse order: the character to "
                 "predict is the last index, the two before it come first."),
+        *(Mistake(right.transpose(axes), "The dimensions are not in the order of the characters: "
+                  "`N[i, j, k]` says how often k followed i and j.")
+          for axes in permutations(range(3))),
     ]  # fmt: skip
 
 
@@ -144,20 +222,54 @@ def _network(N, steps, lr, axis=-1, scale=1.0, weights=None) -> np.ndarray:
     return W
 
 
+NETWORK_CRASHES = ORDER | {
+    "softmax.*Long": "The counts are whole numbers; softmax belongs to the logits W, a float "
+    "tensor of zeros in the shape of N.",
+    "can require gradients": "`zeros_like(N)` makes whole numbers as N has; "
+    "`torch.zeros(N.shape, requires_grad=True)` makes floats.",
+    "does not require grad": "W must be created with `requires_grad=True`, and the loss must be "
+    "computed from it.",
+    "leaf Variable that requires grad": "Change W inside `with torch.no_grad():`, since the step "
+    "is not part of what is differentiated.",
+    "NoneType": "`W.grad` is None: after `W = W - …`, W is another tensor, the result of a "
+    "computation, and those keep no gradient. Change it in place under `torch.no_grad()`.",
+}
+
+
 @trigram.case(
     "the network before its first step",
     adapter="network",
     inputs=lambda rng: {"N": _count(_some_names(rng, 50), 3), "steps": 0, "lr": 20.0},
+    crashes=NETWORK_CRASHES,
 )
 def _(given, got):
-    shape = given["N"].shape
+    N, probs = given["N"], got["probs"]
+    shape, hint = N.shape, None
+    if isinstance(probs, np.ndarray) and probs.shape == shape:
+        if not np.allclose(probs.sum(-1), 1, atol=1e-4):
+            hint = "The rows along the last dimension don't sum to 1: is softmax the last step?"
+        elif (probs > 0).all():
+            hint = "With no step, nothing is learned yet: W begins at zero, `torch.zeros`, without "
+            hint += "random numbers, and `range(steps)` is empty."
+    counted = N / np.maximum(N.sum(-1, keepdims=True), 1)
     expect(
         "trigram_network",
-        got["probs"],
+        probs,
         np.full(shape, 1 / V),
-        mistakes=[Mistake(np.zeros(shape), LOGITS)],
-        hint="The logits begin at zero, which is uniform: `torch.zeros`, no random numbers.",
-    )
+        mistakes=[
+            Mistake(np.zeros(shape), LOGITS),
+            Mistake(np.full(shape, -np.log(V)), "These are logarithms of probabilities: return "
+                    "`softmax`, not `log_softmax`."),
+            Mistake(np.full(shape, 1 / V**3), "The whole table sums to 1; each row along the last "
+                    "dimension must: `dim=-1`."),
+            Mistake(counted, "These are the counted shares; here a network is to find them, and "
+                    "before its first step it knows nothing."),
+            Mistake(np.where(N.sum(-1, keepdims=True) > 0, counted, np.nan), "These are the "
+                    "counted shares; here a network is to find them, and before its first step it "
+                    "knows nothing."),
+        ],
+        hint=hint,
+    )  # fmt: skip
 
 
 @trigram.case(
@@ -165,19 +277,17 @@ def _(given, got):
     adapter="network",
     points=2,
     inputs=lambda rng: {"N": _count(_some_names(rng, 200), 3), "steps": 1, "lr": 20.0},
-    crashes={
-        "log_softmax.*Long|softmax.*Long": "The counts are whole numbers; softmax belongs to the "
-        "logits W, a float tensor of zeros in the shape of N.",
-        "does not require grad": "W must be created with `requires_grad=True`, and the loss must "
-        "be computed from it.",
-        "leaf Variable that requires grad": "Change W inside `with torch.no_grad():`, since the "
-        "step is not part of what is differentiated.",
-    },
+    crashes=NETWORK_CRASHES,
 )
 def _(given, got):
     N, lr = given["N"], given["lr"]
     W = _network(N, 1, lr)
     once = (N > 0) / (N > 0).sum()
+    P = N / np.maximum(N.sum(-1, keepdims=True), 1)
+    cells = "This loss is a mean over the cells of the table, most of them empty; the mean is over "
+    cells += "the trigrams, so divide the sum by `N.sum()`."
+    contexts = "Every context weighs the same here, however rare: weight each trigram with "
+    contexts += "`N / N.sum()`, its share of all, not with its share of its row."
     wrong = [
         Mistake(_softmax(_network(N, 1, lr, scale=N.sum())), "The step is as many times too large "
                 "as there are trigrams: the loss is the mean, so divide by `N.sum()`."),
@@ -190,11 +300,23 @@ def _(given, got):
         Mistake(_softmax(_network(N, 1, lr, weights=once)), "Every different trigram counts "
                 "once here; the mean is over all of them, so weight each with its count."),
         Mistake(W, LOGITS),
-        Mistake(np.full(N.shape, 1 / V), "These are still the probabilities of all-zero logits: "
-                "the step has not changed W, or they were computed before it. (`W = W - …` under "
-                "`torch.no_grad()` makes another tensor; `W -= …` changes it.)"),
+        Mistake(np.log(_softmax(W)), "These are logarithms of probabilities: return `softmax`, "
+                "not `log_softmax`."),
+        Mistake(_softmax(_network(N, 2, lr)), "This is one step too many."),
+        Mistake(_softmax(_network(N, 1, lr, scale=N.sum() / N.size)), cells),
+        Mistake(_softmax(_network(N, 1, lr, weights=P)), contexts),
     ]  # fmt: skip
-    expect("trigram_network", got["probs"], _softmax(W), tol=1e-4, mistakes=wrong)
+    probs = got["probs"]
+    still = "These are still the probabilities of all-zero logits: the step has not changed W, or "
+    still += "they were computed before it. (`W = W - …` under `torch.no_grad()` makes another "
+    still += "tensor; `W -= …` changes it.)"
+    uniform = isinstance(probs, np.ndarray) and probs.size > 0 and np.ptp(probs) < 1e-9
+    hint = still if uniform else None
+    if isinstance(probs, np.ndarray) and probs.shape == N.shape and not uniform:
+        for small in (P / N.size, P / (N.sum(-1) > 0).sum(), P / V**2):
+            if np.allclose(probs, _softmax(_network(N, 1, lr, weights=small)), rtol=1e-6, atol=0):
+                hint = contexts
+    expect("trigram_network", got["probs"], _softmax(W), tol=1e-4, mistakes=wrong, hint=hint)
 
 
 @trigram.case(
@@ -202,6 +324,7 @@ def _(given, got):
     adapter="network",
     points=2,
     inputs=lambda rng: {"N": _count(_some_names(rng, 200), 3), "steps": 15, "lr": 20.0},
+    crashes=NETWORK_CRASHES,
 )
 def _(given, got):
     N, lr = given["N"], given["lr"]
@@ -215,8 +338,12 @@ def _(given, got):
         got["probs"],
         _softmax(_network(N, given["steps"], lr)),
         tol=1e-3,
-        mistakes=[Mistake(_softmax(W), accumulated)],
-    )
+        mistakes=[
+            Mistake(_softmax(W), accumulated),
+            Mistake(_softmax(_network(N, given["steps"] - 1, lr)), "This is one step short: are "
+                    "the probabilities computed before the last step changes W?"),
+        ],
+    )  # fmt: skip
 
 
 # --- 2.2 ----------------------------------------------------------------------------------------
@@ -269,14 +396,34 @@ training names: where does the difference come from, and why has the bigram none
     adapter="split",
     points=3,
     inputs=lambda rng: {"words": [*_some_names(rng, 200), "ava", "ava", "ava"], "seed": 5},
+    crashes={
+        "can be converted to an? (scalar )?index|list indices must be": "A list can't be indexed "
+        "by a tensor; `[words[i] for i in order]` takes the words one by one.",
+        "shuffle.. takes|shuffle.*argument": "`random.shuffle` can't draw from a torch generator; "
+        "`torch.randperm(n, generator=generator)` can.",
+        "NoneType": "`random.shuffle` and `list.sort` change their list and return None: don't "
+        "assign what they return.",
+        "slice indices": "0.8 * n is a float, and slices need whole numbers: `int(0.8 * n)`.",
+    }
+    | ORDER,
 )
 def _(given, got):
     words, parts = given["words"], got["parts"]
+    numbers = "These are the places of words; return the words that stand there."
+    lists = isinstance(parts, list) and all(isinstance(p, list) for p in parts)
+    tensors = isinstance(parts, list) and any(isinstance(p, np.ndarray) for p in parts)
     expect_that(
-        isinstance(parts, list) and len(parts) == 3 and all(isinstance(p, list) for p in parts),
-        "split_words: expected three lists of words, train, dev and test",
+        lists and len(parts) == 3,
+        "split_words: expected three lists of words, train, dev and test"
+        + (f"; got {len(parts)}" if lists else ""),
+        NOTHING if parts is None else numbers if tensors else None,
     )
     train, dev, test = parts
+    expect_that(
+        all(isinstance(word, str) for part in parts for word in part),
+        "split_words: expected lists of words, got lists of other things",
+        numbers,
+    )
     expect_that(
         got["words_after"] == words,
         "split_words: the list that was passed in has changed",
@@ -284,10 +431,16 @@ def _(given, got):
         "Shuffle a copy.",
     )
     sizes, cuts = [len(p) for p in parts], (int(0.8 * len(words)), int(0.9 * len(words)))
+    joined = train + dev + test
     lost = (
         "Some words are lost: a random order takes each word exactly once (`torch.randperm`); "
-        "draws with replacement (`torch.randint`) and sets don't."
+        "draws with replacement (`torch.randint`) don't."
     )
+    if sorted(joined) == sorted(set(words)):
+        lost = "Repeated words are lost: a set keeps one of each. Shuffle the list as it is."
+    elif len(joined) < len(words):
+        lost = "Some words are in no part: dev must begin where train ends, and test must go to "
+        lost += "the end, `words[b:]`."
     overlap = (
         "Some words are in two parts, and a model would be judged on what it was counted on: each "
         "part must begin where the one before ends, `words[a:b]`, `words[b:]`."
@@ -297,9 +450,12 @@ def _(given, got):
         sizes,
         [cuts[0], cuts[1] - cuts[0], len(words) - cuts[1]],
         tol=0,
+        mistakes=[
+            Mistake([len(words) - cuts[1], cuts[1] - cuts[0], cuts[0]], "Train comes first and is "
+                    "the largest."),
+        ],
         hint={1: overlap, 0: None, -1: lost}[int(np.sign(sum(sizes) - len(words)))],
-    )
-    joined = train + dev + test
+    )  # fmt: skip
     expect_that(
         joined != words,
         "split_words: the words are in their old order",
@@ -310,6 +466,12 @@ def _(given, got):
         sorted(map(str, joined)) == sorted(words),
         "split_words: the three parts together are not the words that were passed in",
         lost,
+    )
+    expect_that(
+        sorted(train) != sorted(words[: cuts[0]]),
+        "split_words: train holds the first words of the list, whatever the generator",
+        "The words were shuffled within a part. Cut *after* shuffling all of them, or test holds "
+        "the rare names, which stand at the end of the list.",
     )
     expect_that(
         parts == got["same_seed"],
@@ -324,17 +486,36 @@ def _(given, got):
     )
 
 
-def _ngram_loss(train, held_out, n, k, *, base=np.e, k_in_sums=True, keepdims=True, words=False):
-    """The loss, or what comes of a slip: bits, sums without k or keepdim, a mean over words."""
-    N = _count(train, n)
+def _ngram_loss(
+    train, held_out, n, k, *, V=V, in_sums=None, axis=-1, keepdims=True, words=False, **boundaries
+):
+    """The loss, or what comes of a slip in the sums, in the mean or in the boundaries.
+
+    in_sums: what the sums are taken of beside the counts, if not k; axis: the sums' own.
+    """
+    N = _count(train, n, V, **boundaries)
     with np.errstate(all="ignore"):
-        losses = -np.log((N + k) / (N + k * k_in_sums).sum(-1, keepdims=keepdims)) / np.log(base)
-    terms = [[losses[gram] for gram in _grams(word, n)] for word in held_out]
-    means = [np.mean(t) for t in terms]
-    return float(np.mean(means) if words else np.average(means, weights=[len(t) for t in terms]))
+        sums = (N + (k if in_sums is None else in_sums)).sum(axis, keepdims=keepdims)
+        losses = -np.log((N + k) / sums)
+    terms = [[losses[gram] for gram in _grams(word, n, **boundaries)] for word in held_out]
+    means = [np.mean(t) for t in terms if t]
+    return float(
+        np.mean(means) if words else np.average(means, weights=[len(t) for t in terms if t])
+    )
 
 
-def _loss_case(name, n, k, points=1):
+LOSS_CRASHES = (
+    ORDER
+    | WHOLE
+    | {
+        "math domain error|expected a positive input": "`math.log(0)` raises an error where the "
+        "loss is infinite; `torch.log` gives −∞.",
+        "too many indices": "The table needs n dimensions: `torch.zeros((len(stoi),) * n)`.",
+    }
+)
+
+
+def _loss_case(name, n, k, stoi=STOI, points=1):
     @split.case(
         name,
         adapter="held_out_loss",
@@ -344,44 +525,75 @@ def _loss_case(name, n, k, points=1):
             "held_out": names[150:],
             "n": n,
             "k": k,
-            "stoi": STOI,
+            "stoi": stoi,
         },
-        crashes={
-            "math domain error|expected a positive input": "`math.log(0)` raises an error; if a "
-            "probability may be 0, the loss is infinite, which `torch.log` gives.",
-        },
+        crashes=LOSS_CRASHES,
     )
     def _(given, got):
-        a, b = given["train"], given["held_out"]
+        a, b, size = given["train"], given["held_out"], len(given["stoi"])
         grams = sum(len(word) + 1 for word in b)
-        right = _ngram_loss(a, b, n, k)
+
+        def loss(a, b, n, k, **slip):
+            return _ngram_loss(a, b, n, k, **{"V": size} | slip)
+
+        right = loss(a, b, n, k)
+        probs = (_count(a, n, size) + k) / (_count(a, n, size) + k).sum(-1, keepdims=True)
+        mean = np.mean([probs[gram] for word in b for gram in _grams(word, n)])
         wrong = [
-            Mistake(_ngram_loss(b, b, n, k), "This is the loss of a model that was counted on the "
+            Mistake(loss(b, b, n, k), "This is the loss of a model that was counted on the "
                     "held-out words themselves: count on `train`, judge on `held_out`."),
-            Mistake(_ngram_loss(a, a, n, k), "This is the loss on `train`, the words that the "
+            Mistake(loss(a, a, n, k), "This is the loss on `train`, the words that the "
                     "model has seen: judge it on `held_out`."),
-            Mistake(_ngram_loss(a + b, b, n, k), "The held-out words were counted too: count on "
+            Mistake(loss(a + b, b, n, k), "The held-out words were counted too: count on "
                     "`train` alone."),
-            Mistake(_ngram_loss(a, b, n, k, words=True), "This is a mean over words of means "
+            Mistake(loss(a, b, n, k, words=True), "This is a mean over words of means "
                     "over their n-grams; the mean is over all n-grams, so long words weigh more."),
-            Mistake(_ngram_loss(a, b, n, k, base=2), "This is in bits; take the natural "
-                    "logarithm for nats."),
-            Mistake(_ngram_loss(a, b, n, k, k_in_sums=False), "The k is added to the counts "
-                    "but not to their sums, so the rows don't sum to 1: sum after adding k."),
+            Mistake(right / np.log(2), "This is in bits; take the natural logarithm for nats."),
+            Mistake(loss(a, b, n, k, in_sums=0), "The k is added to the counts but not to their "
+                    "sums, so the rows don't sum to 1: sum after adding k."),
+            Mistake(loss(a, b, n, k, in_sums=k / size), "The k is added once to the sum of a row; "
+                    "but each of its V counts gains k, so the sum gains V times k."),
+            Mistake(loss(a, b, n, k, axis=None), "These are the shares of the n-grams among all "
+                    "n-grams; the model needs the probability of the last character *given* those "
+                    "before it, so divide each row by its own sum."),
+            Mistake(loss(a, b, n, k, end=False), "The end is missing: one boundary must follow "
+                    "each word."),
+            Mistake(loss(a, b, n, k, front=0, end=False), "Only the letters are counted: n − 1 "
+                    "boundaries must stand before each word and one after it."),
+            Mistake(loss(a, b, n, k, front=n), "There is one boundary too many before each word: "
+                    "n − 1 of them, 1 for a bigram."),
             Mistake(right * grams, "This is the sum over all n-grams; divide by their number."),
             Mistake(-right, "This is the log-likelihood; the loss is its negative."),
+            Mistake(np.exp(right), "This is e to the power of the loss, the number of equally "
+                    "likely choices; return the loss itself."),
+            Mistake(-np.log(mean), "This is the logarithm of a mean probability; the loss is the "
+                    "mean of logarithms."),
         ]  # fmt: skip
+        if size != V:
+            wrong.append(Mistake(loss(a, b, n, k, in_sums=k * V / size), "Here there are 28 "
+                                 "characters: take V from `len(stoi)`, not 27."))  # fmt: skip
+        if k != 1:
+            wrong.append(Mistake(loss(a, b, n, 1), f"This is the loss for k = 1; here it is {k}."))
         if n == 3:  # for n = 2 the loss is the same, since each character is left and entered
             wrong += [
-                Mistake(_ngram_loss(a, b, n, k, keepdims=False), "Each row was divided by another "
+                Mistake(loss(a, b, n, k, keepdims=False), "Each row was divided by another "
                         "row's sum: the sum needs `keepdim=True`. (The bigram's loss comes out "
                         "right all the same, as in the lecture.)"),
-                Mistake(_ngram_loss(a, b, 2, k), "This is the loss of a bigram, and n is 3."),
+                Mistake(loss(a, b, 2, k), "This is the loss of a bigram, and n is 3."),
+                Mistake(loss(a, b, n, k, front=1), "With two characters of context, two "
+                        "boundaries must stand before each word: n − 1 of them."),
+                Mistake(loss(a, b, n, k, axis=1), "Dimension 1 is the last one only for a bigram; "
+                        "sum along the last, `-1`."),
             ]  # fmt: skip
-        expect("ngram_loss", got["loss"], right, tol=1e-4, mistakes=wrong)
+        hint = None
+        if isinstance(got["loss"], float | np.ndarray) and not np.isfinite(got["loss"]).all():
+            hint = "Some n-gram has probability 0, or its row divides 0 by 0: is k added to every "
+            hint += "count?"
+        expect("ngram_loss", got["loss"], right, tol=1e-4, mistakes=wrong, hint=hint)
 
 
-_loss_case("the loss of a bigram, k = 1", 2, 1.0)
+# One character more than the names have, so that a 27 in the code shows.
+_loss_case("the loss of a bigram, k = 1, of 28 characters", 2, 1.0, STOI | {"'": V})
 _loss_case("the loss of a trigram, k = 0.1", 3, 0.1, points=2)
 
 
@@ -395,19 +607,24 @@ _loss_case("the loss of a trigram, k = 0.1", 3, 0.1, points=2)
         "k": 0.0,
         "stoi": {".": 0, "a": 1, "b": 2},
     },
-    crashes={
-        "math domain error|expected a positive input": "`math.log(0)` raises an error where the "
-        "loss is infinite; `torch.log` gives −∞.",
-    },
+    crashes=LOSS_CRASHES,
 )
 def _(given, got):
     hint = None
-    if isinstance(got["loss"], float | np.ndarray) and np.isfinite(got["loss"]).all():
+    if isinstance(got["loss"], float | np.ndarray) and np.isnan(got["loss"]).any():
+        hint = "A row that train never entered divides 0 by 0."
+    elif isinstance(got["loss"], float | np.ndarray) and np.isfinite(got["loss"]).all():
         hint = (
             "What was never seen and is not smoothed has probability 0 and an infinite loss; "
             "leaving such a pair out, or adding a little something, hides it."
         )
-    expect("ngram_loss", got["loss"], np.inf, hint=hint)
+    one = _ngram_loss(given["train"], given["held_out"], 2, 1, V=3)
+    wrong = [
+        Mistake(one, "This is the loss for k = 1, and k is 0."),
+        Mistake(np.log(3), "This is the logarithm of a mean probability; the loss is the mean of "
+                "logarithms, and one of them is infinite."),
+    ]  # fmt: skip
+    expect("ngram_loss", got["loss"], np.inf, mistakes=wrong, hint=hint)
 
 
 # --- 2.3 ----------------------------------------------------------------------------------------
@@ -447,7 +664,7 @@ and by how much does it beat k = 1? Why would tuning on train always choose the 
     ),
 )
 
-NO_PAIR = {"unpack": "Return two numbers, the best k and its loss on test: `return best, …`."}
+PAIR = "Return two numbers, the best k and its loss on test: `return best, …`."
 
 
 def _losses(ks, rng):
@@ -468,45 +685,59 @@ def _tune_case(name, inputs, points=1):
         adapter="tuned",
         points=points,
         inputs=inputs,
-        crashes=NO_PAIR,
+        crashes={
+            "was asked for [0-9]": 'The split comes first, then k: `loss("dev", k)`.',
+            "loss.. missing": 'The loss takes two arguments, the split and k: `loss("dev", k)`.',
+        }
+        | ORDER,
     )
     def _(given, got):
-        ks, losses = given["ks"], given["losses"]
+        ks, losses, pair = given["ks"], given["losses"], got["pair"]
+        expect_that(
+            isinstance(pair, list | np.ndarray) and np.shape(pair)[:1] == (2,),
+            f"tune_smoothing: expected two numbers, got {show(pair)}",
+            PAIR,
+        )
+        k, test_loss = list(pair)
         best = int(np.argmin(losses["dev"]))
         wrong = [
-            Mistake(ks[int(np.argmin(losses["train"]))], "This k was chosen on train, where the "
+            Mistake(ks[int(np.argmin(losses["train"]))], "This k is the best on train, where the "
                     "model was counted: there, less smoothing always looks better."),
-            Mistake(ks[int(np.argmin(losses["test"]))], "This k was chosen on test, so that the "
-                    "loss on test is no longer that of unseen names: choose on dev."),
+            Mistake(ks[int(np.argmin(losses["test"]))], "This k is the best on test. Chosen there, "
+                    "the loss on test is no longer that of unseen names: choose on dev."),
             Mistake(ks[int(np.argmax(losses["dev"]))], "This k has the highest loss on dev; the "
                     "lowest is the best."),
             Mistake(best, "This is the place of the best k in the list; return the k itself."),
             Mistake(losses["dev"][best], "This is the best loss; return the k that gave it."),
+            Mistake(losses["test"][best], "This is the loss on test: the k comes first, then it."),
         ]  # fmt: skip
-        expect("the best k", got["k"], ks[best], mistakes=wrong)
-        looks = [k for split, k in got["asked"] if split == "test"]
+        expect("the best k", k, ks[best], mistakes=wrong)
+        looks = [float(k) for split, k in got["asked"] if split == "test"]
+        once = "Test was looked at twice with the same k: keep what the first call returned."
+        several = "Test was looked at for several k. Whoever sees all of them will choose by them "
+        several += 'one day: call `loss("test", …)` once, after the choice.'
         expect_that(
             len(looks) <= 1,
             f"the looks at test: expected 1, got {len(looks)}",
-            "Test was looked at for several k. Whoever sees all of them will choose by them one "
-            'day: call `loss("test", …)` once, after the choice.',
+            once if len(set(looks)) == 1 else several,
         )
         wrong = [
             Mistake(losses["dev"][best], "This is the loss on dev, which was used to choose and is "
                     "therefore too good: report test."),
             Mistake(losses["train"][best], "This is the loss on train: report test."),
             Mistake(min(losses["test"]), "This is the lowest loss on test, of another k."),
+            Mistake(None, PAIR),
         ]  # fmt: skip
-        expect("the loss on test", got["test_loss"], losses["test"][best], mistakes=wrong)
+        expect("the loss on test", test_loss, losses["test"][best], mistakes=wrong)
 
 
 def _disagreeing(rng):
-    ks = [0.02, 0.05, 0.2, 0.5, 2.5, 7.5]
+    ks = [0.03125, 0.0625, 0.25, 0.5, 2.5, 7.5]  # the same numbers as float32
     return {"ks": ks, "losses": _losses(ks, rng)}
 
 
 def _infinite_at_zero(rng):
-    ks = rng.permutation([0.0, 0.1, 0.4, 1.5, 9.0]).tolist()
+    ks = rng.permutation([0.0, 0.125, 0.375, 1.5, 9.0]).tolist()
     losses = _losses(ks, rng)
     losses["dev"][ks.index(0.0)] = losses["test"][ks.index(0.0)] = float("inf")
     return {"ks": ks, "losses": losses}
@@ -550,10 +781,17 @@ one-hot way cost in memory, and what would it cost with GPT-2's vocabulary of 50
 )
 
 
+PRODUCTS = {"matmul", "__matmul__", "mm", "bmm", "einsum", "dot", "mv", "linear", "tensordot"}
+ONE_NUMBER = {
+    "one element tensors": "xs holds many numbers: put it in the square brackets as it is.",
+}
+
+
 @rows.case(
     "rows of W, to the bit",
     adapter="looked_up",
     points=1,
+    crashes=ONE_NUMBER,
     inputs=lambda rng: {
         "W": rng.normal(size=(27, 27)).astype(np.float32),
         "xs": rng.integers(0, 27, 50),
@@ -566,8 +804,25 @@ def _(given, got):
                 "dimension."),
         Mistake(W.T[xs], "These are columns of W, one a row; index W and not its transpose."),
         Mistake(W[xs].T, "The rows are right but stand upright: the result has shape (N, C)."),
+        Mistake(W[xs - 1], "Each row is the one before: both numbers begin at 0."),
+        Mistake(W[xs, xs], "`W[xs, xs]` takes single entries, row and column; leave the column "
+                "out."),
     ]  # fmt: skip
-    expect("row_logits", got["logits"], W[xs], tol=0, mistakes=wrong)
+    hint = None
+    shape = np.shape(got["logits"])
+    if shape == (50, 27) and np.allclose(got["logits"], _softmax(W[xs]), atol=1e-4):
+        hint = "These are probabilities; the logits are the rows as they are."
+    expect("row_logits", got["logits"], W[xs], tol=0, mistakes=wrong, hint=hint)
+    expect_that(
+        got["calls"] < len(xs),
+        f"row_logits: {got['calls']} calls of torch for {len(xs)} rows",
+        "This is a loop; one indexing with the whole of xs does the same in one call.",
+    )
+    expect_that(
+        not PRODUCTS & set(got["called"]),
+        "row_logits: it multiplies",
+        "This is still a product: the point is that no number of W has to be multiplied.",
+    )
 
 
 @rows.case(
@@ -578,8 +833,9 @@ def _(given, got):
         "xs": rng.integers(0, 27, (4, 3)),
     },
     crashes={
-        "IndexError": "Does a loop or `index_select` expect `xs` to have one dimension? "
-        "Square brackets take any shape."
+        "supposed to be a vector|too many indices|converted to": "Does a loop, a list or "
+        "`index_select` expect `xs` to have one dimension? A tensor in square brackets may have "
+        "any shape."
     },
 )
 def _(given, got):
@@ -598,7 +854,7 @@ def _(given, got):
 )
 def _(given, got):
     want = given["W"][given["xs"]]
-    logits = np.asarray(got["logits"], dtype=float)
+    logits = got["logits"]
     expect(
         "row_logits",
         logits,
@@ -606,7 +862,7 @@ def _(given, got):
         tol=0,
         hint="This is still a product: a one-hot row multiplies *every* row of W, and 0 × ∞ is no "
         "number. Indexing never touches the others, and that is also why it is fast."
-        if np.isnan(logits).any()
+        if isinstance(logits, np.ndarray) and np.isnan(logits).any()
         else None,
     )
 
@@ -622,7 +878,12 @@ def _(given, got):
     },
     crashes={
         "does not require grad": "The logits have lost their connection to W: `.data`, "
-        "`.detach()`, `.item()`, `.tolist()` and `torch.tensor(…)` cut it."
+        "`.detach()`, `.item()`, `.tolist()` and `torch.tensor(…)` cut it.",
+        "Can't call numpy|not numpy": NO_NUMPY,
+        "not NoneType": NOTHING,
+        "not list": "Return one tensor, not a list of them.",
+        "mat1 and mat2": "`F.one_hot` without V makes no more columns than it has to. But no "
+        "one-hot row is needed at all.",
     },
 )
 def _(given, got):
@@ -631,6 +892,12 @@ def _(given, got):
     slope[np.arange(len(ys)), ys] -= 1
     want = np.zeros(W.shape)
     np.add.at(want, xs, slope / len(ys))
+    if got["grad"] is None:
+        raise Wrong(
+            "the gradient of W: expected numbers, got None",
+            "The logits have lost their connection to W, and `requires_grad_()` starts a new one "
+            "that doesn't lead there.",
+        )
     expect("the gradient of W", got["grad"], want, tol=1e-6)
 
 
@@ -671,6 +938,16 @@ to all logits of a row changes nothing in its softmax: which number would you ad
     ),
 )
 
+ENTROPY_CRASHES = {
+    "return_types": "`max` along a dimension gives two tensors, the values and their places: take "
+    "`.values`.",
+    "size of tensor": "Two shapes don't fit: what is taken from each row, its largest logit or "
+    "its sum, must keep its dimension, `keepdim=True`.",
+    "too many indices|out of bounds|shape mismatch": "One target a row: "
+    "`logprobs[rows, targets]` with `rows = torch.arange(N)`.",
+    "math range error": "e^1000 is too large for a float: subtract each row's largest logit before "
+    "exp, which changes nothing in the softmax.",
+}
 FORBIDDEN = {"cross_entropy", "nll_loss", "softmax", "log_softmax", "logsumexp", "logaddexp"}
 
 
@@ -681,8 +958,13 @@ def _entropies(logits, targets) -> np.ndarray:
     return -logprobs[np.arange(len(targets)), targets]
 
 
+def _one(loss):
+    """One number in brackets is one number too."""
+    return loss.reshape(()) if isinstance(loss, np.ndarray) and loss.size == 1 else loss
+
+
 def _by_hand(got) -> None:
-    if used := FORBIDDEN & set(got["called"]):
+    if used := FORBIDDEN & {name.removeprefix("special_") for name in got["called"]}:
         raise Wrong(
             f"cross_entropy: it calls torch's {sorted(used)[0]}",
             "Here the loss is to be written out, with exp, log and sums, to see what torch does.",
@@ -697,12 +979,7 @@ def _by_hand(got) -> None:
         "logits": (3 * rng.normal(size=(32, 27))).astype(np.float32),
         "targets": rng.integers(0, 27, 32),
     },
-    crashes={
-        "size of tensor": "Two shapes don't fit: what is taken from each row, its largest logit or "
-        "its sum, must keep its dimension, `keepdim=True`.",
-        "too many indices|out of bounds|shape mismatch": "One target a row: "
-        "`logprobs[rows, targets]` with `rows = torch.arange(N)`.",
-    },
+    crashes=ENTROPY_CRASHES,
 )
 def _(given, got):
     logits, targets = given["logits"].astype(np.float64), given["targets"]
@@ -725,47 +1002,65 @@ def _(given, got):
                 "target from every row, N × N numbers; one a row is "
                 "`probs[torch.arange(N), targets]`."),
         Mistake(losses, "There is a loss for each row; return their mean."),
+        Mistake(losses.mean() / np.log(10), "This is with base 10; take the natural logarithm."),
+        Mistake(-np.log(_softmax(logits)).mean(), "This is a mean over all characters; only the "
+                "target's log-probability counts in each row."),
+        Mistake(-np.log(_softmax(logits))[targets].mean(), "`logprobs[targets]` takes whole rows; "
+                "one number from each row is `logprobs[torch.arange(N), targets]`."),
+        Mistake(-np.log(_softmax(logits.reshape(-1))).reshape(logits.shape)[
+                np.arange(len(targets)), targets].mean(), "Softmax runs over the whole table; each "
+                "*row* is a distribution, so sum along dim 1."),
+        Mistake((losses - logits.max(1)).mean(), "The largest logit was subtracted in the sum but "
+                "not from the target's logit: subtract it in both."),
     ]  # fmt: skip
-    expect("cross_entropy", got["loss"], losses.mean(), tol=1e-5, mistakes=wrong)
+    expect("cross_entropy", _one(got["loss"]), losses.mean(), tol=1e-5, mistakes=wrong)
     _by_hand(got)
+
+
+EXP = "e^1000 is infinite in a float: subtract each row's largest logit before exp, which changes "
+EXP += "nothing in the softmax."
+LOG = "The target's probability has become 0 and its logarithm −∞: keep to logarithms, ln(e^x / s) "
+LOG += "= x − ln s, and never take the log of a softmax."
 
 
 @entropy.case(
     "logits of 1,000 and of 100",
     adapter="entropy",
     points=2,
+    crashes=ENTROPY_CRASHES,
     inputs={
         "logits": np.array([[1000, 0, 999], [100, -100, 99]], dtype=np.float32),
         "targets": np.array([0, 2]),
     },
 )
 def _(given, got):
-    _stable(given, got, "e^1000 is infinite in a float: subtract each row's largest logit before "
-            "exp, which changes nothing in the softmax.")  # fmt: skip
+    _stable(given, got, EXP)
 
 
 @entropy.case(
     "a target that is 1,000 below the largest",
     adapter="entropy",
     points=1,
+    crashes=ENTROPY_CRASHES,
     inputs={
         "logits": np.array([[1000, 0], [0, -1000], [-1000, -1000]], dtype=np.float32),
         "targets": np.array([1, 1, 0]),
     },
 )
 def _(given, got):
-    _stable(given, got, "The target's probability has become 0 and its logarithm −∞: keep to "
-            "logarithms, ln(e^x / s) = x − ln s, and never take the log of a softmax.")  # fmt: skip
+    _stable(given, got, LOG)
 
 
 def _stable(given, got, hint) -> None:
     want = float(_entropies(given["logits"], given["targets"]).mean())
-    loss = np.asarray(got["loss"], dtype=float)
-    small = "An addend inside the logarithm hides the 0, and the loss is wrong by a lot: subtract "
-    small += "ln(sum) instead of dividing."
-    broken = not np.isfinite(loss).all()
-    capped = want > 100 and loss.size == 1 and 0 < float(loss.reshape(())) < 0.5 * want
-    expect("cross_entropy", loss, want, tol=1e-5, hint=hint if broken else small * capped or None)
+    loss, broken = _one(got["loss"]), None
+    if isinstance(loss, float | np.ndarray) and np.ndim(loss) == 0:
+        if not np.isfinite(loss):
+            broken = hint if loss == np.inf else EXP
+        elif want > 100 and 0 < loss < 0.12 * want:  # ln of the smallest float is −104
+            broken = "An addend or a clamp inside the logarithm hides the 0, and the loss is wrong "
+            broken += "by a lot: subtract ln(sum) instead of dividing."
+    expect("cross_entropy", loss, want, tol=1e-5, hint=broken)
     _by_hand(got)
 
 
@@ -778,8 +1073,11 @@ def _stable(given, got, hint) -> None:
         "targets": rng.integers(0, 5, 8),
     },
     crashes={
-        "does not require grad": "The loss has lost its connection to the logits: `.data`, "
-        "`.detach()`, `.item()` and NumPy cut it."
+        "does not require grad|'float.*backward": "The loss has lost its connection to the "
+        "logits: `.data`, `.detach()`, `.item()` and NumPy cut it. Return a tensor.",
+        "Can't call numpy": NO_NUMPY,
+        "'NoneType' object has no attribute 'backward'": NOTHING,
+        "only for scalar outputs": "There is a loss for each row; return their mean.",
     },
 )
 def _(given, got):
@@ -835,7 +1133,7 @@ def _normalise_case(name, shape, points=1):
         adapter="normalised",
         points=points,
         inputs=lambda rng: {"N": rng.integers(0, 9, shape), "k": 1.0},
-        crashes=SIZES,
+        crashes=ORDER | WHOLE | SIZES,
     )
     def _(given, got):
         N = given["N"] + given["k"]
@@ -846,10 +1144,18 @@ def _normalise_case(name, shape, points=1):
             Mistake(given["N"] / given["N"].sum(-1, keepdims=True), "The k is not added."),
             Mistake(N / given["N"].sum(-1, keepdims=True), "The sums were taken before k was "
                     "added."),
+            Mistake(given["N"] / given["N"].sum(-1, keepdims=True) + given["k"], "The k belongs to "
+                    "the counts: add it before dividing."),
+            Mistake(_softmax(N), "Softmax expects logits, which are *logarithms* of counts; these "
+                    "are the counts themselves, so dividing is enough."),
+            Mistake(N // N.sum(-1, keepdims=True), "`//` rounds down to whole numbers; divide with "
+                    "`/`."),
         ]  # fmt: skip
         if N.ndim > 2:
             second = "Dimension 1 is the last one only in a table with two; count from the end."
             wrong.append(Mistake(N / N.sum(1, keepdims=True), second))
+            matrix = "Each matrix sums to 1; each row along the last dimension must."
+            wrong.append(Mistake(N / N.sum((1, 2), keepdims=True), matrix))
         if len(set(shape)) == 1:
             row_j = "Entry (i, j) was divided by the sum of row j: without `keepdim=True` the sums "
             row_j += "are laid down as a row."
@@ -871,28 +1177,35 @@ _normalise_case("a trigram's table", (5, 5, 5))
 
 def _tables(rng):
     right = rng.random((6, 6)) + 0.1
+    right[rng.permutation(6), range(6)] = 0  # a probability may be 0, but need not be
     right /= right.sum(1, keepdims=True)
     columns = right.T.copy()
     overall = np.full((4, 4), 0.25)
     overall[0] += 0.1
     overall[1] -= 0.1
+    slightly = np.full((4, 4), 0.25)
+    slightly[2, 3] += 0.001
     negative = np.array([[1.5, -0.5], [0.5, 0.5]])
     unseen = np.array([[0.5, 0.5], [np.nan, np.nan]])
     zeros = np.array([[0.5, 0.5], [0.0, 0.0]])
     cube = np.stack([right, right, right])
     # Columns and the whole are as they should be, rows along the last dimension are not.
-    tables = [right, cube, columns, overall, negative, unseen, zeros]
+    tables = [right, cube, columns, overall, slightly, negative, unseen, zeros]
     return {"tables": [table.astype(np.float32) for table in tables]}
 
 
 @broadcast.case(
-    "seven tables for your test",
+    "eight tables for your test",
     adapter="judged",
     points=3,
     inputs=_tables,
-    crashes={
+    crashes=ORDER
+    | {
         "size of tensor|not broadcast": "The sums of a table with three dimensions have two: "
-        "compare them with the number 1, which fits any shape."
+        "compare them with the number 1, which fits any shape.",
+        "AssertionError": "Return False for a table that is none, instead of raising an error: "
+        "whoever calls it writes `assert is_distribution(P)`.",
+        "ambiguous": "There is an answer for each row or entry; `.all()` makes one of them.",
     },
 )
 def _(given, got):
@@ -901,48 +1214,54 @@ def _(given, got):
         "dimension."
     )
     said = [
-        ("a table whose rows sum to 1", True, None),
-        (
-            "a table (3, 6, 6) whose rows sum to 1",
-            True,
-            "With three dimensions, the rows run along the last: `P.sum(-1)`.",
-        ),
-        (
-            "a table whose columns sum to 1, and whose rows don't",
-            False,
-            columns,
-        ),
-        (
-            "a table that sums to V, but not row by row",
-            False,
-            "The whole table may have the right sum; every single row must: `.all()`.",
-        ),
-        (
-            "a table with an entry below 0",
-            False,
-            "The sums are 1, but a probability can't be negative: look at the entries too.",
-        ),
-        (
-            "a table with NaN",
-            False,
-            "A NaN passes any test that asks whether something is *wrong*, since every comparison "
-            "with it is false: ask whether all is right.",
-        ),
+        ("a table whose rows sum to 1", True, "A probability may be 0, and sums may be off by a "
+         "rounding error."),
+        ("a table (3, 6, 6) whose rows sum to 1", True, "With three dimensions, the rows run along "
+         "the last: `P.sum(-1)`."),
+        ("a table whose columns sum to 1, and whose rows don't", False, columns),
+        ("a table that sums to V, but not row by row", False, "The whole table may have the right "
+         "sum; every single row must: `.all()`."),
+        ("a table with a row that sums to 1.001", False, "That is more than a rounding error: "
+         "allow 0.00001 as the card says."),
+        ("a table with an entry below 0", False, "The sums are 1, but a probability can't be "
+         "negative: look at the entries too."),
+        ("a table with NaN", False, "A NaN passes any test that asks whether something is *wrong*, "
+         "since every comparison with it is false: ask whether all is right."),
         ("a table with a row of zeros", False, "A row of zeros sums to 0: no distribution."),
-    ]
+    ]  # fmt: skip
     answers = got["answers"]
-    expect_that(isinstance(answers, list) and len(answers) == 7, "is_distribution: no answers")
+    expect_that(
+        isinstance(answers, list) and len(answers) == len(said), "is_distribution: no answers"
+    )
+    yes = [a for a in answers if isinstance(a, bool | int | np.ndarray) and np.size(a) == 1]
+    yes = [bool(a) for a in yes]
     hint_for_all = None
-    if len(set(answers)) == 1:
-        hint_for_all = f"Your test says {answers[0]} of every table."
-    elif answers[:4] == [False, False, True, True]:
+    if len(yes) < len(said):
+        hint_for_all = (
+            NOTHING
+            if None in [None if a is None else 0 for a in answers]
+            else "One answer for the whole table, True or False: `.all()` makes one of many, and "
+            "`bool(…)` a plain one."
+        )
+    elif yes == [not want for _, want, _ in said]:
+        hint_for_all = "Your test says the opposite: True is for a table that is a distribution."
+    elif not any(yes):
+        hint_for_all = (
+            "Your test says False of every table. Are sums compared with `==`? A sum of floats is "
+            "seldom exactly 1. And a probability may be 0."
+        )
+    elif all(yes):
+        hint_for_all = "Your test says True of every table."
+    elif yes[:4] == [False, False, True, True]:
         hint_for_all = columns
-    elif answers == [True, True, True, True, False, False, False]:
+    elif yes == [True, True, True, True, False, False, False, False]:
         hint_for_all = (
             "The rows are right on average only; every single one must sum to 1: `.all()`."
         )
     for (what, want, hint), answer in zip(said, answers, strict=True):
-        expect(f"is_distribution of {what}", answer, want, tol=0, hint=hint_for_all or hint)
+        expect_plainly(
+            f"is_distribution of {what}", _one(answer), want, tol=0, hint=hint_for_all or hint
+        )
 
 
 # --- 2.7 ----------------------------------------------------------------------------------------
@@ -987,11 +1306,19 @@ model gains by the leak, and what would you expect of one that looks back ten ch
 
 def _leaky(rng):
     names = _some_names(rng, 40)
-    # Repetitions on both sides, so that sets of dev, of train and of both give other shares.
-    return {"train": names[:25] + names[:9], "dev": [*names[18:40], *names[20:24], names[30]]}
+    # Repetitions on both sides, so that sets of dev, of train and of both give other shares, and
+    # a name that stands in a longer one.
+    return {
+        "train": [*names[:25], *names[14:23], "marianabelle"],
+        "dev": [*names[18:40], *names[20:24], names[30], "anabel", "anabel"],
+    }
 
 
-@leak.case("the share of 27 dev names", adapter="share", points=2, inputs=_leaky)
+PART = "A name that is only a part of a longer one was found too: look among the names, not in one "
+PART += "long text."
+
+
+@leak.case("the share of 29 dev names", adapter="share", points=2, inputs=_leaky, crashes=ORDER)
 def _(given, got):
     train, dev = given["train"], given["dev"]
     a, b = set(train), set(dev)
@@ -1010,16 +1337,44 @@ def _(given, got):
         Mistake(1 - share, "This is the share that does *not* stand in train."),
         Mistake(100 * share, "This is in per cent; a share is between 0 and 1."),
         Mistake(sum(name in a for name in dev), "This is a number of names; divide by all."),
+        Mistake(sum(name in b for name in train) / len(dev), "The entries of *train* were counted; "
+                "go through those of dev."),
+        Mistake(sum(name in a for name in dev) / len(train), "Divide by the length of dev, not "
+                "by that of train."),
+        Mistake(sum(name in a for name in dev) / (len(train) + len(dev)), "Divide by the length "
+                "of dev alone."),
+        Mistake(sum(map(train.count, dev)) / len(dev), "A dev name that stands twice in train "
+                "counts twice here; ask only whether it stands there."),
+        Mistake(sum(name in " ".join(train) for name in dev) / len(dev), PART),
+        Mistake(0, "No leak at all? `//` rounds down to 0, and `zip` compares only names that "
+                "stand at the same place."),
+        Mistake(round(share, 2), "This is rounded; return the share as it is."),
     ]  # fmt: skip
-    expect("leak_share", got["share"], share, mistakes=wrong)
+    hint = "Return a number, not a text." if isinstance(got["share"], str) else None
+    expect("leak_share", got["share"], share, mistakes=wrong, hint=hint)
 
 
-@leak.case("dev without the leak", adapter="cleaned", points=2, inputs=_leaky)
+@leak.case(
+    "dev without the leak",
+    adapter="cleaned",
+    points=2,
+    inputs=_leaky,
+    crashes=ORDER
+    | {
+        "returned a set": "A set has no order and no repetitions: return a list, made by going "
+        "through `dev` in its order.",
+        "returned a (filter|generator)": "Make a list of it: `list(…)`.",
+    },
+)
 def _(given, got):
     train, dev = given["train"], given["dev"]
     clean = [name for name in dev if name not in set(train)]
     come = got["dev"]
-    expect_that(isinstance(come, list), "without_leak: expected a list of names")
+    expect_that(
+        isinstance(come, list) and all(isinstance(name, str) for name in come),
+        f"without_leak: expected a list of names, got {show(come)}",
+        NOTHING if come is None else "Return the list alone: `[name for name in dev if …]`.",
+    )
     hint = None
     if come == [name for name in train if name not in set(dev)]:
         hint = "You cleaned *train* of dev; the loss is measured on dev, so clean that."
@@ -1027,13 +1382,20 @@ def _(given, got):
         hint = "Order and repetitions are lost: a set has neither. Go through `dev` in its order."
     elif come == [name for name in dev if name in set(train)]:
         hint = "These are the names that leak; keep the others."
+    elif come == [name for name in dev if name not in " ".join(train)]:
+        hint = PART
     elif got["dev_after"] != dev and come != clean:
         hint = "Removing from a list while walking through it skips the name after each removed."
     expect("without_leak", come, clean, hint=hint)
     expect_that(
         got["dev_after"] == dev,
         "without_leak: the list that was passed in has changed",
-        "The caller's own list was changed by `remove` or `del`; build a new one.",
+        "The caller's own list was changed; build a new one.",
+    )
+    expect_that(
+        got["train_after"] == train,
+        "without_leak: the list `train` has changed",
+        "The caller's own list was changed; work on a copy, or on a set made from it.",
     )
 
 
