@@ -14,7 +14,7 @@ from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, RED
 def count_matrix(N: Int64[Tensor, "V V"], itos: Sequence[str]) -> None:
     """The table of counts as a heat map with its numbers: row = this character, column = next."""
     _, ax = plt.subplots(figsize=(10, 10))
-    # The logarithm keeps 6,640 from making everything below 500 look empty.
+    # The logarithm keeps 6,808 from making everything below 500 look empty.
     ax.imshow((N + 1).log().numpy())
     for i, row in enumerate(N.tolist()):
         for j, n in enumerate(row):
@@ -43,10 +43,10 @@ def row_sums(right: Float[Tensor, "V V"], wrong: Float[Tensor, "V V"], itos: Seq
 
 def temperatures(tables: Mapping[float, Float[Tensor, "V V"]], itos: Sequence[str]) -> None:
     """Probability tables side by side, one a temperature, on one scale of colour."""
-    fig, axes = plt.subplots(1, len(tables), figsize=(11, 4.2))
+    fig, axes = plt.subplots(1, len(tables), figsize=(12, 4.2))
     for ax, (temperature, table) in zip(axes, tables.items(), strict=True):
         image = ax.imshow(table.numpy(), vmin=0, vmax=1)
-        _characters(ax, itos, size=6)
+        _characters(ax, itos, size=7)
         ax.set(title=f"temperature {temperature:g}", xlabel="next character")
     axes[0].set_ylabel("this character")
     fig.colorbar(image, ax=axes, label="probability", shrink=0.8)
@@ -74,9 +74,11 @@ def training(runs: Mapping[str, Sequence[float]], counted: float, blind: float) 
     _, ax = plt.subplots()
     for (name, losses), dash in zip(runs.items(), cycle(("-", "--", ":")), strict=False):
         ax.plot(range(1, len(losses) + 1), losses, dash, label=name)
-    for level, text in [(blind, "knowing nothing: ln 27"), (counted, "counting")]:
+    # Beside the axes, since every place in them is crossed by a curve.
+    beside = ax.get_yaxis_transform()
+    for level, text in [(blind, "knowing\nnothing: ln 27"), (counted, "counting")]:
         ax.axhline(level, color=BLACK, linewidth=1, linestyle="-.")
-        ax.text(1, level - 0.03, text, va="top", backgroundcolor="white", fontsize=9)
+        ax.text(1.01, level, text, va="center", transform=beside, fontsize=9)
     ax.set(xscale="log", xlabel="step (logarithmic)", ylabel="loss, nats a character")
     ax.set_title("Gradient descent goes down to the counted loss, and no further")
     ax.set_ylim(2.25, 4.0)
