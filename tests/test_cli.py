@@ -44,7 +44,7 @@ def test_help_names_the_commands(tmp_path):
 def test_check_shows_progress_over_all_exercises(class_room):
     said = zerotohero("check", cwd=class_room)
     assert said.returncode == 0, said.stderr
-    lines = {line.split()[1]: line for line in said.stdout.splitlines() if line[:1] in "✓·✗"}
+    lines = {line.split()[1]: line for line in said.stdout.splitlines() if line[:1] in set("✓·✗")}
     assert set(lines) == {e.number for e in checks.all_exercises()}
     assert lines["1.1"][0] == "✗" and lines["1.3"][0] == "✓" and lines["1.4"][0] == "·"
     assert "exercises done" in said.stdout

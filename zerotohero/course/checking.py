@@ -111,7 +111,7 @@ def _crash(case: Case, error: Any) -> Outcome:
     text = f"{kind}: {message}" if message else kind
     where = ""
     if error.get("code"):
-        where = f"line {error.get('line')} of your code, `{str(error['code'])[:200]}`"
+        where = f"line {str(error.get('line'))[:9]} of your code, `{str(error['code'])[:200]}`"
     found = [h for pattern, h in case.crashes.items() if re.search(pattern, text)]
     return Outcome(case, "crashed", text, where, found[0] if found else "")
 
