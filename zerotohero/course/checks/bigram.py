@@ -126,7 +126,8 @@ trigram_network(N, steps=1, lr=1.0)[0, 0]  # 0.2945, 0.4110, 0.2945
 ```
 
 Afterwards, measure both on all the names: counting gives a loss of about 2.186 on the names that
-were counted, against the bigram's 2.454. How many steps does the network need to come near?
+were counted, against the bigram's 2.454. How many steps does the network need to come near, with a
+learning rate of 100?
 """,
     hints=(
         "`'..' + word + '.'` has every trigram of a word in it; `zip(s, s[1:], s[2:])` reads them "
@@ -378,7 +379,7 @@ ngram_loss(["ab"], ["a"], 2, 1.0, {".": 0, "a": 1, "b": 2})  # 1.0397
 
 Afterwards, measure both models on the dev names of the whole list, with k = 0.1 for instance. The
 usual figures are 2.45 for the bigram and 2.22 for the trigram, which scored 2.19 on its own
-training names: where does the difference come from, and why has the bigram none?
+training names: where does the difference come from, and why has the bigram hardly any?
 """,
     hints=(
         "`torch.randperm(len(words), generator=generator)` gives the numbers of the words in a "

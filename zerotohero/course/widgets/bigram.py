@@ -66,7 +66,10 @@ def _page(model: Ngram, temperature: float, row: int, names: int, seed: int) -> 
 def _table(probs: list[list[float]], itos: list[str], chosen: int) -> str:
     """The heat map as SVG, the chosen row framed; each cell says its numbers when hovered."""
     size = CELL * (len(itos) + 1)
-    parts = [_svg(size + 2, size + 2, "The probability of each next character")]
+    parts = [
+        "<b>Row: this character. Column: the next.</b><br>",
+        _svg(size + 2, size + 2, "The probability of each next character"),
+    ]
     for i, row in enumerate(probs):
         place = CELL * (i + 1)
         for x, y in ((place, 0), (0, place)):
