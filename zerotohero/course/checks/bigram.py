@@ -671,10 +671,13 @@ PAIR = "Return two numbers, the best k and its loss on test: `return best, …`.
 def _losses(ks, rng):
     """Losses of three splits for each k, as they are: train rises with k, dev and test dip."""
     place = np.argsort(np.argsort(ks))
-    on_dev, on_test = rng.permutation(np.arange(1, len(ks) - 1))[:2]
+    # The best of dev is in the lower half, so that its worst is not also the best of train, and
+    # train rises faster than dev falls, so that their sum misleads.
+    on_dev = rng.integers(1, len(ks) // 2)
+    on_test = rng.choice([i for i in range(1, len(ks) - 1) if i != on_dev])
     noise = rng.random((2, len(ks))) / 1000
     return {
-        "train": (2.1 + 0.02 * place).tolist(),
+        "train": (2.1 + 0.03 * place).tolist(),
         "dev": (2.2 + 0.02 * abs(place - on_dev) + noise[0]).tolist(),
         "test": (2.21 + 0.02 * abs(place - on_test) + noise[1]).tolist(),
     }
@@ -738,7 +741,7 @@ def _disagreeing(rng):
 
 
 def _infinite_at_zero(rng):
-    ks = rng.permutation([0.0, 0.125, 0.375, 1.5, 9.0]).tolist()
+    ks = rng.permutation([0.0, 0.125, 0.375, 1.5, 9.0, 30.0]).tolist()
     losses = _losses(ks, rng)
     losses["dev"][ks.index(0.0)] = losses["test"][ks.index(0.0)] = float("inf")
     return {"ks": ks, "losses": losses}
