@@ -2,6 +2,9 @@
 
 import math
 import random
+import sys
+
+import numpy as np
 
 from misconceptions import wrong
 from zerotohero.micrograd import MLP, Value
@@ -48,6 +51,95 @@ def fixed_nudge():
         return da, db, dc
 
     return numerical_gradient
+
+
+def differences(slope):
+    """An answer to 1.1 that makes a slope of f at x + h, f at x − h, and h."""
+
+    def numerical_gradient(f, a, b, c, h=1e-5):
+        return (
+            slope(f(a + h, b, c), f(a - h, b, c), h),
+            slope(f(a, b + h, c), f(a, b - h, c), h),
+            slope(f(a, b, c + h), f(a, b, c - h), h),
+        )
+
+    return numerical_gradient
+
+
+@wrong("1.1", "`/ 2 * h` divides by 2 and then")
+def without_parentheses_below():
+    return differences(lambda up, down, h: (up - down) / 2 * h)
+
+
+@wrong("1.1", "Only the second f is divided")
+def without_parentheses_above():
+    return differences(lambda up, down, h: up - down / (2 * h))
+
+
+@wrong("1.1", "You don't divide")
+def not_divided():
+    return differences(lambda up, down, h: up - down)
+
+
+@wrong("1.1", "The sign is turned")
+def turned_round():
+    return differences(lambda up, down, h: (down - up) / (2 * h))
+
+
+@wrong("1.1", "round nothing")
+def rounded():
+    return differences(lambda up, down, h: round((up - down) / (2 * h), 4))
+
+
+@wrong("1.1", "Wrong only to c")
+def copied_line():
+    def numerical_gradient(f, a, b, c, h=1e-5):
+        da = (f(a + h, b, c) - f(a - h, b, c)) / (2 * h)
+        db = (f(a, b + h, c) - f(a, b - h, c)) / (2 * h)
+        dc = (f(a, b, c + h) - f(a, b, c + h)) / (2 * h)
+        return da, db, dc
+
+    return numerical_gradient
+
+
+@wrong("1.1", "is not put back")
+def left_behind():
+    def numerical_gradient(f, a, b, c, h=1e-5):
+        at, slopes = [a, b, c], []
+        for i in range(3):
+            at[i] += h
+            up = f(*at)
+            at[i] -= 2 * h
+            slopes.append((up - f(*at)) / (2 * h))
+        return slopes
+
+    return numerical_gradient
+
+
+@wrong("1.1", "call the f that you are given")
+def another_f():
+    def numerical_gradient(f, a, b, c, h=1e-5):
+        def above(a, b, c):
+            return -(a**3) + math.sin(3 * b) - 1.0 / c + b**2.5 - a**0.5
+
+        return differences(lambda up, down, h: (up - down) / (2 * h))(above, a, b, c, h)
+
+    return numerical_gradient
+
+
+@wrong("1.1", "Return three slopes")
+def one_number():
+    return lambda f, a, b, c, h=1e-5: (f(a + h, b, c) - f(a - h, b, c)) / (2 * h)
+
+
+@wrong("1.1", "Your function returns nothing")
+def gradient_printed():
+    return lambda f, a, b, c, h=1e-5: print((f(a + h, b, c) - f(a - h, b, c)) / (2 * h))
+
+
+@wrong("1.1", "without calling it")
+def called():
+    return [1.0, 2.0, 3.0]
 
 
 # --- 1.2 ----------------------------------------------------------------------------------------
@@ -108,6 +200,92 @@ def composed():
         if x.data > 0:
             return x + ((-x).exp() + 1).log()
         return (x.exp() + 1).log()
+
+    return softplus
+
+
+def stable(x):
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+@wrong("1.2", "You return a plain number")
+def numpy_number():
+    return lambda x: np.logaddexp(0.0, x.data)
+
+
+@wrong("1.2", "Your function returns nothing")
+def value_not_returned():
+    def softplus(x):
+        Value(stable(x.data), (x,), "softplus", local=(x.sigmoid().data,))
+
+    return softplus
+
+
+@wrong("1.2", "Compute with x.data")
+def math_of_a_value():
+    return lambda x: Value(math.log(1 + math.exp(x)), (x,), "softplus", local=(1.0,))
+
+
+@wrong("1.2", "local is a tuple")
+def local_without_comma():
+    return lambda x: Value(stable(x.data), (x,), "softplus", local=(x.sigmoid().data))
+
+
+@wrong("1.2", "The operands are a tuple")
+def operands_without_comma():
+    return lambda x: Value(stable(x.data), (x), "softplus", local=(x.sigmoid().data,))
+
+
+@wrong("1.2", "you passed a Value")
+def local_is_a_value():
+    return lambda x: Value(stable(x.data), (x,), "softplus", local=(x.sigmoid(),))
+
+
+@wrong("1.2", "not base 2")
+def base_two():
+    return lambda x: Value(
+        math.log2(1 + math.exp(min(x.data, 700))), (x,), "softplus", local=(x.sigmoid().data,)
+    )
+
+
+@wrong("1.2", "That is the sigmoid's derivative")
+def one_derivative_too_many():
+    def softplus(x):
+        s = x.sigmoid().data
+        return Value(stable(x.data), (x,), "softplus", local=(s * (1 - s),))
+
+    return softplus
+
+
+@wrong("1.2", "leaves out the gradient of the result")
+def rule_without_its_result():
+    def softplus(x):
+        out = Value(stable(x.data), (x,), "softplus")
+
+        def _backward():
+            x.grad += x.sigmoid().data
+
+        out._backward = _backward
+        return out
+
+    return softplus
+
+
+@wrong("1.2", "while the result is computed")
+def gradient_too_early():
+    def softplus(x):
+        x.grad = x.sigmoid().data
+        return Value(stable(x.data), (x,), "softplus", local=(0.0,))
+
+    return softplus
+
+
+@wrong("1.2", "∞/∞ in the derivative")
+def not_a_number():
+    def softplus(x):
+        with np.errstate(all="ignore"):
+            e = np.exp(x.data)
+            return Value(stable(x.data), (x,), "softplus", local=(e / (1 + e),))
 
     return softplus
 
@@ -193,6 +371,107 @@ def whole_dict():
     return operands_first
 
 
+@wrong("1.3", "a higher limit only moves the end")
+def recursive_with_a_higher_limit():
+    def operands_first(operands, root):
+        order, seen, limit = [], set(), sys.getrecursionlimit()
+
+        def visit(name):
+            if name not in seen:
+                seen.add(name)
+                for operand in operands[name]:
+                    visit(operand)
+                order.append(name)
+
+        try:
+            sys.setrecursionlimit(100_000)
+            visit(root)
+        finally:
+            sys.setrecursionlimit(limit)
+        return order
+
+    return operands_first
+
+
+@wrong("1.3", "not when you first meet it")
+def when_first_met():
+    def operands_first(operands, root):
+        order, stack = [], [root]
+        while stack:
+            name = stack.pop()
+            if name not in order:
+                order.append(name)
+                stack += operands[name]
+        return order[::-1]
+
+    return operands_first
+
+
+@wrong("1.3", "Your loop has no end")
+def never_popped():
+    def operands_first(operands, root):
+        order, stack = [], [root]
+        while stack:
+            name = stack[-1]
+            if all(operand in order for operand in operands[name]):
+                order.append(name)
+            else:
+                stack += operands[name]
+        return order
+
+    return operands_first
+
+
+@wrong("1.3", "You go over the graph again and again")
+def round_after_round():
+    def operands_first(operands, root):
+        reached, todo = [], [root]
+        while todo:
+            name = todo.pop()
+            if name not in reached:
+                reached.append(name)
+                todo += operands[name]
+        order, listed = [], set()
+        while len(order) < len(reached):
+            for name in reached:
+                if name not in listed and all(o in listed for o in operands[name]):
+                    order.append(name)
+                    listed.add(name)
+        return order
+
+    return operands_first
+
+
+@wrong("1.3", "is listed twice")
+def listed_twice():
+    def operands_first(operands, root):
+        order, seen, stack = [], set(), [root]
+        while stack:
+            if stack[-1] in seen:
+                order.append(stack.pop())
+            else:
+                seen.add(stack[-1])
+                stack += operands[stack[-1]]
+        return order
+
+    return operands_first
+
+
+@wrong("1.3", "A set has no order")
+def as_a_set():
+    return lambda operands, root: set(operands)
+
+
+@wrong("1.3", "A name is text")
+def attribute_of_a_name():
+    return lambda operands, root: [*root.operands, root]
+
+
+@wrong("1.3", "Your function returns nothing")
+def order_not_returned():
+    return lambda operands, root: None
+
+
 # --- 1.4 ----------------------------------------------------------------------------------------
 
 
@@ -263,6 +542,76 @@ def floats_of_math():
     return softmax, lambda logits, label: -math.log(softmax(logits)[label])
 
 
+@wrong("1.4", "You return plain numbers")
+def numpy_probabilities():
+    def softmax(logits):
+        e = np.exp([z.data - max(z.data for z in logits) for z in logits])
+        return e / e.sum()
+
+    return softmax, lambda logits, label: -np.log(softmax(logits)[label])
+
+
+@wrong("1.4", "Your function returns nothing")
+def loss_printed():
+    return right_softmax, lambda logits, label: print(-right_softmax(logits)[label].log())
+
+
+@wrong("1.4", "Values don't compare")
+def largest_value():
+    def softmax(logits):
+        e = [(z - max(logits)).exp() for z in logits]
+        return [x / sum(e) for x in e]
+
+    return softmax, lambda logits, label: -softmax(logits)[label].log()
+
+
+@wrong("1.4", "not a fixed number")
+def shifted_by_a_constant():
+    def softmax(logits):
+        e = [(z - 1000).exp() for z in logits]
+        return [x / sum(e) for x in e]
+
+    return softmax, lambda logits, label: -right_softmax(logits)[label].log()
+
+
+@wrong("1.4", "A loss is one Value")
+def every_loss():
+    return right_softmax, lambda logits, label: [-p.log() for p in right_softmax(logits)]
+
+
+@wrong("1.4", "softmax is applied twice")
+def softmax_twice():
+    def nll(logits, label):
+        return -right_softmax(right_softmax(logits))[label].log()
+
+    return right_softmax, nll
+
+
+@wrong("1.4", "That is the log of the logit")
+def without_softmax():
+    return right_softmax, lambda logits, label: -logits[label].log()
+
+
+@wrong("1.4", "Labels count from 0")
+def label_from_one():
+    return right_softmax, lambda logits, label: -right_softmax(logits)[label - 1].log()
+
+
+@wrong("1.4", "must not call backward()")
+def backward_inside():
+    def nll(logits, label):
+        loss = -right_softmax(logits)[label].log()
+        loss.backward()
+        return loss
+
+    return right_softmax, nll
+
+
+@wrong("1.4", "check takes them in this order")
+def the_two_swapped():
+    return (lambda logits, label: -right_softmax(logits)[label].log()), right_softmax
+
+
 # --- 1.5 ----------------------------------------------------------------------------------------
 
 
@@ -307,6 +656,96 @@ def zeroed_at_the_end():
     return loop(end=True)
 
 
+@wrong("1.5", "Two faults")
+def never_zeroed_and_uphill():
+    return loop(sign=1.0)
+
+
+def steps_of(update, report=lambda loss, losses: losses.append(loss.data), scale=1.0):
+    """An answer to 1.5 that zeroes and goes back as it should, and updates with `update`."""
+
+    def train(model, points, labels, steps, rate):
+        losses = []
+        for _ in range(steps):
+            margins = [y * model(x) for x, y in zip(points, labels, strict=True)]
+            loss = scale * sum((1 - m).relu() for m in margins) / len(margins)
+            model.zero_grad()
+            loss.backward()
+            update(model, rate)
+            report(loss, losses)
+        return losses
+
+    return train
+
+
+def downhill(model, rate):
+    for p in model.parameters():
+        p.data -= rate * p.grad
+
+
+@wrong("1.5", "gives the name p another value")
+def name_rebound():
+    def update(model, rate):
+        for p in model.parameters():
+            p = p - rate * p.grad
+
+    return steps_of(update)
+
+
+@wrong("1.5", "You don't use the rate")
+def rate_left_out():
+    return steps_of(lambda model, rate: downhill(model, 1.0))
+
+
+@wrong("1.5", "You train on the sum")
+def loss_not_divided():
+    return steps_of(downhill, scale=8.0)  # the check asks for eight points
+
+
+@wrong("1.5", "Return a list of plain numbers")
+def losses_are_values():
+    return steps_of(downhill, report=lambda loss, losses: losses.append(loss))
+
+
+@wrong("1.5", "compute it inside the loop")
+def loss_before_the_loop():
+    def train(model, points, labels, steps, rate):
+        margins = [y * model(x) for x, y in zip(points, labels, strict=True)]
+        loss, losses = sum((1 - m).relu() for m in margins) / len(margins), []
+        for _ in range(steps):
+            model.zero_grad()
+            loss.backward()
+            downhill(model, rate)
+            losses.append(loss.data)
+        return losses
+
+    return train
+
+
+@wrong("1.5", "is the return inside the loop")
+def one_step():
+    train = steps_of(downhill)
+    return lambda model, points, labels, steps, rate: train(model, points, labels, 1, rate)
+
+
+@wrong("1.5", "You measure after the update")
+def measured_late():
+    train = steps_of(downhill)
+    return lambda model, points, labels, steps, rate: train(model, points, labels, steps + 1, rate)[
+        1:
+    ]
+
+
+@wrong("1.5", "Your function returns nothing")
+def losses_not_returned():
+    train = steps_of(downhill)
+
+    def nothing(*given):
+        train(*given)
+
+    return nothing
+
+
 # --- 1.6 ----------------------------------------------------------------------------------------
 
 
@@ -347,3 +786,28 @@ def nothing_returned():
         MLP(2, [4, 1], rng=random.Random(1))
 
     return train_on_moons
+
+
+@wrong("1.6", "like a probability")
+def probabilities_of_the_moons():
+    train = trained([16, 1])
+
+    def train_on_moons(points, labels):
+        model = train(points, labels)
+        return lambda point: model(point).sigmoid()
+
+    return train_on_moons
+
+
+@wrong("1.6", "were learned by heart")
+def learned_by_heart():
+    def train_on_moons(points, labels):
+        known = {tuple(p): y for p, y in zip(points, labels, strict=True)}
+        return lambda point: known.get(tuple(point), 0)
+
+    return train_on_moons
+
+
+@wrong("1.6", "let the network end in one neuron")
+def two_scores():
+    return lambda points, labels: MLP(2, [4, 2], rng=random.Random(1))

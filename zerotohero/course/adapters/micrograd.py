@@ -2,6 +2,9 @@
 
 import math
 import random
+import sys
+import threading
+from contextlib import contextmanager
 
 
 # The library is imported where it is used: an exercise that may not use it is graded without it.
@@ -9,6 +12,24 @@ def _values(numbers):
     from zerotohero.micrograd import Value
 
     return [Value(x) for x in numbers]
+
+
+def _need(kind, name, out, good):
+    """`out`; what it is in words, if it is not good."""
+    if good:
+        return out
+    what = "None" if out is None else f"a {type(out).__name__}"
+    raise TypeError(f"{name} returned {what}, where {kind} is needed")
+
+
+def _value(name, out):
+    return _need("a Value", name, out, hasattr(out, "backward"))
+
+
+def _grad(x):
+    if hasattr(x.grad, "backward"):
+        raise TypeError("the gradient of x has become a Value, where a float is needed")
+    return x.grad
 
 
 # --- 1.1 ----------------------------------------------------------------------------------------
@@ -35,23 +56,27 @@ def gradient_of_a_cubic(numerical_gradient, at, k, h):
 def softplus_alone(softplus, xs):
     outs, inputs = [], _values(xs)
     for x in inputs:
-        out = softplus(x)
+        out = _value("softplus", softplus(x))
         outs.append(out.data)
         out.backward()
-    return {"data": outs, "grad": [x.grad for x in inputs]}
+    return {"data": outs, "grad": [_grad(x) for x in inputs]}
 
 
 def softplus_in_a_formula(softplus, x):
     (x,) = _values([x])
-    out = softplus(x) * softplus(x) + x
+    out = _value("softplus", softplus(x)) * _value("softplus", softplus(x)) + x
     out.backward()
-    return {"data": out.data, "grad": x.grad}
+    return {"data": out.data, "grad": _grad(x)}
 
 
 def softplus_graph(softplus, x):
     (x,) = _values([x])
-    out = softplus(x)
-    return {"operands": len(out.operands), "is x": any(v is x for v in out.operands)}
+    operands = _value("softplus", softplus(x)).operands
+    return {
+        "operands": len(operands),
+        "is x": any(v is x for v in operands),
+        "leaves": all(not getattr(v, "operands", ()) for v in operands),
+    }
 
 
 # --- 1.3 ----------------------------------------------------------------------------------------
@@ -78,8 +103,37 @@ class Counted(dict):
         return super().get(name, default)
 
 
+@contextmanager
+def _shallow(limit):
+    """Refuse calls more than `limit` deep, whatever limit of recursion the code inside sets."""
+    depth = deepest = 0
+
+    def watch(frame, event, arg):
+        nonlocal depth, deepest
+        depth += (event == "call") - (event == "return")
+        deepest = max(deepest, depth)
+        if depth > limit:
+            raise RecursionError(f"over {limit} calls inside each other")
+
+    before, before_in_threads = sys.getprofile(), threading.getprofile()
+    sys.setprofile(watch)
+    threading.setprofile(watch)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+        threading.setprofile(before_in_threads)
+    if deepest > limit:  # it was caught inside, or happened in a thread
+        raise RecursionError(f"over {limit} calls inside each other")
+
+
 def order_of_a_graph(operands_first, operands, root):
-    return {"order": list(operands_first(Counted(operands), root))}
+    with _shallow(500):
+        order = operands_first(Counted(operands), root)
+        # Generators and the like will do; a set has no order, and text is no list of names.
+        if hasattr(order, "__iter__") and not isinstance(order, (str, set, frozenset)):
+            order = list(order)
+    return {"order": order}
 
 
 def order_of_doublings(operands_first, count, twice):
@@ -93,12 +147,13 @@ def order_of_doublings(operands_first, count, twice):
 
 def probabilities(softmax, nll, logits):
     probs = softmax(_values(logits))
-    return {"probs": [p.data for p in probs]}
+    _need("a list of Values", "softmax", probs, hasattr(probs, "__iter__"))
+    return {"probs": [_value("softmax", p).data for p in probs]}
 
 
 def loss_and_gradients(softmax, nll, logits, label):
     logits = _values(logits)
-    loss = nll(logits, label)
+    loss = _value("nll", nll(logits, label))
     loss.backward()
     return {"loss": loss.data, "grads": [x.grad for x in logits]}
 
@@ -113,7 +168,11 @@ def training(train, sizes, weights, left_over, points, labels, steps, rate):
     for p, w in zip(model.parameters(), weights, strict=True):
         p.data, p.grad = w, left_over
     losses = train(model, points, labels, steps, rate)
-    return {"losses": losses, "weights": [p.data for p in model.parameters()]}
+    return {
+        "losses": losses,
+        "weights": [p.data for p in model.parameters()],
+        "gradients": [p.grad for p in model.parameters()],
+    }
 
 
 # --- 1.6 ----------------------------------------------------------------------------------------
@@ -124,7 +183,8 @@ def scores_on_moons(train_on_moons, points, labels, fresh):
 
     def score(point):
         s = model(list(point))
-        return float(getattr(s, "data", s))
+        _need("one score", "the model", s, s is not None and not isinstance(s, (list, tuple)))
+        return float(s.data if hasattr(s, "grad") else s)  # NumPy's floats have a .data, too
 
     middles = [[(a + c) / 2, (b + d) / 2] for (a, b), (c, d) in zip(points, fresh, strict=False)]
     return {

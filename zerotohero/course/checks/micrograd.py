@@ -5,13 +5,25 @@ Reference answers are plain floats and NumPy; only 1.5 is held against the libra
 
 import math
 import random
-from collections import deque
+from collections import Counter, deque
 from typing import Any
 
 import numpy as np
 
-from zerotohero.course.exercise import Exercise, Mistake, Wrong, array, expect, expect_that
+from zerotohero.course.exercise import Exercise, Mistake, Wrong, array, expect, expect_that, show
 from zerotohero.micrograd import MLP, moons
+
+_NOTHING = "Your function returns nothing: print shows a value, only return hands it back."
+
+
+def _call(*names: str) -> dict[str, str]:
+    """The hint for whoever gives check what a function returned, not the function."""
+    call = ", ".join(names)
+    return {
+        "'(NoneType|tuple|list|Value)' object is not callable": f"Give check the function itself, "
+        f"without calling it: check({call})."
+    }
+
 
 # --- 1.1 ----------------------------------------------------------------------------------------
 
@@ -49,38 +61,81 @@ numerical_gradient(f, 2, 3, 4)      # about (-12.353553, 10.256990, 0.0625)
 )
 
 
-def _expect_gradient(f: Any, at: list[float], h: float, got: Any, want: list[float]) -> None:
-    def slope(i: int, up: float, down: float, width: float) -> float:
-        high, low = ([x + n * h * (i == k) for k, x in enumerate(at)] for n in (up, -down))
-        return (f(*high) - f(*low)) / (width * h)
+def _f_of_the_lecture(a: float, b: float, c: float) -> float:
+    return -(a**3) + math.sin(3 * b) - 1.0 / c + b**2.5 - a**0.5
 
-    def all_by(*how: float) -> list[float]:
-        return [slope(i, *how) for i in range(3)]
+
+def _expect_gradient(f: Any, at: list[float], h: float, got: Any, want: list[float]) -> None:
+    expect_that(got is not None, "expected three slopes, got None", _NOTHING)
+    three = "Return three slopes, to a, to b and to c: a tuple of three numbers."
+    expect_that(isinstance(got, list | float | np.ndarray), f"got {show(got)}", three)
+    got = array("the gradient", got)
+    expect_that(got.shape == (3,), f"expected three slopes, got shape {got.shape}", three)
+    hint = _gradient_hint(f, at, h, got, np.array(want))
+    expect("the gradient", got, np.array(want), tol=1e-7, hint=hint)
+
+
+def _gradient_hint(f: Any, at: list[float], h: float, got: np.ndarray, want: np.ndarray) -> str:
+    def value(up: float, i: int, f: Any = f) -> float:
+        return f(*(x + up * h * (i == k) for k, x in enumerate(at)))
+
+    def slopes(up: float, down: float, width: float, f: Any = f) -> list[float]:
+        return [(value(up, i, f) - value(-down, i, f)) / (width * h) for i in range(3)]
 
     together = (f(*(x + h for x in at)) - f(*(x - h for x in at))) / (2 * h)
-    expect(
-        "the gradient",
-        got,
-        want,
-        tol=1e-7,
-        mistakes=[
-            Mistake(all_by(1, 0, 1), "You nudge upwards only; go h up and h down as well."),
-            Mistake(all_by(0, 1, 1), "You nudge downwards only; go h down and h up as well."),
-            Mistake(
-                all_by(1, 1, 1),
-                "Each slope is twice too steep: from x − h to x + h it is 2h, not h.",
-            ),
-            Mistake(
-                [together] * 3,
-                "You nudge all three numbers at once; nudge one and hold the other two.",
-            ),
-            Mistake(all_by(1, 0, 2), "One side only, yet divided by 2h: subtract f at x − h."),
-            Mistake(
-                [-x for x in want], "The sign is turned: f above minus f below, not below first."
-            ),
-        ],
-        hint="Each slope must come out on its own, from a nudge of that number by ±h.",
-    )
+    left_behind = [  # each number stays at x − h when the next one is nudged
+        (
+            f(*(x + h * ((k == i) - (k < i)) for k, x in enumerate(at)))
+            - f(*(x - h * (k <= i) for k, x in enumerate(at)))
+        )
+        / (2 * h)
+        for i in range(3)
+    ]
+    mistakes = [
+        Mistake(slopes(1, 0, 1), "You nudge upwards only; go h up and h down as well."),
+        Mistake(slopes(0, 1, 1), "You nudge downwards only; go h down and h up as well."),
+        Mistake(
+            slopes(1, 1, 1),
+            "Each slope is twice too steep: from x − h to x + h it is 2h, not h.",
+        ),
+        Mistake(slopes(0.5, 0.5, 1), "You go h/2 up and h/2 down; go h each way."),
+        Mistake(
+            [together] * 3,
+            "You nudge all three numbers at once; nudge one and hold the other two.",
+        ),
+        Mistake(slopes(1, 0, 2), "One side only, yet divided by 2h: subtract f at x − h."),
+        Mistake(-want, "The sign is turned: f above minus f below, not below first."),
+        Mistake(slopes(1, 1, 1 / h), "You don't divide: a slope is the difference over 2h."),
+        Mistake(
+            slopes(1, 1, 2 / h**2),
+            "`/ 2 * h` divides by 2 and then multiplies by h; write `/ (2 * h)`.",
+        ),
+        Mistake(
+            [value(1, i) - value(-1, i) / (2 * h) for i in range(3)],
+            "Only the second f is divided; put the difference in parentheses.",
+        ),
+        Mistake(
+            left_behind,
+            "A number that was nudged is not put back before the next one's turn.",
+        ),
+        Mistake(
+            slopes(1, 1, 2, _f_of_the_lecture),
+            "You call the function above; call the f that you are given.",
+        ),
+        Mistake(np.zeros(3), "No slope at all: f above minus f below, and both nudged."),
+    ]
+    for mistake in mistakes:
+        if np.allclose(got, mistake.value, rtol=2e-7, atol=1e-12):
+            return mistake.hint
+    if np.allclose(got, want, rtol=1e-3):
+        return "Near, and not the symmetric slope for this h: go h up and h down, round nothing."
+    if np.allclose(np.sort(got), np.sort(want), rtol=1e-6):
+        return "The slopes are right and their order is not: to a, to b, to c."
+    right = np.isclose(got, want, rtol=1e-7, atol=1e-7)
+    if right.any():
+        wrong = " and ".join(f"to {name}" for name, ok in zip("abc", right, strict=True) if not ok)
+        return f"Wrong only {wrong}: when you copied the line, did you change every letter?"
+    return "For each number: (f with it raised by h − f with it lowered by h) / (2 * h)."
 
 
 @numerical.case(
@@ -88,18 +143,16 @@ def _expect_gradient(f: Any, at: list[float], h: float, got: Any, want: list[flo
     points=2,
     adapter="gradient_of_the_lecture",
     inputs={"at": [2.0, 3.0, 4.0], "h": None},
+    crashes=_call('"1.1"', "numerical_gradient"),
 )
 def _(given, got):
-    def f(a, b, c):
-        return -(a**3) + math.sin(3 * b) - 1.0 / c + b**2.5 - a**0.5
-
     a, b, c = given["at"]
     want = [
         -3 * a**2 - 0.5 * a**-0.5,
         3 * math.cos(3 * b) + 2.5 * b**1.5,
         1 / c**2,
     ]
-    _expect_gradient(f, given["at"], 1e-5, got["gradient"], want)
+    _expect_gradient(_f_of_the_lecture, given["at"], 1e-5, got["gradient"], want)
 
 
 @numerical.case(
@@ -112,6 +165,7 @@ def _(given, got):
         "h": 0.125,
     },
     crashes={
+        **_call('"1.1"', "numerical_gradient"),
         "unexpected keyword argument 'h'": "The size of the nudge is an argument: write h=1e-5 in "
         "the signature.",
     },
@@ -168,18 +222,27 @@ softplus(Value(1000.0)).data    # 1000.0
 """,
     hints=(
         "What is the derivative of log(1 + eˣ)? Use the chain rule: 1/(1 + eˣ) times something.",
-        "The derivative is the sigmoid. For large x: log(1 + eˣ) = x + log(1 + e⁻ˣ), in which "
-        "nothing overflows.",
+        "The derivative is eˣ/(1 + eˣ), called the sigmoid. For large x use "
+        "log(1 + eˣ) = x + log(1 + e⁻ˣ), in which nothing overflows.",
         "e = math.exp(-abs(x.data)); the result is max(x.data, 0) + math.log1p(e); the sigmoid is "
         "x.sigmoid().data; return Value(result, (x,), 'softplus', local=(sigmoid,)).",
     ),
 )
 _NOT_A_VALUE = {
-    r"'(float|int)' object has no attribute": "You return a plain number; return a Value, or the "
-    "graph ends here.",
-    r"local derivative\(s\)": "Your node has no rule: pass local=(…), one derivative for each "
-    "operand.",
+    **_call('"1.2"', "softplus"),
+    "returned None": _NOTHING,
+    "returned a (float|int)": "You return a plain number; return a Value, or the graph ends here.",
+    r"local derivative\(s\)": "Your node has no rule: pass local=(…) by name, one derivative for "
+    "each operand.",
+    "must be real number, not Value|not supported between|bad operand type": "Compute with "
+    "x.data, the float inside; math, max and abs know no Value.",
+    "'float' object is not iterable": "local is a tuple: local=(slope,), with the comma.",
+    "'Value' object is not iterable": "The operands are a tuple: (x,), with the comma.",
+    "'str' object has no attribute": "The operands (x,) come second, the name third.",
+    "has become a Value": "The local derivative must be a float; you passed a Value, so take "
+    "its .data.",
 }
+_OVERFLOW = "e¹⁰⁰⁰ is too large for a float: use log(1 + eˣ) = x + log(1 + e⁻ˣ) when x is large."
 
 
 @operation.case(
@@ -192,7 +255,18 @@ _NOT_A_VALUE = {
 def _(given, got):
     x = np.array(given["xs"])
     sigmoid = 1 / (1 + np.exp(-x))
-    expect("softplus(x).data", got["data"], np.log1p(np.exp(x)))
+    expect(
+        "softplus(x).data",
+        got["data"],
+        np.log1p(np.exp(x)),
+        mistakes=[
+            Mistake(np.log2(1 + np.exp(x)), "Take the natural logarithm, math.log(…), not base 2."),
+            Mistake(np.log10(1 + np.exp(x)), "Take the natural logarithm, math.log, not base 10."),
+            Mistake(1 + np.exp(x), "The logarithm is missing: log(1 + eˣ)."),
+            Mistake(np.maximum(x, 0), "That is ReLU, with its kink; softplus is log(1 + eˣ)."),
+            Mistake(sigmoid, "That is softplus's derivative; its value is log(1 + eˣ)."),
+        ],
+    )
     expect(
         "x.grad",
         got["grad"],
@@ -200,7 +274,8 @@ def _(given, got):
         mistakes=[
             Mistake(
                 np.zeros_like(x),
-                "No gradient arrives: name x as the operand and give a local derivative.",
+                "No gradient arrives: name x itself as the operand, no new Value made of it, and "
+                "give a local derivative.",
             ),
             Mistake(
                 np.exp(x),
@@ -209,15 +284,21 @@ def _(given, got):
             ),
             Mistake(
                 1 / (1 + np.exp(x)),
-                "Half of the chain rule: 1/(1 + eˣ) is the log's derivative, and the inner "
-                "derivative eˣ is missing.",
+                "You have 1/(1 + eˣ): half of the chain rule (the inner derivative eˣ is missing), "
+                "or a sigmoid of −x.",
             ),
             Mistake(
                 np.log1p(np.exp(x)),
                 "The local derivative is the slope of softplus, not its value.",
             ),
             Mistake(np.ones_like(x), "A slope of 1 everywhere is that of x itself, not softplus."),
+            Mistake(-sigmoid, "The sign is turned: softplus rises with x."),
+            Mistake(
+                sigmoid * (1 - sigmoid),
+                "That is the sigmoid's derivative; the sigmoid itself is that of softplus.",
+            ),
         ],
+        hint="Work out the derivative of log(1 + eˣ) once more, with the chain rule.",
     )
 
 
@@ -241,7 +322,17 @@ def _(given, got):
                 value * slope,
                 "Here x has three paths, and only the last one's share is left: add to x.grad "
                 "with +=, or leave it to local=(…).",
-            )
+            ),
+            Mistake(
+                2 * slope + 1,
+                "Your rule leaves out the gradient of the result (slope * out.grad), or adds to "
+                "x.grad before that is known. local=(…) does both.",
+            ),
+            Mistake(
+                slope + 1,
+                "You write to x.grad while the result is computed. Give local=(…), and backward() "
+                "will do it.",
+            ),
         ],
     )
 
@@ -251,26 +342,47 @@ def _(given, got):
     points=1,
     adapter="softplus_alone",
     inputs={"xs": [1000.0, -1000.0]},
-    crashes={
-        **_NOT_A_VALUE,
-        "OverflowError": "e¹⁰⁰⁰ is too large for a float: use log(1 + eˣ) = x + log(1 + e⁻ˣ) "
-        "when x is large.",
-    },
+    crashes={**_NOT_A_VALUE, "OverflowError": _OVERFLOW},
 )
 def _(given, got):
-    expect("softplus(x).data", got["data"], [1000.0, 0.0])
-    expect("x.grad", got["grad"], [1.0, 0.0])
+    expect(
+        "softplus(x).data",
+        got["data"],
+        np.array([1000.0, 0.0]),
+        mistakes=[Mistake([bad, 0.0], _OVERFLOW) for bad in (math.inf, math.nan)],
+    )
+    expect(
+        "x.grad",
+        got["grad"],
+        np.array([1.0, 0.0]),
+        mistakes=[
+            Mistake(
+                [math.nan, 0.0],
+                "∞/∞ in the derivative: for large x, write eˣ/(1 + eˣ) as 1/(1 + e⁻ˣ).",
+            ),
+            Mistake([0.0, 0.0], "At 1000 the slope is 1: there softplus is x itself."),
+        ],
+    )
 
 
 @operation.case(
     "one node", points=1, adapter="softplus_graph", inputs={"x": 0.5}, crashes=_NOT_A_VALUE
 )
 def _(given, got):
+    hint = (
+        "You put softplus together from other operations; compute the number with math and make "
+        "one Value of it."
+    )
+    if got["operands"] == 0:
+        hint = "Your node has no operands: give (x,) after the number."
+    elif got["leaves"] and got["is x"]:
+        hint = "The operands should be x alone: (x,)."
+    elif got["leaves"]:
+        hint = "The operand is a new Value; it must be x itself, for there the gradient goes."
     expect_that(
         got["operands"] == 1 and got["is x"] is True,
         "expected a node whose only operand is x",
-        "You put softplus together from other operations; compute the number with math and make "
-        "one Value of it.",
+        hint,
     )
 
 
@@ -293,7 +405,7 @@ order = Exercise(
 `operands` says for each number, by name, from which numbers it was made; for a leaf the list is
 empty. Return the names of `root` and of everything it was made from, **each once, and each after
 all of its operands**. The root comes last. Several orders may be right. The function must not call
-itself, for a graph may be many thousand operations deep.
+itself (raising Python's limit doesn't count), for a graph may be many thousand operations deep.
 
 ```python
 graph = {"a": [], "b": ["a", "a"], "c": ["b", "a"], "other": []}
@@ -309,12 +421,30 @@ operands_first(graph, "c")      # ['a', 'b', 'c']
         "it isn't listed.",
     ),
 )
-_RECURSION = {
-    "RecursionError": "Your function calls itself once for each level. Keep a list as your own "
-    "stack instead.",
-    "looked up over a hundred times": "You walk every path, and their number doubles with each "
-    "level. Remember what you have seen.",
-}
+
+
+def _order_crashes(too_many: str) -> dict[str, str]:
+    return {
+        **_call('"1.3"', "operands_first"),
+        "RecursionError": "Your function calls itself once for each level, and a higher limit only "
+        "moves the end. Keep a list as your own stack instead.",
+        "looked up over a hundred times": too_many,
+        "'str' object has no attribute 'operands'": "A name is text; its operands are "
+        "operands[name].",
+        "returned a set": "A set has no order; return a list.",
+    }
+
+
+_ENDLESS = _order_crashes(
+    "Your loop has no end, or nearly none: take a name off the stack once it is listed."
+)
+_EVERY_PATH = _order_crashes(
+    "You walk every path, and their number doubles with each level. Remember what you have seen."
+)
+_EVERY_TIME = _order_crashes(
+    "You go over the graph again and again, for each level once. Look at each name a few times "
+    "in all: list its operands, then the name."
+)
 
 
 def _check_order(order: Any, operands: dict[str, list[str]], root: str) -> None:
@@ -324,21 +454,23 @@ def _check_order(order: Any, operands: dict[str, list[str]], root: str) -> None:
             if name not in reached:
                 reached.add(name)
                 todo.append(name)
+    expect_that(order is not None, "expected a list of names, got None", _NOTHING)
     expect_that(
         isinstance(order, list) and all(isinstance(name, str) for name in order),
-        "expected a list of names",
+        f"expected a list of names, got {show(order)}",
     )
     listed = set(order)
     missing, alien = sorted(reached - listed), sorted(listed - reached)
-    expect_that(not missing, f"{', '.join(missing[:3])} is missing", _MISSING)
+    expect_that(not missing, f"missing: {_some(missing)}", _MISSING)
     expect_that(
         not alien,
-        f"{', '.join(alien[:3])} doesn't belong there",
+        f"not asked for: {_some(alien)}",
         "You list all that is in the dict; start at the root and follow operands.",
     )
+    twice = sorted({name for name, count in Counter(order).items() if count > 1})
     expect_that(
-        len(order) == len(listed),
-        "a name is listed more than once",
+        not twice,
+        f"listed more than once: {_some(twice)}",
         "A number that is used twice is listed twice; check whether it is listed already.",
     )
     if _is_sorted(order, operands):
@@ -354,6 +486,10 @@ def _check_order(order: Any, operands: dict[str, list[str]], root: str) -> None:
     place = {name: i for i, name in enumerate(order)}
     late = next((v, u) for v in order for u in operands[v] if place[u] > place[v])
     raise Wrong(f"{late[0]} is listed before its operand {late[1]}", hint)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
 _MISSING = "Follow the operands of every name that you meet, down to the leaves; list the root too."
@@ -394,7 +530,7 @@ def _random_graph(rng: np.random.Generator) -> dict[str, Any]:
         "operands": {"a": [], "b": ["a", "a"], "c": ["b", "a"], "other": []},
         "root": "c",
     },
-    crashes=_RECURSION,
+    crashes=_ENDLESS,
 )
 def _(given, got):
     _check_order(got["order"], given["operands"], given["root"])
@@ -404,10 +540,11 @@ def _(given, got):
     "an operand near the root and deep below",
     adapter="order_of_a_graph",
     inputs={
-        "operands": {"z": ["x", "y"], "y": ["w"], "w": ["x"], "x": ["u"], "u": []},
+        # x on both sides of y, so that neither first nor last come first goes well by luck.
+        "operands": {"z": ["x", "y", "x"], "y": ["w"], "w": ["x"], "x": ["u"], "u": []},
         "root": "z",
     },
-    crashes=_RECURSION,
+    crashes=_ENDLESS,
 )
 def _(given, got):
     _check_order(got["order"], given["operands"], given["root"])
@@ -418,31 +555,34 @@ def _(given, got):
     points=2,
     adapter="order_of_a_graph",
     inputs=_random_graph,
-    crashes=_RECURSION,
+    crashes=_ENDLESS,
 )
 def _(given, got):
     _check_order(got["order"], given["operands"], given["root"])
+
+
+def _chain(count: int, twice: bool) -> dict[str, list[str]]:
+    return {f"v{i}": [f"v{i - 1}"] * (2 if twice else 1) * (i > 0) for i in range(count)}
 
 
 @order.case(
     "30 doublings, one after the other",
     adapter="order_of_doublings",
     inputs={"count": 31, "twice": True},
-    crashes=_RECURSION,
+    crashes=_EVERY_PATH,
 )
 def _(given, got):
-    expect("the order", got["order"], [f"v{i}" for i in range(given["count"])])
+    _check_order(got["order"], _chain(**given), "v30")
 
 
 @order.case(
     "5,000 operations deep",
     adapter="order_of_doublings",
     inputs={"count": 5001, "twice": False},
-    crashes=_RECURSION,
+    crashes=_EVERY_TIME,
 )
 def _(given, got):
-    wanted = [f"v{i}" for i in range(given["count"])]
-    expect_that(got["order"] == wanted, "the order of a chain is wrong", _MISSING)
+    _check_order(got["order"], _chain(**given), "v5000")
 
 
 # --- 1.4 ----------------------------------------------------------------------------------------
@@ -460,11 +600,16 @@ likelihood = Exercise(
         "themselves, if the graph holds together."
     ),
     statement="""
-`softmax(logits: list[Value]) -> list[Value]`: probabilities $p_i = e^{z_i} / \\sum_k e^{z_k}$ of
-the scores z, as many as there are logits. It must work for logits such as 1000, too.
+A network that chooses among several answers gives each a score, its *logit*: any number, larger
+for an answer that it finds more likely. Write two functions:
 
-`nll(logits: list[Value], label: int) -> Value`: the negative log-likelihood of the right answer,
-$-\\log p_{label}$.
+`softmax(logits: list[Value]) -> list[Value]`: the probabilities
+$p_i = e^{z_i} / \\sum_k e^{z_k}$ that are made of the logits z. They are positive and add up to 1.
+It must work for logits such as 1000, too.
+
+`nll(logits: list[Value], label: int) -> Value`: the **n**egative **l**og-**l**ikelihood of the
+right answer, whose place in the list is `label`: $-\\log p_{label}$. It is 0 when the right answer
+has probability 1, and grows without end as that goes to 0.
 
 ```python
 logits = [Value(0.0), Value(3.0), Value(-2.0), Value(1.0)]
@@ -482,11 +627,20 @@ loss.data                       # about 2.175502
         "return [x / total for x in e]; and nll is -softmax(logits)[label].log().",
     ),
 )
+_SHIFT = "e¹⁰⁰⁰ is too large for a float: take the largest logit away from all of them first."
 _GRAPH_BROKEN = {
-    "'float' object has no attribute": "You return plain numbers; compute with the Values "
-    "themselves, not with their .data.",
-    "OverflowError": "e¹⁰⁰⁰ is too large for a float: take the largest logit away from all of "
-    "them first.",
+    **_call('"1.4"', "softmax", "nll"),
+    "returned None": _NOTHING,
+    "softmax returned a Value": "softmax returns a list: one probability for each logit.",
+    "nll returned a (list|tuple)": "A loss is one Value: −log of the label's probability alone.",
+    "returned a (float|int)|'float' object has no attribute": "You return plain numbers; compute "
+    "with the Values themselves, not with their .data.",
+    "OverflowError": _SHIFT,
+    "ZeroDivisionError": "Every exponential has become 0: take away the largest logit, not a "
+    "fixed number.",
+    "not supported between": "Values don't compare: max(z.data for z in logits) is the largest.",
+    "missing 1 required positional|takes 1 positional argument": "softmax takes logits, nll takes "
+    'logits and a label, and check takes them in this order: check("1.4", softmax, nll).',
     "unsupported operand|must be real number, not Value": "math.exp and math.log take floats; a "
     "Value has methods, z.exp() and p.log().",
 }
@@ -505,22 +659,21 @@ def _softmax(z: np.ndarray) -> np.ndarray:
 )
 def _(given, got):
     z = np.array(given["logits"])
+    sums = "The numbers don't add up to 1: divide each by the sum of all."
+    probs = array("softmax(logits)", got["probs"])
     expect(
         "softmax(logits)",
-        got["probs"],
+        probs,
         _softmax(z),
         mistakes=[
             Mistake(z / z.sum(), "You divide the logits themselves; take exp of each first."),
             Mistake(
-                np.exp(z - z.max()),
-                "The numbers don't add up to 1: divide each by the sum of all.",
-            ),
-            Mistake(np.exp(z), "The numbers don't add up to 1: divide each by the sum of all."),
-            Mistake(
                 1 / (1 + np.exp(-z)),
                 "That is a sigmoid of each score alone; in a softmax all scores share one sum.",
             ),
+            Mistake(np.exp2(z) / np.exp2(z).sum(), "Those are powers of 2; take z.exp()."),
         ],
+        hint=sums if abs(probs.sum() - 1) > 1e-6 else None,
     )
 
 
@@ -531,7 +684,9 @@ def _(given, got):
     crashes=_GRAPH_BROKEN,
 )
 def _(given, got):
-    expect("softmax(logits)", got["probs"], _softmax(np.array(given["logits"])))
+    want = _softmax(np.array(given["logits"]))
+    bad = [np.full(3, 1 / 3), np.full(3, math.nan)]
+    expect("softmax(logits)", got["probs"], want, mistakes=[Mistake(b, _SHIFT) for b in bad])
 
 
 def _check_loss(given: dict[str, Any], got: dict[str, Any]) -> None:
@@ -558,6 +713,20 @@ def _check_loss(given: dict[str, Any], got: dict[str, Any]) -> None:
                 -np.log(p.max()),
                 "You take the largest probability; the loss looks at the label's.",
             ),
+            Mistake(-z[label], "That is the logit itself; make probabilities of the logits first."),
+            Mistake(
+                -np.log(abs(z[label])),
+                "That is the log of the logit; make probabilities of the logits first.",
+            ),
+            Mistake(
+                -np.log(_softmax(p)[label]),
+                "softmax is applied twice; nll is given logits and applies it once.",
+            ),
+            Mistake(
+                -np.log(p[label - 1]), "Labels count from 0: the label's is softmax(…)[label]."
+            ),
+            Mistake(-np.log2(p[label]), "Take the natural logarithm, p.log(), not base 2."),
+            Mistake((1 - p[label]) ** 2, "That is a squared error; the loss is −log p."),
         ],
     )
     expect(
@@ -574,6 +743,7 @@ def _check_loss(given: dict[str, Any], got: dict[str, Any]) -> None:
                 "Only the label's logit gets a gradient: the sum below the fraction is made of "
                 ".data, and so it is missing from the graph.",
             ),
+            Mistake(2 * (p - right), "Twice too large: nll must not call backward() itself."),
         ],
     )
 
@@ -640,16 +810,21 @@ train(MLP(2, [4, 1], rng=random.Random(1)), points, labels, steps=20, rate=0.1)
 
 
 def _reference(
-    given: dict[str, Any], zero: str = "before", sign: float = -1.0
+    given: dict[str, Any], zero: str = "before", sign: float = -1.0, factor: float = 1.0
 ) -> tuple[list[float], list[float]]:
-    """Losses and weights of the right loop, or of one that zeroes elsewhere or goes uphill."""
+    """Losses and weights of the right loop, or of one that zeroes elsewhere or goes uphill.
+
+    factor: by how much its loss is larger than the mean.
+    """
     model = MLP(2, given["sizes"], rng=random.Random(0))
     for p, w in zip(model.parameters(), given["weights"], strict=True):
         p.data, p.grad = w, given["left_over"]
     losses = []
-    for _ in range(given["steps"]):
+    for step in range(given["steps"]):
         pairs = zip(given["points"], given["labels"], strict=True)
-        loss = sum((1 - y * model(x)).relu() for x, y in pairs) / len(given["labels"])
+        loss = factor * sum((1 - y * model(x)).relu() for x, y in pairs) / len(given["labels"])
+        if zero == "once" and step == 0:
+            model.zero_grad()
         if zero == "before":
             model.zero_grad()
         loss.backward()
@@ -677,42 +852,93 @@ def _training_inputs(rng: np.random.Generator, left_over: float = 0.0) -> dict[s
 
 
 def _check_training(given: dict[str, Any], got: dict[str, Any]) -> None:
+    expect_that(got["losses"] is not None, "expected a list of losses, got None", _NOTHING)
     losses, weights = _reference(given)
+    uphill = "The weights move uphill: the gradient points to a higher loss, so subtract it."
+    every_step = (
+        "Gradients add up over the steps: zero them in every step, before backward(), not once "
+        "before the loop. (And zero_grad needs its parentheses.)"
+    )
     wrong = {
-        ("after backward", -1.0): "The weights don't move: zero_grad() wipes the gradients after "
-        "backward() has made them and before they are used.",
-        ("before", 1.0): "The weights move uphill: the gradient points to a higher loss, so "
-        "subtract it.",
-        ("never", -1.0): "Gradients add up over the steps: zero them in every step, before "
-        "backward(), not once before the loop.",
+        ("before", 1.0): uphill,
+        ("never", -1.0): every_step,
+        ("once", -1.0): every_step,
+        ("never", 1.0): "Two faults: gradients add up over the steps, and the weights move uphill.",
+        ("at the end", 1.0): uphill,
         ("at the end", -1.0): "You zero at the end of each step, so the first step uses what "
         "others left in the gradients; zero before backward().",
     }
     if given["left_over"] == 0.0:  # where nothing was left over, zeroing at the end is right
         del wrong["at the end", -1.0]
-    runs = {hint: _reference(given, *how) for how, hint in wrong.items()}
-    points = len(given["labels"])
+    runs = {how: _reference(given, *how) for how in wrong}
+    points, one = len(given["labels"]), {**given, "rate": 1.0}
+    longer = _reference({**given, "steps": given["steps"] + 1})[0]
     expect(
         "the losses",
         got["losses"],
-        losses,
+        np.array(losses),
         tol=1e-9,
         mistakes=[
-            *(Mistake(run[0], hint) for hint, run in runs.items()),
+            Mistake([losses[0]] * len(losses), _standstill(given, got)),
+            *(Mistake(run[0], wrong[how]) for how, run in runs.items()),
             Mistake([x * points for x in losses], "You return sums over points; take the mean."),
+            Mistake(
+                _reference(given, factor=points)[0],
+                "You train on the sum over the points; divide by how many they are.",
+            ),
+            Mistake(_reference(one)[0], "You don't use the rate that you are given."),
+            Mistake(longer[1:], "You measure after the update; note the loss before it."),
             Mistake(losses[1:], "The first loss is missing; note it before the update."),
+            Mistake(losses[:-1], "A step is missing: train for as many as `steps` says."),
+            Mistake(longer, "A step too many: train for as many as `steps` says."),
+            Mistake([losses[0]], "Only one step is done: is the return inside the loop?"),
             Mistake([losses[-1]], "Only the last loss came back; return one for each step."),
+            Mistake(losses[-1], "Only the last loss came back; return one for each step."),
         ],
-        hint="Compare your loop line by line with a step: loss, zero_grad, backward, update.",
+        hint=_training_hint(got["losses"], losses),
     )
     expect(
         "the weights after training",
         got["weights"],
-        weights,
+        np.array(weights),
         tol=1e-9,
-        mistakes=[Mistake(run[1], hint) for hint, run in runs.items()],
+        mistakes=[Mistake(run[1], wrong[how]) for how, run in runs.items()],
         hint="The losses are right and the weights are not: what happens in the last step?",
     )
+
+
+def _standstill(given: dict[str, Any], got: dict[str, Any]) -> str:
+    """Why the losses stay equal."""
+    if got["weights"] != given["weights"]:
+        return "The weights move and the loss does not: compute it inside the loop, in every step."
+    if any(got["gradients"]):
+        return (
+            "The gradients are there and the weights don't move: change p.data. (`p = p − …` gives "
+            "the name p another value, and the model keeps the old one.)"
+        )
+    return (
+        "The weights don't move, for their gradients are zero: zero_grad() wipes the gradients "
+        "after backward() has made them and before they are used, or backward() is missing."
+    )
+
+
+def _training_hint(got: Any, losses: list[float]) -> str:
+    first = np.ravel(got)[:1]
+    if isinstance(got, (list, np.ndarray)) and first.dtype.kind == "f" and first.size:
+        if len(got) != len(losses):
+            return "Return a list with one loss for each step."
+        if abs(first[0] - losses[0]) > 1e-9:
+            return (
+                "The first loss is wrong already, before any update: it is the mean over all "
+                "points of max(0, 1 − y·s), of the model that you are given, with nothing added."
+            )
+    return "Compare your loop line by line with a step: loss, zero_grad, backward, update."
+
+
+_NO_NUMBERS = {
+    **_call('"1.5"', "train"),
+    "returned a (Value|MLP)": "Return a list of plain numbers: loss.data of each step.",
+}
 
 
 @debugging.case(
@@ -720,6 +946,7 @@ def _check_training(given: dict[str, Any], got: dict[str, Any]) -> None:
     points=2,
     adapter="training",
     inputs=_training_inputs,
+    crashes=_NO_NUMBERS,
 )
 def _(given, got):
     _check_training(given, got)
@@ -730,6 +957,7 @@ def _(given, got):
     points=1,
     adapter="training",
     inputs=lambda rng: _training_inputs(rng, left_over=1.0),
+    crashes=_NO_NUMBERS,
 )
 def _(given, got):
     _check_training(given, got)
@@ -810,12 +1038,23 @@ def _moon_hint(given: dict[str, Any], got: dict[str, Any], right: float) -> str:
             "Your score is a straight line's, and no straight line separates the moons; the "
             "network needs a hidden layer with ReLU or tanh."
         )
+    if points.min() >= 0 and points.max() <= 1:
+        return (
+            "Every score is between 0 and 1, like a probability; the side is told by the sign, so "
+            "return the score before the sigmoid, or take 0.5 off."
+        )
+    if right == 1.0:
+        return (
+            "All points that it was trained on are right and new ones are not, so they were "
+            "learned by heart: return a model that computes its score from any point."
+        )
     if right < 0.2:
         return "The sides are swapped: the score has to be positive for label 1, so y·s is good."
     if right >= 0.95:
         return "Nearly: train for more steps, or with a larger hidden layer."
+    how = "No better than luck." if right < 0.65 else "Better than luck, and not there yet."
     return (
-        "Better than luck at most. Does the loss fall? Zero the gradients before each backward "
+        f"{how} Does the loss fall? Zero the gradients before each backward "
         "pass, step downhill, and give it a few hundred steps."
     )
 
@@ -834,6 +1073,10 @@ def _check_moons(given: dict[str, Any], got: dict[str, Any], on: str, enough: fl
 _NO_MODEL = {
     "'NoneType' object is not callable": "Your function returns nothing; return the model.",
     "object is not callable": "Return something that can be called with a point, such as the MLP.",
+    "model returned None": "Your model returns nothing for a point; return the score.",
+    "model returned a (list|tuple)|'list' object has no attribute 'data'": "One score for each "
+    "point: let the network end in one neuron, as MLP(2, [16, 1]) does.",
+    "KeyError": "Your model knows only points it was trained on; compute a score from any point.",
 }
 
 
