@@ -101,11 +101,14 @@ def exercises() -> None:
 @app.command(hidden=True)
 def notebooks(paths: list[Path]) -> None:
     """For maintainers: run notebooks in fresh kernels and store their outputs."""
+    import time
+
     from zerotohero.course import notebooks
 
     for path in paths:
-        print(path, flush=True)
+        start = time.perf_counter()
         notebooks.run(path)
+        print(f"{path}  {time.perf_counter() - start:.0f} s", flush=True)
 
 
 def _say(action, *args, **options) -> None:
