@@ -59,9 +59,9 @@ def bowl(sweep, choose_rate, curvatures, noise, low, high, n, window):
         return {"rate": rate, "loss": float(0.5 * (c * x**2).sum())}
 
 
-def table(train_mlp, X, Y, split):
+def trained(train_mlp, words, stoi, split):
     # `split` is for the verdict, which draws the held-out names by it again.
-    return {"logits": train_mlp(torch.tensor(X).long(), torch.tensor(Y).long())}
+    return {"parameters": list(train_mlp(list(words), dict(stoi)))}
 
 
 def direct(direct_logits, count_parameters, X, parameters):

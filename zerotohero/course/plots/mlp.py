@@ -36,6 +36,7 @@ def certainty(probs: Float[Tensor, "B V"], V: int) -> None:
     """How sure a network is: a histogram of the largest probability of each row."""
     _, ax = plt.subplots()
     ax.hist(probs.amax(1).tolist(), bins=25, range=(0, 1), color=BLUE)
+    ax.set_axisbelow(True)
     ax.axvline(1 / V, color=RED, linestyle="--", label=f"1/{V}: what knowing nothing looks like")
     ax.set(xlabel="probability of the network's favourite", ylabel="contexts")
     ax.set_title("An untrained network is sure of itself")
