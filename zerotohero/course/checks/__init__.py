@@ -46,4 +46,4 @@ def find(number: str | float) -> Exercise:
         known = f"lecture {lecture} has {of_lecture[0].number} to {of_lecture[-1].number}"
     else:
         known = f"the lectures are 1 to {len(LECTURES)}, so a number is like 1.1"
-    raise ValueError(f"There is no exercise {number}; {known}.")
+    raise ValueError(f"There is no exercise {number or 'without a number'}; {known}.")
