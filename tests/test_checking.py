@@ -167,6 +167,17 @@ def test_all_the_seeds_ask_different_questions(double):
     assert not np.allclose(a, b)
 
 
+def test_what_is_for_the_verdict_alone_is_not_sent(double):
+    inputs = {"x": np.ones(3), "_factor": 3.0}
+
+    @double.case("another factor", adapter="doubled", inputs=inputs)
+    def _(given, got):
+        expect("the result", got["y"], given["_factor"] * given["x"])
+
+    # The adapter takes no `_factor`, so it would crash if it got one.
+    assert examine(double, [lambda x: 3 * x])[-1].status == "passed"
+
+
 @pytest.mark.parametrize("reply", [None, 3, {}, {"got": None}, {"got": {}}, {"got": {"y": "x"}},
                                    {"got": {"y": np.zeros((1000, 3))}}, {"error": 3},
                                    {"got": {"y": None}}, {"got": {"y": {"a": 1}}}, []])  # fmt: skip

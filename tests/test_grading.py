@@ -274,6 +274,23 @@ def test_the_seed_of_the_inputs_does_not_enter_the_sandbox(trial):
         assert "seed" not in asked.request
 
 
+def test_what_is_for_the_verdict_alone_does_not_enter_the_sandbox(trial):
+    for exercise in checks.all_exercises():
+        asked = grading._Asked(exercise, 1)
+        for given, question in zip(asked.givens, asked.questions, strict=True):
+            given, question = worker.unpack(given), worker.unpack(question)
+            assert set(question) == {name for name in given if not name.startswith("_")}
+
+
+def test_a_data_set_in_the_source_is_no_answer(trial):
+    names = "NAMES = '" + "x" * grading.MAX_SOURCE + "'\n"
+    mine = Submission("", {"1.1": names + HONEST["1.1"], "1.2": HONEST["1.2"]})
+    marks = [outcomes for _, outcomes in grading.mark(mine, sandboxed=False)]
+    assert sum(outcome.points for outcome in marks[0]) == 0
+    assert all("of source" in outcome.message for outcome in marks[0])
+    assert sum(outcome.points for outcome in marks[1]) == FULL["1.2"]
+
+
 @needs_sandbox
 def test_names_are_harmless_wherever_they_are_written(trial, tmp_path):
     folder = tmp_path / "submissions"

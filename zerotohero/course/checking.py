@@ -76,9 +76,9 @@ def examine(exercise: Exercise, answers: Sequence[Any], seed: int = NOTEBOOK_SEE
     adapters = importlib.import_module(f"zerotohero.course.adapters.{lecture}")
     outcomes: list[Outcome] = []
     for case in exercise.cases:
-        given = pack(case.given(np.random.default_rng(seed)))
-        reply = run_case(getattr(adapters, case.adapter), answers, given)
-        outcomes.append(judge(case, unpack(given), unpack(reply)))
+        given = case.given(np.random.default_rng(seed))
+        reply = run_case(getattr(adapters, case.adapter), answers, pack(case.asked(given)))
+        outcomes.append(judge(case, unpack(pack(given)), unpack(reply)))
     return outcomes
 
 

@@ -77,6 +77,11 @@ class Case:
         """The inputs of this run. The notebook's seed is fixed, the grader's is not."""
         return dict(self.inputs(rng) if callable(self.inputs) else self.inputs)
 
+    @staticmethod
+    def asked(given: Mapping[str, Any]) -> dict[str, Any]:
+        """What the answer may see of the inputs."""
+        return {name: value for name, value in given.items() if not name.startswith("_")}
+
 
 @dataclass
 class Exercise:
@@ -127,7 +132,8 @@ class Exercise:
         adapter: the function of `adapters/<lecture>.py` that is called as
             `adapter(*answers, **given)` and returns a dict of plain values: `got`.
         inputs: a dict of plain values (numbers, strings, arrays, lists and dicts of them), or a
-            function of a NumPy generator that makes one.
+            function of a NumPy generator that makes one. Those whose names begin with "_" are for
+            the verdict alone: no adapter gets them, and no answer can look them up.
         crashes: regular expressions for "ErrorType: message", each with the hint for it. A crash
             that none of them explains gets no hint.
         verify: returns if the answer is right, else raises `Wrong`, usually through `expect`.

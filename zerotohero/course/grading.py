@@ -49,6 +49,7 @@ from zerotohero.course.sandbox import (
 from zerotohero.course.submission import NotASubmission, Submission, read
 from zerotohero.course.worker import pack, unpack
 
+MAX_SOURCE = 50_000  # bytes for one exercise: ten times a long answer, half of a zipped data set
 VERDICT_MEMORY = 4 * 2**30  # bytes that one verdict may take, on whatever values came back
 
 
@@ -100,7 +101,9 @@ class _Asked:
     def __init__(self, exercise: Exercise, seed: int):
         adapters = f"zerotohero.course.adapters.{checks.lecture_of(exercise)}"
         self.exercise, self.seed = exercise, seed
-        self.givens = [pack(case.given(np.random.default_rng(seed))) for case in exercise.cases]
+        givens = [case.given(np.random.default_rng(seed)) for case in exercise.cases]
+        self.givens = [pack(given) for given in givens]  # for the verdicts
+        self.questions = [pack(Case.asked(given)) for given in givens]  # for the answers
         self.request = {
             "adapters": adapters,
             "sources": _sources(adapters, exercise.uses),
@@ -147,8 +150,11 @@ def _mark(
 
 def _mark_one(asked: _Asked, source: str, worker: Worker) -> Marked:
     exercise, outcomes = asked.exercise, []
+    if len(source.encode(errors="replace")) > MAX_SOURCE:
+        why = f"more than {MAX_SOURCE // 1000} kB of source: hand in the code, not data"
+        return Marked(exercise.number, [Outcome(c, "crashed", why) for c in exercise.cases])
     try:
-        answered = worker.ask(asked.request | {"source": source}, asked.givens)
+        answered = worker.ask(asked.request | {"source": source}, asked.questions)
     except Unavailable:  # though it was there before: something has taken its room
         answered = Answered()
     for i, case in enumerate(exercise.cases):
