@@ -10,7 +10,8 @@ from torch import Tensor
 
 from zerotohero.course.plots import BLUE
 
-SIZE, MARGIN = 460, 30  # pixels of the map
+SIZE, MARGIN = 520, 30  # pixels of the map
+TRAIL = 4  # snapshots that the faint lines reach back
 VOWELS = "aeiouy"
 
 
@@ -23,8 +24,8 @@ def embedding_explorer(
     """Show where each character stands in the plane, snapshot by snapshot of the training.
 
     The slider (or the play button) picks a snapshot: `tables[i]` was taken after `steps[i]`
-    updates, with the dev loss `losses[i]`. A faint line is the way that a character has come; the
-    pointer on a character shows its three nearest neighbours.
+    updates, with the dev loss `losses[i]`. Each is scaled to fill the map. A faint line is the way
+    that a character has come; the pointer on a character shows its three nearest neighbours.
 
     Raises ValueError if there are no snapshots, if the three lists differ in length, or if the
     tables don't give two numbers to each character.
@@ -40,7 +41,7 @@ def embedding_explorer(
                 f"A table has shape {tuple(table.shape)}; a map of {len(itos)} characters needs "
                 f"({len(itos)}, 2): train with n_embd=2."
             )
-    points = _pixels(torch.stack(list(tables)))
+    points = torch.stack([_pixels(table) for table in tables])
     last = len(tables) - 1
     slider = widgets.IntSlider(value=last, min=0, max=last, description="snapshot", readout=False)
     play = widgets.Play(value=last, min=0, max=last, interval=250)
@@ -50,19 +51,22 @@ def embedding_explorer(
     def show(_=None) -> None:
         i = slider.value
         caption = f"after {steps[i]:,} steps · dev loss {losses[i]:.2f}"
-        page.value = _page(points[: i + 1], tables[i], itos, caption)
+        page.value = _page(points[max(0, i - TRAIL) : i + 1], tables[i], itos, caption)
 
     slider.observe(show, "value")
     show()
     return widgets.VBox([widgets.HBox([play, slider]), page])
 
 
-def _pixels(tables: Float[Tensor, "S V 2"]) -> Float[Tensor, "S V 2"]:
-    """All snapshots on one scale, the same in both directions, y pointing up."""
-    low, high = tables.amin((0, 1)), tables.amax((0, 1))
+def _pixels(table: Float[Tensor, "V 2"]) -> Float[Tensor, "V 2"]:
+    """The places of a table's rows on the map: centred, filling it, y pointing up.
+
+    Each snapshot has its own scale: all numbers shrink while the network trains, and on one scale
+    for all, the last snapshots would be a heap in the middle.
+    """
+    low, high = table.amin(0), table.amax(0)
     scale = (SIZE - 2 * MARGIN) / (high - low).max().clamp(min=1e-9)
-    centred = (tables - (low + high) / 2) * scale
-    return SIZE / 2 + centred * torch.tensor([1.0, -1.0])
+    return SIZE / 2 + (table - (low + high) / 2) * scale * torch.tensor([1.0, -1.0])
 
 
 def _page(
@@ -80,9 +84,9 @@ def _page(
         shapes.append(
             f'<g transform="translate({x:.1f} {y:.1f})">'
             f"<title>{html.escape(itos[i])}: nearest {html.escape(', '.join(others))}</title>"
-            f'<rect x="-10" y="-10" width="20" height="20" rx="{10 if vowel else 3}" '
+            f'<rect x="-8" y="-8" width="16" height="16" rx="{8 if vowel else 2}" '
             f'fill="{fill}" stroke="{edge}"/>'
-            f'<text y="4.5" text-anchor="middle" font-size="13" fill="{ink}">'
+            f'<text y="4" text-anchor="middle" font-size="12" fill="{ink}">'
             f"{html.escape(itos[i])}</text></g>"
         )
     return (
