@@ -37,30 +37,24 @@ def chosen(sweep, choose_rate, rates, losses, window):
 
 
 def bowl(sweep, choose_rate, curvatures, noise, low, high, n, window):
-    """Search on the bowl 0.5 · Σ c x², then descend from the start at the rate that was chosen.
+    """Search on the bowl 0.5 · Σ c x².
 
     Each step sees the bowl moved a little, as a minibatch moves a loss.
     """
-    c, start = np.array(curvatures), np.full(len(curvatures), 3.0)
-    x, taken = start, 0
+    c, x, taken = np.array(curvatures), np.full(len(curvatures), 3.0), 0
 
     def step(rate):
         nonlocal x, taken
-        away = x - noise[taken % len(noise)]
+        away = x - noise[min(taken, n - 1)]
         x, taken = x - rate * c * away, taken + 1
         return float(0.5 * (c * away**2).sum())
 
     with np.errstate(over="ignore", invalid="ignore"):
         rates, losses = sweep(step, low, high, n)
-        rate = float(choose_rate(list(rates), list(losses), window))
-        x, taken = start, 0
-        for _ in range(100):
-            step(rate)
-        return {"rate": rate, "loss": float(0.5 * (c * x**2).sum())}
+        return {"rate": choose_rate(list(rates), list(losses), window)}
 
 
-def trained(train_mlp, words, stoi, split):
-    # `split` is for the verdict, which draws the held-out names by it again.
+def trained(train_mlp, words, stoi):
     return {"parameters": list(train_mlp(list(words), dict(stoi)))}
 
 

@@ -18,7 +18,6 @@ from zerotohero.course.exercise import (
     array,
     expect,
     expect_that,
-    number,
 )
 
 STOI = {s: i for i, s in enumerate("." + string.ascii_lowercase)}
@@ -213,7 +212,7 @@ model that gives each of V characters the same probability, whatever the data ar
 returns the five parameters `wte` (V, n_embd), `W1` (block_size · n_embd, n_hidden), `b1`
 (n_hidden,), `W2` (n_hidden, V) and `b2` (V,). All random numbers come from `generator`. The network
 `tanh(x @ W1 + b1) @ W2 + b2`, x being the embeddings side by side, must start with a loss within
-0.02 of knowing nothing. Its hidden units must differ from each other, and their values from context
+0.1 of knowing nothing. Its hidden units must differ from each other, and their values from context
 to context: a network of zeros starts there too, and stays.
 
 ```python
@@ -266,6 +265,10 @@ def _sizes(rng: np.random.Generator) -> dict:
     return {"block_size": 3, "n_embd": 10, "n_hidden": 200, "V": V, "seed": int(rng.integers(1e6))}
 
 
+# An honest W2 of 0.01 · randn misses ln 27 by up to 0.05, by luck; randn / √200 by 0.2 or more.
+CALM = 0.1
+
+
 @start.case("the loss at the start", points=2, adapter="initialised", inputs=_sizes)
 def _(given, got):
     wte, W1, b1, W2, b2 = _parameters(given, got["first"])
@@ -281,10 +284,10 @@ def _(given, got):
         hint = NO_CONTEXT
     elif W2.std() > 0.5:
         hint = "W2 is as large as at the naive start: make it small, so that all logits are near 0."
-    elif abs(_mean_loss(h @ W2, Y) - want) < 0.02:
+    elif abs(_mean_loss(h @ W2, Y) - want) < CALM:
         hint = "Only b2 is in the way: without it the loss would be right, so start it at zero."
     expect_that(
-        abs(loss - want) < 0.02, f"the first loss: expected {want:.4f}, got {loss:.4f}", hint
+        abs(loss - want) < CALM, f"the first loss: expected {want:.4f}, got {loss:.4f}", hint
     )
 
 
@@ -381,9 +384,14 @@ def _even_exponents(low: float, high: float, n: int) -> list[float]:
 
 
 @rate.case(
-    "a sweep over five powers of ten",
+    "a sweep of five rates",
     adapter="swept",
-    inputs={"losses": [3.0, 2.5, 1.0, 2.0, 4.0], "low": 1e-3, "high": 10.0, "n": 5},
+    inputs=lambda rng: {
+        "losses": rng.uniform(1, 4, 5).tolist(),
+        "low": float(rng.uniform(0.001, 0.002)),
+        "high": float(rng.uniform(5, 20)),
+        "n": 5,
+    },
 )
 def _(given, got):
     low, high, n = given["low"], given["high"], given["n"]
@@ -409,26 +417,33 @@ def _(given, got):
     expect("the losses", got["losses"], np.array(given["losses"]))
 
 
+def _over_the_edge(rng: np.random.Generator) -> dict:
+    losses = rng.uniform(1, 4, 7)
+    losses[rng.integers(2, 5)] = np.inf
+    return {"losses": losses.tolist(), "low": 0.01, "high": float(rng.uniform(50, 200)), "n": 7}
+
+
 @rate.case(
     "a sweep that goes over the edge",
     adapter="swept",
-    inputs={"losses": [3.0, 2.0, float("inf"), 1.0, 1.0], "low": 1e-2, "high": 100.0, "n": 5},
+    inputs=_over_the_edge,
 )
 def _(given, got):
     rates = _even_exponents(given["low"], given["high"], given["n"])
+    edge = given["losses"].index(math.inf)
     expect(
         "the number of steps",
         len(got["asked"]),
-        3,
+        edge + 1,
         hint="After a loss that is infinite or not a number the parameters are lost: break off "
         "there instead of stepping on.",
     )
     kept = Mistake(
-        np.array([3.0, 2.0, np.inf]),
+        np.array(given["losses"][: edge + 1]),
         "The loss that is not finite is still in the list: test it before you append it.",
     )
-    expect("the losses", got["losses"], np.array([3.0, 2.0]), mistakes=[kept])
-    expect("the rates", got["rates"], np.array(rates[:2]), hint="As many rates as losses.")
+    expect("the losses", got["losses"], np.array(given["losses"][:edge]), mistakes=[kept])
+    expect("the rates", got["rates"], np.array(rates[:edge]), hint="As many rates as losses.")
 
 
 NOT_HALVED = "That is the rate of the lowest mean itself: take half of it, for safety."
@@ -476,7 +491,7 @@ def _(given, got):
 
 
 @rate.case(
-    "a search on a real slope, and a descent at the rate that it chose",
+    "a search on a real slope",
     points=2,
     adapter="bowl",
     inputs=lambda rng: {
@@ -497,8 +512,6 @@ def _(given, got):
     want = _choose(rates, losses, given["window"])
     expect("the rate that was chosen", got["rate"], want, tol=1e-4,
            mistakes=[Mistake(2 * want, NOT_HALVED)])  # fmt: skip
-    loss, first = number("the loss after 100 steps", got["loss"]), 0.5 * 9 * c.sum()
-    expect_that(loss < 0.05 * first, f"after 100 steps the loss is {loss:.3g} of {first:.3g}")
 
 
 # --- 3.4 ----------------------------------------------------------------------------------------
@@ -533,7 +546,8 @@ wte, W1, b1, W2, b2 = train_mlp(words, stoi)
 
 The check splits the names anew, and takes every name of dev out of the training names. Your
 function never meets a dev name: it hands in its parameters, and the check runs the network with
-them. {TARGET} was the figure of the lecture's network after 200,000 plain steps.
+them. It also swaps the letters, each for another, so that what is known of names beforehand is no
+help. {TARGET} was the figure of the lecture's network after 200,000 plain steps.
 
 The check takes as long as your function does; on one thread, which is what the grader has, ten
 seconds are enough. Stay under half a minute. Write it with PyTorch alone: `zerotohero.mlp` is not
@@ -561,8 +575,13 @@ def _split(seed: int) -> tuple[list[str], list[str]]:
 
 
 def _training_names(rng: np.random.Generator) -> dict:
-    seed = int(rng.integers(2**31))
-    return {"words": _split(seed)[0], "stoi": STOI, "split": seed}
+    train, dev = _split(int(rng.integers(2**31)))
+    # With other letters, parameters or names that come with the answer are worth nothing.
+    swap = str.maketrans(
+        string.ascii_lowercase, "".join(rng.permutation([*string.ascii_lowercase]))
+    )
+    train, dev = ([word.translate(swap) for word in words] for words in (train, dev))
+    return {"words": train, "stoi": STOI, "_dev": dev}
 
 
 @beat.case(
@@ -575,7 +594,7 @@ def _training_names(rng: np.random.Generator) -> dict:
 def _(given, got):
     wte, W1, b1, W2, b2 = _trained_parameters(got["parameters"])
     T = W1.shape[0] // wte.shape[1]
-    train, dev = (_examples(words, T)[:2] for words in (given["words"], _split(given["split"])[1]))
+    train, dev = (_examples(words, T)[:2] for words in (given["words"], given["_dev"]))
 
     def loss_of(rows: tuple, W1: np.ndarray = W1) -> float:
         return _mean_loss(_hidden(rows[0], wte, W1, b1) @ W2 + b2, rows[1])
