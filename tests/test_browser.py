@@ -7,8 +7,7 @@ import nbformat
 import pytest
 from playwright.sync_api import expect
 
-from browser import NotebookPage, browser, chromium, copy_notebooks, jupyterlab
-from conftest import ROOT
+from browser import ROOT, NotebookPage, browser, chromium, copy_notebooks, jupyterlab
 
 LECTURE, EXERCISE = "lectures/01_micrograd.ipynb", "exercises/01_micrograd.ipynb"
 

@@ -12,8 +12,7 @@ import urllib.request
 
 import pytest
 
-from browser import free_port
-from conftest import ROOT
+from browser import ROOT, free_port
 
 
 @pytest.fixture(scope="module")
