@@ -5,6 +5,7 @@ import random
 import sys
 import threading
 from contextlib import contextmanager
+from itertools import pairwise
 
 
 # The library is imported where it is used: an exercise that may not use it is graded without it.
@@ -71,8 +72,10 @@ def softplus_in_a_formula(softplus, x):
 
 def softplus_graph(softplus, x):
     (x,) = _values([x])
-    operands = _value("softplus", softplus(x)).operands
+    out = _value("softplus", softplus(x))
+    operands = out.operands
     return {
+        "data": out.data,
         "operands": len(operands),
         "is x": any(v is x for v in operands),
         "leaves": all(not getattr(v, "operands", ()) for v in operands),
@@ -136,10 +139,12 @@ def order_of_a_graph(operands_first, operands, root):
     return {"order": order}
 
 
-def order_of_doublings(operands_first, count, twice):
-    """v1 = v0 + v0 and so on, or v1 = -v0 and so on."""
-    operands = {f"v{i}": [f"v{i - 1}"] * (2 if twice else 1) for i in range(1, count)}
-    return order_of_a_graph(operands_first, {"v0": [], **operands}, f"v{count - 1}")
+def order_of_a_chain(operands_first, links, twice):
+    """Each number made from the one before in `links`, as v7 = v3 + v3 or as v7 = -v3."""
+    operands = {f"v{i}": [] for i in range(len(links))}
+    for operand, name in pairwise(links):
+        operands[f"v{name}"] = [f"v{operand}"] * (2 if twice else 1)
+    return order_of_a_graph(operands_first, operands, f"v{links[-1]}")
 
 
 # --- 1.4 ----------------------------------------------------------------------------------------
