@@ -952,7 +952,8 @@ ENTROPY_CRASHES = {
     "math range error": "e^1000 is too large for a float: subtract each row's largest logit before "
     "exp, which changes nothing in the softmax.",
 }
-FORBIDDEN = {"cross_entropy", "nll_loss", "softmax", "log_softmax", "logsumexp", "logaddexp"}
+# Parts of the names of torch's functions that do the exercise, or half of it.
+FORBIDDEN = ("entropy", "nll_loss", "softmax", "softmin", "logsumexp", "logaddexp", "logcumsumexp")
 
 
 def _entropies(logits, targets) -> np.ndarray:
@@ -968,9 +969,9 @@ def _one(loss):
 
 
 def _by_hand(got) -> None:
-    if used := FORBIDDEN & {name.removeprefix("special_") for name in got["called"]}:
+    if used := [name for name in got["called"] if any(part in name for part in FORBIDDEN)]:
         raise Wrong(
-            f"cross_entropy: it calls torch's {sorted(used)[0]}",
+            f"cross_entropy: it calls torch's {used[0].removeprefix('special_')}",
             "Here the loss is to be written out, with exp, log and sums, to see what torch does.",
         )
 
@@ -1027,13 +1028,18 @@ LOG = "The target's probability has become 0 and its logarithm −∞: keep to l
 LOG += "= x − ln s, and never take the log of a softmax."
 
 
+def _large(rng, logits):
+    """The logits, each a little off."""
+    return (np.array(logits) + rng.uniform(-0.4, 0.4, np.shape(logits))).astype(np.float32)
+
+
 @entropy.case(
     "logits of 1,000 and of 100",
     adapter="entropy",
     points=2,
     crashes=ENTROPY_CRASHES,
-    inputs={
-        "logits": np.array([[1000, 0, 999], [100, -100, 99]], dtype=np.float32),
+    inputs=lambda rng: {
+        "logits": _large(rng, [[1000, 0, 999], [100, -100, 99]]),
         "targets": np.array([0, 2]),
     },
 )
@@ -1046,8 +1052,8 @@ def _(given, got):
     adapter="entropy",
     points=1,
     crashes=ENTROPY_CRASHES,
-    inputs={
-        "logits": np.array([[1000, 0], [0, -1000], [-1000, -1000]], dtype=np.float32),
+    inputs=lambda rng: {
+        "logits": _large(rng, [[1000, 0], [0, -1000], [-1000, -1000]]),
         "targets": np.array([1, 1, 0]),
     },
 )
@@ -1195,7 +1201,8 @@ def _tables(rng):
     cube = np.stack([right, right, right])
     # Columns and the whole are as they should be, rows along the last dimension are not.
     tables = [right, cube, columns, overall, slightly, negative, unseen, zeros]
-    return {"tables": [table.astype(np.float32) for table in tables]}
+    order = rng.permutation(len(tables))
+    return {"tables": [tables[i].astype(np.float32) for i in order], "_order": order}
 
 
 @broadcast.case(
@@ -1237,6 +1244,7 @@ def _(given, got):
     expect_that(
         isinstance(answers, list) and len(answers) == len(said), "is_distribution: no answers"
     )
+    answers = [answers[place] for place in np.argsort(given["_order"])]
     yes = [a for a in answers if isinstance(a, bool | int | np.ndarray) and np.size(a) == 1]
     yes = [bool(a) for a in yes]
     hint_for_all = None
@@ -1309,12 +1317,14 @@ model gains by the leak, and what would you expect of one that looks back ten ch
 
 
 def _leaky(rng):
-    names = _some_names(rng, 40)
+    names = _some_names(rng, 42)
+    # Numbers for which no wrong share is right by luck.
+    start, times = int(rng.choice([15, 16, 17, 18, 20])), int(rng.choice([1, 3, 4]))
     # Repetitions on both sides, so that sets of dev, of train and of both give other shares, and
     # a name that stands in a longer one.
     return {
         "train": [*names[:25], *names[14:23], "marianabelle"],
-        "dev": [*names[18:40], *names[20:24], names[30], "anabel", "anabel"],
+        "dev": [*names[start : start + 22], *names[20:24], *[names[30]] * times, *["anabel"] * 2],
     }
 
 
@@ -1322,7 +1332,9 @@ PART = "A name that is only a part of a longer one was found too: look among the
 PART += "long text."
 
 
-@leak.case("the share of 29 dev names", adapter="share", points=2, inputs=_leaky, crashes=ORDER)
+@leak.case(
+    "the share of about 30 dev names", adapter="share", points=2, inputs=_leaky, crashes=ORDER
+)
 def _(given, got):
     train, dev = given["train"], given["dev"]
     a, b = set(train), set(dev)
