@@ -104,6 +104,31 @@ def test_a_crash_shows_the_line_of_the_learners_code_and_no_traceback(double, ca
     assert "Traceback" not in out and "worker.py" not in out and "hint: " not in out
 
 
+def test_what_torch_does_not_implement_is_no_stub(double, capsys):
+    check("1.1", lambda x: torch.softmax(x.long(), 0))
+    out = said(capsys)
+    assert "✗ 0/2" in out and "not implemented for 'Long'" in out and "not yet" not in out
+
+
+def test_a_forgotten_return_is_named(double, capsys):
+    check("1.1", lambda x: None)
+    assert "Nothing came back" in said(capsys)
+
+
+def test_of_a_table_the_first_wrong_number_is_shown():
+    wanted = np.arange(20.0).reshape(4, 5)
+    wrong = wanted.copy()
+    wrong[2, 1] = 7
+    with pytest.raises(Wrong, match=r"expected 11 at \[2, 1\], got 7; 1 of 20 numbers differ"):
+        expect("it", wrong, wanted)
+
+
+def test_a_check_without_a_number_says_what_it_needs(capsys):
+    check()
+    hint()
+    assert said(capsys).count("There is no exercise without a number") == 2
+
+
 def test_a_crash_that_is_explained_gets_its_hint(double, capsys):
     def mine(x):
         return mine(x)

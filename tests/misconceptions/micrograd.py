@@ -132,7 +132,7 @@ def one_number():
     return lambda f, a, b, c, h=1e-5: (f(a + h, b, c) - f(a - h, b, c)) / (2 * h)
 
 
-@wrong("1.1", "Your function returns nothing")
+@wrong("1.1", "Nothing came back")
 def gradient_printed():
     return lambda f, a, b, c, h=1e-5: print((f(a + h, b, c) - f(a - h, b, c)) / (2 * h))
 
@@ -213,7 +213,7 @@ def numpy_number():
     return lambda x: np.logaddexp(0.0, x.data)
 
 
-@wrong("1.2", "Your function returns nothing")
+@wrong("1.2", "Nothing came back")
 def value_not_returned():
     def softplus(x):
         Value(stable(x.data), (x,), "softplus", local=(x.sigmoid().data,))
@@ -467,7 +467,7 @@ def attribute_of_a_name():
     return lambda operands, root: [*root.operands, root]
 
 
-@wrong("1.3", "Your function returns nothing")
+@wrong("1.3", "Nothing came back")
 def order_not_returned():
     return lambda operands, root: None
 
@@ -551,7 +551,7 @@ def numpy_probabilities():
     return softmax, lambda logits, label: -np.log(softmax(logits)[label])
 
 
-@wrong("1.4", "Your function returns nothing")
+@wrong("1.4", "Nothing came back")
 def loss_printed():
     return right_softmax, lambda logits, label: print(-right_softmax(logits)[label].log())
 
@@ -736,7 +736,7 @@ def measured_late():
     ]
 
 
-@wrong("1.5", "Your function returns nothing")
+@wrong("1.5", "Nothing came back")
 def losses_not_returned():
     train = steps_of(downhill)
 

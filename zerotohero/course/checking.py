@@ -35,7 +35,7 @@ class Outcome:
         return self.case.points if self.status == "passed" else 0
 
 
-def check(number: str, *answers: Any) -> None:
+def check(number: str = "", *answers: Any) -> None:
     """Check your answers to an exercise and print one line a case.
 
     number: the exercise's number, such as "1.1".
@@ -58,7 +58,7 @@ def check(number: str, *answers: Any) -> None:
     print(report(exercise, examine(exercise, answers)))
 
 
-def hint(number: str) -> None:
+def hint(number: str = "") -> None:
     """Print the next hint of an exercise: a nudge, then more, then nearly the answer."""
     try:
         exercise = checks.find(number)
@@ -106,7 +106,8 @@ def _crash(case: Case, error: Any) -> Outcome:
     if not isinstance(error, Mapping):
         return Outcome(case, "crashed", "no answer came back")
     kind, message = str(error.get("type", "Error"))[:80], str(error.get("message", ""))[:300]
-    if kind == "NotImplementedError":
+    # torch raises it too, for what it cannot do with whole numbers, say.
+    if kind == "NotImplementedError" and (not message or "is yours to write" in message):
         return Outcome(case, "not yet", message)
     text = f"{kind}: {message}" if message else kind
     where = ""

@@ -46,6 +46,11 @@ Verify = Callable[[dict[str, Any], dict[str, Any]], None]
 Inputs = Mapping[str, Any] | Callable[[np.random.Generator], Mapping[str, Any]]
 
 
+NOTHING = (
+    "Nothing came back: end the function with `return …`. `print` shows a value and returns None."
+)
+
+
 class Wrong(Exception):
     """A verdict against an answer: what was expected and what came, and a hint or None."""
 
@@ -158,11 +163,13 @@ def expect(
     """Raise `Wrong` unless `got` equals `want`: same kind, same shape, numbers within `tol`.
 
     The tolerance is absolute and relative; `tol=0` asks for equality to the bit. If `got` equals
-    the value of one of the `mistakes`, the hint is that mistake's, else it is `hint`.
+    the value of one of the `mistakes`, the hint is that mistake's, else it is `hint`; for None, it
+    is that nothing came back.
     """
     problem = _difference(got, want, tol)
     if problem is None:
         return
+    hint = NOTHING if got is None else hint
     for mistake in mistakes:
         if _difference(got, mistake.value, tol) is None:
             hint = mistake.hint
@@ -180,7 +187,8 @@ def number(what: str, got: Any) -> float:
     """`got` as a finite float, for verdicts such as `loss < 2.2`; else raise `Wrong`."""
     array = _as_numbers(got)
     if array is None or array.size != 1 or np.iscomplexobj(array):
-        raise Wrong(f"{what}: expected one number, got {show(got)}")
+        hint = NOTHING if got is None else None
+        raise Wrong(f"{what}: expected one number, got {show(got)}", hint)
     value = float(array.reshape(()))
     if not np.isfinite(value):
         raise Wrong(f"{what}: expected a finite number, got {value}")
@@ -191,7 +199,8 @@ def array(what: str, got: Any, shape: tuple[int, ...] | None = None) -> np.ndarr
     """`got` as an array of finite floats (of that shape, if given); else raise `Wrong`."""
     values = _as_numbers(got)
     if values is None or np.iscomplexobj(values):
-        raise Wrong(f"{what}: expected an array of numbers, got {show(got)}")
+        hint = NOTHING if got is None else None
+        raise Wrong(f"{what}: expected an array of numbers, got {show(got)}", hint)
     if shape is not None and values.shape != shape:
         raise Wrong(f"{what}: expected shape {shape}, got shape {values.shape}")
     if not np.isfinite(values).all():
@@ -244,12 +253,17 @@ def _difference(got: Any, want: Any, tol: float) -> str | None:
         return None if np.array_equal(numbers, wanted, equal_nan=True) else expected
     # Infinities and NaNs must stand where they are wanted; the rest must be close.
     with np.errstate(all="ignore"):
-        if np.allclose(numbers, wanted, rtol=tol, atol=tol, equal_nan=True):
-            return None
-        if numbers.size > 12:
-            gap = np.nanmax(np.abs(numbers.astype(np.float64) - wanted))
-            return f"{expected}; the largest difference is {gap:.3g}"
-    return expected
+        off = ~np.isclose(numbers, wanted, rtol=tol, atol=tol, equal_nan=True)
+    if not off.any():
+        return None
+    if off.size <= 12:
+        return expected
+    # Two tables cut short would look alike; the first number that is wrong does not.
+    cell = tuple(int(i) for i in np.argwhere(off)[0])
+    return (
+        f"expected {wanted[cell]:.8g} at {list(cell)}, got {numbers[cell]:.8g}; "
+        f"{int(off.sum())} of {off.size} numbers differ"
+    )
 
 
 def _same(got: Any, want: Any, tol: float) -> bool:

@@ -10,8 +10,15 @@ from itertools import permutations
 import numpy as np
 
 from zerotohero.course import data
-from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect_that, show
-from zerotohero.course.exercise import expect as expect_plainly
+from zerotohero.course.exercise import (
+    NOTHING,
+    Exercise,
+    Mistake,
+    Wrong,
+    expect,
+    expect_that,
+    show,
+)
 
 STOI = {s: i for i, s in enumerate("." + string.ascii_lowercase)}
 V = len(STOI)
@@ -45,9 +52,6 @@ def _softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     return e / e.sum(axis, keepdims=True)
 
 
-NOTHING = (
-    "Nothing came back: end the function with `return …`. `print` shows a value and returns None."
-)
 ORDER = {
     "positional argument": "Does the function take the arguments that the card names, and do the "
     "answers stand in the card's order in the call of `check`?"
@@ -58,40 +62,6 @@ WHOLE = {
 }
 NO_NUMPY = "NumPy knows nothing of gradients: stay with torch's functions."
 LOGITS = "These are the logits; return their softmax along the last dimension."
-
-
-def expect(what, got, want, *, mistakes=(), hint=None, **options):
-    """`exercise.expect` for a function that may have forgotten its `return`.
-
-    Where single numbers of a table are wrong, the first of them is named instead of two tables.
-    """
-    mistakes = [*mistakes, Mistake(None, NOTHING)]
-    try:
-        expect_plainly(what, got, want, mistakes=mistakes, hint=hint, **options)
-    except Wrong as wrong:
-        raise Wrong(_first_difference(what, got, want) or wrong.message, wrong.hint) from None
-
-
-def _first_difference(what, got, want) -> str | None:
-    if isinstance(want, np.ndarray) and want.ndim and (got is None or isinstance(got, dict)):
-        return f"{what}: expected numbers of shape {want.shape}, got {show(got)}"
-    if not (isinstance(got, np.ndarray | list) and isinstance(want, np.ndarray) and want.ndim):
-        return None
-    try:
-        got = np.asarray(got, dtype=np.float64)
-    except (TypeError, ValueError):
-        return None
-    if got.shape != want.shape or want.size < 9:
-        return None
-    off = ~np.isclose(got, want, rtol=1e-4, atol=1e-7, equal_nan=True)
-    if not off.any():
-        return None
-    cell = tuple(int(i) for i in np.argwhere(off)[0])
-    here = f"[{', '.join(map(str, cell))}]"
-    return (
-        f"{what}: expected {want[cell]:.6g} at {here}, got {got[cell]:.6g}; "
-        f"{int(off.sum())} of {want.size} numbers differ"
-    )
 
 
 # --- 2.1 ----------------------------------------------------------------------------------------
@@ -1271,9 +1241,7 @@ def _(given, got):
             "The rows are right on average only; every single one must sum to 1: `.all()`."
         )
     for (what, want, hint), answer in zip(said, answers, strict=True):
-        expect_plainly(
-            f"is_distribution of {what}", _one(answer), want, tol=0, hint=hint_for_all or hint
-        )
+        expect(f"is_distribution of {what}", _one(answer), want, tol=0, hint=hint_for_all or hint)
 
 
 # --- 2.7 ----------------------------------------------------------------------------------------

@@ -10,10 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from zerotohero.course.exercise import Exercise, Mistake, Wrong, array, expect, expect_that, show
+from zerotohero.course.exercise import (
+    NOTHING,
+    Exercise,
+    Mistake,
+    Wrong,
+    array,
+    expect,
+    expect_that,
+    show,
+)
 from zerotohero.micrograd import MLP, moons
-
-_NOTHING = "Your function returns nothing: print shows a value, only return hands it back."
 
 
 def _call(*names: str) -> dict[str, str]:
@@ -66,7 +73,7 @@ def _f_of_the_lecture(a: float, b: float, c: float) -> float:
 
 
 def _expect_gradient(f: Any, at: list[float], h: float, got: Any, want: list[float]) -> None:
-    expect_that(got is not None, "expected three slopes, got None", _NOTHING)
+    expect_that(got is not None, "expected three slopes, got None", NOTHING)
     three = "Return three slopes, to a, to b and to c: a tuple of three numbers."
     expect_that(isinstance(got, list | float | np.ndarray), f"got {show(got)}", three)
     got = array("the gradient", got)
@@ -230,7 +237,7 @@ softplus(Value(1000.0)).data    # 1000.0
 )
 _NOT_A_VALUE = {
     **_call('"1.2"', "softplus"),
-    "returned None": _NOTHING,
+    "returned None": NOTHING,
     "returned a (float|int)": "You return a plain number; return a Value, or the graph ends here.",
     r"local derivative\(s\)": "Your node has no rule: pass local=(…) by name, one derivative for "
     "each operand.",
@@ -459,7 +466,7 @@ def _check_order(order: Any, operands: dict[str, list[str]], root: str) -> None:
             if name not in reached:
                 reached.add(name)
                 todo.append(name)
-    expect_that(order is not None, "expected a list of names, got None", _NOTHING)
+    expect_that(order is not None, "expected a list of names, got None", NOTHING)
     expect_that(
         isinstance(order, list) and all(isinstance(name, str) for name in order),
         f"expected a list of names, got {show(order)}",
@@ -639,7 +646,7 @@ loss.data                       # about 2.175502
 _SHIFT = "e¹⁰⁰⁰ is too large for a float: take the largest logit away from all of them first."
 _GRAPH_BROKEN = {
     **_call('"1.4"', "softmax", "nll"),
-    "returned None": _NOTHING,
+    "returned None": NOTHING,
     "softmax returned a Value": "softmax returns a list: one probability for each logit.",
     "nll returned a (list|tuple)": "A loss is one Value: −log of the label's probability alone.",
     "returned a (float|int)|'float' object has no attribute": "You return plain numbers; compute "
@@ -861,7 +868,7 @@ def _training_inputs(rng: np.random.Generator, left_over: float = 0.0) -> dict[s
 
 
 def _check_training(given: dict[str, Any], got: dict[str, Any]) -> None:
-    expect_that(got["losses"] is not None, "expected a list of losses, got None", _NOTHING)
+    expect_that(got["losses"] is not None, "expected a list of losses, got None", NOTHING)
     losses, weights = _reference(given)
     uphill = "The weights move uphill: the gradient points to a higher loss, so subtract it."
     every_step = (
