@@ -14,7 +14,7 @@ import pytest
 
 from misconceptions import misconceptions
 from zerotohero.course import checks, notebooks, submission, worker
-from zerotohero.course.checking import examine, report
+from zerotohero.course.checking import examine, judge, report
 
 ROOT = Path(__file__).parent.parent
 EXERCISES = checks.all_exercises()
@@ -83,6 +83,22 @@ def test_the_solution_passes_whatever_the_inputs(exercise):
     for seed in (11, 12, 13):
         outcomes = examine(exercise, answers(exercise, "solutions"), seed)
         assert all(o.status == "passed" for o in outcomes), report(exercise, outcomes)
+
+
+@pytest.mark.parametrize("exercise", [e for e in EXERCISES if not e.takes], ids=lambda e: e.number)
+def test_what_is_learned_by_heart_is_worth_less_than_half(exercise):
+    """Right values of one run must not be right in the next: the grader draws its inputs."""
+    adapters = importlib.import_module(f"zerotohero.course.adapters.{checks.lecture_of(exercise)}")
+    mine, points = answers(exercise, "solutions"), []
+    for case in exercise.cases:
+        known = case.given(np.random.default_rng(1))
+        reply = worker.run_case(
+            getattr(adapters, case.adapter), mine, worker.pack(case.asked(known))
+        )
+        for seed in (100, 101, 102, 103):
+            given = worker.unpack(worker.pack(case.given(np.random.default_rng(seed))))
+            points.append(judge(case, given, worker.unpack(reply)).points)
+    assert sum(points) / 4 < exercise.points / 2
 
 
 @each_exercise
