@@ -5,12 +5,14 @@ import importlib
 import inspect
 import re
 import statistics
+import sys
 import time
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from misconceptions import misconceptions
 from zerotohero.course import checks, notebooks, submission, worker
@@ -99,6 +101,28 @@ def test_what_is_learned_by_heart_is_worth_less_than_half(exercise):
             given = worker.unpack(worker.pack(case.given(np.random.default_rng(seed))))
             points.append(judge(case, given, worker.unpack(reply)).points)
     assert sum(points) / 4 < exercise.points / 2
+
+
+def test_to_switch_off_what_watches_an_answer_is_no_way_round_it():
+    def recursive(operands, root):
+        sys.setprofile(None)
+        order = []
+
+        def visit(name):
+            if name not in order:
+                for operand in operands[name]:
+                    visit(operand)
+                order.append(name)
+
+        visit(root)
+        return order
+
+    def torchs_own(logits, targets):
+        with torch._C.DisableTorchFunction():
+            return torch.nn.functional.cross_entropy(logits, targets)
+
+    assert sum(o.points for o in examine(checks.find("1.3"), [recursive])) == 0
+    assert "written out" in hints(examine(checks.find("2.5"), [torchs_own]))
 
 
 @each_exercise

@@ -123,6 +123,8 @@ def _shallow(limit):
     threading.setprofile(watch)
     try:
         yield
+        if sys.getprofile() is not watch:
+            raise RecursionError("the count of calls inside each other was switched off")
     finally:
         sys.setprofile(before)
         threading.setprofile(before_in_threads)
