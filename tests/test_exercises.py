@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from misconceptions import misconceptions
 from zerotohero.course import checks, notebooks, submission, worker
@@ -117,12 +116,7 @@ def test_to_switch_off_what_watches_an_answer_is_no_way_round_it():
         visit(root)
         return order
 
-    def torchs_own(logits, targets):
-        with torch._C.DisableTorchFunction():
-            return torch.nn.functional.cross_entropy(logits, targets)
-
     assert sum(o.points for o in examine(checks.find("1.3"), [recursive])) == 0
-    assert "written out" in hints(examine(checks.find("2.5"), [torchs_own]))
 
 
 @each_exercise
