@@ -12,12 +12,12 @@ from jupyter_client.manager import start_new_kernel
 ANSWER = """
 import math
 SMALL = 1e-5
-def step(x):
-    return x + SMALL
+def slope(g, x, h):
+    return (g(x + h) - g(x - h)) / (2 * h)
 def numerical_gradient(f, a, b, c, h=SMALL):
-    return ((f(step(a), b, c) - f(a - h, b, c)) / (2 * h),
-            (f(a, step(b), c) - f(a, b - h, c)) / (2 * h),
-            (f(a, b, step(c)) - f(a, b, c - h)) / (2 * h))
+    return (slope(lambda x: f(x, b, c), a, h),
+            slope(lambda x: f(a, x, c), b, h),
+            slope(lambda x: f(a, b, x), c, h))
 """
 
 
