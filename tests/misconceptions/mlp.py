@@ -94,6 +94,43 @@ def contexts_as_floats():
     return lambda *given: build(*given, dtype=torch.float32)
 
 
+@wrong("3.1", "an example too many")
+def boundary_as_first_target():
+    return lambda words, *given: build(["." + word for word in words], *given)
+
+
+@wrong("3.1", "its length is the argument")
+def always_three_characters():
+    return lambda words, block_size, stoi: build(words, 3, stoi)
+
+
+@wrong("3.1", "the newest character of the context")
+def target_inside_the_context():
+    def build_dataset(*given):
+        X, _, source = build(*given)
+        return X, X[:, -1], source
+
+    return build_dataset
+
+
+@wrong("3.1", "the position of the character in its word")
+def source_counts_characters():
+    def build_dataset(words, *given):
+        X, Y, _ = build(words, *given)
+        return X, Y, torch.cat([torch.arange(len(word) + 1) for word in words])
+
+    return build_dataset
+
+
+@wrong("3.1", "A name may stand in")
+def first_word_of_that_name():
+    def build_dataset(words, *given):
+        X, Y, source = build(words, *given)
+        return X, Y, torch.tensor([words.index(words[n]) for n in source])
+
+    return build_dataset
+
+
 # --- 3.2 ----------------------------------------------------------------------------------------
 
 
@@ -158,6 +195,25 @@ def global_generator():
 @wrong("3.2", "don't make a new one inside")
 def generator_of_its_own():
     return math.log, lambda *given: init(*given[:4], torch.Generator().manual_seed(42))
+
+
+@wrong("3.2", "All are at one end of tanh")
+def all_weights_positive():
+    def calm_init(block_size, n_embd, n_hidden, V, generator):
+        wte = torch.rand(V, n_embd, generator=generator)
+        W1 = torch.rand(block_size * n_embd, n_hidden, generator=generator)
+        return wte, W1, torch.zeros(n_hidden), torch.zeros(n_hidden, V), torch.zeros(V)
+
+    return math.log, calm_init
+
+
+@wrong("3.2", "wte and W1 must be random")
+def weights_of_zero_and_random_biases():
+    def calm_init(*given):
+        wte, W1, *rest = init(*given)
+        return wte, 0 * W1, *rest
+
+    return math.log, calm_init
 
 
 # --- 3.3 ----------------------------------------------------------------------------------------
@@ -261,6 +317,64 @@ def windows_that_are_not_full():
 @wrong("3.3", "That is a place in the list")
 def index_for_rate():
     return search, lambda rates, *given: rates.index(2 * choose(rates, *given))
+
+
+@wrong("3.3", "`logspace` takes exponents")
+def logspace_of_rates():
+    def sweep(step, low, high, n):
+        return search(step, low, high, n, torch.logspace(low, high, n).tolist())
+
+    return sweep, choose
+
+
+@wrong("3.3", "`low` is left out")
+def without_the_first():
+    def sweep(step, low, high, n):
+        rates = [low * (high / low) ** (i / n) for i in range(1, n + 1)]
+        return search(step, low, high, n, rates)
+
+    return sweep, choose
+
+
+@wrong("3.3", "ten times the one before")
+def ten_times_each():
+    def sweep(step, low, high, n):
+        return search(step, low, high, n, [low * 10**i for i in range(n)])
+
+    return sweep, choose
+
+
+@wrong("3.3", "return the rates first")
+def losses_first():
+    return lambda *given: search(*given)[::-1], choose
+
+
+@wrong("3.3", "The last window is left out")
+def last_window_left_out():
+    return search, lambda rates, losses, window: choose(rates, losses[:-1], window)
+
+
+@wrong("3.3", "One place too far")
+def window_without_its_last_loss():
+    def choose_rate(rates, losses, window):
+        means = [sum(losses[i - window : i]) for i in range(window, len(losses))]
+        return rates[means.index(min(means)) + window] / 2
+
+    return search, choose_rate
+
+
+@wrong("3.3", "the rate in its middle")
+def middle_of_the_window():
+    def choose_rate(rates, losses, window):
+        means = [sum(losses[i : i + window]) for i in range(len(losses) - window + 1)]
+        return rates[means.index(min(means)) + window // 2] / 2
+
+    return search, choose_rate
+
+
+@wrong("3.3", "the rate at half the place")
+def place_halved():
+    return search, lambda rates, *given: rates[rates.index(2 * choose(rates, *given)) // 2]
 
 
 # --- 3.4: none of them trains for more than a second or two -------------------------------------
@@ -422,3 +536,69 @@ def a_bias_for_the_direct_path():
 @wrong("3.5", "not from one-hot contexts")
 def one_hot_direct_path():
     return network, lambda *given: parameters(*given, one_hot=1)
+
+
+@wrong("3.5", "The tanh of the hidden layer is missing")
+def no_tanh():
+    def direct_logits(X, wte, W1, b1, W2, b2, W3):
+        x = wte[X].flatten(1)
+        return (x @ W1 + b1) @ W2 + b2 + x @ W3
+
+    return direct_logits, parameters
+
+
+@wrong("3.5", "b2 is missing")
+def no_output_bias():
+    return lambda *given: network(*given, again=-1), parameters
+
+
+@wrong("3.5", "b1 is missing")
+def no_hidden_bias():
+    return lambda X, wte, W1, b1, *rest: network(X, wte, W1, 0 * b1, *rest), parameters
+
+
+@wrong("3.5", "These are probabilities")
+def softmax_of_the_logits():
+    return lambda *given: network(*given).softmax(1), parameters
+
+
+@wrong("3.5", "The newest character stands first")
+def context_turned_round():
+    return lambda X, *rest: network(X.flip(1), *rest), parameters
+
+
+@wrong("3.5", "put side by side, of shape")
+def embeddings_not_side_by_side():
+    def direct_logits(X, wte, W1, b1, W2, b2, W3):
+        return torch.tanh(wte[X] @ W1 + b1) @ W2 + b2 + wte[X] @ W3
+
+    return direct_logits, parameters
+
+
+@wrong("3.5", "read them off the tensors' shapes")
+def sizes_of_the_lecture():
+    def direct_logits(X, wte, W1, b1, W2, b2, W3):
+        x = wte[X].view(-1, 30)
+        return torch.tanh(x @ W1 + b1) @ W2 + b2 + x @ W3
+
+    return direct_logits, parameters
+
+
+@wrong("3.5", "The embeddings learn nothing at all")
+def embeddings_copied():
+    return lambda X, wte, *rest: network(X, wte.detach(), *rest), parameters
+
+
+@wrong("3.5", "W3 is counted even without")
+def direct_always_counted():
+    return network, lambda T, C, H, V, direct: parameters(T, C, H, V, True)
+
+
+@wrong("3.5", "W3 isn't counted")
+def direct_never_counted():
+    return network, lambda T, C, H, V, direct: parameters(T, C, H, V, False)
+
+
+@wrong("3.5", "The output bias b2 is missing")
+def output_bias_not_counted():
+    return network, lambda T, C, H, V, direct: parameters(T, C, H, V, direct) - V

@@ -4,9 +4,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+FIVE = "wte, W1, b1, W2, b2"
+
 
 def dataset(build_dataset, words, block_size, stoi):
-    X, Y, source = build_dataset(list(words), block_size, dict(stoi))
+    X, Y, source = _several(build_dataset(list(words), block_size, dict(stoi)), "X, Y, source")
     kinds = [str(getattr(part, "dtype", type(part).__name__)) for part in (X, Y, source)]
     return {"X": X, "Y": Y, "source": source, "kinds": kinds}
 
@@ -17,7 +19,9 @@ def knowing_nothing(loss_knowing_nothing, calm_init, V):
 
 def initialised(loss_knowing_nothing, calm_init, block_size, n_embd, n_hidden, V, seed):
     sizes = (block_size, n_embd, n_hidden, V)
-    first, again, other = (list(calm_init(*sizes, _seeded(s))) for s in (seed, seed, seed + 1))
+    first, again, other = (
+        _several(calm_init(*sizes, _seeded(s)), FIVE) for s in (seed, seed, seed + 1)
+    )
     return {"first": first, "again": again, "other": other}
 
 
@@ -28,7 +32,7 @@ def swept(sweep, choose_rate, losses, low, high, n):
         asked.append(float(rate))
         return losses[min(len(asked), len(losses)) - 1]
 
-    rates, found = sweep(step, low, high, n)
+    rates, found = _several(sweep(step, low, high, n), "rates, losses")
     return {"rates": list(rates), "losses": list(found), "asked": asked}
 
 
@@ -46,16 +50,16 @@ def bowl(sweep, choose_rate, curvatures, noise, low, high, n, window):
     def step(rate):
         nonlocal x, taken
         away = x - noise[min(taken, n - 1)]
-        x, taken = x - rate * c * away, taken + 1
+        x, taken = x - float(rate) * c * away, taken + 1
         return float(0.5 * (c * away**2).sum())
 
     with np.errstate(over="ignore", invalid="ignore"):
-        rates, losses = sweep(step, low, high, n)
+        rates, losses = _several(sweep(step, low, high, n), "rates, losses")
         return {"rate": choose_rate(list(rates), list(losses), window)}
 
 
 def trained(train_mlp, words, stoi):
-    return {"parameters": list(train_mlp(list(words), dict(stoi)))}
+    return {"parameters": _several(train_mlp(list(words), dict(stoi)), FIVE)}
 
 
 def direct(direct_logits, count_parameters, X, parameters):
@@ -76,3 +80,14 @@ def counted(direct_logits, count_parameters, block_size, n_embd, n_hidden, V):
 
 def _seeded(seed):
     return torch.Generator().manual_seed(seed)
+
+
+def _several(returned, names):
+    """The values that were returned, as a list, if there are as many as names."""
+    if returned is None:
+        raise TypeError(f"Nothing came back: end the function with `return {names}`.")
+    values = [] if isinstance(returned, dict) else list(returned)
+    if len(values) != len(names.split(", ")):
+        got = "a dict" if isinstance(returned, dict) else f"{len(values)} values"
+        raise ValueError(f"The function returned {got}: end it with `return {names}`.")
+    return values

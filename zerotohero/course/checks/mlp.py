@@ -135,9 +135,21 @@ def _expect_examples(words: list[str], block_size: int, stoi: dict, got: dict) -
                     "the context from the left, so that the newest character is always last."),
             Mistake(variant(newest=True), "The newest character stands first: contexts are in "
                     "reading order, the oldest character first."),
+            Mistake(_examples(["." + word for word in words], block_size, stoi)[0], "Each word has "
+                    "an example too many: the boundaries before it are context, not a target."),
+            Mistake(_examples(words, 3, stoi)[0], "The context is always three characters long: "
+                    "its length is the argument `block_size`."),
         ],
     )  # fmt: skip
-    expect("Y", got["Y"], Y)
+    expect(
+        "Y",
+        got["Y"],
+        Y,
+        mistakes=[
+            Mistake(X[:, -1], "That is the newest character of the context; the target is the "
+                    "character after it."),
+        ],
+    )  # fmt: skip
     expect(
         "source",
         got["source"],
@@ -146,14 +158,20 @@ def _expect_examples(words: list[str], block_size: int, stoi: dict, got: dict) -
             Mistake(np.arange(len(Y)), "`source` numbers the examples; it is to hold the position "
                     "of the word in `words`."),
             Mistake(source + 1, "`source` counts from 1; positions in a list count from 0."),
+            Mistake(np.concatenate([np.arange(len(word) + 1) for word in words]), "`source` holds "
+                    "the position of the character in its word; it is to hold the position of the "
+                    "word in `words`."),
+            Mistake(np.array([words.index(words[n]) for n in source]), "A name may stand in "
+                    "`words` twice, and `words.index` finds the first only: count with "
+                    "`enumerate`."),
         ],
     )  # fmt: skip
     expect(
         "the data types of X, Y and source",
         got["kinds"],
         ["torch.int64"] * 3,
-        hint="Numbers that are used as indices must be int64 tensors: give torch.tensor whole "
-        "numbers.",
+        hint="Numbers that are used as indices must be int64 tensors: `torch.tensor` of whole "
+        "numbers makes one. A list, a NumPy array or a tensor of floats won't do.",
     )
 
 
@@ -170,7 +188,7 @@ def _(given, got):
     "100 names with a context of three",
     points=2,
     adapter="dataset",
-    inputs=lambda rng: {"words": _some_names(rng, 100), "block_size": 3, "stoi": STOI},
+    inputs=lambda rng: {"words": 2 * _some_names(rng, 50), "block_size": 3, "stoi": STOI},
 )
 def _(given, got):
     _expect_examples(given["words"], given["block_size"], given["stoi"], got)
@@ -247,12 +265,14 @@ def _(given, got):
                     "natural logarithm, `math.log`."),
             Mistake(1 / given["V"], "1/V is the probability; the loss is its logarithm with the "
                     "sign turned."),
+            Mistake(math.log(27), "That is the loss for 27 characters: their number is the "
+                    "argument V."),
             Mistake(-want, "The logarithm of a probability is negative; the loss is *minus* it."),
         ],
     )  # fmt: skip
 
 
-NO_CONTEXT = "The hidden layer doesn't see its context: wte must be random, and not tiny."
+NO_CONTEXT = "The hidden layer doesn't see its context: wte and W1 must be random, and not tiny."
 
 
 def _hidden(X: np.ndarray, wte: np.ndarray, W1: np.ndarray, b1: np.ndarray) -> np.ndarray:
@@ -300,11 +320,17 @@ def _(given, got):
     wte, W1, b1, _, _ = _parameters(given, got["first"])
     X, _, _ = _examples(_names()[::200], given["block_size"])
     h = _hidden(X, wte, W1, b1)
-    expect_that(
-        np.median(h.std(1)) > 0.01,
-        "all hidden units of a context have the same value",
+    alike = (
         "Units that start alike get the same gradient and stay alike: with W1 all zeros or all "
-        "equal, all units do the work of one. Make W1 random.",
+        "equal, all units do the work of one. Make W1 random."
+    )
+    if W1.std() > 0 and np.median(np.abs(h)) > 0.99:
+        alike = (
+            "All are at one end of tanh, where its slope is zero: `torch.rand` draws from 0 to 1, "
+            "so that nothing cancels in the sums. `torch.randn` draws around 0."
+        )
+    expect_that(
+        np.median(h.std(1)) > 0.01, "all hidden units of a context have the same value", alike
     )
     expect_that(
         np.median(h.std(0)) > 0.01,
@@ -322,10 +348,13 @@ def _(given, got):
         "Without it the numbers come from a hidden global state."
     )
     expect_that(same, "the same seed twice gave different parameters", hint)
+    # Constant parameters, such as biases of zero, are another case's matter.
+    fixed = [p.std() > 0 and np.array_equal(p, q) for p, q in zip(first, other, strict=True)]
     expect_that(
-        not np.array_equal(first[1], other[1]),
-        "two seeds gave the same W1",
-        "The numbers don't depend on the generator you were given: don't make a new one inside.",
+        not any(fixed),
+        "two seeds gave the same random numbers",
+        "The numbers don't depend on the generator you were given: don't make a new one inside, "
+        "and don't seed it again.",
     )
 
 
@@ -408,6 +437,12 @@ def _(given, got):
         (rates[::-1], "The rates fall: start at `low`, or the first steps already throw the "
          "parameters away."),
         (without, "`high` is left out: n rates with both ends included are n − 1 factors apart."),
+        (_even_exponents(low, high, n + 1)[1:], "`low` is left out: the first rate is number 0."),
+        (np.logspace(low, high, n), "`logspace` takes exponents, not rates: give it the "
+         "logarithms to base 10 of `low` and `high`."),
+        ([low * 10**i for i in range(n)], "Each rate is ten times the one before: find the factor "
+         "that leads from `low` to `high` in n − 1 steps."),
+        (given["losses"], "These are the losses: return the rates first, then the losses."),
     ]  # fmt: skip
     for what, found in (("the rates given to step", got["asked"]), ("rates", got["rates"])):
         expect(
@@ -467,7 +502,7 @@ def _noisy_curve(rng: np.random.Generator) -> dict:
     return {"rates": rates, "losses": losses.tolist(), "window": 12}
 
 
-@rate.case("a choice from a noisy curve", points=2, adapter="chosen", inputs=_noisy_curve)
+@rate.case("a choice from a noisy curve", adapter="chosen", inputs=_noisy_curve)
 def _(given, got):
     rates, losses, window = given["rates"], given["losses"], given["window"]
     want = _choose(rates, losses, window)
@@ -490,6 +525,36 @@ def _(given, got):
                     "the rate at its beginning: the place of a mean is that of its last loss."),
             Mistake(rates[int(np.argmin(growing))] / 2, "You start before there are `window` "
                     "losses: a mean of one or two is noise, so begin at place window − 1."),
+            Mistake(rates[min(at + 1, 59)] / 2, "One place too far: the window that ends at place "
+                    "i is losses[i − window + 1 : i + 1]."),
+            Mistake(rates[at - window + 1 + window // 2] / 2, "The lowest window is the right one, "
+                    "but you take the rate in its middle: the place of a mean is that of its last "
+                    "loss."),
+            Mistake(rates[at // 2], "That is the rate at half the place; take the rate at the "
+                    "place, and half of it."),
+        ],
+    )  # fmt: skip
+
+
+@rate.case(
+    "a choice from a curve that falls to its end",
+    adapter="chosen",
+    inputs=lambda rng: {
+        "rates": _even_exponents(1e-4, float(rng.uniform(0.01, 0.1)), 20),
+        "losses": np.linspace(3.3, float(rng.uniform(2.5, 3.0)), 20).tolist(),
+        "window": 6,
+    },
+)
+def _(given, got):
+    rates = given["rates"]
+    expect(
+        "choose_rate",
+        got["rate"],
+        rates[-1] / 2,
+        mistakes=[
+            Mistake(rates[-2] / 2, "The last window is left out: it ends at the last loss, and "
+                    "`range` stops one before its end."),
+            Mistake(rates[-1], NOT_HALVED),
         ],
     )  # fmt: skip
 
@@ -723,12 +788,26 @@ def _network(rng: np.random.Generator) -> dict:
     }
 
 
-@connections.case("the logits", points=2, adapter="direct", inputs=_network)
+@connections.case(
+    "the logits",
+    points=2,
+    adapter="direct",
+    inputs=_network,
+    crashes={
+        "cannot be multiplied": "x is `wte[X]` put side by side, of shape (B, T · C); W1 and W3 "
+        "both take it as it is.",
+        "is invalid for input of size": "The sizes here are others than the lecture's: read them "
+        "off the tensors' shapes.",
+        "same dtype": "The parameters are float64 here: leave the data types as they are.",
+    },
+)
 def _(given, got):
     X, (wte, W1, b1, W2, b2, W3) = given["X"], given["parameters"]
     x = wte[X].reshape(len(X), -1)
     h = np.tanh(x @ W1 + b1)
     plain = h @ W2 + b2
+    unbent, e = (x @ W1 + b1) @ W2 + b2 + x @ W3, np.exp(plain + x @ W3)
+    newest = wte[X[:, ::-1]].reshape(len(X), -1)
     turned = wte[X].transpose(0, 2, 1).reshape(len(X), -1)
     mixed = np.tanh(turned @ W1 + b1) @ W2 + b2 + turned @ W3
     expect(
@@ -747,6 +826,13 @@ def _(given, got):
             Mistake(mixed, "The numbers of a context are in the wrong order: first all of the "
                     "oldest character, then all of the next. `view` or `flatten(1)` keeps them "
                     "so; a transposition before it doesn't."),
+            Mistake(np.tanh(newest @ W1 + b1) @ W2 + b2 + newest @ W3, "The newest character "
+                    "stands first: keep the order in which X has them."),
+            Mistake(unbent, "The tanh of the hidden layer is missing."),
+            Mistake(plain + x @ W3 - b2, "b2 is missing."),
+            Mistake(np.tanh(x @ W1) @ W2 + b2 + x @ W3, "b1 is missing: it is added before tanh."),
+            Mistake(e / e.sum(1, keepdims=True), "These are probabilities; return the logits, "
+                    "before softmax."),
         ],
     )  # fmt: skip
 
@@ -781,6 +867,8 @@ def _(given, got):
         got["wte"],
         to_table(hidden_dx + dlogits @ W3.T),
         mistakes=[
+            Mistake(np.zeros_like(wte), "The embeddings learn nothing at all: x was detached, or "
+                    "copied by `torch.tensor` or `.data`."),
             Mistake(to_table(hidden_dx), "The embeddings learn nothing through the direct path: x "
                     "was detached there, or its data copied."),
             Mistake(to_table(dlogits @ W3.T), "The embeddings learn nothing through the hidden "
@@ -804,6 +892,9 @@ def _(given, got):
     plain = V * C + T * C * H + H + H * V + V
     wrong = [
         (plain - H - V, "The biases b1 and b2 are parameters too."),
+        (plain - V, "The output bias b2 is missing: V numbers."),
+        (plain - H, "The hidden bias b1 is missing: H numbers."),
+        (plain + T * C * V, "W3 is counted even without direct connections: look at `direct`."),
         (plain - V * C, "The embedding table is learned too: V · C numbers."),
         (plain - V * C + T * V * C, "One embedding table serves all positions: V · C numbers, "
          "not one table a position."),
@@ -816,6 +907,10 @@ def _(given, got):
         got["direct"],
         plain + T * C * V,
         mistakes=[
+            Mistake(plain, "W3 isn't counted: look at `direct`."),
+            Mistake(plain + C * V, "W3 reads the embeddings of all T positions: T · C rows."),
+            Mistake(plain + H * V, "W3 starts from the embeddings, T · C numbers, not from the "
+                    "hidden units."),
             Mistake(plain + T * C * V + V, "The direct path has no bias of its own: b2 serves "
                     "both."),
             Mistake(plain + T * V * V, "W3 starts from the embeddings, which are T · C numbers, "
