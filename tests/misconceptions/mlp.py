@@ -372,6 +372,14 @@ def middle_of_the_window():
     return search, choose_rate
 
 
+@wrong("3.3", "the lowest mean, a loss")
+def mean_for_rate():
+    def choose_rate(rates, losses, window):
+        return min(sum(losses[i : i + window]) / window for i in range(len(losses) - window + 1))
+
+    return search, choose_rate
+
+
 @wrong("3.3", "the rate at half the place")
 def place_halved():
     return search, lambda rates, *given: rates[rates.index(2 * choose(rates, *given)) // 2]

@@ -511,6 +511,7 @@ def _(given, got):
         "You take the lowest single loss, which one lucky minibatch decides: compare the means of "
         "the last `window` losses."
     )
+    means = np.convolve(losses, np.ones(window) / window, "valid")
     growing = [sum(losses[max(0, i - window + 1) : i + 1]) / min(i + 1, window) for i in range(60)]
     expect(
         "choose_rate",
@@ -530,6 +531,8 @@ def _(given, got):
             Mistake(rates[at - window + 1 + window // 2] / 2, "The lowest window is the right one, "
                     "but you take the rate in its middle: the place of a mean is that of its last "
                     "loss."),
+            Mistake(min(means), "That is the lowest mean, a loss; return half the rate at its "
+                    "place."),
             Mistake(rates[at // 2], "That is the rate at half the place; take the rate at the "
                     "place, and half of it."),
         ],
