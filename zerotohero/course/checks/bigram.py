@@ -3,13 +3,11 @@
 The reference answers are plain NumPy in float64, written another way than the lecture's.
 """
 
-import string
-from functools import cache
 from itertools import permutations
 
 import numpy as np
 
-from zerotohero.course import data
+from zerotohero.course.checks.names import STOI, V, some_names
 from zerotohero.course.exercise import (
     NOTHING,
     Exercise,
@@ -19,18 +17,6 @@ from zerotohero.course.exercise import (
     expect_that,
     show,
 )
-
-STOI = {s: i for i, s in enumerate("." + string.ascii_lowercase)}
-V = len(STOI)
-
-
-@cache
-def _names() -> list[str]:
-    return data.words("names")
-
-
-def _some_names(rng: np.random.Generator, count: int) -> list[str]:
-    return [_names()[i] for i in rng.choice(len(_names()), count, replace=False)]
 
 
 def _grams(word: str, n: int, front: int | None = None, end: bool = True) -> list[tuple[int, ...]]:
@@ -151,7 +137,7 @@ def _(given, got):
     adapter="counts",
     points=1,
     crashes=COUNT_CRASHES,
-    inputs=lambda rng: {"words": _some_names(rng, 200), "stoi": STOI},
+    inputs=lambda rng: {"words": some_names(rng, 200), "stoi": STOI},
 )
 def _(given, got):
     words = given["words"]
@@ -210,7 +196,7 @@ NETWORK_CRASHES = ORDER | {
 @trigram.case(
     "the network before its first step",
     adapter="network",
-    inputs=lambda rng: {"N": _count(_some_names(rng, 50), 3), "steps": 0, "lr": 20.0},
+    inputs=lambda rng: {"N": _count(some_names(rng, 50), 3), "steps": 0, "lr": 20.0},
     crashes=NETWORK_CRASHES,
 )
 def _(given, got):
@@ -247,7 +233,7 @@ def _(given, got):
     "one step of the network",
     adapter="network",
     points=2,
-    inputs=lambda rng: {"N": _count(_some_names(rng, 200), 3), "steps": 1, "lr": 20.0},
+    inputs=lambda rng: {"N": _count(some_names(rng, 200), 3), "steps": 1, "lr": 20.0},
     crashes=NETWORK_CRASHES,
 )
 def _(given, got):
@@ -294,7 +280,7 @@ def _(given, got):
     "fifteen steps of the network",
     adapter="network",
     points=2,
-    inputs=lambda rng: {"N": _count(_some_names(rng, 200), 3), "steps": 15, "lr": 20.0},
+    inputs=lambda rng: {"N": _count(some_names(rng, 200), 3), "steps": 15, "lr": 20.0},
     crashes=NETWORK_CRASHES,
 )
 def _(given, got):
@@ -366,7 +352,7 @@ training names: where does the difference come from, and why has the bigram hard
     "a split of 203 words",
     adapter="split",
     points=3,
-    inputs=lambda rng: {"words": [*_some_names(rng, 200), "ava", "ava", "ava"], "seed": 5},
+    inputs=lambda rng: {"words": [*some_names(rng, 200), "ava", "ava", "ava"], "seed": 5},
     crashes={
         "can be converted to an? (scalar )?index|list indices must be": "A list can't be indexed "
         "by a tensor; `[words[i] for i in order]` takes the words one by one.",
@@ -492,7 +478,7 @@ def _loss_case(name, n, k, stoi=STOI, points=1):
         adapter="held_out_loss",
         points=points,
         inputs=lambda rng: {
-            "train": (names := _some_names(rng, 180))[:150],
+            "train": (names := some_names(rng, 180))[:150],
             "held_out": names[150:],
             "n": n,
             "k": k,
@@ -1285,7 +1271,7 @@ model gains by the leak, and what would you expect of one that looks back ten ch
 
 
 def _leaky(rng):
-    names = _some_names(rng, 42)
+    names = some_names(rng, 42)
     # Numbers for which no wrong share is right by luck.
     start, times = int(rng.choice([15, 16, 17, 18, 20])), int(rng.choice([1, 3, 4]))
     # Repetitions on both sides, so that sets of dev, of train and of both give other shares, and

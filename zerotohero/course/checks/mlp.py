@@ -6,11 +6,10 @@ answer: the answer returns its logits for every context, and the verdict looks t
 
 import math
 import string
-from functools import cache
 
 import numpy as np
 
-from zerotohero.course import data
+from zerotohero.course.checks.names import STOI, V, all_names, some_names
 from zerotohero.course.exercise import (
     Exercise,
     Mistake,
@@ -19,18 +18,6 @@ from zerotohero.course.exercise import (
     expect,
     expect_that,
 )
-
-STOI = {s: i for i, s in enumerate("." + string.ascii_lowercase)}
-V = len(STOI)
-
-
-@cache
-def _names() -> list[str]:
-    return data.words("names")
-
-
-def _some_names(rng: np.random.Generator, count: int) -> list[str]:
-    return [_names()[i] for i in rng.choice(len(_names()), count, replace=False)]
 
 
 def _examples(words, block_size, stoi=STOI, end=True, reset=True, pad_right=False, newest=False,
@@ -188,7 +175,7 @@ def _(given, got):
     "100 names with a context of three",
     points=2,
     adapter="dataset",
-    inputs=lambda rng: {"words": 2 * _some_names(rng, 50), "block_size": 3, "stoi": STOI},
+    inputs=lambda rng: {"words": 2 * some_names(rng, 50), "block_size": 3, "stoi": STOI},
 )
 def _(given, got):
     _expect_examples(given["words"], given["block_size"], given["stoi"], got)
@@ -198,7 +185,7 @@ def _(given, got):
     "a context longer than the words, and one of a single character",
     adapter="dataset",
     inputs=lambda rng: {
-        "words": _some_names(rng, 20),
+        "words": some_names(rng, 20),
         "block_size": int(rng.choice([1, 16])),
         "stoi": STOI,
     },
@@ -296,7 +283,7 @@ CALM = 0.1
 @start.case("the loss at the start", points=2, adapter="initialised", inputs=_sizes)
 def _(given, got):
     wte, W1, b1, W2, b2 = _parameters(given, got["first"])
-    X, Y, _ = _examples(_names()[::200], given["block_size"])
+    X, Y, _ = _examples(all_names()[::200], given["block_size"])
     h = _hidden(X, wte, W1, b1)
     loss, want = _mean_loss(h @ W2 + b2, Y), math.log(V)
     hint = (
@@ -318,7 +305,7 @@ def _(given, got):
 @start.case("it can still learn", adapter="initialised", inputs=_sizes)
 def _(given, got):
     wte, W1, b1, _, _ = _parameters(given, got["first"])
-    X, _, _ = _examples(_names()[::200], given["block_size"])
+    X, _, _ = _examples(all_names()[::200], given["block_size"])
     h = _hidden(X, wte, W1, b1)
     alike = (
         "Units that start alike get the same gradient and stay alike: with W1 all zeros or all "
@@ -639,11 +626,11 @@ there when it is graded.
 
 def _split(seed: int) -> tuple[list[str], list[str]]:
     """Train and dev names; no dev name stands in train, or memory would count as skill."""
-    order = np.random.default_rng(seed).permutation(len(_names()))
+    order = np.random.default_rng(seed).permutation(len(all_names()))
     held_out = len(order) // 10
-    dev = [_names()[i] for i in order[:held_out]]
+    dev = [all_names()[i] for i in order[:held_out]]
     known = set(dev)
-    return [w for w in (_names()[i] for i in order[held_out:]) if w not in known], dev
+    return [w for w in (all_names()[i] for i in order[held_out:]) if w not in known], dev
 
 
 def _training_names(rng: np.random.Generator) -> dict:
