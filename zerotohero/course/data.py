@@ -17,10 +17,11 @@ import io
 import json
 import os
 import re
-import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+
+from zerotohero.course.files import write_whole
 
 
 class DataError(RuntimeError):
@@ -152,30 +153,14 @@ def _shipped(name: str, file: File) -> Path:
 
 
 def _keep(content: bytes, place: Path) -> None:
-    """Write the verified bytes to a temporary file beside `place`, then rename it, whole."""
-    temporary = None
+    """Write the verified bytes, or say in a sentence what to do where that can't be done."""
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=place.parent, prefix=f".{place.name}.", delete=False
-        ) as out:
-            temporary = Path(out.name)
-            out.write(content)
-        temporary.chmod(0o644)  # tempfile makes it 0600, but a class may share the folder
-        try:
-            os.replace(temporary, place)
-        except PermissionError:
-            # Windows: another process reads the file that it has put there a moment ago.
-            if not place.is_file() or place.read_bytes() != content:
-                raise
+        write_whole(place, content)
     except OSError as error:
         raise DataError(
             f"Cannot write {place} ({error.strerror or error}); set the environment variable "
             "ZEROTOHERO_DATA to a folder that you may write to and that has room."
         ) from error
-    finally:
-        if temporary is not None:  # after the rename it is gone already
-            temporary.unlink(missing_ok=True)
 
 
 # --- download ----------------------------------------------------------------------------------

@@ -23,7 +23,6 @@ import re
 import secrets
 import signal
 import sys
-import tempfile
 import threading
 import time
 import unicodedata
@@ -38,6 +37,7 @@ import numpy as np
 from zerotohero.course import checks
 from zerotohero.course.checking import NOTEBOOK_SEED, Outcome, judge
 from zerotohero.course.exercise import Case, Exercise
+from zerotohero.course.files import write_whole
 from zerotohero.course.sandbox import (
     ALL_MEMORY,
     Answered,
@@ -478,16 +478,5 @@ def _cell(text: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Excel takes a file for UTF-8 by its mark.
-    encoding = "utf-8-sig" if path.suffix == ".csv" else "utf-8"
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".grade-")
-    try:
-        with os.fdopen(descriptor, "w", encoding=encoding, newline="") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(path, text.encode("utf-8-sig" if path.suffix == ".csv" else "utf-8"))

@@ -24,6 +24,7 @@ import nbformat
 
 from zerotohero.course import checks
 from zerotohero.course.exercise import Exercise
+from zerotohero.course.files import write_whole
 
 BEGIN, INSTEAD, END = "# BEGIN SOLUTION", "# INSTEAD", "# END SOLUTION"
 EXERCISE_LIST = "<!-- exercises -->"
@@ -148,7 +149,7 @@ def make_exercises(root: Path) -> list[Path]:
     for path, notebook in made.items():
         text = _text(notebook)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+            write_whole(path, text.encode())
             changed.append(path)
     return changed
 
@@ -198,7 +199,7 @@ def run(path: Path) -> None:
             if attempt == 2:
                 raise
             print(f"{path}: no answer within {CELL_TIMEOUT} s; once more.", file=sys.stderr)
-    path.write_text(_text(tidy(notebook)), encoding="utf-8")
+    write_whole(path, _text(tidy(notebook)).encode())
 
 
 def tidy(notebook: Any) -> Any:

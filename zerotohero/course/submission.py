@@ -10,10 +10,8 @@ is run. The file is JSON: {"format", "version", "name", "exercises": {number: so
 
 import ast
 import json
-import os
 import re
 import symtable
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any
 
 from zerotohero.course import checks
 from zerotohero.course.exercise import Exercise
+from zerotohero.course.files import write_whole
 
 FORMAT, VERSION = "zerotohero submission", 1
 FILE_NAME = "zerotohero-submission.json"
@@ -42,14 +41,7 @@ class Submission:
         """Write the file whole or not at all."""
         body = {"format": FORMAT, "version": VERSION, "name": self.name}
         text = json.dumps(body | {"exercises": self.exercises}, indent=1, ensure_ascii=False)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".submission-")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text + "\n")
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_whole(path, f"{text}\n".encode())
 
 
 def read(path: Path) -> Submission:
