@@ -13,7 +13,8 @@ from jaxtyping import install_import_hook
 # Not by MPLBACKEND, which the kernels of the notebooks would inherit.
 matplotlib.use("agg")
 # Annotations such as Float[Tensor, "B T"] are comments until something checks them.
-install_import_hook(["zerotohero.bigram", "zerotohero.mlp"], "beartype.beartype")
+TYPED = ("bigram", "mlp", "batchnorm", "backprop", "wavenet")
+install_import_hook([f"zerotohero.{name}" for name in TYPED], "beartype.beartype")
 
 
 @pytest.fixture

@@ -1,0 +1,5 @@
+"""Lecture 05's exercises: cards, cases and verdicts."""
+
+from zerotohero.course.exercise import Exercise
+
+EXERCISES: tuple[Exercise, ...] = ()
