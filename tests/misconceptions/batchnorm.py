@@ -1,0 +1,1 @@
+"""Wrong answers to the exercises of lecture 04, and the hint each must get."""
