@@ -45,7 +45,7 @@ def test_check_shows_progress_over_all_exercises(class_room):
     said = zerotohero("check", cwd=class_room)
     assert said.returncode == 0, said.stderr
     lines = {line.split()[1]: line for line in said.stdout.splitlines() if line[:1] in set("✓·✗")}
-    assert set(lines) == {e.number for e in checks.all_exercises()}
+    assert set(lines) == {e.number for e in checks.handed_in()}
     assert lines["1.1"][0] == "✗" and lines["1.3"][0] == "✓" and lines["1.4"][0] == "·"
     assert "exercises done" in said.stdout
 
@@ -77,6 +77,7 @@ def test_submit_writes_one_file_that_grade_marks(class_room):
     [
         (("check",), "no exercise notebooks"),
         (("check", "9.9"), "no exercise 9.9"),
+        (("check", "6.4"), "6.4 is checked only in its notebook"),
         (("submit",), "no exercise notebooks"),
         (("grade", "nowhere"), "not a folder"),
         (("grade", ".", "--only", "x"), "no exercise x"),

@@ -19,8 +19,10 @@ from zerotohero.course.checking import examine, judge, report
 
 ROOT = Path(__file__).parent.parent
 EXERCISES = checks.all_exercises()
+HANDED_IN = checks.handed_in()
 WRONG = misconceptions()
 each_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.number)
+each_handed_in = pytest.mark.parametrize("exercise", HANDED_IN, ids=lambda e: e.number)
 
 
 @cache
@@ -73,22 +75,27 @@ def test_the_starter_fails_politely(exercise):
         assert hints(outcomes), "a starter with a bug in it must get the bug's hint"
 
 
-@each_exercise
+@each_handed_in
 def test_the_solution_passes(exercise):
     outcomes = examine(exercise, answers(exercise, "solutions"))
     assert all(o.status == "passed" for o in outcomes), report(exercise, outcomes)
 
 
-@pytest.mark.parametrize("exercise", [e for e in EXERCISES if not e.takes], ids=lambda e: e.number)
+@pytest.mark.parametrize("exercise", [e for e in HANDED_IN if not e.takes], ids=lambda e: e.number)
 def test_the_solution_passes_whatever_the_inputs(exercise):
     for seed in (11, 12, 13):
         outcomes = examine(exercise, answers(exercise, "solutions"), seed)
         assert all(o.status == "passed" for o in outcomes), report(exercise, outcomes)
 
 
-@pytest.mark.parametrize("exercise", [e for e in EXERCISES if not e.takes], ids=lambda e: e.number)
+@pytest.mark.parametrize("exercise", [e for e in HANDED_IN if not e.takes], ids=lambda e: e.number)
 def test_what_is_learned_by_heart_is_worth_less_than_half(exercise):
-    """Right values of one run must not be right in the next: the grader draws its inputs."""
+    """Right values of one run must not be right in the next: the grader draws its inputs.
+
+    A multiple choice (4.5) has one right answer, whatever the inputs.
+    """
+    if exercise.number == "4.5":
+        return
     adapters = importlib.import_module(f"zerotohero.course.adapters.{checks.lecture_of(exercise)}")
     mine, points = answers(exercise, "solutions"), []
     for case in exercise.cases:
@@ -146,7 +153,7 @@ def test_the_library_does_not_hold_the_answer(exercise):
         assert not set(exercise.answers) & set(vars(module))
 
 
-@pytest.mark.parametrize("exercise", [e for e in EXERCISES if not e.takes], ids=lambda e: e.number)
+@pytest.mark.parametrize("exercise", [e for e in HANDED_IN if not e.takes], ids=lambda e: e.number)
 def test_a_check_answers_at_once(exercise):
     mine = answers(exercise, "solutions")
     examine(exercise, mine)  # the first one imports and reads data

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from zerotohero.course import submission
+from zerotohero.course import checks, submission
 from zerotohero.course.submission import NotASubmission, Submission, collect, read
 
 
@@ -174,11 +174,17 @@ def test_the_untouched_notebooks_hold_no_answers(root):
 
 
 def test_the_solutions_answer_everything(root):
-    from zerotohero.course.checks import all_exercises
+    from zerotohero.course.checks import handed_in
 
     mine = submission.from_notebooks(root / "solutions", "")
-    assert submission.answered_in(mine) == [e.number for e in all_exercises()]
+    assert submission.answered_in(mine) == [e.number for e in handed_in()]
     assert sum(map(len, mine.exercises.values())) < submission.MAX_BYTES / 10
+
+
+def test_a_trained_model_is_not_handed_in():
+    """To collect it would be to collect its training, which the grader would run again."""
+    mine = submission.from_cells(["model = object()"], "", [checks.find("6.4")])
+    assert mine.exercises == {}
 
 
 def test_submit_outside_a_notebook_says_what_to_use(capsys):

@@ -103,6 +103,7 @@ class Exercise:
     hints: tuple[str, str, str]  # from a nudge to nearly the answer
     uses: tuple[str, ...] = ()  # modules of zerotohero that an answer may import when graded
     takes: float | None = None  # seconds on two cores, if the check trains; else None
+    handed_in: bool = True  # False: the answer is a trained model, and a submission holds source
     cases: list[Case] = field(default_factory=list)
 
     def __post_init__(self):

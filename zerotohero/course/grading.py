@@ -80,14 +80,14 @@ def mark(
     sandboxed: bool = True,
     seed: int = NOTEBOOK_SEED,
 ) -> Iterator[tuple[Exercise, list[Outcome]]]:
-    """Mark one submission: each exercise (all of the course's by default) with its outcomes.
+    """Mark one submission: each exercise (all that are handed in by default) with its outcomes.
 
     sandboxed: False runs the code with the rights of this process, which is for one's own work.
     seed: of the inputs; by default those of the notebook's `check`.
 
     Raises sandbox.Unavailable if the sandbox cannot run here.
     """
-    exercises = checks.all_exercises() if exercises is None else exercises
+    exercises = checks.handed_in() if exercises is None else exercises
     if sandboxed and (why_not := available()):
         raise Unavailable(why_not)
     asked = [_Asked(e, seed) for e in exercises]
@@ -262,18 +262,24 @@ def grade(
 ) -> Grades:
     """Mark every file of a folder; write `out/<id>/results.json` for each, and `out/grades.csv`.
 
-    exercises: numbers such as "1.1" that count; all of the course's if None.
+    exercises: numbers such as "1.1" that count; all that are handed in if None.
     seed: of the inputs; drawn if None. It is printed, and stands in every results.json.
     sandbox: False runs strangers' code with your rights.
     jobs: submissions marked at the same time; as many as there are cores if None.
 
-    Raises ValueError for an unknown exercise or a folder with nothing in it, sandbox.Unavailable
-    where the sandbox cannot run.
+    Raises ValueError for an exercise that is unknown or isn't handed in, or a folder with nothing
+    in it, sandbox.Unavailable where the sandbox cannot run.
     """
     from tqdm.auto import tqdm
 
     folder, out = Path(folder), Path(out)
-    chosen = [checks.find(n) for n in exercises] if exercises else checks.all_exercises()
+    chosen = [checks.find(n) for n in exercises] if exercises else checks.handed_in()
+    for exercise in chosen:
+        if not exercise.handed_in:
+            raise ValueError(
+                f"{exercise.number} cannot be graded: its answer is a trained model, which only "
+                "the notebook's own check can take. Leave it out of --only."
+            )
     todo = _listed(folder, out)
     if sandbox and (why_not := available()):
         raise Unavailable(why_not)

@@ -38,6 +38,8 @@ def card(exercise: Exercise) -> str:
     """The Markdown card of an exercise: heading, facts, statement, folded hints."""
     stars = "●" * exercise.difficulty + "○" * (5 - exercise.difficulty)
     facts = f"Difficulty {stars} · about {exercise.minutes} minutes · {exercise.points} points"
+    if not exercise.handed_in:
+        facts += " · for yourself: a trained model isn't handed in"
     lines = [
         f"## {exercise.number} · {exercise.title}",
         f"*{facts} · practises {exercise.practises}*",

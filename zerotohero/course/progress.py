@@ -14,10 +14,15 @@ from zerotohero.course.exercise import Exercise
 def show(folder: Path, numbers: Sequence[str]) -> None:
     """Print a line for each exercise, or the named ones in full, as `check` prints them.
 
-    Raises ValueError for an unknown number or a file that is not a notebook, FileNotFoundError
-    for a folder without exercise notebooks.
+    Raises ValueError for a number that is unknown or isn't handed in, or a file that is not a
+    notebook, FileNotFoundError for a folder without exercise notebooks.
     """
-    chosen = [checks.find(number) for number in numbers] or checks.all_exercises()
+    chosen = [checks.find(number) for number in numbers] or checks.handed_in()
+    for exercise in chosen:
+        if not exercise.handed_in:
+            raise ValueError(
+                f"{exercise.number} is checked only in its notebook, where your trained model is."
+            )
     mine = submission.from_notebooks(folder, "")
     marked = grading.mark(mine, chosen, sandboxed=False)
     answered = submission.answered_in(mine)
@@ -33,6 +38,9 @@ def show(folder: Path, numbers: Sequence[str]) -> None:
         total = sum(exercise.points for exercise in chosen)
         print(f"\n{done} of {len(chosen)} exercises done, {points} of {total} points.")
         print("What counts is what is saved. `zerotohero check 1.1` tells more about one.")
+        elsewhere = [e.number for e in checks.all_exercises() if not e.handed_in]
+        if elsewhere:
+            print(f"Only the notebook can check your trained model: {', '.join(elsewhere)}.")
 
 
 def _line(exercise: Exercise, outcomes: Sequence[Outcome]) -> str:

@@ -194,7 +194,7 @@ def is_stub(source: str) -> bool:
 
 def from_cells(cells: Sequence[str], name: str, of: Sequence[Exercise]) -> Submission:
     """A submission from notebook cells: each of the exercises whose answers they define."""
-    found = {e.number: collect(cells, e.answers) for e in of}
+    found = {e.number: collect(cells, e.answers) for e in of if e.handed_in}
     return Submission(name, {number: source for number, source in found.items() if source})
 
 

@@ -24,6 +24,11 @@ def all_exercises() -> list[Exercise]:
     return [exercise for lecture in LECTURES for exercise in exercises(lecture)]
 
 
+def handed_in() -> list[Exercise]:
+    """Those whose answers are source code: what `submit` collects and `grade` marks."""
+    return [exercise for exercise in all_exercises() if exercise.handed_in]
+
+
 def lecture_of(exercise: Exercise) -> str:
     """The name of the lecture that an exercise belongs to: "micrograd" for 1.3."""
     return LECTURES[int(exercise.number.split(".")[0]) - 1]
