@@ -1,0 +1,174 @@
+"""The figures of lecture 05, each drawn from numbers that the notebook has computed."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, RED
+from zerotohero.course.plots.mlp import smooth
+
+
+def broadcast_and_sum(bias: Float[Tensor, " C"], grad: Float[Tensor, "B C"]) -> None:
+    """Left, a row that is copied to every row; right, the gradients of the copies, summed."""
+    _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
+    B, C = grad.shape
+    copies = bias.expand(B, C)
+    for ax, top, rows, bottom in (
+        (left, bias, copies, None),
+        (right, None, grad, grad.sum(0)),
+    ):
+        for i, row in enumerate(rows.tolist()):
+            _boxes(ax, row, y=-i, colour=BLUE)
+        ends = ((top, 1.9, "b (the only one)"), (bottom, -B - 0.9, "db"))
+        for values, y, name in ends:
+            if values is not None:
+                _boxes(ax, values.tolist(), y, colour=ORANGE)
+                ax.text(-0.75, y, name, ha="right", va="center")
+        ax.text(-0.75, -(B - 1) / 2, "its copies" if top is not None else "dout", ha="right")
+        start, end = (1.4, 0.6) if top is not None else (-B + 0.4, -B - 0.4)
+        for j in range(C):
+            arrow = {"arrowstyle": "->", "color": BLACK, "linewidth": 1.4}
+            ax.annotate("", (j, end), (j, start), arrowprops=arrow)
+        ax.text(C - 0.3, (start + end) / 2, "copy" if top is not None else "sum", va="center")
+        ax.set(xlim=(-2.6, C + 0.2), ylim=(-B - 1.6, 2.6), aspect="equal")
+        ax.axis("off")
+    left.set_title("Forwards: one row, copied")
+    right.set_title("Backwards: the copies' gradients, summed")
+
+
+def _boxes(ax, values: Sequence[float], y: float, colour: str) -> None:
+    for x, value in enumerate(values):
+        box = plt.Rectangle((x - 0.48, y - 0.45), 0.96, 0.9, facecolor="white", edgecolor=colour)
+        box.set_linewidth(1.6)
+        ax.add_patch(box)
+        ax.text(x, y, f"{value:g}", ha="center", va="center")
+
+
+# Where each node of the network stands on the map (column, row), and what it is made of.
+_PLACES = {
+    "wte": (0, 0), "emb": (1, 0), "x": (2, 0), "pre": (3, 0), "W1": (2, 1), "b1": (3, 1),
+    "mean": (4, -1), "diff": (4, 0), "square": (5, 1), "var": (6, 1), "inv": (7, 1),
+    "normed": (7, 0), "gamma": (8, 1), "beta": (9, 1), "act": (8, 0), "h": (9, 0),
+    "W2": (0, -3), "b2": (1, -4), "logits": (1, -3), "top": (2, -4), "shifted": (3, -3),
+    "counts": (4, -3), "total": (5, -4), "share": (6, -4), "probs": (6, -3),
+    "logprobs": (7, -3), "loss": (8, -3),
+}  # fmt: skip
+_EDGES = (
+    "wte emb, emb x, x pre, W1 pre, b1 pre, pre mean, pre diff, mean diff, diff square, "
+    "square var, var inv, inv normed, diff normed, normed act, gamma act, beta act, act h, "
+    "h logits, W2 logits, b2 logits, logits top, logits shifted, top shifted, shifted counts, "
+    "counts total, total share, share probs, counts probs, probs logprobs, logprobs loss"
+)
+PARAMETERS = ("wte", "W1", "b1", "gamma", "beta", "W2", "b2")
+
+
+def map_of_nodes(shapes: Mapping[str, Sequence[int]]) -> None:
+    """Every node of the network with its shape; orange arrows carry a broadcast.
+
+    `shapes` has the shape of each node by its name; "loss" may be left out.
+    """
+    _, ax = plt.subplots(figsize=(10.5, 5.2))
+    broadcast = {"b1 pre", "mean diff", "inv normed", "gamma act", "beta act", "b2 logits"}
+    broadcast |= {"top shifted", "share probs", "wte emb"}
+    for edge in _EDGES.split(", "):
+        source, target = edge.split()
+        (x0, y0), (x1, y1) = _PLACES[source], _PLACES[target]
+        style = {"arrowstyle": "-|>", "shrinkA": 21, "shrinkB": 21, "color": "#777777"}
+        if edge in broadcast:
+            style |= {"color": RED, "linewidth": 2.2}
+        if edge == "h logits":  # from the end of the first line to the start of the second
+            style |= {"connectionstyle": "angle,angleA=-90,angleB=180,rad=8", "shrinkB": 21}
+            for way in ([(x0, y0 - 0.3), (x0, -2), (x1, -2), (x1, y1 + 0.35)],):
+                ax.plot(*zip(*way, strict=True), color="#777777", linewidth=1)
+            ax.annotate(
+                "", (x1, y1 + 0.3), (x1, -2), arrowprops={"arrowstyle": "-|>", "color": "#777777"}
+            )
+            continue
+        ax.annotate("", (x1, y1), (x0, y0), arrowprops=style)
+    for name, (x, y) in _PLACES.items():
+        shape = "×".join(map(str, shapes.get(name, ()))) or "1"
+        parameter = name in PARAMETERS
+        box = {"boxstyle": "round,pad=0.3", "facecolor": "#E3F1FA" if parameter else "white"}
+        box |= {"edgecolor": BLUE if parameter else "#555555"}
+        ax.text(x, y, f"{name}\n{shape}", ha="center", va="center", fontsize=9, bbox=box)
+    ax.set(xlim=(-0.6, 9.6), ylim=(-4.6, 1.6))
+    ax.axis("off")
+    ax.set_title("Forwards along the arrows, backwards against them")
+
+
+def logit_gradients(
+    dlogits: Float[Tensor, "B V"], targets: Int[Tensor, " B"], itos: Sequence[str]
+) -> None:
+    """Heat map of the gradient by the logits, one row an example; a dot marks each target."""
+    _, ax = plt.subplots(figsize=(8.5, 5.2))
+    pull = -dlogits * len(dlogits)
+    image = ax.imshow(pull, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
+    ax.scatter(targets.tolist(), range(len(targets)), s=9, color=BLACK, label="the target")
+    ax.set_xticks(range(len(itos)), itos)
+    ax.set(xlabel="logit of this character", ylabel="example of the batch")
+    ax.set_title("The force on each logit, −B · dlogits")
+    ax.grid(False)
+    ax.legend(loc="upper left", bbox_to_anchor=(0.78, 1.09), frameon=False)
+    plt.colorbar(image, label="down ← force → up", pad=0.02)
+
+
+def force_on_a_row(probs: Float[Tensor, " V"], target: int, itos: Sequence[str], title: str):
+    """One example: its probabilities as bars, and the force on each logit as an arrow."""
+    _, (upper, lower) = plt.subplots(2, 1, figsize=(9, 4.8), sharex=True)
+    force = -probs.clone()
+    force[target] += 1
+    places = range(len(itos))
+    colours = [GREEN if i == target else BLUE for i in places]
+    upper.bar(places, probs.tolist(), color=colours)
+    upper.set(ylabel="probability", title=title)
+    for i, (strength, colour) in enumerate(zip(force.tolist(), colours, strict=True)):
+        style = {"arrowstyle": "-|>", "color": colour, "linewidth": 2.4, "shrinkA": 0, "shrinkB": 0}
+        if abs(strength) > 0.02:
+            lower.annotate("", (i, strength), (i, 0), arrowprops=style)
+        else:  # too short for an arrow's head
+            lower.plot([i, i], [0, strength], color=colour, linewidth=2.4)
+    lower.axhline(0, color=BLACK, linewidth=0.8)
+    lower.set(ylabel="force on the logit", xlabel="character", xlim=(-0.7, len(itos) - 0.3))
+    lower.set_ylim(min(-0.1, 1.15 * force.min().item()), max(0.1, 1.1 * force.max().item()))
+    lower.set_xticks(places, itos)
+    for ax in (upper, lower):
+        ax.grid(axis="x", visible=False)
+        ax.set_axisbelow(True)
+
+
+def what_batchnorm_removes(
+    xhat: Float[Tensor, " B"], dxhat: Float[Tensor, " B"], left_over: Float[Tensor, " B"]
+) -> None:
+    """One channel: the gradient at BatchNorm's output against x̂, and what reaches its input."""
+    _, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharex=True, sharey=True)
+    titles = ("What arrives, and its straight line", "What goes on: the rest")
+    line = dxhat.mean() + xhat * (dxhat * xhat).mean() / (xhat**2).mean()
+    pairs = ((dxhat, line), (left_over, 0 * xhat))
+    for ax, title, (points, fit) in zip(axes, titles, pairs, strict=True):
+        order = xhat.argsort()
+        ax.plot(xhat[order].tolist(), fit[order].tolist(), "--", color=RED, label="best line")
+        ax.vlines(xhat.tolist(), fit.tolist(), points.tolist(), color="#999999", linewidth=0.9)
+        ax.scatter(xhat.tolist(), points.tolist(), s=26, color=BLUE, zorder=3)
+        ax.set(title=title, xlabel="x̂, the normalised value")
+        ax.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
+        ax.legend()
+    axes[0].set_ylabel("gradient")
+
+
+def training_curves(runs: Mapping[str, Sequence[float]], window: int = 100) -> None:
+    """Minibatch losses of two runs, smoothed; below, how far apart single losses are."""
+    _, (upper, lower) = plt.subplots(2, 1, figsize=(8, 5), sharex=True, height_ratios=(3, 2))
+    styles = ((BLUE, "-", 4.0, 0.35), (RED, "--", 1.4, 1.0))
+    for (name, losses), (colour, dash, width, alpha) in zip(runs.items(), styles, strict=True):
+        steps = range(1, len(losses) + 1)
+        curve = smooth(losses, window)
+        upper.plot(steps, curve, dash, color=colour, linewidth=width, alpha=alpha, label=name)
+    upper.set(ylabel="loss, nats a character", title=f"Minibatch losses, mean of the last {window}")
+    upper.set_ylim(top=curve[min(window, len(curve)) - 1] * 1.05)
+    upper.legend()
+    one, other = runs.values()
+    gaps = [max(abs(a - b), 1e-9) for a, b in zip(one, other, strict=True)]
+    lower.plot(steps, gaps, ".", color=BLACK, markersize=1.5)
+    lower.set(yscale="log", xlabel="step", ylabel="difference")
