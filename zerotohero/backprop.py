@@ -261,8 +261,8 @@ def loss_and_gradients(
 
 # --- training without autograd ------------------------------------------------------------------
 
-QUICK = TrainConfig(4_000, batch_size=64, lr=1.0, optimizer="sgd")
-FULL = TrainConfig(40_000, batch_size=256, lr=1.0, optimizer="sgd")
+QUICK = TrainConfig(6_000, batch_size=64, lr=0.5, optimizer="sgd")
+FULL = TrainConfig(40_000, batch_size=256, lr=0.5, optimizer="sgd")
 
 
 @torch.no_grad()
