@@ -1,4 +1,4 @@
-"""Layers in the manner of torch.nn, and the instruments that show whether they are healthy.
+"""Layers in the manner of torch.nn, BatchNorm, and networks that can be stacked to any depth.
 
 The idea: a deep network learns only while the numbers inside it keep their size, forwards and
 backwards. Start every layer so that its output is as large as its input (Kaiming), or measure the
@@ -9,18 +9,22 @@ The papers: He et al. (2015), "Delving Deep into Rectifiers", arXiv:1502.01852, 
 initialisation; Ioffe & Szegedy (2015), "Batch Normalization", arXiv:1502.03167.
 
 New against `mlp`: layers that can be stacked to any depth by `Sequential`, an initialisation that
-keeps variances, train and eval mode.
+keeps variances, train and eval mode. The instruments that look inside are in `diagnostics`.
 
 Left out: the backward passes by hand (lecture 05); LayerNorm and RMSNorm (exercise 4.6, and
 lecture 07 with residual connections).
 """
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from zerotohero.mlp import TrainConfig
 
 # --- layers -------------------------------------------------------------------------------------
 
@@ -213,6 +217,20 @@ class Flatten(Layer):
         return x.flatten(1)
 
 
+def check_numbers(outputs: Sequence[Tensor], layers: Sequence) -> None:
+    """Raise FloatingPointError if the last output holds NaN, and say where the first one was.
+
+    outputs[i] went into layers[i], and outputs[i + 1] came out.
+    """
+    if outputs[-1].isnan().any():
+        first = next(i for i, out in enumerate(outputs) if out.isnan().any())
+        where = f"first came out of layer {first - 1}, {layers[first - 1]!r}"
+        raise FloatingPointError(
+            f"NaN (not a number) {where if first else 'came in with the input'}: look for a "
+            "learning rate that is too high, a division by 0, or a bad value in the data."
+        )
+
+
 class Sequential(Layer):
     """Layers one after another; iterating and indexing give the layers.
 
@@ -226,17 +244,7 @@ class Sequential(Layer):
         outputs = [x]
         for layer in self.layers:
             outputs.append(layer(outputs[-1]))
-        if outputs[-1].isnan().any():
-            first = next(i for i, out in enumerate(outputs) if out.isnan().any())
-            where = (
-                "came in with the input"
-                if first == 0
-                else f"first came out of layer {first - 1}, {self.layers[first - 1]!r}"
-            )
-            raise FloatingPointError(
-                f"NaN (not a number) {where}: look for a learning rate that is too high, a "
-                "division by 0, or a bad value in the data."
-            )
+        check_numbers(outputs, self.layers)
         return outputs[-1]
 
     def children(self) -> list[Layer]:
@@ -253,3 +261,45 @@ class Sequential(Layer):
 
     def __repr__(self) -> str:
         return "Sequential(" + ", ".join(map(repr, self.layers)) + ")"
+
+
+# --- networks and recipes -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """A network of tanh layers. Raises ValueError for a size below 1 or a negative gain."""
+
+    vocab_size: int = 27  # V
+    block_size: int = 3  # T: characters of context
+    n_embd: int = 10  # C: numbers that describe one character
+    n_hidden: int = 200  # H: units of each hidden layer
+    n_layer: int = 1  # hidden layers; with 5 and the output layer the network has six Linear
+    gain: float = 5 / 3  # of the hidden weights: their standard deviation times √fan_in
+    output_gain: float = 0.1  # of the output weights: small, so that the loss starts at ln V
+    batchnorm: bool = True  # a BatchNorm1d before each tanh
+
+    def __post_init__(self):
+        for name in ("vocab_size", "block_size", "n_embd", "n_hidden", "n_layer"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        for name in ("gain", "output_gain"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or positive.")
+
+
+def network(config: NetworkConfig, generator: torch.Generator | None = None) -> Sequential:
+    """Embedding, Flatten, `n_layer` times (Linear, BatchNorm1d, Tanh), Linear: (B, T) → (B, V)."""
+    c, g = config, generator
+    layers: list[Layer] = [Embedding(c.vocab_size, c.n_embd, g), Flatten()]
+    widths = [c.block_size * c.n_embd, *[c.n_hidden] * c.n_layer]
+    for fan_in, fan_out in itertools.pairwise(widths):
+        # Before BatchNorm a bias does nothing: it is subtracted again with the mean.
+        layers.append(Linear(fan_in, fan_out, not c.batchnorm, c.gain, g))
+        layers += [BatchNorm1d(fan_out), Tanh()] if c.batchnorm else [Tanh()]
+    return Sequential(*layers, Linear(widths[-1], c.vocab_size, gain=c.output_gain, generator=g))
+
+
+# For NetworkConfig(). BatchNorm adds noise from the batch mates; large batches keep it low.
+QUICK = TrainConfig(6_000, batch_size=512, lr=0.005)
+FULL = TrainConfig(40_000, batch_size=512, lr=0.005)
