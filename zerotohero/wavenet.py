@@ -16,13 +16,13 @@ Left out: the paper's gated units, residual and skip connections (exercise 6.6),
 and a cache that keeps the columns of a convolution while sampling.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from zerotohero.batchnorm import BatchNorm1d, Embedding, Layer, Linear, Sequential, Tanh
@@ -46,7 +46,7 @@ class FlattenConsecutive(Layer):
             raise ValueError(f"FlattenConsecutive({n}): a group needs at least 1 position.")
         self.n = n
 
-    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B *G"]:
+    def forward(self, x: Shaped[Tensor, "*B_T_C"]) -> Shaped[Tensor, "*B_G"]:
         if x.ndim != 3:
             raise ValueError(
                 f"{self!r} needs vectors at positions, (B, T, C), but its input has the shape "
@@ -109,7 +109,7 @@ class WaveNet(Sequential):
         layers.append(Linear(H, config.vocab_size, gain=0.1, generator=generator))
         super().__init__(*layers)
 
-    def forward(self, xb: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
+    def forward(self, xb: Int[Tensor, "*B_T"]) -> Float[Tensor, "B V"]:
         if xb.ndim != 2 or xb.shape[1] != self.config.block_size:
             raise ValueError(
                 f"The contexts have the shape {tuple(xb.shape)}, but the network was made for "
@@ -140,7 +140,7 @@ class CausalConv(Layer):
             raise ValueError(f"{linear!r} can't take a pair: its fan_in must be even.")
         self.linear, self.dilation = linear, dilation
 
-    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T H"]:
+    def forward(self, x: Float[Tensor, "*B_T_C"]) -> Float[Tensor, "*B_T_H"]:
         if x.ndim != 3 or x.shape[1] == 0:
             raise ValueError(
                 f"{self!r} needs vectors at positions, (B, T, C), but its input has the shape "
@@ -159,7 +159,7 @@ class CausalConv(Layer):
         return f"CausalConv({fan_in // 2}, {fan_out}, dilation={self.dilation})"
 
 
-def as_convolutions(tree: Sequence[Layer]) -> Sequential:
+def as_convolutions(tree: Iterable[Layer]) -> Sequential:
     """Return the same network for whole names: (B, T) tokens → (B, T, V) logits, for any T.
 
     Each FlattenConsecutive(2) with its Linear becomes a CausalConv with twice the dilation of the
