@@ -1,6 +1,7 @@
 """How answers to the exercises of lecture 05 are called. This enters the sandbox."""
 
 import contextlib
+import math
 from types import SimpleNamespace
 from unittest import mock
 
@@ -29,19 +30,22 @@ def _by_hand():
         yield
 
 
-def node(all_gradients, cache, node, nodes):
-    c = SimpleNamespace(**{name: torch.tensor(value) for name, value in cache.items()})
-    d, stopped = SimpleNamespace(), None
+def node(all_gradients, numbers, shapes, X, Y, nodes, node, wanted):
+    parts = torch.from_numpy(numbers).split([math.prod(shape) for shape in shapes.values()])
+    values = {"X": torch.tensor(X), "Y": torch.tensor(Y)}
+    for part, (name, shape) in zip(parts, shapes.items(), strict=True):
+        values[name] = part.clone().view(shape)
+    c, d, stopped = SimpleNamespace(**values), SimpleNamespace(), None
     with _by_hand():
         try:
             all_gradients(c, d)
         except Exception as error:  # what was put into d before it counts
             stopped = error
-    written = {name: vars(d)[name] for name in nodes if name in vars(d)}
+    written = vars(d)
     if node not in written:
-        raise _missing(node, nodes, written, stopped, sorted(set(vars(d)) - set(nodes)))
-    changed = [name for name, value in cache.items() if not _same(getattr(c, name), value)]
-    return {"d": written, "changed": changed}
+        raise _missing(node, nodes, written, stopped, sorted(set(written) - set(nodes)))
+    changed = [name for name, value in values.items() if value._version]  # counts changes in place
+    return {"d": {n: written[n] for n in wanted if n in written}, "changed": changed}
 
 
 def _missing(node, nodes, written, stopped, strangers):

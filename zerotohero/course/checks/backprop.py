@@ -456,16 +456,43 @@ def _network(rng: np.random.Generator) -> dict[str, np.ndarray]:
     return {k: np.asarray(v) for k, v in values.items() if k not in ("rng", *"BTCHV")}
 
 
+def _asked(rng: np.random.Generator, name: str) -> dict:
+    """The inputs of one node's case. All floats travel as one array, which is several times as
+    fast as an array each."""
+    values = _network(rng)
+    X, Y = values.pop("X"), values.pop("Y")
+    return {
+        "numbers": np.concatenate([v.ravel() for v in values.values()]),
+        "shapes": {k: list(v.shape) for k, v in values.items()},
+        "X": X,
+        "Y": Y,
+        "nodes": list(NODES),
+        "node": name,
+        "wanted": [name, *NODES[name].after, *(["pre"] if name == "diff" else [])],
+    }
+
+
+def _values(given: dict) -> SimpleNamespace:
+    c, start = SimpleNamespace(X=given["X"], Y=given["Y"]), 0
+    for name, shape in given["shapes"].items():
+        stop = start + int(np.prod(shape))
+        setattr(c, name, given["numbers"][start:stop].reshape(shape))
+        start = stop
+    return c
+
+
 def _near(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and np.allclose(a, b, rtol=TOL, atol=TOL)
 
 
 def _verdict(name: str, given: dict, got: dict) -> None:
     """Judge one node, by the answer's own gradients of the nodes after it."""
-    c, node, mine = SimpleNamespace(**given["cache"]), NODES[name], got["d"]
+    c, node, mine = _values(given), NODES[name], got["d"]
     true = SimpleNamespace()
     for each, other in NODES.items():
         setattr(true, each, other.rule(c, true))
+        if each == name:  # what it follows from stands before it
+            break
     want = getattr(true, name)
     if mine[name] is None:
         raise Wrong(f"d.{name} is None", f"d.{name} is None: which operation gave nothing back?")
@@ -523,11 +550,7 @@ for _name in NODES:
     nodes.case(
         f"d.{_name}",
         adapter="node",
-        inputs=lambda rng, name=_name: {
-            "cache": _network(rng),
-            "node": name,
-            "nodes": list(NODES),
-        },
+        inputs=lambda rng, name=_name: _asked(rng, name),
         crashes={
             **BY_HAND,
             "shapes cannot be multiplied|size mismatch": "The shapes don't fit: write down the "
@@ -695,23 +718,9 @@ def _(given, got):
 # --- 5.3 and 5.5 --------------------------------------------------------------------------------
 
 
-def _norm_gradients(
-    dout,
-    x,
-    gamma,
-    eps,
-    axes,
-    *,
-    correction=0,
-    mean=True,
-    var=True,
-    eps_in=True,
-    inside=True,
-    count=None,
-    divide=True,
-    scaled=True,
-    variance=0,
-):
+def _norm_gradients(dout, x, gamma, eps, axes, *, correction=0, mean=True, var=True,
+        eps_in=True, inside=True, count=None, divide=True, scaled=True,
+        variance=0):  # fmt: skip
     """dx, dgamma, dbeta of normalising over `axes`; the switches are what learners get wrong."""
     n = count or np.prod([x.shape[a] for a in axes])
     spread = x.var(axes, keepdims=True, ddof=variance)
@@ -958,22 +967,8 @@ zeros[-1]                                       # tensor([-0.4..., 0.4..., 0.4..
 )
 
 
-def _train(
-    parameters,
-    X,
-    Y,
-    lr,
-    eps,
-    *,
-    sign=1,
-    early=False,
-    overwrite=False,
-    constant=False,
-    summed=False,
-    skip=(),
-    accumulate=False,
-    first_batch=False,
-):
+def _train(parameters, X, Y, lr, eps, *, sign=1, early=False, overwrite=False, constant=False,
+        summed=False, skip=(), accumulate=False, first_batch=False):  # fmt: skip
     """Losses and parameters after plain steps; the switches are what learners get wrong."""
     wte, W1, gamma, beta, W2, b2 = p = [q.copy() for q in parameters]
     losses, kept = [], [np.zeros_like(q) for q in p]
