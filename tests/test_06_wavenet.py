@@ -1,6 +1,7 @@
 """Lecture 06: the tree that fuses pairs, and the same network as causal convolutions."""
 
 import copy
+import inspect
 from dataclasses import replace
 
 import pytest
@@ -9,14 +10,16 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zerotohero import mlp
 from zerotohero.batchnorm import BatchNorm1d, Linear, Sequential, Tanh
 from zerotohero.bigram import Vocabulary
-from zerotohero.mlp import TrainConfig, build_dataset, evaluate, split_words, train
+from zerotohero.mlp import TrainConfig, build_dataset, split_words
 from zerotohero.wavenet import (
     FULL,
     IGNORED,
     QUICK,
     CausalConv,
+    Dropout,
     FlattenConsecutive,
     WaveNet,
     WaveNetConfig,
@@ -26,6 +29,8 @@ from zerotohero.wavenet import (
     sample,
 )
 
+# mlp asks for an nn.Module when types are checked, and our layers are none.
+train, evaluate = inspect.unwrap(mlp.train), inspect.unwrap(mlp.evaluate)
 names = st.lists(st.text("abcde", min_size=1, max_size=12), min_size=1, max_size=6)
 vocabulary = Vocabulary(["abcde"])
 
@@ -137,7 +142,7 @@ def test_the_tree_fuses_like_a_network_of_torch_nn():
     tree, (X, _) = lived_in(8), windows(["abcde", "deed"], 8)
     x = tree[0].wte[X]
     for linear, norm in ((tree[2], tree[3]), (tree[6], tree[7]), (tree[10], tree[11])):
-        x = F.linear(x.view(len(X), -1, linear.weight.shape[0]), linear.weight.T)
+        x = F.linear(x.reshape(len(X), -1, linear.weight.shape[0]), linear.weight.T)
         x = F.batch_norm(
             x.transpose(1, 2), norm.running_mean, norm.running_var, norm.gamma, norm.beta
         )
@@ -185,6 +190,33 @@ def test_a_batch_of_one_in_train_mode_is_refused_once_a_single_pair_is_left():
         lived_in(8).train()(torch.zeros(1, 8, dtype=torch.long))
 
 
+@pytest.mark.parametrize("p", [-0.1, 1.0])
+def test_dropping_everything_is_refused(p):
+    with pytest.raises(ValueError, match="below 1"):
+        Dropout(p)
+    with pytest.raises(ValueError, match="dropout is"):
+        WaveNetConfig(dropout=p)
+
+
+def test_dropout_keeps_the_mean_in_train_mode_and_everything_in_eval_mode():
+    layer, x = Dropout(0.25, gen()), torch.ones(200, 100)
+    out = layer(x)
+    assert (out == 0).double().mean().item() == pytest.approx(0.25, abs=0.02)
+    assert set(out.unique().tolist()) == {0.0, 1 / 0.75}
+    assert torch.equal(Dropout(0.25, gen())(x), out), "the generator decides"
+    assert layer.eval()(x) is x
+
+
+def test_a_tree_with_dropout_has_it_after_every_fusion_and_gives_both_forms():
+    tree = WaveNet(WaveNetConfig(6, 8, 3, 5, dropout=0.5), gen())
+    assert sum(isinstance(layer, Dropout) for layer in tree) == 3
+    X, _ = windows(["abcde", "deed"], 8)
+    assert not torch.equal(tree(X), tree(X))
+    tree.eval()
+    rows, Y = build_names(["abcde", "deed"], vocabulary)
+    torch.testing.assert_close(as_convolutions(tree)(rows)[Y != IGNORED], tree(X))
+
+
 # --- the bug: statistics over axis 0 only ---------------------------------------------------------
 
 
@@ -192,7 +224,7 @@ class OneAxis(BatchNorm1d):
     """Lecture 06's bug: the mean and variance over axis 0, also when there are three axes."""
 
     def forward(self, x):
-        var, mean = torch.var_mean(x, 0)
+        var, mean = torch.var_mean(x, 0, correction=0)
         self.running_mean = 0.9 * self.running_mean + 0.1 * mean.detach()
         self.running_var = 0.9 * self.running_var + 0.1 * var.detach()
         return (x - mean) / torch.sqrt(var + self.eps) * self.gamma + self.beta

@@ -65,6 +65,29 @@ class FlattenConsecutive(Layer):
         return f"FlattenConsecutive({self.n})"
 
 
+class Dropout(Layer):
+    """In train mode, set each number to 0 with probability `p` and divide the others by 1 − p.
+
+    No unit can rely on another one then, which keeps a large network from learning the names by
+    heart (Srivastava et al. 2014, JMLR 15, 1929-1958). The expected value stays; in eval mode
+    nothing is done. The generator lives on the CPU. Raises ValueError unless 0 ≤ p < 1.
+    """
+
+    def __init__(self, p: float, generator: torch.Generator | None = None):
+        if not 0 <= p < 1:
+            raise ValueError(f"Dropout({p}): the probability must be at least 0 and below 1.")
+        self.p, self.generator = p, generator
+
+    def forward(self, x: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
+        if not self.training or self.p == 0:
+            return x
+        kept = torch.rand(x.shape, generator=self.generator).to(x.device) >= self.p
+        return x * kept / (1 - self.p)
+
+    def __repr__(self) -> str:
+        return f"Dropout({self.p})"
+
+
 @dataclass(frozen=True)
 class WaveNetConfig:
     """Sizes of the network. Raises ValueError for a size that cannot work."""
@@ -73,6 +96,7 @@ class WaveNetConfig:
     block_size: int = 8  # T: characters of context, a power of two
     n_embd: int = 24  # C: numbers that describe one character
     n_hidden: int = 128  # H: numbers that describe a group of 2, 4, 8, ... characters
+    dropout: float = 0.0  # share of a group's numbers that training leaves out
 
     def __post_init__(self):
         for name in ("vocab_size", "block_size", "n_embd", "n_hidden"):
@@ -83,6 +107,8 @@ class WaveNetConfig:
                 f"block_size is {self.block_size}, which pairs of pairs can't add up to: it must "
                 "be a power of two, such as 2, 4, 8 or 16."
             )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1.")
 
     @property
     def n_layer(self) -> int:
@@ -93,8 +119,9 @@ class WaveNetConfig:
 class WaveNet(Sequential):
     """The tree: an embedding, then one fusion after another, then the logits.
 
-    A fusion is FlattenConsecutive(2), Linear, BatchNorm1d, Tanh. (B, T) tokens → (B, V) logits of
-    the next character. Raises ValueError if the contexts are not `block_size` long.
+    A fusion is FlattenConsecutive(2), Linear, BatchNorm1d, Tanh, and Dropout if there is any.
+    The generator draws the parameters, and later what dropout leaves out. (B, T) tokens → (B, V)
+    logits of the next character. Raises ValueError if the contexts are not `block_size` long.
     """
 
     def __init__(self, config: WaveNetConfig, generator: torch.Generator | None = None):
@@ -105,6 +132,8 @@ class WaveNet(Sequential):
             # No bias: BatchNorm would take it away with the mean, and has its own, beta.
             linear = Linear(fan_in, H, bias=False, generator=generator)
             layers += [FlattenConsecutive(2), linear, BatchNorm1d(H), Tanh()]
+            if config.dropout:
+                layers.append(Dropout(config.dropout, generator))
         # A small gain, so that the first loss is near ln V.
         layers.append(Linear(H, config.vocab_size, gain=0.1, generator=generator))
         super().__init__(*layers)
