@@ -169,9 +169,11 @@ def batchnorm_backward(
             f"x has the shape {tuple(x.shape)}, which is {n} value a channel: normalised, a single "
             "value is 0 whatever it was. Pass at least 2."
         )
-    var, mean = torch.var_mean(x, axes, correction=correction)
+    # Not torch.var_mean, which takes several times as long over the first axis.
+    diff = x - x.mean(axes)
+    var = (diff * diff).sum(axes) / (n - correction)
     inv = (var + eps).rsqrt()
-    xhat = (x - mean) * inv
+    xhat = diff * inv
     dbeta = unbroadcast(dout, gamma.shape)
     dgamma = unbroadcast(dout * xhat, gamma.shape)
     # dx̂ = dout · gamma, and gamma is the same for a whole column: both sums are known already.
@@ -300,8 +302,9 @@ def train(
                 f"The loss is {loss} at step {step}, with learning rate "
                 f"{config.lr_at(step):.3g}: start again from a new model with a tenth of it."
             )
+        lr = config.lr_at(step)
         for p, grad in zip(model.parameters(), grads, strict=True):
-            p -= config.lr_at(step) * grad
+            p -= lr * grad
         losses.append(loss)
         if on_step is not None:
             on_step(step, loss)

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, RED
+from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, RED, SKY, YELLOW
 from zerotohero.course.plots.mlp import smooth
 
 
@@ -79,9 +79,7 @@ def map_of_nodes(shapes: Mapping[str, Sequence[int]]) -> None:
         if edge in broadcast:
             style |= {"color": RED, "linewidth": 2.2}
         if edge == "h logits":  # from the end of the first line to the start of the second
-            style |= {"connectionstyle": "angle,angleA=-90,angleB=180,rad=8", "shrinkB": 21}
-            for way in ([(x0, y0 - 0.3), (x0, -2), (x1, -2), (x1, y1 + 0.35)],):
-                ax.plot(*zip(*way, strict=True), color="#777777", linewidth=1)
+            ax.plot([x0, x0, x1], [y0 - 0.3, -2, -2], color="#777777", linewidth=1)
             ax.annotate(
                 "", (x1, y1 + 0.3), (x1, -2), arrowprops={"arrowstyle": "-|>", "color": "#777777"}
             )
@@ -104,17 +102,20 @@ def logit_gradients(
     """Heat map of the gradient by the logits, one row an example; a dot marks each target."""
     _, ax = plt.subplots(figsize=(8.5, 5.2))
     pull = -dlogits * len(dlogits)
-    image = ax.imshow(pull, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
-    ax.scatter(targets.tolist(), range(len(targets)), s=9, color=BLACK, label="the target")
+    image = ax.imshow(pull.numpy(), cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
+    dots = {"s": 22, "color": YELLOW, "edgecolor": BLACK, "linewidth": 0.6}
+    ax.scatter(targets.tolist(), range(len(targets)), label="the character that came", **dots)
     ax.set_xticks(range(len(itos)), itos)
     ax.set(xlabel="logit of this character", ylabel="example of the batch")
     ax.set_title("The force on each logit, −B · dlogits")
     ax.grid(False)
-    ax.legend(loc="upper left", bbox_to_anchor=(0.78, 1.09), frameon=False)
+    ax.legend(loc="upper left", bbox_to_anchor=(0.66, 1.1), frameon=False)
     plt.colorbar(image, label="down ← force → up", pad=0.02)
 
 
-def force_on_a_row(probs: Float[Tensor, " V"], target: int, itos: Sequence[str], title: str):
+def force_on_a_row(
+    probs: Float[Tensor, " V"], target: int, itos: Sequence[str], title: str
+) -> None:
     """One example: its probabilities as bars, and the force on each logit as an arrow."""
     _, (upper, lower) = plt.subplots(2, 1, figsize=(9, 4.8), sharex=True)
     force = -probs.clone()
@@ -123,12 +124,10 @@ def force_on_a_row(probs: Float[Tensor, " V"], target: int, itos: Sequence[str],
     colours = [GREEN if i == target else BLUE for i in places]
     upper.bar(places, probs.tolist(), color=colours)
     upper.set(ylabel="probability", title=title)
+    lower.bar(places, force.tolist(), color=colours, width=0.16)
     for i, (strength, colour) in enumerate(zip(force.tolist(), colours, strict=True)):
-        style = {"arrowstyle": "-|>", "color": colour, "linewidth": 2.4, "shrinkA": 0, "shrinkB": 0}
-        if abs(strength) > 0.02:
-            lower.annotate("", (i, strength), (i, 0), arrowprops=style)
-        else:  # too short for an arrow's head
-            lower.plot([i, i], [0, strength], color=colour, linewidth=2.4)
+        if abs(strength) > 0.04:  # below that, a head would be longer than its arrow
+            lower.plot(i, strength, "^" if strength > 0 else "v", color=colour, markersize=9)
     lower.axhline(0, color=BLACK, linewidth=0.8)
     lower.set(ylabel="force on the logit", xlabel="character", xlim=(-0.7, len(itos) - 0.3))
     lower.set_ylim(min(-0.1, 1.15 * force.min().item()), max(0.1, 1.1 * force.max().item()))
@@ -158,17 +157,12 @@ def what_batchnorm_removes(
 
 
 def training_curves(runs: Mapping[str, Sequence[float]], window: int = 100) -> None:
-    """Minibatch losses of two runs, smoothed; below, how far apart single losses are."""
-    _, (upper, lower) = plt.subplots(2, 1, figsize=(8, 5), sharex=True, height_ratios=(3, 2))
-    styles = ((BLUE, "-", 4.0, 0.35), (RED, "--", 1.4, 1.0))
-    for (name, losses), (colour, dash, width, alpha) in zip(runs.items(), styles, strict=True):
-        steps = range(1, len(losses) + 1)
+    """Minibatch losses of two runs, smoothed: the first broad, the second dashed on top of it."""
+    _, ax = plt.subplots(figsize=(8, 3.8))
+    styles = ((SKY, "-", 5.0), (RED, "--", 1.4))
+    for (name, losses), (colour, dash, width) in zip(runs.items(), styles, strict=True):
         curve = smooth(losses, window)
-        upper.plot(steps, curve, dash, color=colour, linewidth=width, alpha=alpha, label=name)
-    upper.set(ylabel="loss, nats a character", title=f"Minibatch losses, mean of the last {window}")
-    upper.set_ylim(top=curve[min(window, len(curve)) - 1] * 1.05)
-    upper.legend()
-    one, other = runs.values()
-    gaps = [max(abs(a - b), 1e-9) for a, b in zip(one, other, strict=True)]
-    lower.plot(steps, gaps, ".", color=BLACK, markersize=1.5)
-    lower.set(yscale="log", xlabel="step", ylabel="difference")
+        ax.plot(range(1, len(curve) + 1), curve, dash, color=colour, linewidth=width, label=name)
+    ax.set(xlabel="step", ylabel="loss, nats a character")
+    ax.set_title(f"Loss of the minibatches, mean of the last {window}")
+    ax.legend()
