@@ -151,6 +151,16 @@ def eps_outside_the_root():
     return folding(scale=lambda norm: norm.gamma / (norm.running_var.sqrt() + norm.eps))
 
 
+@wrong("4.2", "You multiply by the root")
+def multiplied_by_the_root():
+    return folding(scale=lambda norm: norm.gamma * (norm.running_var + norm.eps).sqrt())
+
+
+@wrong("4.2", "beta is scaled")
+def beta_scaled():
+    return folding(bias=lambda b, s, norm: (b - norm.running_mean + norm.beta) * s)
+
+
 @wrong("4.2", "You divide by the variance")
 def divided_by_variance():
     return folding(scale=lambda norm: norm.gamma / (norm.running_var + norm.eps))
@@ -386,8 +396,8 @@ class Norm:
     def statistics(self, x):
         return x.mean(0), x.var(0, correction=0)
 
-    def unseen(self, x):
-        return x.var(0)
+    def unseen(self, x):  # x.var(0), which would warn about a batch of one
+        return ((x - x.mean(0)) ** 2).sum(0) / (len(x) - 1)
 
     def move(self, x):
         a = self.momentum
@@ -462,6 +472,26 @@ def batch_norm_with_eps_outside():
             return self.gamma * (x - mean) / (var.sqrt() + self.eps) + self.beta
 
     return Outside
+
+
+@wrong("4.4", "Two roots are taken")
+def standard_deviation_for_variance():
+    class Roots(Norm):
+        def statistics(self, x):
+            return x.mean(0), x.std(0, correction=0)
+
+    return Roots
+
+
+@wrong("4.4", "with the same weight each")
+def plain_average_of_all_batches():
+    class Average(Norm):
+        def move(self, x):
+            self.n = getattr(self, "n", 0) + 1
+            self.running_mean = self.running_mean + (x.mean(0) - self.running_mean) / self.n
+            self.running_var = self.running_var + (self.unseen(x) - self.running_var) / self.n
+
+    return Average
 
 
 @wrong("4.4", "gamma and beta are missing: after the normalisation")
@@ -701,6 +731,11 @@ def evidence_of_another():
     return say(B=("gain too large", "large updates"))
 
 
+@wrong("4.5", "C's updates are large at first")
+def early_updates_for_evidence():
+    return say(C=("output layer too large", "large updates"))
+
+
 @wrong("4.5", "The cause comes first")
 def evidence_first():
     return say(C=("high first loss", "output layer too large"))
@@ -838,6 +873,11 @@ def identity_by_heart():
 @wrong("4.6", "is so for BatchNorm; `norm` may be anything")
 def everything_by_heart():
     return layer, rms, lambda norm, x: torch.ones(len(x), len(x), dtype=torch.bool)
+
+
+@wrong("4.6", "begin each time with a fresh copy")
+def changes_kept():
+    return layer, rms, lambda norm, x: dependence(norm, x, keep=True)
 
 
 @wrong("4.6", "Each entry is True or False")

@@ -10,6 +10,7 @@ from itertools import combinations
 import numpy as np
 
 from zerotohero.course.exercise import (
+    NOTHING,
     Exercise,
     Mistake,
     Wrong,
@@ -20,6 +21,7 @@ from zerotohero.course.exercise import (
 )
 
 NAMES = ("wte", "W1", "b1", "W2", "b2")
+NONE = {r"(gave|returned) a NoneType": NOTHING}
 
 # --- 4.1 ----------------------------------------------------------------------------------------
 
@@ -146,7 +148,8 @@ def _expect_moves(given, got) -> None:
         ]  # fmt: skip
         hint = next((text for value, text in wrong if value == found), None)
         what = "everything" if len(zero) == len(NAMES) else " and ".join(zero)
-        expect(f"the number of steps, with {what} at zero", len(found), steps)
+        expect(f"the number of steps, with {what} at zero", len(found), steps,
+               hint="Return one list of names for each of the `steps` steps.")  # fmt: skip
         for i, (step, moved) in enumerate(zip(want, found, strict=True), 1):
             expect(f"step {i}, with {what} at zero", moved, step, hint=hint)
     expect_that(
@@ -160,6 +163,7 @@ def _expect_moves(given, got) -> None:
     "everything starts at zero",
     adapter="moving",
     inputs=lambda rng: _networks(rng, [list(NAMES)]),
+    crashes=NONE,
 )
 def _(given, got):
     _expect_moves(given, got)
@@ -170,6 +174,7 @@ def _(given, got):
     points=2,
     adapter="moving",
     inputs=lambda rng: _networks(rng, _some(rng, SLOW, 5)),
+    crashes=NONE,
 )
 def _(given, got):
     _expect_moves(given, got)
@@ -181,7 +186,16 @@ def _zero_sets(rng: np.random.Generator) -> dict:
     return {"zeros": [sets[i] for i in rng.permutation(len(sets))]}
 
 
-@zeros.case("why they stand still", points=3, adapter="reasons", inputs=_zero_sets)
+PRODUCTS = {
+    "wte": "wte's gradient has come back through W2, the hidden layer and W1.",
+    "W1": "W1's gradient is x, turned, times what has come back through W2.",
+    "b1": "b1's gradient is the sum of what has come back through W2, and nothing else.",
+    "W2": "W2's gradient is h, turned, times the gradient of the logits, which is never zero.",
+    "b2": "b2's gradient is the sum of the gradient of the logits, which is never zero.",
+}
+
+
+@zeros.case("why they stand still", points=3, adapter="reasons", inputs=_zero_sets, crashes=NONE)
 def _(given, got):
     wrong_everywhere = [
         (lambda z: _blame(z, h_needs_b1=False), "h is not zero as long as b1 isn't: tanh(0 + b1) "
@@ -209,11 +223,12 @@ def _(given, got):
          "is a product of its own."),
     ]  # fmt: skip
     sets = given["zeros"]
-    hint = next(
-        (h for answer, h in wrong_everywhere if [answer(z) for z in sets] == got["why"]), None
-    )
+    known = [hint for answer, hint in wrong_everywhere if [answer(z) for z in sets] == got["why"]]
     for zero, found in zip(sets, got["why"], strict=True):
-        expect(f"why_still({zero})".replace("'", '"'), found, _blame(zero), hint=hint)
+        want = _blame(zero)
+        off = [name for name in NAMES if found.get(name) != want.get(name)]
+        hints = known or [PRODUCTS[name] for name in off] or ["Its keys are names of parameters."]
+        expect(f"why_still({zero})".replace("'", '"'), found, want, hint=hints[0])
 
 
 # --- 4.2 ----------------------------------------------------------------------------------------
@@ -266,12 +281,14 @@ def _folded(given, eps="inside", root=True, gamma=True, beta=True, mean=1, scale
     var = given["var"] if fresh else np.ones_like(given["var"])
     inside = var + given["eps"] * (eps == "inside")
     below = (np.sqrt(inside) if root else inside) + given["eps"] * (eps == "outside")
+    below = 1 / below if root == "times" else below
     scale = (given["gamma"] if gamma else 1) / below
     b = given["bias"] if given["bias"] is not None and bias else 0 * scale
     m = mean * (given["mean"] if fresh else 0 * scale)
     new_bias = (b * scale if scale_bias else b) - (m * scale if scale_shift else m)
     weight = given["weight"] * (scale if axis == 1 else scale[:, None])
-    return weight, new_bias + (given["beta"] if beta else 0)
+    shift = given["beta"] * scale if beta == "scaled" else given["beta"]
+    return weight, new_bias + (shift if beta else 0)
 
 
 def _pair(rng: np.random.Generator, I: int, O: int, bias=True, small=False) -> dict:
@@ -308,7 +325,9 @@ def _expect_folded(given, got) -> None:
         (dict(eps="outside"), "eps is added to the root; it stands under it: sqrt(running_var + "
          "eps)."),
         (dict(root=False), "You divide by the variance: divide by its root."),
+        (dict(root="times"), "You multiply by the root of the variance: divide by it."),
         (dict(gamma=False), "gamma is missing: it belongs to the scale."),
+        (dict(beta="scaled"), "beta is scaled; BatchNorm adds it last, as it is."),
         (dict(beta=False), "beta is missing: it is added at the end, to the bias."),
         (dict(mean=0), "The running mean is missing: it is subtracted before the scaling, so that "
          "the bias loses running_mean times scale."),
@@ -346,6 +365,7 @@ def _expect_folded(given, got) -> None:
 
 
 FOLD_CRASHES = {
+    **NONE,
     r"must match the size|size mismatch|not broadcastable|is invalid for input": "The scale has "
     "one number an output channel: multiply weight (I, O) by it as it is, along its last axis.",
     r"'NoneType'": "linear.bias may be None: take 0 for it then.",
@@ -456,6 +476,11 @@ def _normal(rng: np.random.Generator) -> np.ndarray:
     return z / _rms(z)
 
 
+def _or_none(values):
+    """None instead of nothing but None, which has a hint of its own."""
+    return None if values == [None] * len(values) else values
+
+
 def _functions(rng: np.random.Generator) -> dict:
     kinds = ["relu", "softplus", "tanh"]
     return {
@@ -474,7 +499,7 @@ def _(given, got):
 
     expect(
         "measured_gain of scaled ReLU, softplus and tanh",
-        got["gains"],
+        _or_none(got["gains"]),
         each(lambda y: 1 / _rms(y)),
         tol=1e-3,
         mistakes=[
@@ -520,7 +545,7 @@ def _(given, got):
          "standard deviation of f(z), which takes its mean out; a sum of weight · f(z) doesn't."),
     ]  # fmt: skip
     hint = None
-    found = got["gains"]
+    found = _or_none(got["gains"])
     if isinstance(found, list) and all(isinstance(x, (int, float)) for x in found):
         off = np.abs(np.array(found, dtype=float) - want).max()
         if off < 0.1:
@@ -556,12 +581,16 @@ def _expect_sizes(given, got) -> None:
     def sizes(**switches):
         return _sizes(curve, gain, z, depth, **switches)
 
-    want = sizes()
+    want, found, hint = sizes(), got["sizes"], None
+    numbers = isinstance(found, list) and all(isinstance(s, (int, float)) for s in found)
+    if numbers and len(found) == depth and np.allclose(found, want, rtol=0.1):
+        hint = "That is close: use the numbers z themselves, s times as large, and no others."
     expect(
         "sizes_by_layer",
-        got["sizes"],
+        found,
         want,
         tol=1e-3,
+        hint=hint,
         mistakes=[
             Mistake(np.concatenate([[1.0], want[:-1]]), "The first number is the s that the stack "
                     "starts from; return the s *after* each layer."),
@@ -742,6 +771,8 @@ def _(given, got):
                     "it belongs under the root: sqrt(var + eps)."),
             Mistake(_batch_norm(given, x, root=False), "You divide by the variance: divide by its "
                     "root."),
+            Mistake(_batch_norm(given, x, stats=(x.mean(0), x.std(0))), "Two roots are taken: "
+                    "`std` is one already. Use the variance."),
             Mistake(_batch_norm(given, x, gamma=False, beta=False), "gamma and beta are missing: "
                     "after the normalisation, scale by one and shift by the other."),
             Mistake(_batch_norm(given, x, beta=False), "beta is missing."),
@@ -798,6 +829,11 @@ def _expect_moved(given, found, when="") -> None:
             Mistake(last.mean(0), replaced),
             Mistake(_moved(given, plain=True)[0], forgetful),
             Mistake(_moved(given, momentum=0.1)[0], ten),
+            Mistake(
+                np.mean([x.mean(0) for x in given["batches"]], 0),
+                "That is the average of all batches, with the same weight each: the running "
+                "statistics move by `momentum`, and forget what is long ago.",
+            ),
         ],
     )
     expect(
@@ -909,10 +945,10 @@ def _(given, got):
         "running_mean or running_var has a gradient",
         "The running statistics are part of the graph: update them under `torch.no_grad()`.",
     )
-    expect("the gradient of beta", got["beta"], dy.sum(0), tol=FLOAT,
-           hint="beta must be the tensor that is added, with `requires_grad=True`.")  # fmt: skip
-    expect("the gradient of gamma", got["gamma"], (dy * normal).sum(0), tol=1e-4,
-           hint="gamma must be the tensor that the layer multiplies with.")  # fmt: skip
+    for name, right in (("beta", dy.sum(0)), ("gamma", (dy * normal).sum(0))):
+        lost = f"{name} gets no gradient: make it with `requires_grad=True`, and use it as it is."
+        expect(f"the gradient of {name}", got[name], right, tol=1e-4,
+               mistakes=[Mistake(0 * right, lost)])  # fmt: skip
     expect(
         "the gradient of x",
         got["x"],
@@ -1037,8 +1073,8 @@ the evidence for it, word for word from these lists. Points need both.
 | `"saturated at the start"` | before the first step, tanh outputs already pile up at −1 and 1 |
 | `"saturated by training"` | tanh outputs pile up at −1 and 1 after the last step, not before |
 | `"high first loss"` | the first loss is far above ln 27 |
-| `"small updates"` | the updates stay below 10⁻⁴ of the weights |
-| `"large updates"` | the updates stay above 10⁻² of the weights, to the end |
+| `"small updates"` | the updates of all layers stay below 10⁻⁴ of the weights |
+| `"large updates"` | the updates of all layers stay above 10⁻² of the weights, to the end |
 
 Evidence must be true of the network, and it must **decide**: what two of them show decides nothing.
 
@@ -1051,8 +1087,8 @@ Evidence must be true of the network, and it must **decide**: what two of them s
         "Begin before the first step: one of the three is ill there already. Then read the first "
         "loss: what should a network say that knows nothing? Then the updates: 10⁻³ of the "
         "weights is healthy.",
-        "One has tanh outputs at -1 and 1 from the start. One starts with a loss of 13. One never "
-        "makes an update below a hundredth of its weights. Each of these is one line of both "
+        "One has tanh outputs at -1 and 1 from the start. One starts with a loss near 20. One "
+        "never makes an update below a hundredth of its weights. Each of these is one line of both "
         "lists.",
     ),
 )
@@ -1064,6 +1100,7 @@ def _add_patient(patient: str, cause: str, evidence: str) -> None:
         points=2,
         adapter="diagnosed",
         inputs={"patient": patient},
+        crashes=NONE,
     )
     def _(given, got):
         said = got["said"]
@@ -1090,14 +1127,21 @@ def _add_patient(patient: str, cause: str, evidence: str) -> None:
                 f"{CAUSES[said_cause]} {SEEN[patient]}",
             )
         if said_evidence != evidence:
-            true = said_evidence == "saturated by training" and patient != "B"
-            hint = (
-                "It is true of this network, but A and C both show it, from different causes: "
-                "name what only this one shows."
-                if true
-                else f"That is not what the plots of {patient} show; which of them made you name "
-                "this cause?"
-            )
+            if said_evidence == "saturated by training" and patient != "B":
+                hint = (
+                    "It is true of this network, but A and C both show it, from different causes: "
+                    "name what only this one shows."
+                )
+            elif said_evidence == "large updates" and patient == "C":
+                hint = (
+                    "C's updates are large at first and fall below 10⁻²: the large ones come from "
+                    "what it got wrong. Where do you see that?"
+                )
+            else:
+                hint = (
+                    f"That is not what the plots of {patient} show; which of them made you name "
+                    "this cause?"
+                )
             raise Wrong(f"{patient}: the cause is right, the evidence isn't", hint)
 
 
@@ -1347,8 +1391,9 @@ def _(given, got):
             Mistake(np.eye(B, dtype=bool), "That each example depends on itself alone is so for "
                     "LayerNorm; `norm` may be anything: measure it."),
             Mistake(np.ones((B, B), dtype=bool), "That everything depends on everything is so for "
-                    "BatchNorm; `norm` may be anything: measure it. Did the change of one example "
-                    "stay in x for the next?"),
+                    "BatchNorm; `norm` may be anything: measure it."),
+            Mistake(np.logical_or.accumulate(want, 1), "The change of one example stays in x for "
+                    "the next: begin each time with a fresh copy."),
             Mistake(~want, "That is where nothing changes: turn it round."),
         ],
     )  # fmt: skip
