@@ -263,7 +263,7 @@ def multiply_adds(config: WaveNetConfig, positions: int) -> Operations:
 # --- training and writing -------------------------------------------------------------------------
 
 # For mlp.train on the contexts of mlp.build_dataset.
-QUICK = TrainConfig(2_000)
+QUICK = TrainConfig(2_500, lr=0.01)
 FULL = TrainConfig(40_000)
 
 
