@@ -28,8 +28,9 @@ def refused(flatten_consecutive, x, n):
 
 def fused_gradient(flatten_consecutive, x, n, upstream):
     x = torch.tensor(x, requires_grad=True)
-    (upstream * flatten_consecutive(x, n) ** 2).sum().backward()
-    return {"grad": x.grad}
+    y = flatten_consecutive(x, n)
+    (upstream * y**2).sum().backward()
+    return {"shape": list(y.shape), "grad": x.grad}
 
 
 def searched(find_bug, networks):

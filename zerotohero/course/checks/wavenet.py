@@ -73,6 +73,7 @@ def _fused_wrongly(x: np.ndarray, n: int) -> list[Mistake]:
     m = T // n
     groups, shape = x.reshape(B, m, n, C), (B, m, n * C)
     wrong = [
+        (x, "x came back as it was: nothing has been fused yet."),
         (x.reshape(B, n, m, C).swapaxes(1, 2).reshape(shape), "The vectors that stand side by "
          "side aren't neighbours: vector 0 belongs with vector 1, not with one half-way on."),
         (groups[:, :, ::-1].reshape(shape), "Within a group the later vector stands first: keep "
@@ -235,6 +236,7 @@ def _(given, got):
     },
 )
 def _(given, got):
+    expect("the shape", got["shape"], [*_fused(given["x"], given["n"]).shape])
     # The sum of c · y² has the gradient 2 · c · x, wherever the numbers stand.
     expect("the gradient of x", got["grad"], 2 * given["upstream"] * given["x"])
 
@@ -318,7 +320,8 @@ def _networks(rng: np.random.Generator, kinds: list[str], plant: int, telling: b
     """
     networks, answers = [], []
     for kind in rng.permutation(plant * kinds):
-        C, levels = int(rng.integers(4, 9)), int(rng.integers(2, 5))
+        # No C is a power of two, as the lengths are: a running mean's shape is then unmistakable.
+        C, levels = int(rng.integers(5, 8)), int(rng.integers(2, 5))
         shapes = [(int(rng.integers(16, 33)), 2**level, C) for level in range(levels, 0, -1)]
         shapes = [(shapes[0][0], *shape[1:]) for shape in shapes] + [(shapes[0][0], C)]
         bug = None
@@ -423,6 +426,10 @@ def _expect_bugs(given: dict, got: dict) -> None:
                 raise Wrong(message, hint)
         if mine is not None and not (isinstance(mine, list) and len(mine) == 2):
             raise Wrong(message, "Return the layer's number and a tuple of axes, or None.")
+        if isinstance(mine, list) and isinstance(mine[0], list):
+            raise Wrong(message, "The number of the layer comes first, then its axes.")
+        if isinstance(mine, list) and not isinstance(mine[1], list):
+            raise Wrong(message, "The axes are a tuple, also when there is one: `(0,)`.")
         if right is not None and isinstance(mine, list) and mine[0] == right[0]:
             raise Wrong(message, "The layer is the right one, the axes aren't: over the axes of "
                         "your answer its means are not all 0, or over fewer they are.")  # fmt: skip
@@ -565,11 +572,14 @@ def _expect_conv(given: dict, got: dict) -> None:
         mistakes=[
             Mistake(both(x, past), "The two vectors are exchanged: the older one, x[t − dilation], "
                     "comes first, for the upper half of the weight belongs to it."),
-            *(Mistake(both(*pair), FUTURE) for pad in ("last", "zeros")
-              for pair in ((x, _ahead(x, d, pad)), (_ahead(x, d, pad), x))),
             Mistake(zeros, "Zeros stand in front, a vector that the tree never sees: before the "
                     "first position, x[0] is repeated."),
-            Mistake(zeros - (b if d else 0), "The bias is missing, and zeros stand in front."),
+            *(Mistake(both(*pair), FUTURE) for pad in ("last", "zeros")
+              for pair in ((x, _ahead(x, d, pad)), (_ahead(x, d, pad), x))),
+            Mistake(past @ w[0::2] + x @ w[1::2] + b, "The rows of the weight are dealt out in "
+                    "turn: the upper half, rows 0 to C − 1, belongs to the older vector, the lower half "
+                    "to the newer. `weight.view(2, C, H)` separates them."),
+            Mistake(zeros - b, "The bias is missing, and zeros stand in front."),
             Mistake(_conv(x, w, b, d, "wrap"), "The end of the sequence comes round to its "
                     "beginning, as `torch.roll` has it: the first rows have seen the future."),
             Mistake(want - b, "The bias is missing."),
@@ -783,9 +793,10 @@ MODEL_CRASHES = {
     "has diverged. Train again from the start with a tenth of the learning rate.",
     "in train mode": "The model is still in train mode, where an answer depends on the rest of "
     "the batch: call `model.eval()` before the check.",
-    "ha(s|ve) the shape|sizes? of tensor|shapes cannot be multiplied|size mismatch": "The model "
-    f"was made for another context than {WINDOW} characters: wrap it in a function that cuts or pads "
-    "its input.",
+    "ha(s|ve) the shape|sizes? of tensor|shapes cannot be multiplied|size mismatch": (
+        f"The model was made for another context than {WINDOW} characters: wrap it in a function "
+        "that cuts or pads its input."
+    ),
 }
 
 
@@ -1073,7 +1084,7 @@ gate = Exercise(
     practises="building a block from the formula and the figure of a paper",
     answers=("gated_residual", "sum_of_skips"),
     summary=(
-        "Build the block that the WaveNet paper stacks: a gated convolution with two ways out. "
+        "Build the block that the WaveNet paper stacks, a gated convolution with two ways out. "
         "Then stack it, and collect what every block has to say."
     ),
     statement="""
