@@ -22,12 +22,21 @@ from zerotohero.backprop import (
     layer_backward,
     linear_backward,
     loss_and_gradients,
-    make_network,
     tanh_backward,
     train,
     unbroadcast,
 )
-from zerotohero.batchnorm import BatchNorm1d, Embedding, Flatten, Layer, Linear, Sequential, Tanh
+from zerotohero.batchnorm import (
+    BatchNorm1d,
+    Embedding,
+    Flatten,
+    Layer,
+    Linear,
+    NetworkConfig,
+    Sequential,
+    Tanh,
+    network,
+)
 from zerotohero.course.plots import backprop as figures
 from zerotohero.course.widgets.backprop import force_explorer, pulled
 
@@ -42,6 +51,10 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=seeded(seed), dtype=torch.float64)
+
+
+def small(seed: int = 0, **sizes: int) -> Sequential:
+    return network(NetworkConfig(**sizes), seeded(seed))
 
 
 @contextmanager
@@ -221,7 +234,9 @@ def doubled(model: Sequential) -> Sequential:
 @given(B=st.integers(2, 9), T=sizes, C=sizes, H=sizes, V=st.integers(2, 6), seed=seeds)
 @lots
 def test_gradients_of_the_network_equal_autograd_s(B, T, C, H, V, seed):
-    model, twin = (doubled(make_network(V, T, C, H, seeded(seed))) for _ in range(2))
+    model, twin = (
+        doubled(small(seed, vocab_size=V, block_size=T, n_embd=C, n_hidden=H)) for _ in range(2)
+    )
     # Values that nearly agree are blown up by 1/sqrt(eps), and rounding with them.
     model[3].eps = twin[3].eps = 0.01
     xb = torch.randint(V, (B, T), generator=seeded(seed))
@@ -256,7 +271,7 @@ def test_a_deep_network_and_biases_before_batchnorm():
 
 
 def test_the_lecture_s_network_starts_near_ln_27_and_no_graph_is_recorded():
-    model = make_network(generator=seeded())
+    model = small()
     xb, yb = torch.randint(27, (32, 3), generator=seeded()), torch.arange(32) % 27
     loss, grads = loss_and_gradients(model, xb, yb)
     assert abs(loss - math.log(27)) < 0.15
@@ -271,7 +286,7 @@ def test_layers_without_a_backward_pass_here_and_eval_mode_are_refused():
 
     with pytest.raises(TypeError, match=r"Relu\(\) has no backward pass"):
         layer_backward(Relu(), ones(2), ones(2), ones(2))
-    model = make_network(generator=seeded()).eval()
+    model = small().eval()
     with pytest.raises(ValueError, match=r"model\.train\(\)"):
         loss_and_gradients(model, torch.zeros(4, 3).long(), torch.zeros(4).long())
 
@@ -289,11 +304,10 @@ def rows(n: int = 200) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("schedule", ["constant", "drop", "cosine"])
 def test_training_by_hand_is_training_by_autograd(schedule):
     config = replace(CONFIG, schedule=schedule)
-    mine, other = (doubled(make_network(n_hidden=20, generator=seeded())) for _ in range(2))
+    mine, other = (doubled(small(n_hidden=20)) for _ in range(2))
     seen = []
     losses = train(mine, *rows(), config, seeded(3), lambda *step: seen.append(step))
-    with jaxtyping_off():  # mlp.train is annotated for nn.Module; ours are layers of lecture 04
-        theirs = mlp.train(other, *rows(), config, seeded(3))
+    theirs = mlp.train(other, *rows(), config, seeded(3))
     assert losses == pytest.approx(theirs, abs=1e-10) and losses[-1] < losses[0] - 0.5
     assert seen == list(enumerate(losses))
     for p, q in zip(mine.parameters(), other.parameters(), strict=True):
@@ -301,11 +315,11 @@ def test_training_by_hand_is_training_by_autograd(schedule):
 
 
 def test_parameters_that_ask_for_no_gradient_are_trained_all_the_same():
-    model = make_network(n_hidden=20, generator=seeded())
+    model = small(n_hidden=20)
     for p in model.parameters():
         p.requires_grad_(False)
     with torch.inference_mode():
-        losses = train(make_network(n_hidden=20, generator=seeded()), *rows(), CONFIG, seeded(3))
+        losses = train(small(n_hidden=20), *rows(), CONFIG, seeded(3))
     assert train(model, *rows(), CONFIG, seeded(3)) == losses
 
 
@@ -313,11 +327,11 @@ def test_presets_are_plain_sgd_and_other_optimisers_are_refused():
     assert QUICK.optimizer == FULL.optimizer == "sgd"
     config = replace(CONFIG, optimizer="adamw")
     with pytest.raises(ValueError, match="plain steps"):
-        train(make_network(generator=seeded()), *rows(), config, seeded())
+        train(small(), *rows(), config, seeded())
 
 
 def test_rows_and_targets_must_match_and_a_loss_that_is_no_number_stops():
-    model, (X, Y) = make_network(n_hidden=8, generator=seeded()), rows()
+    model, (X, Y) = small(n_hidden=8), rows()
     for contexts, targets in ((X[:0], Y[:0]), (X, Y[:-1])):
         with jaxtyping_off(), pytest.raises(ValueError, match="contexts and"):
             train(model, contexts, targets, CONFIG, seeded())

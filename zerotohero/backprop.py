@@ -184,28 +184,6 @@ def batchnorm_backward(
 # --- a whole network ----------------------------------------------------------------------------
 
 
-def make_network(
-    vocab_size: int = 27,
-    block_size: int = 3,
-    n_embd: int = 10,
-    n_hidden: int = 200,
-    generator: torch.Generator | None = None,
-) -> Sequential:
-    """Return lecture 04's network of two layers with BatchNorm: contexts (B, T) → logits (B, V).
-
-    The hidden layer has no bias, since BatchNorm would subtract it again. The output layer starts
-    small, so that the first loss is near ln V. Raises ValueError for a size below 1.
-    """
-    return Sequential(
-        Embedding(vocab_size, n_embd, generator),
-        Flatten(),
-        Linear(block_size * n_embd, n_hidden, bias=False, generator=generator),
-        BatchNorm1d(n_hidden),
-        Tanh(),
-        Linear(n_hidden, vocab_size, gain=0.1, generator=generator),
-    )
-
-
 def layer_backward(
     layer: Layer, dout: Tensor, x: Tensor, out: Tensor
 ) -> tuple[Tensor | None, list[Tensor]]:

@@ -20,8 +20,9 @@ direct connections from the embeddings to the output (exercise 3.5).
 import copy
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -198,6 +199,15 @@ QUICK = TrainConfig(8_000)
 FULL = TrainConfig(40_000, lr=0.01)
 
 
+@runtime_checkable
+class Trainable(Protocol):
+    """What `train` needs of a model: a torch.nn.Module has it, and lecture 04's own layers do."""
+
+    def __call__(self, xb: Tensor) -> Tensor: ...
+
+    def parameters(self) -> Iterable[Tensor]: ...
+
+
 def _check_rows(X: Tensor, Y: Tensor) -> None:
     if len(X) == 0 or len(X) != len(Y):
         raise ValueError(
@@ -207,7 +217,7 @@ def _check_rows(X: Tensor, Y: Tensor) -> None:
 
 
 def train(
-    model: nn.Module,
+    model: Trainable,
     X: Int[Tensor, "N T"],
     Y: Int[Tensor, " N"],
     config: TrainConfig,
@@ -251,7 +261,7 @@ def train(
 
 
 def find_learning_rate(
-    model: nn.Module,
+    model: Trainable,
     X: Int[Tensor, "N T"],
     Y: Int[Tensor, " N"],
     generator: torch.Generator,
@@ -286,7 +296,7 @@ def find_learning_rate(
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, X: Int[Tensor, "N T"], Y: Int[Tensor, " N"], chunk: int = 16_384
+    model: Trainable, X: Int[Tensor, "N T"], Y: Int[Tensor, " N"], chunk: int = 16_384
 ) -> float:
     """Return the mean loss over all rows, `chunk` rows at a time to bound the memory.
 
