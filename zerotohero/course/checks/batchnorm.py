@@ -55,11 +55,13 @@ no gradient in the **first** step, and for no other, list every factor that make
 by itself: `"x"`, `"h"`, `"W1"` or `"W2"`.
 
 ```python
+# with W2 at zero and the other four random:
+which_move(parameters, X, Y, 2, 0.1)    # [["W2", "b2"], ["wte", "W1", "b1", "W2", "b2"]]
 why_still(["W1", "W2"])    # {"wte": ["W1", "W2"], "W1": ["W2"], "b1": ["W2"]}
 why_still([])              # {}
 ```
 
-In the example `W2` does move: `b1` is random, so `h` is not zero. Which parameters ever move if
+In the second example `W2` does move: `b1` is random, so `h` is not zero. Which parameters ever move if
 everything starts at zero, and what can such a network learn?
 """,
     hints=(
@@ -247,7 +249,8 @@ folding = Exercise(
     statement="""
 `fold(linear: Linear, norm: BatchNorm1d) -> Linear`
 
-Both are layers of `zerotohero.batchnorm`, in eval mode. `linear.weight` has the shape (I, O),
+Both are layers of `zerotohero.batchnorm`, which is imported here as `layers`, and in eval mode.
+`linear.weight` has the shape (I, O),
 `linear.bias` (O,), or it is None; `norm.gamma`, `norm.beta`, `norm.running_mean` and
 `norm.running_var` have the shape (O,), and `norm.eps` is a number. Return a **new** Linear with a
 bias, such that `fold(linear, norm)(x)` equals `norm(linear(x))` for every x. The two layers stay as
@@ -423,8 +426,8 @@ gains = Exercise(
         "activation function. Derive it on paper for ReLU, and watch where tanh settles with 5/3."
     ),
     statement="""
-A layer computes `f(z)`, the next one multiplies it with n rows of weights of mean 0 and standard
-deviation gain / √n. Its sums then have mean 0 and the standard deviation gain · √(mean of f(z)²).
+A layer computes the n numbers `f(z)`, the next one multiplies them with weights of mean 0 and
+standard deviation gain / √n, and adds up. Its sums then have mean 0 and the standard deviation gain · √(mean of f(z)²).
 
 `measured_gain(f, z: Tensor) -> float` returns the gain with which the next layer's sums have the
 standard deviation 1, if this layer's sums `z` (n,) have mean 0 and standard deviation 1.
@@ -439,10 +442,10 @@ shaped like z, s times as large, and s changes to that of the next layer's sums.
 after each of the layers, `depth` numbers.
 
 ```python
-z = torch.tensor([-1.0, 1.0])                              # stands in for many normal numbers
-measured_gain(lambda z: 4 * z, z)                          # 0.25
-leaky_relu_gain(1.0)                                       # 1.0: with slope 1, nothing is bent
-sizes_by_layer(lambda z: z, 0.5, z, 3)                     # [0.5, 0.25, 0.125]
+z = torch.tensor([-1.0, 1.0])             # stands in for many numbers
+measured_gain(lambda z: 4 * z, z)         # 0.25
+leaky_relu_gain(1.0)                      # 1.0, for nothing is bent
+sizes_by_layer(lambda z: z, 0.5, z, 3)    # [0.5, 0.25, 0.125]
 ```
 
 Then measure: which gain has ReLU, which has tanh? With gain 5/3, which `torch.nn.init` recommends
@@ -669,10 +672,10 @@ batch_norm = Exercise(
 
 ```python
 norm = BatchNorm1d(1, eps=0.0, momentum=0.5)
-norm(torch.tensor([[1.0], [5.0]])).tolist()             # [[-1.0], [1.0]]
-norm.running_mean.item(), norm.running_var.item()       # (1.5, 4.5)
+norm(torch.tensor([[1.0], [5.0]])).tolist()          # [[-1.0], [1.0]]
+norm.running_mean.item(), norm.running_var.item()    # (1.5, 4.5)
 norm.training = False
-norm(torch.tensor([[6.0]])).item()                      # 2.1213..., which is (6 - 1.5) / √4.5
+norm(torch.tensor([[6.0]])).item()                   # 2.12..., (6 - 1.5) / √4.5
 ```
 """,
     hints=(
@@ -1059,7 +1062,7 @@ the size of the updates relative to the weights, and the loss.
 `diagnosis() -> dict[str, tuple[str, str]]` returns, for each of `"A"`, `"B"` and `"C"`, a cause and
 the evidence for it, word for word from these lists. Points need both.
 
-| cause | |
+| cause | what it means |
 | --- | --- |
 | `"gain too small"` | the weights of the hidden layers start too small |
 | `"gain too large"` | the weights of the hidden layers start too large |
@@ -1067,7 +1070,7 @@ the evidence for it, word for word from these lists. Points need both.
 | `"learning rate too small"` | each step is too small |
 | `"learning rate too large"` | each step is too large |
 
-| evidence | |
+| evidence | what the plots show |
 | --- | --- |
 | `"narrowing outputs"` | before the first step, each tanh layer's outputs are narrower |
 | `"saturated at the start"` | before the first step, tanh outputs already pile up at −1 and 1 |
@@ -1176,7 +1179,7 @@ subtracted, nothing is added (Zhang & Sennrich 2019).
 `depends(norm, x: Tensor) -> Tensor`, x (B, C), result (B, B) of booleans
 
 `norm` is any function from (B, C) to (B, C). Entry [i, j] says whether the output for example i
-changes when the input of example j does. Measure it; leave x as it was.
+changes when the input of example j does. Measure it, on copies of x.
 
 ```python
 one, zero = torch.ones(2), torch.zeros(2)
