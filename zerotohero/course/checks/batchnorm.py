@@ -61,8 +61,8 @@ why_still(["W1", "W2"])    # {"wte": ["W1", "W2"], "W1": ["W2"], "b1": ["W2"]}
 why_still([])              # {}
 ```
 
-In the second example `W2` does move: `b1` is random, so `h` is not zero. Which parameters ever move if
-everything starts at zero, and what can such a network learn?
+In the second example `W2` does move: `b1` is random, so `h` is not zero. Which parameters ever move
+if everything starts at zero, and what can such a network learn?
 """,
     hints=(
         "A parameter that is zero may well have a gradient. Write each of the five gradients as a "
@@ -427,7 +427,8 @@ gains = Exercise(
     ),
     statement="""
 A layer computes the n numbers `f(z)`, the next one multiplies them with weights of mean 0 and
-standard deviation gain / √n, and adds up. Its sums then have mean 0 and the standard deviation gain · √(mean of f(z)²).
+standard deviation gain / √n, and adds up. Its sums then have mean 0 and the standard deviation
+gain · √(mean of f(z)²).
 
 `measured_gain(f, z: Tensor) -> float` returns the gain with which the next layer's sums have the
 standard deviation 1, if this layer's sums `z` (n,) have mean 0 and standard deviation 1.
