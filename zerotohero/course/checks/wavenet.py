@@ -41,8 +41,8 @@ fuse = Exercise(
 next n in the second, and so on, each group in the order in which it came. If only **one** row is
 left (T = n), its axis goes too: return (B, n · C). Whatever B is, the batch axis stays.
 
-If T is not a multiple of n, raise `ValueError` with one sentence for the person who reads it, with
-both numbers in it.
+If T is not a multiple of n, raise `ValueError` with one sentence for the person who reads it, and
+with T and n in it.
 
 ```python
 x = torch.arange(8).view(1, 4, 2)    # the vectors [0, 1], [2, 3], [4, 5], [6, 7]
@@ -577,8 +577,8 @@ def _expect_conv(given: dict, got: dict) -> None:
             *(Mistake(both(*pair), FUTURE) for pad in ("last", "zeros")
               for pair in ((x, _ahead(x, d, pad)), (_ahead(x, d, pad), x))),
             Mistake(past @ w[0::2] + x @ w[1::2] + b, "The rows of the weight are dealt out in "
-                    "turn: the upper half, rows 0 to C − 1, belongs to the older vector, the lower half "
-                    "to the newer. `weight.view(2, C, H)` separates them."),
+                    "turn: the upper half, rows 0 to C − 1, belongs to the older vector, the lower "
+                    "half to the newer. `weight.view(2, C, H)` separates them."),
             Mistake(zeros - b, "The bias is missing, and zeros stand in front."),
             Mistake(_conv(x, w, b, d, "wrap"), "The end of the sequence comes round to its "
                     "beginning, as `torch.roll` has it: the first rows have seen the future."),
@@ -733,7 +733,8 @@ Train a network on the lecture's training names and name it `model`. The check c
 of {WINDOW} characters: `xb` holds int64 numbers (0 is the boundary, 1 to 26 are a to z), the oldest
 character first, as `build_dataset(words, {WINDOW}, vocabulary)` makes them. The model returns
 logits for the character that follows. It may be the lecture's `WaveNet`, a `torch.nn.Module`, or
-any function. A model with another context can be wrapped in a function that cuts or pads `xb`.
+any function; `xb` comes on the device of its parameters. A model with another context can be
+wrapped in a function that cuts or pads `xb`.
 
 ```python
 model.eval()                                       # running statistics, no dropout
@@ -742,8 +743,9 @@ model(torch.zeros(5, {WINDOW}, dtype=torch.long)).shape   # torch.Size([5, {V}])
 
 The budget: at most {MOST_NUMBERS:,} parameters, trained on `split_words(words).train` (seed 42, the
 lecture's split) and on nothing else, in 20 minutes on a GPU or two hours on two CPU cores. Make
-your choices on dev, and look at test once: the check does, at the end. {TARGET} was the figure of
-the original lecture after its last scaling up. Points come in stages, at 2.06, 2.02 and {TARGET}.
+your choices on dev; the check looks at test only to see whether dev was learned by heart. {TARGET}
+was the figure of the original lecture after its last scaling up. Points come in stages, at 2.06,
+2.02 and {TARGET}.
 
 This exercise is checked here and not handed in: a submission holds source, not trained networks.
 """,
@@ -933,7 +935,7 @@ reach = Exercise(
     answers=("receptive_field",),
     summary=(
         "Compute the receptive field of any stack of convolutions. "
-        "That is the distance from the oldest to the newest input that one output depends on."
+        "That is how many positions of the input one output sees, from the oldest to the newest."
     ),
     statement="""
 `receptive_field(layers: list[tuple[int, int, int]]) -> int`
