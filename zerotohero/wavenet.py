@@ -263,8 +263,8 @@ def multiply_adds(config: WaveNetConfig, positions: int) -> Operations:
 # --- training and writing -------------------------------------------------------------------------
 
 # For mlp.train on the contexts of mlp.build_dataset.
-QUICK = TrainConfig(2_500, lr=0.01)
-FULL = TrainConfig(40_000)
+QUICK = TrainConfig(1_700, batch_size=512, lr=0.01, weight_decay=0.05)
+FULL = TrainConfig(20_000, batch_size=512, lr=0.01, weight_decay=0.05)
 
 
 @torch.no_grad()
