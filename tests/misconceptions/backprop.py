@@ -476,6 +476,11 @@ def three_axes_as_two():
     return batchnorm_fused
 
 
+@wrong("5.3", "LayerNorm's along the last")
+def examples_normalised():
+    return norm(right, along=-1)
+
+
 @wrong("5.3", "no `torch.func`")
 def vjp():
     def batchnorm_fused(dout, x, gamma, eps):
@@ -631,6 +636,11 @@ def updated_too_early():
 @wrong("5.4", "lacks the mean's 1/B")
 def batch_sum():
     return trainer(descend, lambda *given: gradients(*given, mean=False))
+
+
+@wrong("5.4", "The direction is right, the length isn't")
+def rate_of_its_own():
+    return trainer(lambda parameters, grads, lr: descend(parameters, grads, 0.1))
 
 
 @wrong("5.4", "gamma and beta stay as they were")

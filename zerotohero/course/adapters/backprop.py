@@ -85,6 +85,8 @@ def trained(train_by_hand, parameters, X, Y, lr, eps):
         losses = train_by_hand(mine, torch.tensor(X), torch.tensor(Y), lr, eps)
     if losses is None:
         raise TypeError("Nothing came back: end the function with `return losses`.")
+    if not isinstance(losses, (list, tuple, torch.Tensor)) or getattr(losses, "ndim", 1) != 1:
+        raise TypeError("One number came back: return the list of the losses of all steps.")
     return {"losses": [float(loss) for loss in losses], "parameters": mine}
 
 

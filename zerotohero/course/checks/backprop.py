@@ -79,8 +79,10 @@ go backwards to `d.wte`. Beside the values below, `c` has the parameters `wte` (
 (T · C, H), `b1` (H,), `gamma` (H,), `beta` (H,), `W2` (H, V), `b2` (V,), whose gradients are wanted
 too, and `X` (B, T), `Y` (B,) and the number `eps`. All floats are float64.
 {FORWARD}
-Change nothing in `c`. Run the check after every line: what isn't there yet is "yours to write", and
-what is there is judged to {TOL:g} by what follows from *your* gradients after it.
+Change nothing in `c`. Write your lines above the `raise`, run the check after each, and take the
+`raise` out at the end. What isn't there yet is "yours to write"; what is there must be right to
+1e-8. A line that is right by *your* gradients, of which an earlier one is wrong, is told apart from
+a wrong line.
 
 ```python
 # for B = 2, V = 3 and Y = [2, 0]
@@ -122,7 +124,7 @@ def _node(name: str, *after: str):
     return add
 
 
-def _sums(name: str, full: np.ndarray, axis: int, keep: bool, why: str, sign: int = 1) -> list:
+def _sums(name: str, full: np.ndarray, axis: int, keep: bool, why: str) -> list:
     """What goes wrong where `full` is to be summed over an axis."""
     right, other = f"d.{name}: sum over axis {axis}", 1 - axis
     wrong_axis = f"{right}, not {other}: {why}"
@@ -513,8 +515,10 @@ def _verdict(name: str, given: dict, got: dict) -> None:
     if right and not (name in ZERO and off):
         return
     first = " and ".join(f"d.{after}" for after in off)
-    if off and (right or _near(value, node.rule(c, upstream))):
-        raise Wrong(f"it follows from {first}, and counts once that is right")
+    if off and right:
+        raise Wrong(f"counts once {first} is right, which it follows from")
+    if off and _near(value, node.rule(c, upstream)):
+        raise Wrong(f"right by your {first}, which isn't right yet")
     for wrong, hint in node.mistakes(c, upstream):
         if _near(value, wrong):
             raise Wrong(_unlike(name, value, want), hint)
@@ -525,14 +529,14 @@ def _verdict(name: str, given: dict, got: dict) -> None:
             f"Your code has changed {names} in place, and what comes later reads it: work on a "
             "copy, made by `.clone()`.",
         )
-    if _near(value, want.T) and value.ndim == 2:
+    if off:
+        hint = f"It follows from {first}: put that right first."
+    elif _near(value, want.T) and value.ndim == 2:
         hint = f"d.{name} is transposed: it has the shape of c.{name}."
     elif _near(value, -want):
         hint = f"d.{name} has its sign turned."
     elif value.shape != want.shape:
         hint = f"d.{name} must have the shape of c.{name}, {want.shape}."
-    elif off:
-        hint = f"It follows from {first}: put that right first."
     else:
         hint = None
     raise Wrong(_unlike(name, value, want), hint)
@@ -788,6 +792,7 @@ def _expect_gamma_and_beta(given: dict, got: dict) -> None:
     _, dgamma, dbeta = _norm_gradients(**given)
     normed = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + given["eps"])
     n = dout.size // C
+    turned = others if axes != others else (x.ndim - 1,)
     expect(
         "dbeta",
         got["dbeta"],
@@ -827,6 +832,9 @@ def _expect_gamma_and_beta(given: dict, got: dict) -> None:
                     "by n − 1 (torch's default): pass correction=0."),
             Mistake(_norm_gradients(**given, eps_in=False)[1], "eps is missing under the root "
                     "when you make x̂."),
+            Mistake(_norm_gradients(**given | {"axes": turned})[1], "x̂ is normalised over the "
+                    "wrong axes: BatchNorm's statistics are over all axes but the last, "
+                    "LayerNorm's along the last."),
         ],
     )  # fmt: skip
 
@@ -1068,6 +1076,8 @@ def _expect_trained(given: dict, got: dict) -> None:
             "The first loss, before any step, is another already: look at the forward pass, at x̂ "
             "(variance divided by n, eps under the root) and at tanh."
         )
+    elif len(losses) == 1 and _longer(given["parameters"], mine, parameters):
+        hint = "The direction is right, the length isn't: a step is lr times the gradient."
     elif len(losses) == 1:
         hint = f"After one step these are wrong: {', '.join(wrong)}. Look at their gradients."
     else:
@@ -1078,6 +1088,16 @@ def _expect_trained(given: dict, got: dict) -> None:
 def _slipped(given: dict, slip: dict, values: np.ndarray, mine: list[np.ndarray]) -> bool:
     losses, parameters = _train(**given, **slip)
     return _near(values, losses) and all(map(_near, mine, parameters))
+
+
+def _longer(start: list[np.ndarray], mine: list[np.ndarray], right: list[np.ndarray]) -> bool:
+    """Whether the steps taken are the right ones but for one common factor."""
+    taken, wanted = (
+        np.concatenate([(p - q).ravel() for p, q in zip(ends, start, strict=True)])
+        for ends in (mine, right)
+    )
+    factor = (taken @ wanted) / (wanted @ wanted)
+    return factor > 0 and np.allclose(taken, factor * wanted, rtol=0, atol=TOL)
 
 
 @training.case(
