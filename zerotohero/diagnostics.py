@@ -77,17 +77,23 @@ class Diagnosis:
     weights: list[WeightReading]  # parameters with two axes or more, as in `UpdateRecorder`
 
 
+def _named_parameters(layer) -> dict[str, Tensor]:
+    if isinstance(layer, torch.nn.Module):
+        return dict(layer.named_parameters())
+    held = {k: v for k, v in vars(layer).items() if isinstance(v, Tensor) and v.requires_grad}
+    for i, child in enumerate(getattr(layer, "children", list)()):
+        held.update({f"{i}.{name}": p for name, p in _named_parameters(child).items()})
+    return held
+
+
 def _named_weights(layers: Iterable) -> dict[str, Tensor]:
     """The parameters with at least two axes: biases and BatchNorm's have their own scale."""
-    found = {}
-    for i, layer in enumerate(layers):
-        if isinstance(layer, torch.nn.Module):
-            named = dict(layer.named_parameters())
-        else:
-            own = {id(v): k for k, v in vars(layer).items() if isinstance(v, Tensor)}
-            named = {own.get(id(p), str(n)): p for n, p in enumerate(layer.parameters())}
-        found.update({f"{i}.{name}": p for name, p in named.items() if p.ndim > 1})
-    return found
+    return {
+        f"{i}.{name}": p
+        for i, layer in enumerate(layers)
+        for name, p in _named_parameters(layer).items()
+        if p.ndim > 1
+    }
 
 
 def diagnose(
