@@ -85,14 +85,14 @@ def layers(diagnoses: Mapping[str, Diagnosis]) -> None:
             ax.set_yscale("symlog", linthresh=0.01)
             ax.set_yticks([0, 0.01, 0.1, 1], ["0", "1 %", "10 %", "100 %"])
             ax.set_yticks([], minor=True)
-            ax.set_ylim(0, 60 if ax is top else 3)
+            ax.set_ylim(0, 400 if ax is top else 3)  # room for the legend
     axes[0, 0].set_ylabel("share of outputs (bins of 1/30)")
     axes[1, 0].set_ylabel("share of gradients")
 
 
 def gradient_ratios(diagnoses: Mapping[str, Diagnosis]) -> None:
     """The gradient:data ratio of every weight tensor, one line a network, logarithmic."""
-    _, ax = plt.subplots()
+    _, ax = plt.subplots(figsize=(9, 3.6))
     for (title, d), colour, marker in zip(diagnoses.items(), COLOURS, "os^dv", strict=False):
         ratios = [weight.ratio for weight in d.weights]
         ax.semilogy(ratios, marker=marker, color=colour, label=title)
