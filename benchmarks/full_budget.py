@@ -36,7 +36,7 @@ LECTURES = {
         2.11,
     ),
     "wavenet": (
-        lambda g: wavenet.WaveNet(wavenet.WaveNetConfig(dropout=0.1), g),
+        lambda g: wavenet.WaveNet(wavenet.LARGE, g),
         8,
         wavenet.FULL,
         mlp.train,
