@@ -67,6 +67,17 @@ def batch_mixed_by_a_transposition():
     return lambda x, n: flatten(x.transpose(0, 1).reshape(x.shape), n)
 
 
+@wrong("6.1", "Numbers of different examples are mixed: keep B in front.")
+def batch_second():
+    def flatten_consecutive(x, n):
+        B, T, C = x.shape
+        flatten(x, n)
+        y = x.reshape(T // n, B, n * C).transpose(0, 1)
+        return y.squeeze(1) if n == T else y
+
+    return flatten_consecutive
+
+
 @wrong("6.1", "fused along the batch")
 def examples_fused():
     return lambda x, n: x.reshape(-1, x.shape[1], n * x.shape[2])
@@ -187,6 +198,19 @@ def looks_sound_together():
 def largest_first():
     sets = [(0, 1, 2), (0, 1), (0, 2), (0,)]
     return lambda records: search(records, lambda r: axes_of(r, sets))
+
+
+@wrong("6.2", "You look at the means alone")
+def means_alone():
+    def axes(record):
+        mean = record["mean"]
+        for over in ((0,), (0, 1), (0, 2), (0, 1, 2))[: 2 * mean.ndim]:
+            m = mean.mean([a - 1 for a in over if a]) if len(over) > 1 else mean
+            if m.abs().max() < 0.005:
+                return over
+        return None
+
+    return lambda records: search(records, axes)
 
 
 @wrong("6.2", "leave room for `eps`")
@@ -341,6 +365,16 @@ def last_layer_straight():
 @wrong("6.3", "The tanh after each layer is missing")
 def all_layers_straight():
     return conv, lambda x, layers: stack(x, layers, bend=lambda x: x)
+
+
+@wrong("6.3", "tanh comes after each convolution, not before it.")
+def tanh_before():
+    def tree_everywhere(x, layers):
+        for i, (weight, bias) in enumerate(layers):
+            x = conv(torch.tanh(x), weight, bias, 2**i)
+        return x
+
+    return conv, tree_everywhere
 
 
 @wrong("6.3", "Only the last window came back")
@@ -641,3 +675,25 @@ def last_skip():
 @wrong("6.6", "Every block was fed the same x")
 def blocks_side_by_side():
     return gated, lambda x, blocks: sum(gated(x, *block)[1] for block in blocks)
+
+
+@wrong("6.6", "overwrite the caller's x")
+def x_overwritten():
+    def gated_residual(x, *weights):
+        _, skip = gated(x, *weights)
+        x += skip
+        return x, skip
+
+    return gated_residual, skips
+
+
+@wrong("6.6", "You add up what goes to the next block")
+def next_inputs_added():
+    def sum_of_skips(x, blocks):
+        total = 0
+        for block in blocks:
+            x, _ = gated(x, *block)
+            total = total + x
+        return total
+
+    return gated, sum_of_skips

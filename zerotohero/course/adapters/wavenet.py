@@ -85,7 +85,9 @@ def model_on_windows(model, windows):
 def _ready(model, windows):
     """A copy of the model, for in train mode a call moves running statistics, and its inputs."""
     if model is None:
-        raise NotImplementedError("6.4 is yours to write")
+        raise NotImplementedError(
+            "`model` is still None: train a network and give it this name. 6.4 is yours to write"
+        )
     if isinstance(model, type) or not callable(model):
         raise TypeError("`model` has to be the trained model itself, which can be called on xb.")
     with contextlib.suppress(Exception):  # a model that can't be copied is taken as it is
@@ -101,8 +103,9 @@ def sized(receptive_field, stacks):
 
 
 def gated(gated_residual, sum_of_skips, x, block):
-    out, skip = _pair(gated_residual(torch.tensor(x), *_block(block)))
-    return {"out": out, "skip": skip}
+    x = torch.tensor(x)
+    out, skip = _pair(gated_residual(x, *_block(block)))
+    return {"out": out, "skip": skip, "x": x}
 
 
 def skips(gated_residual, sum_of_skips, x, blocks):

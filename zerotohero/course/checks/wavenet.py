@@ -82,6 +82,8 @@ def _fused_wrongly(x: np.ndarray, n: int) -> list[Mistake]:
          "number: put one whole vector after the other."),
         (x.swapaxes(0, 1).reshape(shape), "Numbers of different examples stand in one row: the "
          "batch axis must stay where it is, so don't transpose before you reshape."),
+        (x.reshape(m, B, n * C).swapaxes(0, 1), "Numbers of different examples are mixed: keep B "
+         "in front."),
         (x.reshape(m, B, n * C), "The first two axes are exchanged, so that rows hold other "
          "examples' numbers: the shape is (B, T // n, n * C), the batch first."),
         (x.reshape(B, -1), "Everything of an example stands in one row: that is `Flatten`, which "
@@ -275,12 +277,14 @@ The shape of a running mean often gives the bug away, but not always: some of th
 running statistics of the right shape whatever they normalise by.
 
 ```python
-sound = {"shape": (3, 2, 1), "running_mean": (1,), "mean": torch.tensor([[-0.5], [0.5]]),
-         "var": torch.tensor([[0.5], [1.0]])}
-broken = {"shape": (3, 2, 1), "running_mean": (1,), "mean": torch.tensor([[0.0], [0.0]]),
-          "var": torch.tensor([[1.0], [1.0]])}
+sound = {"shape": (3, 2, 2), "running_mean": (2,),
+         "mean": torch.tensor([[-0.5, 0.2], [0.5, -0.2]]),
+         "var": torch.tensor([[0.5, 0.9], [1.0, 1.02]])}
+broken = {"shape": (3, 2, 2), "running_mean": (2,),
+          "mean": torch.zeros(2, 2), "var": torch.ones(2, 2)}
 find_bug([sound, broken])   # (1, (0,))
-find_bug([sound, sound])    # None: over both positions, mean 0 and variance 0.75 + 0.25 = 1
+find_bug([sound, sound])    # None: over both positions, each channel has mean 0 and variance 1,
+                            # 0.75 + 0.25 and 0.96 + 0.04
 ```
 
 The statistics are those of real batches: `eps` leaves variances a little below 1, by less than
@@ -305,16 +309,21 @@ SOUND = {3: (0, 1), 2: (0,)}
 BROKEN = {3: [(0,), (0, 2), (0, 1, 2)], 2: [(0, 1)]}
 
 
-def _record(rng: np.random.Generator, shape: tuple[int, ...], axes: tuple[int, ...]) -> dict:
+def _record(
+    rng: np.random.Generator, shape: tuple[int, ...], axes: tuple[int, ...], even: bool = False
+) -> dict:
     """One batch through a layer that reduces over `axes`; its running mean as the code keeps it."""
     x = rng.normal(size=shape[1:]) + rng.uniform(0.5, 2.0, shape[1:]) * rng.normal(size=shape)
+    if even:  # every position has mean 0, and variances still differ
+        x -= x.mean(0)
     y = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
     kept = [n for i, n in enumerate(shape) if i not in axes]
     return {"shape": [*shape], "running_mean": kept, "mean": y.mean(0), "var": y.var(0)}
 
 
 def _networks(rng: np.random.Generator, kinds: list[str], plant: int, telling: bool) -> dict:
-    """Networks of every kind, shuffled: "sound", or the axis count of the layer that is broken.
+    """Networks of every kind, shuffled: "sound", "even" (sound, and every position has
+    mean 0), or the axis count of the layer that is broken.
 
     plant: how many of each kind. telling: whether the shapes of the running means are honest.
     """
@@ -325,21 +334,23 @@ def _networks(rng: np.random.Generator, kinds: list[str], plant: int, telling: b
         shapes = [(int(rng.integers(16, 33)), 2**level, C) for level in range(levels, 0, -1)]
         shapes = [(shapes[0][0], *shape[1:]) for shape in shapes] + [(shapes[0][0], C)]
         bug = None
-        if kind != "sound":
+        if kind not in ("sound", "even"):
             ndim = int(kind)
             at = int(rng.choice([i for i, shape in enumerate(shapes) if len(shape) == ndim]))
             bug = (at, BROKEN[ndim][rng.integers(len(BROKEN[ndim]))])
         records = []
         for i, shape in enumerate(shapes):
             axes = bug[1] if bug and bug[0] == i else SOUND[len(shape)]
-            record = _record(rng, shape, axes)
+            record = _record(rng, shape, axes, even=kind == "even")
             records.append(record if telling else record | {"running_mean": [C]})
         networks.append(records)
         answers.append(bug)
     return {"networks": networks, "_answers": answers}
 
 
-def _axes_by_statistics(record: dict, order=None, exact: float = 0.005) -> tuple[int, ...] | None:
+def _axes_by_statistics(
+    record: dict, order=None, exact: float = 0.005, variances: bool = True
+) -> tuple[int, ...] | None:
     mean, var = record["mean"], record["var"]
     sets = [(0,), (0, 1), (0, 2), (0, 1, 2)] if mean.ndim == 2 else [(0,), (0, 1)]
     for axes in sets if order is None else sorted(sets, key=order):
@@ -347,7 +358,7 @@ def _axes_by_statistics(record: dict, order=None, exact: float = 0.005) -> tuple
         m, v = mean.mean(over), var.mean(over) + mean.var(over)
         if not over:
             m, v = mean, var
-        if np.abs(m).max() < exact and np.abs(v - 1).max() < exact:
+        if np.abs(m).max() < exact and not (variances and np.abs(v - 1).max() >= exact):
             return axes
     return None
 
@@ -398,6 +409,9 @@ def _wrong_searches(given: dict, answers: list) -> list[tuple[list, str]]:
         (_search(networks, _axes_by_statistics, sound=lambda ndim: (0, 1)), "A layer whose input "
          "has two axes, (B, C), is sound when it reduces over (0,): look at the length of "
          "`shape` before you judge."),
+        (_search(networks, lambda r: _axes_by_statistics(r, variances=False)), "You look at the "
+         "means alone: they can be 0 at every position of a sound layer. Only together with "
+         "variances of 1 do they tell that each position was normalised by itself."),
         (changed(lambda a, n: [a[0] + 1, a[1]]), "You count layers from 1; the first is number 0."),
         (changed(lambda a, n: [a[0], [i for i in range(n) if i not in a[1]]]), "These are the axes "
          "that are kept; return those that the layer reduces over, the ones that disappear."),
@@ -444,7 +458,7 @@ def _expect_bugs(given: dict, got: dict) -> None:
     "networks whose running means tell",
     points=2,
     adapter="searched",
-    inputs=lambda rng: _networks(rng, ["sound", "3", "3", "2"], 2, telling=True),
+    inputs=lambda rng: _networks(rng, ["sound", "even", "3", "3", "2"], 2, telling=True),
 )
 def _(given, got):
     _expect_bugs(given, got)
@@ -454,7 +468,7 @@ def _(given, got):
     "networks whose running means all have the right shape",
     points=3,
     adapter="searched",
-    inputs=lambda rng: _networks(rng, ["sound", "3", "3", "3", "2"], 3, telling=False),
+    inputs=lambda rng: _networks(rng, ["sound", "even", "3", "3", "3", "2"], 3, telling=False),
 )
 def _(given, got):
     _expect_bugs(given, got)
@@ -471,7 +485,7 @@ convolve = Exercise(
     answers=("causal_dilated", "tree_everywhere"),
     summary=(
         "Write a causal convolution with a dilation, and stack it. "
-        "In one pass, the stack must equal the tree on every window of a sequence."
+        "At every position, the stack must equal the tree on the window that ends there."
     ),
     statement="""
 `causal_dilated(x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor`
@@ -676,6 +690,9 @@ def _(given, got):
     def ahead(x, w, b, d, pad) -> np.ndarray:
         return np.concatenate([x, _ahead(x, d, pad)], 2) @ w + b
 
+    early = x
+    for (weight, bias), d in zip(layers, (1, 2, 4), strict=True):
+        early = _conv(np.tanh(early), weight, bias, d)
     right = (1, 2, 4)
     expect(
         "tree_everywhere",
@@ -691,6 +708,7 @@ def _(given, got):
             Mistake(stacked((4, 2, 1)), "The dilations are 4, 2, 1: the first layer of the tree "
                     "fuses neighbours, the last one halves, so they grow."),
             Mistake(stacked((2, 2, 2)), "All dilations are 2: they double from layer to layer."),
+            Mistake(early, "tanh comes after each convolution, not before it."),
             Mistake(stacked(right, bend=(0, 0, 0)), "The tanh after each layer is missing."),
             Mistake(stacked(right, bend=(1, 1, 0)), "The tanh after the last layer is missing."),
             Mistake(stacked(right, pad="zeros"), "Right from row 7 on; the rows before it have "
@@ -752,10 +770,10 @@ This exercise is checked here and not handed in: a submission holds source, not 
     hints=(
         "What does the experiment log of the lecture say has helped most? Is train loss far below "
         "dev loss (too large, or too long) or close to it (too small, or too short)?",
-        "Start from `WaveNetConfig()` and the `FULL` recipe. Then change one thing at a time: "
-        "width, weight decay, batch size, the learning rate at the start, dropout.",
-        "Set ZEROTOHERO_BUDGET=full and run the solution notebook: 128 hidden units, tens of "
-        "thousands of steps, a learning rate that falls to zero along a cosine, and `model.eval()` "
+        "Start from `wavenet.LARGE` and the `wavenet.FULL` recipe. Then change one thing at a "
+        "time: width, weight decay, batch size, the learning rate at the start, dropout.",
+        "Set ZEROTOHERO_BUDGET=full and run the solution notebook: 200 hidden units, dropout "
+        "0.1, 16,000 steps, a learning rate that falls to zero along a cosine, and `model.eval()` "
         "before the check.",
     ),
 )
@@ -983,6 +1001,14 @@ def _expect_size(given: dict, got: dict) -> None:
         want = _size(layers)
         strides = "The strides are ignored: above a layer of stride s, neighbours lie s positions "
         strides += "of its input apart."
+        strided = [
+            Mistake(_size(layers, own=True), "A layer's own stride is counted too early: it "
+                    "moves the outputs, so only the layers *above* it feel it."),
+            Mistake(_size(layers, jumps="last"), "Only the stride of the layer just below is "
+                    "counted: strides multiply from layer to layer."),
+            Mistake(_size(layers[::-1]), "The layers are taken from the top downwards: they "
+                    "come from the input upwards, so jumps grow along the list."),
+        ] if any(s > 1 for _, _, s in layers) else []  # fmt: skip
         expect(
             f"receptive_field({[tuple(layer) for layer in layers]!r:.90})",
             size,
@@ -992,6 +1018,7 @@ def _expect_size(given: dict, got: dict) -> None:
                 Mistake(want - 1, "One too few: a stack without layers already sees 1 position, "
                         "and each layer adds to that."),
                 Mistake(_size(layers, jumps="none"), strides),
+                *strided,
                 Mistake(math.prod(kernels), "You multiply the kernels: a layer *adds* "
                         "positions to what the one below sees, for neighbouring outputs "
                         "see much of the same."),
@@ -1008,14 +1035,8 @@ def _expect_size(given: dict, got: dict) -> None:
                         "stack."),
                 Mistake(_size(layers, reach=lambda k, d: k - 1), "The dilations are ignored: the k "
                         "inputs of a layer lie d apart."),
-                Mistake(_size(layers, own=True), "A layer's own stride is counted too early: it "
-                        "moves the outputs, so only the layers *above* it feel it."),
-                Mistake(_size(layers, jumps="last"), "Only the stride of the layer just below is "
-                        "counted: strides multiply from layer to layer."),
                 Mistake(_size(layers, jumps="add"), "The strides are added up: a stride of 2 on "
                         "top of a stride of 2 moves on by 4, so they multiply."),
-                Mistake(_size(layers[::-1]), "The layers are taken from the top downwards: they "
-                        "come from the input upwards, so jumps grow along the list."),
                 Mistake(max([1, *((a - 1) * b + 1 for a, b, _ in layers)]), "That is the layer "
                         "that reaches furthest by itself; the layers' reaches add up."),
                 Mistake(_size(layers[:-1]), "The last layer is left out."),
@@ -1222,6 +1243,8 @@ def _expect_block(given: dict, got: dict) -> None:
                     "the skip, plus x."),
         ]  # fmt: skip
     expect("the input of the next block", got["out"], x + skip, mistakes=mistakes)
+    expect("x after the call", got["x"], x, hint="You overwrite the caller's x, for `x += …` "
+           "changes it in place: make a new tensor, `x + skip`.")  # fmt: skip
 
 
 @gate.case(
@@ -1260,11 +1283,12 @@ def _stack_of_blocks(rng: np.random.Generator) -> dict:
     crashes=GATE_CRASHES,
 )
 def _(given, got):
-    x, skips, chained, alone = given["x"], [], [], []
+    x, skips, outs, chained, alone = given["x"], [], [], [], []
     last = x
     for block in given["blocks"]:
         skips.append(_gated(last, *block)[1])
         last = last + skips[-1]
+        outs.append(last)
         chained.append(_gated(chained[-1] if chained else x, *block)[1])
         alone.append(_gated(x, *block)[1])
     expect(
@@ -1274,6 +1298,8 @@ def _(given, got):
         mistakes=[
             Mistake(last, "That is what the last block hands on, the sum with x in it: add up the "
                     "skips alone."),
+            Mistake(sum(outs), "You add up what goes to the next block: add up the skips, without "
+                    "x."),
             Mistake(skips[-1], "Only the last block's skip came back: each block's is added up."),
             Mistake(sum(chained), "Each block was fed the skip of the one before: it gets the "
                     "residual way, with x in it."),
@@ -1284,7 +1310,8 @@ def _(given, got):
             Mistake(sum(skips) / 3, "The skips were averaged; the paper adds them."),
             Mistake(np.concatenate(skips, 2), "The skips stand side by side; add them up."),
         ],
-        hint="Is the block itself right? The cases above say.",
+        hint="If the cases above pass, the block is right: look at what you feed it and what you "
+        "add up.",
     )  # fmt: skip
 
 

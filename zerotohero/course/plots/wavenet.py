@@ -20,12 +20,12 @@ def loss_curves(runs: Mapping[str, Sequence[float]]) -> None:
         steps = range(window, len(losses) + 1)  # full windows only
         ax.plot(steps, smooth(losses, window)[window - 1 :], dash, color=colour, label=name)
     ax.set(xlabel="step", ylabel="loss, nats a character")
-    ax.set_title(f"Loss of the minibatches, mean of the last {window}")
+    ax.set_title("Loss of the minibatches, smoothed over a fifteenth of the run")
     ax.legend()
 
 
 def statistics_by_position(means: Sequence[Sequence[float]], shared: Sequence[float]) -> None:
-    """The running means of some channels: one for each position, beside the one of all.
+    """The means of some channels: one for each position, beside the one of all.
 
     `means[t][c]` belongs to position t and channel c, `shared[c]` to channel c.
     """
@@ -35,7 +35,7 @@ def statistics_by_position(means: Sequence[Sequence[float]], shared: Sequence[fl
         ax.scatter(channels, row, s=34, marker=marker, label=f"pair {t}", zorder=3)
     for c, mean in enumerate(shared):
         ax.hlines(mean, c - 0.35, c + 0.35, color="black", label="one for all" if c == 0 else None)
-    ax.set(xlabel="channel", ylabel="running mean", xticks=list(channels))
+    ax.set(xlabel="channel", ylabel="mean", xticks=list(channels))
     ax.set_title("Statistics of axis 0 alone: every position has its own")
     ax.legend(ncols=5, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
 
