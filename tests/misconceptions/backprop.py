@@ -190,6 +190,21 @@ def var_without_eps():
     return walk(var=lambda c, d: -0.5 * c.var**-1.5 * d.inv)
 
 
+@wrong("5.1", "eps is c.eps, not the lecture's")
+def var_with_another_eps():
+    return walk(var=lambda c, d: -0.5 * (c.var + 1e-5) ** -1.5 * d.inv)
+
+
+@wrong("5.1", "a later line changed d.logprobs in place")
+def alias_of_logprobs():
+    def probs(c, d):
+        same = d.logprobs
+        same /= c.probs
+        return same
+
+    return walk(probs=probs)
+
+
 @wrong("5.1", "1/B is missing")
 def squares_not_averaged():
     return walk(square=lambda c, d: d.var.expand_as(c.square))
@@ -551,7 +566,7 @@ def jacobian_in_forward_mode():
 # --- 5.4 ----------------------------------------------------------------------------------------
 
 
-def gradients(parameters, xb, yb, eps, mean=True, add=True):
+def gradients(parameters, xb, yb, eps, mean=True, add=True, back=None, slope=lambda h: 1 - h**2):
     wte, W1, gamma, beta, W2, b2 = parameters
     x = wte[xb].flatten(1)
     pre = x @ W1
@@ -561,7 +576,7 @@ def gradients(parameters, xb, yb, eps, mean=True, add=True):
     logits = h @ W2 + b2
     dlogits = F.softmax(logits, 1) - F.one_hot(yb, len(b2))
     dlogits = dlogits / len(yb) if mean else dlogits
-    dact = (dlogits @ W2.T) * (1 - h**2)
+    dact = (dlogits @ (W2 if back is None else back).T) * slope(h)
     dpre, dgamma, dbeta = norm(right)(dact, pre, gamma, eps)
     dwte = torch.zeros_like(wte)
     dwte.index_put_((xb,), (dpre @ W1.T).view(*xb.shape, -1), accumulate=add)
@@ -631,6 +646,26 @@ def updated_too_early():
         return losses
 
     return train_by_hand
+
+
+@wrong("5.4", "is W2 still the old one there?")
+def w2_stepped_before_dh():
+    def made(parameters, xb, yb, eps):
+        stepped = parameters[4] - 0.3 * gradients(parameters, xb, yb, eps)[1][4]
+        return gradients(parameters, xb, yb, eps, back=stepped)
+
+    return trainer(descend, made)
+
+
+@wrong("5.4", "is tanh's slope 1 − h²?")
+def sigmoid_s_slope_in_training():
+    return trainer(descend, lambda *given: gradients(*given, slope=lambda h: h * (1 - h)))
+
+
+@wrong("5.4", "`torch.tensor` rounds them to 32 bits")
+def losses_as_float32():
+    train = trainer(descend)
+    return lambda *given: torch.tensor(train(*given))
 
 
 @wrong("5.4", "lacks the mean's 1/B")

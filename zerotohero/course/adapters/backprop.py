@@ -45,7 +45,20 @@ def node(all_gradients, numbers, shapes, X, Y, nodes, node, wanted):
     if node not in written:
         raise _missing(node, nodes, written, stopped, sorted(set(written) - set(nodes)))
     changed = [name for name, value in values.items() if value._version]  # counts changes in place
-    return {"d": {n: written[n] for n in wanted if n in written}, "changed": changed}
+    later = nodes[nodes.index(node) + 1 :]
+    same = [n for n in later if _is_same(written[node], written.get(n))]
+    return {
+        "d": {n: written[n] for n in wanted if n in written},
+        "changed": changed,
+        "same": same,
+    }
+
+
+def _is_same(a, b):
+    """Whether two tensors have their numbers in one place, in the same shape."""
+    if not (isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor)):
+        return False
+    return a.numel() > 0 and a.data_ptr() == b.data_ptr() and a.shape == b.shape
 
 
 def _missing(node, nodes, written, stopped, strangers):

@@ -81,8 +81,7 @@ too, and `X` (B, T), `Y` (B,) and the number `eps`. All floats are float64.
 {FORWARD}
 Change nothing in `c`. Write your lines above the `raise`, run the check after each, and take the
 `raise` out at the end. What isn't there yet is "yours to write"; what is there must be right to
-1e-8. A line that is right by *your* gradients, of which an earlier one is wrong, is told apart from
-a wrong line.
+1e-8. If a line is right but builds on a wrong earlier one, the check says so.
 
 ```python
 # for B = 2, V = 3 and Y = [2, 0]
@@ -311,6 +310,7 @@ def _(c, d):
         (-(c.inv**3) * d.inv, "d.var: the ½ of the exponent −½ is missing."),
         (-0.5 * c.var**-1.5 * d.inv, "d.var: it is var + eps that is raised to the power; eps is "
          "missing."),
+        (-0.5 * (c.var + 1e-5) ** -1.5 * d.inv, "d.var: eps is c.eps, not the lecture's 1e-5."),
         (-0.5 * c.inv * d.inv, "d.var: the exponent goes down by one, from −½ to −1½."),
         (-0.5 * (c.var + c.eps) ** 0.5 * d.inv, "d.var: the exponent goes down by one, from −½ "
          "to −1½; yours went up."),
@@ -518,7 +518,8 @@ def _verdict(name: str, given: dict, got: dict) -> None:
     if off and right:
         raise Wrong(f"counts once {first} is right, which it follows from")
     if off and _near(value, node.rule(c, upstream)):
-        raise Wrong(f"right by your {first}, which isn't right yet")
+        yet = "which isn't right yet" if len(off) == 1 else "not all of which are right yet"
+        raise Wrong(f"right by your {first}, {yet}")
     for wrong, hint in node.mistakes(c, upstream):
         if _near(value, wrong):
             raise Wrong(_unlike(name, value, want), hint)
@@ -529,7 +530,13 @@ def _verdict(name: str, given: dict, got: dict) -> None:
             f"Your code has changed {names} in place, and what comes later reads it: work on a "
             "copy, made by `.clone()`.",
         )
-    if off:
+    if got["same"]:
+        other = got["same"][0]
+        hint = (
+            f"d.{name} and d.{other} share their numbers, so a later line changed d.{name} in "
+            f"place: make a new tensor for d.{other}."
+        )
+    elif off:
         hint = f"It follows from {first}: put that right first."
     elif _near(value, want.T) and value.ndim == 2:
         hint = f"d.{name} is transposed: it has the shape of c.{name}."
@@ -946,8 +953,8 @@ training = Exercise(
 `train_by_hand(parameters: list[Tensor], X, Y, lr: float, eps: float) -> list[float]`
 
 `parameters` are `wte` (V, C), `W1` (T · C, H), `gamma` (H,), `beta` (H,), `W2` (H, V), `b2` (V,) of
-the network logits = tanh(gamma · x̂ + beta) W2 + b2, where x̂ is x W1 normalised over the batch as in
-5.3, and x holds the embeddings of a context side by side. `X` (S, B, T) and `Y` (S, B) hold S
+the network logits = tanh(gamma · n + beta) W2 + b2, where n is x W1 normalised over the batch as in
+5.3, and x is the embeddings of a context side by side. `X` (S, B, T) and `Y` (S, B) hold S
 minibatches. For each in turn: forward pass, note the mean cross-entropy, all six gradients, one
 plain step `p -= lr * gradient` on each parameter, **in place**, so that the list that was passed
 holds the trained ones. Return the S losses, each from before its step.
@@ -1066,6 +1073,8 @@ def _expect_trained(given: dict, got: dict) -> None:
         )
     elif found := [text for slip, text in SLIPS if _slipped(given, slip, values, mine)]:
         hint = found[0]
+    elif not wrong and _rounded(values, losses):
+        hint = "Return Python floats, `loss.item()`: `torch.tensor` rounds them to 32 bits."
     elif not wrong:
         hint = (
             "The parameters are right, and the losses alone aren't: each is the mean cross-entropy "
@@ -1080,6 +1089,11 @@ def _expect_trained(given: dict, got: dict) -> None:
         hint = "The direction is right, the length isn't: a step is lr times the gradient."
     elif len(losses) == 1:
         hint = f"After one step these are wrong: {', '.join(wrong)}. Look at their gradients."
+        if tuple(wrong) == FIT[:4]:
+            hint += (
+                " All four come through dh: is W2 still the old one there? And is tanh's slope "
+                "1 − h²?"
+            )
     else:
         hint = None
     raise Wrong(message, hint)
@@ -1088,6 +1102,12 @@ def _expect_trained(given: dict, got: dict) -> None:
 def _slipped(given: dict, slip: dict, values: np.ndarray, mine: list[np.ndarray]) -> bool:
     losses, parameters = _train(**given, **slip)
     return _near(values, losses) and all(map(_near, mine, parameters))
+
+
+def _rounded(values: np.ndarray, losses: np.ndarray) -> bool:
+    """Whether the losses are right but for having been float32 on the way."""
+    exact = np.array_equal(values, values.astype(np.float32))
+    return exact and values.shape == losses.shape and np.allclose(values, losses, 1e-6, 1e-6)
 
 
 def _longer(start: list[np.ndarray], mine: list[np.ndarray], right: list[np.ndarray]) -> bool:
@@ -1229,7 +1249,8 @@ attention = Exercise(
     statement="""
 `attention_fused(dout, q, k, v) -> tuple[Tensor, Tensor, Tensor]`
 
-All are (B, T, head_size). Forwards, scores = q kᵀ / √head_size, of shape (B, T, T); where a column
+q, k and v are three tensors that are given; lecture 07 says what they mean. All arguments are
+(B, T, head_size). Forwards, scores = q kᵀ / √head_size, of shape (B, T, T); where a column
 is later than its row the score becomes −∞; att = softmax(scores) along the last axis; out = att v.
 So each position takes a mean of the values up to its own. `dout` is the gradient of the loss by
 `out`. Return `dq`, `dk` and `dv`.
@@ -1248,8 +1269,19 @@ attention_fused(dout, q + 1, k, v)[1]                   # dk: tensor([[[-0.5000]
         "att · (datt − Σ att · datt), the sum along the row. The mask needs nothing more, since "
         "att is 0 there.",
         "`dv = att.mT @ dout`; `datt = dout @ v.mT`; `ds = att * (datt - (att * datt).sum(-1, "
-        "keepdim=True))`; `dq = ds @ k / head_size**0.5`; `dk = ds.mT @ q / head_size**0.5`.",
+        "keepdim=True))`; `dq = ds @ k / head_size**0.5`; `dk = ds.mT @ q / head_size**0.5`. "
+        "`.mT` swaps the last two axes.",
     ),
+)
+
+
+NO_MASK = (
+    "The mask is missing: where a column is later than its row, the score is −∞ before softmax, "
+    "when you make att again as well."
+)
+DV_TURNED = (
+    "dv: att must be transposed. The values of position s were used by all later rows t, so "
+    "dv[s] = Σ att[t, s] · dout[t]."
 )
 
 
@@ -1287,15 +1319,13 @@ def _head(rng: np.random.Generator, B: int = 3, T: int = 5, size: int = 4) -> di
 def _expect_attention(given: dict, got: dict, names: tuple[str, ...]) -> None:
     T, size = given["q"].shape[1:]
     slips = (
-        ({"mask": "none"}, "The mask is missing: where a column is later than its row, the score "
-         "is −∞ before softmax, when you make att again as well."),
+        ({"mask": "none"}, NO_MASK),
         ({"mask": "turned"}, "The mask is the wrong way round: position t sees the positions up to "
          "t, which is `torch.tril`."),
         ({"after": True}, "The mask came after the softmax, so the rows of att don't add to 1: set "
          "the scores to −∞ before it."),
         ({"softmax_axis": 1}, "The softmax runs down the columns; each row of att adds to 1."),
-        ({"dv_turned": True}, "dv: att must be transposed. The values of position s were used by "
-         "all later rows t, so dv[s] = Σ att[t, s] · dout[t]."),
+        ({"dv_turned": True}, DV_TURNED),
         ({"scale": 1.0}, "The scale 1/√head_size is missing, forwards and backwards."),
         ({"back": 1.0}, "The scale is missing backwards: scores were divided by √head_size, so "
          "dq and dk are too."),
@@ -1359,13 +1389,13 @@ def _first_only(rng: np.random.Generator) -> dict:
     crashes=BY_HAND,
 )
 def _(given, got):
-    for name in ("dk", "dv"):
-        value = array(name, got[name], given["q"].shape)
+    mine = [array(name, got[name], given["q"].shape) for name in ("dq", "dk", "dv")]
+    masked = all(map(_near, mine[:2], _attend(**given)))  # a mask that is missing shows in dq, dk
+    for name, value in zip(("dk", "dv"), mine[1:], strict=True):
         expect_that(
             not value[:, 3:].any(),
             f"{name}: the loss looks at positions 0 to 2, and position 3 or later has a gradient",
-            "The mask is missing: where a column is later than its row, the score is −∞ before "
-            "softmax, when you make att again as well.",
+            DV_TURNED if masked else NO_MASK,
         )
     _expect_attention(given, got, ("dq", "dk", "dv"))
 

@@ -183,8 +183,8 @@ def _(given, got):
 
 
 def _zero_sets(rng: np.random.Generator) -> dict:
-    # One set in which h is zero and one in which b1 saves it, whatever is drawn beside them.
-    sets = [["W1", "b1"], ["wte", "W1", "W2"], *_some(rng, ALL_ZERO_SETS, 6)]
+    # Two sets in which h is zero and one in which b1 saves it, whatever is drawn beside them.
+    sets = [["W1", "b1"], ["wte", "b1"], ["wte", "W1", "W2"], *_some(rng, ALL_ZERO_SETS, 6)]
     return {"zeros": [sets[i] for i in rng.permutation(len(sets))]}
 
 

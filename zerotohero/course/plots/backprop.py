@@ -75,7 +75,8 @@ def map_of_nodes(shapes: Mapping[str, Sequence[int]]) -> None:
     for edge in _EDGES.split(", "):
         source, target = edge.split()
         (x0, y0), (x1, y1) = _PLACES[source], _PLACES[target]
-        style = {"arrowstyle": "-|>", "shrinkA": 21, "shrinkB": 21, "color": "#777777"}
+        gap = 15 if x0 == x1 else 21  # boxes are wider than they are high
+        style = {"arrowstyle": "-|>", "shrinkA": gap, "shrinkB": gap, "color": "#777777"}
         if edge in broadcast:
             style |= {"color": RED, "linewidth": 2.2}
         if edge == "h logits":  # from the end of the first line to the start of the second
@@ -107,7 +108,7 @@ def logit_gradients(
     ax.scatter(targets.tolist(), range(len(targets)), label="the character that came", **dots)
     ax.set_xticks(range(len(itos)), itos)
     ax.set(xlabel="logit of this character", ylabel="example of the batch")
-    ax.set_title("The force on each logit, −B · dlogits")
+    ax.set_title("Force on each logit, −B · dlogits,\nin the untrained network", loc="left")
     ax.grid(False)
     ax.legend(loc="upper left", bbox_to_anchor=(0.66, 1.1), frameon=False)
     plt.colorbar(image, label="down ← force → up", pad=0.02)
@@ -123,14 +124,20 @@ def force_on_a_row(
     places = range(len(itos))
     colours = [GREEN if i == target else BLUE for i in places]
     upper.bar(places, probs.tolist(), color=colours)
-    upper.set(ylabel="probability", title=title)
-    lower.bar(places, force.tolist(), color=colours, width=0.16)
+    upper.set(ylabel="probability", title=f"{title} (the two scales differ)")
+    low, high = min(-0.05, force.min().item()), max(0.05, force.max().item())
     for i, (strength, colour) in enumerate(zip(force.tolist(), colours, strict=True)):
-        if abs(strength) > 0.04:  # below that, a head would be longer than its arrow
-            lower.plot(i, strength, "^" if strength > 0 else "v", color=colour, markersize=9)
+        head = 0.08 * (high - low) * (1 if strength > 0 else -1)
+        if abs(strength) < abs(head):  # too short to be an arrow
+            lower.bar(i, strength, color=colour, width=0.16)
+            continue
+        lower.bar(i, strength - head, color=colour, width=0.16)
+        tip = [strength - head, strength, strength - head]  # exactly at the value
+        lower.fill([i - 0.28, i, i + 0.28], tip, color=colour, linewidth=0)
     lower.axhline(0, color=BLACK, linewidth=0.8)
     lower.set(ylabel="force on the logit", xlabel="character", xlim=(-0.7, len(itos) - 0.3))
-    lower.set_ylim(min(-0.1, 1.15 * force.min().item()), max(0.1, 1.1 * force.max().item()))
+    room = 0.08 * (high - low)
+    lower.set_ylim(low - room, high + room)
     lower.set_xticks(places, itos)
     for ax in (upper, lower):
         ax.grid(axis="x", visible=False)
