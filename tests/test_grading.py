@@ -427,6 +427,9 @@ def test_bad_calls_say_what_is_wrong(trial, tmp_path):
         grading.grade(tmp_path, tmp_path / "out")
     with pytest.raises(ValueError, match=r"no exercise 7\.7"):
         grading.grade(tmp_path, tmp_path / "out", ["7.7"])
+
+
+def test_a_trained_model_cannot_be_graded(tmp_path):
     with pytest.raises(ValueError, match=r"6\.4 cannot be graded: its answer is a trained model"):
         grading.grade(tmp_path, tmp_path / "out", ["6.4"])
 
