@@ -1,0 +1,3 @@
+"""The exercises of lecture 07 that train: addition, fine-tuning, a paper, your own data."""
+
+EXERCISES = ()
