@@ -1,3 +1,189 @@
 """How answers to the exercises of lecture 07 are called. This enters the sandbox."""
 
-import torch  # noqa: F401
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+# --- 7.1 ----------------------------------------------------------------------------------------
+
+
+def attended(FusedAttention, layers):
+    return {"y": [_layer(FusedAttention, **layer)(_float(layer["x"])) for layer in layers]}
+
+
+def dropped(FusedAttention, layer):
+    module, x = _layer(FusedAttention, **layer), _float(layer["x"])
+    trained = module.train()(x)
+    return {"eval": module.eval()(x), "train": trained}
+
+
+def counted(FusedAttention, layers):
+    calls = []
+    for layer in layers:
+        module, x = _layer(FusedAttention, **layer), _float(layer["x"])
+        with _Counter() as counter:
+            module(x)
+        calls.append(counter.calls)
+    return {"calls": calls}
+
+
+def _layer(FusedAttention, x, heads, proj, bias, block_size, dropout=0.0):
+    """The learner's layer in eval mode, with the weights of separate heads."""
+    module = FusedAttention(x.shape[2], len(heads), block_size, dropout)
+    if not isinstance(module, nn.Module):
+        raise TypeError("FusedAttention has to be a class derived from nn.Module.")
+    weights = {
+        "c_attn.weight": _float([head[i] for i in range(3) for head in heads]).flatten(0, 1),
+        "c_proj.weight": _float(proj),
+        "c_proj.bias": _float(bias),
+    }
+    mine = {name: list(p.shape) for name, p in module.named_parameters()}
+    want = {name: list(w.shape) for name, w in weights.items()}
+    if mine != want:
+        raise TypeError(f"FusedAttention has the parameters {mine}, where {want} are needed.")
+    module.load_state_dict(weights, strict=False)  # a mask may be among the buffers
+    return module.eval()
+
+
+class _Counter(TorchFunctionMode):
+    """Counts the calls of torch's functions and tensors' methods."""
+
+    calls = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.calls += 1
+        return func(*args, **(kwargs or {}))
+
+
+def _float(value):
+    return (
+        torch.stack([_float(v) for v in value])
+        if isinstance(value, list)
+        else (torch.tensor(value, dtype=torch.float32))
+    )
+
+
+# --- 7.5 ----------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def whole(CachedGPT, generate_cached, sizes, weights, idx):
+    model, idx = _gpt(CachedGPT, sizes, weights), torch.tensor(idx)
+    return {"plain": model(idx), "cached": model(idx, model.new_cache())}
+
+
+@torch.no_grad()
+def in_parts(CachedGPT, generate_cached, sizes, weights, idx, parts):
+    model = _gpt(CachedGPT, sizes, weights)
+    cache = model.new_cache()
+    return {"logits": [model(part, cache) for part in torch.tensor(idx).split(parts, 1)]}
+
+
+@torch.no_grad()
+def two_texts(CachedGPT, generate_cached, sizes, weights, idx, other, parts):
+    model = _gpt(CachedGPT, sizes, weights)
+    caches, logits = [model.new_cache(), model.new_cache()], []
+    texts = [torch.tensor(text).split(parts, 1) for text in (idx, other)]
+    for pair in zip(*texts, strict=True):
+        logits += [model(part, cache) for part, cache in zip(pair, caches, strict=True)]
+    return {"logits": logits, "plain": model(torch.tensor(idx))}
+
+
+@torch.no_grad()
+def continued(CachedGPT, generate_cached, sizes, weights, idx, new):
+    model, idx = _gpt(CachedGPT, sizes, weights), torch.tensor(idx)
+    fed = []
+
+    def count(module, inputs):
+        fed.append(inputs[0].shape[1])
+
+    layers = [m for name, m in model.named_modules() if name.endswith("c_attn")]
+    for layer in layers:
+        layer.register_forward_pre_hook(count)
+    tokens = generate_cached(model, idx.clone(), new)
+    return {"tokens": tokens, "fed": sum(fed) / len(layers)}
+
+
+def _gpt(CachedGPT, sizes, weights):
+    model = CachedGPT(**sizes).double()
+    if not hasattr(model, "new_cache"):
+        raise TypeError(
+            "CachedGPT has lost its method `new_cache()`: the check makes caches by it."
+        )
+    try:
+        model.load_state_dict({name: torch.tensor(w) for name, w in weights.items()})
+    except RuntimeError:
+        mine = ", ".join(model.state_dict())[:150]
+        raise TypeError(
+            f"CachedGPT's weights must keep their names and shapes; they are now: {mine}."
+        ) from None
+    return model.eval()
+
+
+# --- 7.6 ----------------------------------------------------------------------------------------
+
+
+def nucleus(top_p, logits, p, temperature):
+    logits = torch.tensor(logits)
+    probs = top_p(logits, p, temperature)
+    return {"probs": probs, "logits": logits}
+
+
+# --- 7.7 ----------------------------------------------------------------------------------------
+
+
+def judged(is_causal, models):
+    got = {"causal": [], "lengths": [], "texts": [], "in_train": [], "mode_kept": []}
+    for spec in models:
+        model = _OneLayer(**spec)
+        n, V = spec["bias"].shape[0], spec["wte"].shape[0]
+        mode = model.training
+        got["causal"].append(is_causal(model, V, n))
+        got["lengths"].append(sorted({len(text) for text in model.texts}))
+        got["texts"].append(len(model.texts))
+        got["in_train"].append(model.called_in_train_mode)
+        got["mode_kept"].append(model.training == mode)
+    return got
+
+
+class _OneLayer(nn.Module):
+    """A model of one attention layer, in which some things may leak, and what it was called on.
+
+    bias: (n, n), added to the scores: 0 where a position may look, −∞ where it may not.
+    tail: whether a shorter text gets the bias's last rows, not its first.
+    axis: that softmax goes over. center: whether the mean over time is subtracted.
+    total: whether the mean of the past is added, computed from the sum over all positions.
+    """
+
+    def __init__(
+        self, wte, wpe, w_attn, w_out, bias, tail, axis, center, total, dropout, norm, train
+    ):
+        super().__init__()
+        self.wte, self.wpe, self.w_attn, self.w_out = map(_float, (wte, wpe, w_attn, w_out))
+        self.bias, self.tail, self.axis = _float(bias), tail, axis
+        self.center, self.total = center, total
+        self.drop = nn.Dropout(dropout)
+        self.norm = nn.BatchNorm1d(self.wte.shape[1]) if norm else None
+        self.texts, self.called_in_train_mode = set(), False
+        self.train(train)
+
+    def forward(self, idx):
+        self.texts |= set(map(tuple, idx.tolist()))
+        self.called_in_train_mode |= self.training
+        B, T = idx.shape
+        n = len(self.bias)
+        if T > n:
+            raise ValueError(f"{T} tokens are more than block_size = {n}.")
+        x = self.wte[idx] + self.wpe[:T]
+        if self.norm is not None:
+            x = self.norm(x.transpose(1, 2)).transpose(1, 2)
+        if self.center:
+            x = x - x.mean(1, keepdim=True)
+        if self.total:
+            after = x.flip(1).cumsum(1).flip(1) - x
+            x = x + (x.sum(1, keepdim=True) - after) / torch.arange(1, T + 1)[:, None]
+        q, k, v = (x @ w for w in self.w_attn)
+        bias = self.bias[n - T :, :T] if self.tail else self.bias[:T, :T]
+        weights = F.softmax(q @ k.transpose(1, 2) / q.shape[2] ** 0.5 + bias, self.axis)
+        return self.drop(x + weights @ v) @ self.w_out
