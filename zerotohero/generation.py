@@ -15,9 +15,12 @@ search, penalties for repetition, and speculative decoding.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from math import inf
+from operator import index
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -71,12 +74,13 @@ def next_token_probs(
         raise ValueError(f"top_k is {top_k}; keep at least 1 token, or None for all.")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p is {top_p}; it must be above 0 and at most 1, or None for all.")
-    logits = logits.float()
+    # Whatever the model was computed in, sums over a vocabulary take at least float32.
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if logits.isnan().any():
         raise ValueError("The model's logits are not numbers (NaN): its training has diverged.")
     V = logits.shape[-1]
     if temperature == 0:
-        top_k, temperature = 1, 1.0
+        return F.one_hot(logits.argmax(-1), V).type_as(logits)
     # The largest becomes 0 first: divided by a tiny temperature, the others go to −∞, not it to ∞.
     logits = (logits - logits.amax(-1, keepdim=True)) / temperature
     if top_k is not None and top_k < V:
@@ -117,11 +121,10 @@ def generate(
     Raises ValueError for an empty prompt, tokens outside the vocabulary, or a setting that can't
     be; TypeError for prompts that aren't rows of whole numbers.
     """
-    rows = [_row(model, prompt) for prompt in prompts]
-    steps = _steps(
-        model, rows, max_new_tokens, (temperature, top_k, top_p), stop, generator, use_cache
-    )
-    for step in steps:
+    rows = [_prompt(model, prompt) for prompt in prompts]
+    probs = partial(next_token_probs, temperature=temperature, top_k=top_k, top_p=top_p)
+    stop = _tokens(model, stop, "stop")
+    for step in _steps(model, rows, max_new_tokens, probs, stop, generator, use_cache):
         for i, token in step.items():
             rows[i].append(token)
     return rows
@@ -144,80 +147,94 @@ def stream(
     They are those that `generate` returns, and so are the settings and the errors, which come at
     the call.
     """
-    rows = [_row(model, prompt)]
-    steps = _steps(
-        model, rows, max_new_tokens, (temperature, top_k, top_p), stop, generator, use_cache
-    )
+    rows = [_prompt(model, prompt)]
+    probs = partial(next_token_probs, temperature=temperature, top_k=top_k, top_p=top_p)
+    stop = _tokens(model, stop, "stop")
+    steps = _steps(model, rows, max_new_tokens, probs, stop, generator, use_cache)
     return (step[0] for step in steps)
 
 
-def _row(model: nn.Module, prompt: Int[Tensor, " T"] | Sequence[int]) -> list[int]:
-    """Return a prompt as a list of tokens that the model knows."""
-    row = prompt.tolist() if isinstance(prompt, Tensor) else prompt
-    if isinstance(row, (int, str)) or not all(type(token) is int for token in row):
+def _tokens(model: nn.Module, given: Iterable, name: str) -> list[int]:
+    """Return what was given as a list of tokens that the model knows."""
+    try:
+        tokens = [index(token) for token in given]
+    except TypeError:
         raise TypeError(
-            f"A prompt is a list or 1-D tensor of whole numbers, not {prompt!r}: encode text first, "
-            "and give generate a list of prompts, even of one."
-        )
-    if not row:
-        raise ValueError("A prompt is empty: give at least one token to continue.")
+            f"{name} has to be a list or a 1-D tensor of tokens, which are whole numbers, not "
+            f"{given!r}. Text is encoded first; and generate takes a list of prompts, even of one."
+        ) from None
     V = model.config.vocab_size
-    for token in row:
+    for token in tokens:
         if not 0 <= token < V:
             raise ValueError(
-                f"The prompt holds token {token}, but the model knows 0 … {V - 1}: encode it with "
-                "the vocabulary that the model was trained with."
+                f"{name} holds the token {token}, but the model knows 0 to {V - 1}: encode with "
+                "the vocabulary that it was trained with."
             )
-    return list(row)
+    return tokens
 
 
-def _steps(model, rows, max_new_tokens, settings, stop, generator, use_cache):
-    """Check the settings at once; then return what yields each step's new tokens, {row: token}."""
+def _prompt(model: nn.Module, given: Iterable) -> list[int]:
+    tokens = _tokens(model, given, "A prompt")
+    if not tokens:
+        raise ValueError("A prompt is empty: give at least one token to continue.")
+    return tokens
+
+
+def _steps(
+    model: nn.Module,
+    rows: list[list[int]],
+    max_new_tokens: int,
+    probs: Callable[[Tensor], Tensor],
+    stop: list[int],
+    generator: torch.Generator | None,
+    use_cache: bool,
+) -> Iterator[dict[int, int]]:
+    """Check the settings, now; then return what yields the new tokens of a step, {row: token}."""
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens is {max_new_tokens}; it must be 0 or more.")
-    next_token_probs(torch.zeros(1), *settings)
-    return _write(model, rows, max_new_tokens, settings, frozenset(stop), generator, use_cache)
+    probs(torch.zeros(1))
+    cache = KVCache(model.config.n_layer) if use_cache else None
+    return _write(model, rows, max_new_tokens, probs, stop, generator, cache)
 
 
-def _write(model, rows, max_new_tokens, settings, stop, generator, use_cache):
+def _write(model, rows, max_new_tokens, probs, stop, generator, cache) -> Iterator[dict[int, int]]:
     """Go over the columns of all rows from left to right, and draw where a prompt has ended.
 
-    All rows start at position 0, as each would alone; no padding takes part. While some prompts
-    are over and others aren't, a column holds drawn tokens and given ones.
+    Every row starts at position 0, as it would alone, and nothing is padded: while some prompts
+    have ended and others have not, a column holds drawn tokens and given ones.
     """
     lengths = [len(row) for row in rows]
     ends = [length + max_new_tokens for length in lengths]
-    device, block_size = model.transformer.wte.weight.device, model.config.block_size
     text = torch.zeros(len(rows), max(ends, default=0), dtype=torch.long)
     for i, row in enumerate(rows):
         text[i, : len(row)] = torch.tensor(row)
-    cache = KVCache(model.config.n_layer) if use_cache else None
-    column = 0
-    writing = [i for i in range(len(rows)) if max_new_tokens]
+
+    column, writing = 0, [i for i in range(len(rows)) if max_new_tokens]
     while writing:
-        # Up to the first column that has to be drawn, all tokens are known: they are one pass.
+        # All tokens up to the first that has to be drawn are known: they are read in one pass.
         column = max(column, min(lengths[i] for i in writing))
-        if column > block_size:
-            # The context slides: every token moves to an earlier position, and what the first one
-            # told the others is to be forgotten. No key or value stays what it was.
+        if column > model.config.block_size:
+            # The context slides: all tokens move to earlier positions, and what the dropped one
+            # told them must be forgotten. No key or value stays what it was, so from here on
+            # every step reads the whole context.
             cache = None
-        start = max(0, column - block_size) if cache is None else cache.length
-        logits = _last_logits(model, text[:, start:column].to(device), cache)
+        start = cache.length if cache is not None else max(0, column - model.config.block_size)
+        logits = _read(model, text[:, start:column].to(model.device), cache)  # (B, V)
+
         drawing = [i for i in writing if lengths[i] <= column]
-        probs = next_token_probs(logits[drawing], *settings)
-        if generator is not None:
-            probs = probs.to(generator.device)
-        tokens = torch.multinomial(probs, 1, generator=generator)[:, 0].cpu()
+        chances = probs(logits[drawing])
+        chances = chances.to(generator.device if generator is not None else "cpu")
+        tokens = torch.multinomial(chances, 1, generator=generator)[:, 0].cpu()
         text[drawing, column] = tokens
-        column += 1
         step = dict(zip(drawing, tokens.tolist(), strict=True))
         yield step
+        column += 1
         writing = [i for i in writing if column < ends[i] and step.get(i) not in stop]
 
 
 @torch.no_grad()
-def _last_logits(model, idx, cache):
-    """Return the logits behind the last column, in eval mode, and leave the mode as it was."""
+def _read(model, idx: Int[Tensor, "B T"], cache: KVCache | None) -> Float[Tensor, "B V"]:
+    """Return the logits behind the last column; the model is back in its mode between tokens."""
     training = model.training
     model.eval()
     try:

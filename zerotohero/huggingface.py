@@ -1,16 +1,250 @@
-"""A GPT's weights as files that the rest of the world reads, and the other way round."""
+"""A GPT as the two files that the rest of the world reads: config.json and model.safetensors.
 
+The idea: weights outlive the code that trained them if their names and shapes are agreed on. The
+names are GPT-2's already; two things differ. GPT-2 keeps its matrices as (in, out), our nn.Linear
+as (out, in), so they are transposed on the way. And a GPT-2 always has biases: where the model
+has none, the file holds zeros.
+
+The sources: Hugging Face's `transformers` (GPT2LMHeadModel), which loads what is saved here and
+whose files are read here; and the safetensors format, which unlike a pickle can only hold
+numbers, never code.
+
+Left out: models that GPT-2's format has no words for (rotary positions, RMSNorm, ...), the older
+pytorch_model.bin, which is a pickle, and weights that are split over several files.
+"""
+
+import json
+import os
+import re
 from os import PathLike
-from typing import Self
+from pathlib import Path
 
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import nn
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+SIZES = {  # our names, and GPT-2's
+    "vocab_size": "vocab_size",
+    "block_size": "n_positions",
+    "n_layer": "n_layer",
+    "n_head": "n_head",
+    "n_embd": "n_embd",
+}
+# GPT-2 as our blocks compute it; a file that says otherwise would give other logits.
+FIXED = {
+    "layer_norm_epsilon": 1e-5,
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "add_cross_attention": False,
+}
+TANH_GELUS = ("gelu_new", "gelu_pytorch_tanh")  # one function under two names
+TRANSPOSED = re.compile(r"(c_attn|c_proj|c_fc)\.weight$")  # (in, out) in the file
+MASKS = re.compile(r"\.attn\.(masked_)?bias$")  # the causal mask, which old files carry along
 
 
 def save_pretrained(model: nn.Module, folder: str | PathLike) -> None:
-    """Write config.json and model.safetensors into `folder`, as `transformers` reads them."""
-    raise NotImplementedError
+    """Write config.json and model.safetensors into `folder`, which is made if it isn't there.
+
+    `transformers.GPT2LMHeadModel.from_pretrained(folder)` loads them. Both files are written
+    under other names first and then put in place, so that a crash leaves the old ones.
+
+    Raises ValueError, naming the field, if the model has a part that GPT-2 doesn't have.
+    """
+    config, folder = model.config, Path(folder)
+    for field, gpt2 in (
+        ("norm", "layernorm"),
+        ("position", "learned"),
+        ("activation", "gelu"),
+        ("qk_norm", False),
+    ):
+        value = getattr(config, field)
+        if value != gpt2:
+            raise ValueError(
+                f"GPT-2's format has no {field}={value!r}, only {gpt2!r}: keep this model as a "
+                "checkpoint of the Trainer instead."
+            )
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        if name == "lm_head.weight" and config.tied:
+            continue  # it is wte.weight, which the reader ties again
+        tensors[name] = (tensor.t() if TRANSPOSED.search(name) else tensor).contiguous()
+    for name, module in model.transformer.named_modules():
+        if isinstance(module, nn.Linear | nn.LayerNorm) and module.bias is None:
+            weight = module.weight
+            tensors[f"transformer.{name}.bias"] = weight.new_zeros(weight.shape[0])
+    ends = 50_256 if config.vocab_size > 50_256 else None  # <|endoftext|>, if there is one
+    described = {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        **{theirs: getattr(config, ours) for ours, theirs in SIZES.items()},
+        "activation_function": TANH_GELUS[0],
+        **FIXED,
+        "n_inner": None,  # 4 · n_embd
+        "embd_pdrop": config.dropout,
+        "attn_pdrop": config.dropout,
+        "resid_pdrop": config.dropout,
+        "initializer_range": 0.02,
+        "tie_word_embeddings": config.tied,
+        "bos_token_id": ends,
+        "eos_token_id": ends,
+        "dtype": str(model.lm_head.weight.dtype).removeprefix("torch."),
+        "bias": config.bias,  # ours; transformers passes over it
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    new = {name: folder / f".{name}.{os.getpid()}" for name in (CONFIG, WEIGHTS)}
+    try:
+        save_file(tensors, new[WEIGHTS], metadata={"format": "pt"})  # transformers asks for it
+        new[CONFIG].write_text(json.dumps(described, indent=2) + "\n")
+        for name, path in new.items():
+            os.replace(path, folder / name)
+    finally:
+        for path in new.values():
+            path.unlink(missing_ok=True)
 
 
-def from_pretrained(cls: type[Self], name_or_folder: str | PathLike, **changes) -> Self:
-    """Return the GPT whose config.json and model.safetensors are in a folder, or on the hub."""
-    raise NotImplementedError
+def from_pretrained(cls, name_or_folder: str | PathLike, **changes):
+    """Return the GPT of a folder with config.json and model.safetensors, or of a name on the hub.
+
+    "gpt2", "gpt2-medium", "gpt2-large" and "gpt2-xl" are OpenAI's weights; they need
+    `huggingface_hub` and, the first time, a network. What `changes` may change: `dropout`, a
+    shorter `block_size`, and `bias=False` where all biases are zero. The weights are float32, and
+    the model is in eval mode.
+
+    Raises ValueError if the files hold no GPT-2, or other tensors than their config asks for;
+    FileNotFoundError if there are no such files; ImportError or ConnectionError if they can't be
+    fetched.
+    """
+    from zerotohero.gpt import GPTConfig  # which imports this module
+
+    config_file, weights_file = _find(name_or_folder)
+    config = _read_config(config_file)
+    for field in changes:
+        if field not in ("dropout", "block_size", "bias"):
+            raise ValueError(
+                f"from_pretrained can change dropout, block_size and bias, but not {field}: the "
+                "weights were trained with what their config.json says."
+            )
+    block_size = changes.pop("block_size", config["block_size"])
+    config = GPTConfig(**(config | changes))
+    with torch.device("meta"):  # no time for random numbers that would be overwritten
+        model = cls(config)
+    model.to_empty(device="cpu")
+    if config.tied:
+        model.lm_head.weight = model.transformer.wte.weight
+    try:
+        with safe_open(weights_file, "pt") as file:
+            _copy(file, model)
+    except SafetensorError as error:
+        raise ValueError(
+            f"{weights_file} is not a whole safetensors file ({error}): fetch or save it again."
+        ) from None
+    if block_size != config.block_size:
+        model.crop_block_size(block_size)
+    return model.eval()
+
+
+@torch.no_grad()
+def _copy(file: safe_open, model: nn.Module) -> None:
+    """Copy every tensor of the file to the parameter it belongs to, one at a time."""
+    names = [name for name in file.keys() if not MASKS.search(name)]  # noqa: SIM118
+    prefixes = "transformer.", "lm_head."
+    stored = {n if n.startswith(prefixes) else f"transformer.{n}": n for n in names}
+    parameters = dict(model.named_parameters())
+    if model.config.tied and "lm_head.weight" in stored:
+        head, table = stored.pop("lm_head.weight"), stored.get("transformer.wte.weight")
+        if table and not torch.equal(file.get_tensor(head), file.get_tensor(table)):
+            raise ValueError(
+                f"{head} and {table} differ, but config.json says that they are one: set "
+                "tie_word_embeddings to false in it."
+            )
+    if not model.config.bias:
+        for ours in [name for name in stored if name.endswith(".bias")]:
+            if file.get_tensor(stored.pop(ours)).any():
+                raise ValueError(
+                    f"{ours} in the file is not zero, so the model needs its biases: load it with "
+                    "bias=True."
+                )
+    for what, wrong in (
+        ("lacks", parameters.keys() - stored.keys()),
+        ("holds what a GPT-2 has no place for:", stored.keys() - parameters.keys()),
+    ):
+        if wrong:
+            first = ", ".join(sorted(wrong)[:3])
+            more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+            raise ValueError(f"The file of weights {what} {first}{more}.")
+    for ours, parameter in parameters.items():
+        tensor = file.get_tensor(stored[ours])
+        shape = tuple(parameter.shape)[::-1] if TRANSPOSED.search(ours) else tuple(parameter.shape)
+        if tuple(tensor.shape) != shape:
+            raise ValueError(
+                f"{stored[ours]} has the shape {tuple(tensor.shape)} in the file, but its "
+                f"config.json asks for {shape}."
+            )
+        parameter.copy_(tensor.t() if TRANSPOSED.search(ours) else tensor)
+
+
+def _read_config(path: Path) -> dict:
+    """Return the fields of the GPTConfig that a GPT-2's config.json describes."""
+    try:
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON ({error}).") from None
+    kind = theirs.get("model_type") if isinstance(theirs, dict) else None
+    if kind != "gpt2":
+        raise ValueError(f"{path} describes a model of the type {kind!r}, not a 'gpt2'.")
+    for field, value in FIXED.items():
+        if theirs.get(field, value) != value:
+            raise ValueError(f"{path} says {field}={theirs[field]!r}; a GPT has only {value!r}.")
+    if theirs.get("activation_function", TANH_GELUS[0]) not in TANH_GELUS:
+        raise ValueError(
+            f"{path} says activation_function={theirs['activation_function']!r}; a GPT has only "
+            "GELU by tanh, 'gelu_new'."
+        )
+    sizes = {ours: theirs.get(name) for ours, name in SIZES.items()}
+    for ours, size in sizes.items():
+        if type(size) is not int:
+            raise ValueError(f"{path} says {SIZES[ours]}={size!r}, which is not a whole number.")
+    if theirs.get("n_inner") not in (None, 4 * sizes["n_embd"]):
+        raise ValueError(f"{path} says n_inner={theirs['n_inner']}; a GPT has 4 · n_embd.")
+    return sizes | {
+        "dropout": theirs.get("resid_pdrop", 0.1),  # GPT-2 has three rates, all of them 0.1
+        "bias": theirs.get("bias", True),
+        "tied": theirs.get("tie_word_embeddings", True),
+    }
+
+
+def _find(name_or_folder: str | PathLike) -> tuple[Path, Path]:
+    """Return where config.json and model.safetensors are, fetched if the name is the hub's."""
+    folder = Path(name_or_folder)
+    if folder.is_dir():
+        for path in (folder / CONFIG, folder / WEIGHTS):
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f"{folder} holds no {path.name}: give the folder that save_pretrained wrote."
+                )
+        return folder / CONFIG, folder / WEIGHTS
+    name = str(name_or_folder)
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
+        raise FileNotFoundError(f"There is no folder {name}.")
+    try:
+        from huggingface_hub import errors, hf_hub_download
+    except ImportError:
+        raise ImportError(
+            f"There is no folder {name}, and to fetch it from the Hugging Face hub the package "
+            "is missing: pip install huggingface_hub."
+        ) from None
+    try:
+        return Path(hf_hub_download(name, CONFIG)), Path(hf_hub_download(name, WEIGHTS))
+    except Exception as error:  # the hub's own, and those of whatever carries its bytes
+        missing = errors.RepositoryNotFoundError, errors.EntryNotFoundError
+        if isinstance(error, missing) and not isinstance(error, errors.LocalEntryNotFoundError):
+            raise FileNotFoundError(
+                f"Neither a folder nor the Hugging Face hub has a {name} with {CONFIG} and "
+                f"{WEIGHTS}."
+            ) from None
+        raise ConnectionError(
+            f"There is no folder {name}, and it could not be fetched from the Hugging Face hub "
+            f"({type(error).__name__}): try again with a network, or give a folder."
+        ) from error
