@@ -160,7 +160,8 @@ class _OneLayer(nn.Module):
         self, wte, wpe, w_attn, w_out, bias, tail, axis, center, total, dropout, norm, train
     ):
         super().__init__()
-        self.wte, self.wpe, self.w_attn, self.w_out = map(_float, (wte, wpe, w_attn, w_out))
+        tables = (nn.Parameter(_float(w)) for w in (wte, wpe, w_attn, w_out))
+        self.wte, self.wpe, self.w_attn, self.w_out = tables
         self.bias, self.tail, self.axis = _float(bias), tail, axis
         self.center, self.total = center, total
         self.drop = nn.Dropout(dropout)
@@ -171,11 +172,10 @@ class _OneLayer(nn.Module):
     def forward(self, idx):
         self.texts |= set(map(tuple, idx.tolist()))
         self.called_in_train_mode |= self.training
-        B, T = idx.shape
-        n = len(self.bias)
-        if T > n:
+        n, T = len(self.bias), idx.shape[1]
+        if n < T:
             raise ValueError(f"{T} tokens are more than block_size = {n}.")
-        x = self.wte[idx] + self.wpe[:T]
+        x = F.embedding(idx, self.wte) + self.wpe[:T]
         if self.norm is not None:
             x = self.norm(x.transpose(1, 2)).transpose(1, 2)
         if self.center:
