@@ -13,7 +13,17 @@ from jaxtyping import install_import_hook
 # Not by MPLBACKEND, which the kernels of the notebooks would inherit.
 matplotlib.use("agg")
 # Annotations such as Float[Tensor, "B T"] are comments until something checks them.
-TYPED = ("bigram", "mlp", "batchnorm", "diagnostics", "backprop", "wavenet", "gpt", "muon")
+TYPED = (
+    "bigram",
+    "mlp",
+    "batchnorm",
+    "diagnostics",
+    "backprop",
+    "wavenet",
+    "gpt",
+    "rotary",
+    "muon",
+)
 install_import_hook([f"zerotohero.{name}" for name in TYPED], "beartype.beartype")
 
 

@@ -13,11 +13,10 @@ from zerotohero.gpt import (
     Block,
     CausalSelfAttention,
     GPTConfig,
-    RMSNorm,
+    norm,
     plain_attention,
-    rotary_angles,
-    rotate,
 )
+from zerotohero.rotary import rotary_angles, rotate
 
 TINY = GPTConfig(vocab_size=11, block_size=8, n_layer=2, n_head=2, n_embd=8)
 MODERN = dataclasses.replace(
@@ -134,7 +133,7 @@ def test_a_rotary_model_gives_the_same_wherever_the_text_stands():
 
 def test_rms_norm_is_its_formula():
     x = torch.randn(4, 5, 16, generator=torch.Generator().manual_seed(0)) * 7 + 3
-    y = RMSNorm()(x)
+    y = norm(dataclasses.replace(MODERN, n_embd=16))(x)
     torch.testing.assert_close(y, x / x.square().mean(-1, keepdim=True).sqrt())
     assert (y.mean(-1).abs() > 0.1).any(), "no mean is subtracted"
 
@@ -300,7 +299,7 @@ def test_a_configuration_that_cannot_work_says_what_to_change(changes, says):
 
 
 def test_a_preset_by_a_wrong_name():
-    with pytest.raises(ValueError, match="Did you mean gpt-nano"):
+    with pytest.raises(ValueError, match="'gpt-nan'; there are gpt-nano"):
         GPTConfig.preset("gpt-nan")
     assert GPTConfig.preset("gpt-nano", vocab_size=65).vocab_size == 65
 

@@ -8,18 +8,14 @@ still be trained.
 
 The papers: Vaswani et al. (2017), "Attention Is All You Need"; Radford et al. (2019), "Language
 Models are Unsupervised Multitask Learners" (GPT-2), whose sizes, initialisation and weight names
-these are. What came later can be switched on, field by field, in the configuration: it is the
-same model.
+these are. What came later is the same model, switched on field by field in the configuration.
 
 New against `wavenet`: which earlier positions are read is decided by the text, not by the wiring;
-every position of a context is trained at once.
-
-Left out: how it is trained (`train.py`), sampling (`generation.py`), Hugging Face's files
-(`huggingface.py`); cross-attention and encoders, which a GPT doesn't have; tokenizers (lecture 09).
+every position of a context is trained at once. Left out: training (`train.py`), sampling
+(`generation.py`), Hugging Face's files (`huggingface.py`), encoders, tokenizers (lecture 09).
 """
 
 import dataclasses
-import difflib
 import math
 from dataclasses import dataclass
 
@@ -30,6 +26,13 @@ from torch import Tensor, nn
 
 from zerotohero import generation, huggingface
 from zerotohero.generation import KVCache
+from zerotohero.rotary import rotary_angles, rotate
+
+CHOICES = {
+    "norm": ("layernorm", "rmsnorm"),
+    "position": ("learned", "rotary", "none"),
+    "activation": ("gelu", "relu2"),
+}
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,7 @@ class GPTConfig:
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1.")
-        for name, allowed in (
-            ("norm", ("layernorm", "rmsnorm")),
-            ("position", ("learned", "rotary", "none")),
-            ("activation", ("gelu", "relu2")),
-        ):
+        for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}."
@@ -89,9 +88,7 @@ class GPTConfig:
         Raises ValueError for a name that is not in PRESETS.
         """
         if name not in PRESETS:
-            near = difflib.get_close_matches(name, PRESETS, n=1)
-            meant = f" Did you mean {near[0]}?" if near else ""
-            raise ValueError(f"No GPT is called {name!r}; there are {', '.join(PRESETS)}.{meant}")
+            raise ValueError(f"No GPT is called {name!r}; there are {', '.join(PRESETS)}.")
         return dataclasses.replace(PRESETS[name], **changes)
 
 
@@ -109,42 +106,15 @@ PRESETS = {
 }
 
 
-class RMSNorm(nn.Module):
-    """Divide by the root of the mean square, so that a vector's numbers are about 1 in size.
-
-    Zhang & Sennrich (2019), "Root Mean Square Layer Normalization", without its learned gain.
-    """
-
-    def forward(self, x: Float[Tensor, "*B C"]) -> Float[Tensor, "*B C"]:
-        return F.rms_norm(x, x.shape[-1:])
-
-
 def norm(config: GPTConfig) -> nn.Module:
-    """Return the normalisation that the configuration asks for."""
+    """Return the normalisation that the configuration asks for.
+
+    RMSNorm divides by the root of the mean square (Zhang & Sennrich 2019); LayerNorm subtracts
+    the mean first, and learns a gain and a bias.
+    """
     if config.norm == "rmsnorm":
-        return RMSNorm()
+        return nn.RMSNorm(config.n_embd, elementwise_affine=False)
     return nn.LayerNorm(config.n_embd, bias=config.bias)
-
-
-def rotary_angles(T: int, head_size: int, device=None) -> Float[Tensor, "T D"]:
-    """Return by which angle, in radians, each pair of numbers is turned at each position.
-
-    Pair i turns by position · 10,000^(−2i / head_size): the first ones fast, as a clock's second
-    hand, the last ones slowly. D is half of head_size.
-    """
-    speeds = 10_000 ** (-torch.arange(0, head_size, 2, device=device) / head_size)
-    return torch.arange(T, device=device)[:, None] * speeds
-
-
-def rotate(x: Float[Tensor, "B H T S"], angles: Float[Tensor, "T D"]) -> Float[Tensor, "B H T S"]:
-    """Turn the pairs (x[i], x[i + S/2]) of every head by the position's angles.
-
-    The product of a turned query and a turned key depends on their positions only through the
-    distance. Su et al. (2021), "RoFormer: Enhanced Transformer with Rotary Position Embedding".
-    """
-    cos, sin = angles.cos().type_as(x), angles.sin().type_as(x)
-    a, b = x.chunk(2, dim=-1)  # (B, H, T, S/2) each
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
 def visible(T: int, T_all: int, device=None) -> Tensor:
@@ -243,14 +213,9 @@ class Block(nn.Module):
         self.ln_2 = norm(config)
         self.mlp = MLP(config)
 
-    def forward(
-        self,
-        x: Float[Tensor, "B T C"],
-        angles: Float[Tensor, "T D"] | None = None,
-        cache: KVCache | None = None,
-        layer: int = 0,
-    ) -> Float[Tensor, "B T C"]:
-        x = x + self.attn(self.ln_1(x), angles, cache, layer)
+    def forward(self, x: Float[Tensor, "B T C"], *where) -> Float[Tensor, "B T C"]:
+        """`where` is what attention needs to know besides x: angles, cache and layer."""
+        x = x + self.attn(self.ln_1(x), *where)
         return x + self.mlp(self.ln_2(x))
 
 
@@ -278,16 +243,15 @@ class GPT(nn.Module):
     def initialise(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights as GPT-2 does: normal with deviation 0.02, biases zero.
 
-        Each block adds twice to the residual path, so what adds to it is divided by
-        √(2 · n_layer), which keeps the path's variance; or is zero, if `zero_init`, as is an output layer of its own.
+        Each block adds twice to the residual path; what adds is divided by √(2 · n_layer), which
+        keeps the path's variance, or is zero if `zero_init`, as is an output layer of its own.
         """
+        zero = self.config.zero_init
         for name, parameter in self.named_parameters():
             adds = name.endswith("c_proj.weight")
             if "ln_" in name and name.endswith("weight"):
                 parameter.fill_(1.0)
-            elif name.endswith("bias") or (
-                self.config.zero_init and (adds or name == "lm_head.weight")
-            ):
+            elif name.endswith("bias") or (zero and (adds or name == "lm_head.weight")):
                 parameter.zero_()
             else:
                 deviation = 0.02 / math.sqrt(2 * self.config.n_layer) if adds else 0.02
@@ -374,15 +338,13 @@ class GPT(nn.Module):
 
         Dropout is off; rows add up to 1, and what lies in the future is 0.
         """
-        attentions = [block.attn for block in self.transformer.h]
-        was_training = self.training
+        was_training, attentions = self.training, [block.attn for block in self.transformer.h]
         self.eval()
-        try:
-            for attention in attentions:
-                attention.plain = True
-            self(idx)
-            return [attention.weights for attention in attentions]
-        finally:
-            for attention in attentions:
-                attention.plain, attention.weights = False, None
-            self.train(was_training)
+        for attention in attentions:
+            attention.plain = True
+        self(idx)
+        maps = [attention.weights for attention in attentions]
+        for attention in attentions:
+            attention.plain, attention.weights = False, None
+        self.train(was_training)
+        return maps
