@@ -11,6 +11,7 @@ refuses all else before it runs.
 Left out: checkpoints in pieces, one for each device, as models need that don't fit into one.
 """
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -74,3 +75,17 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{', '.join(missing)}. Take the best.pt or last.pt of a run."
         )
     return content
+
+
+def plain(extra: dict[str, Any]) -> dict[str, Any]:
+    """The dict as it comes back from a checkpoint; ValueError if it wouldn't."""
+    buffer = io.BytesIO()
+    try:
+        torch.save(extra, buffer)
+        buffer.seek(0)
+        return torch.load(buffer, weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            "extra can't be kept in a checkpoint: it may hold numbers, strings, tensors, and "
+            "lists, tuples and dicts of these."
+        ) from error

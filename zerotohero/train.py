@@ -24,13 +24,9 @@ import io
 import json
 import math
 import os
-import signal
-import threading
 import time
-import warnings
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,32 +37,30 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
-from zerotohero.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from zerotohero.batches import IGNORED, Data, Split, check_data, fingerprint
+from zerotohero.checkpoint import CheckpointError, load_checkpoint, plain, save_checkpoint
+from zerotohero.machine import (
+    DTYPES,
+    autocast,
+    best_device,
+    choose_precision,
+    ctrl_c_waits,
+    on_device,
+    peak_flops,
+    process_group,
+    seed_device,
+    try_compile,
+)
 
 __all__ = [
     "CheckpointError",
     "TrainConfig",
     "Trainer",
-    "choose_precision",
     "configure_optimizers",
     "evaluate",
     "load_checkpoint",
-    "peak_flops",
     "save_checkpoint",
 ]
-
-IGNORED = -100  # a target that is no part of the loss
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# Dense bf16 operations a second from the makers' data sheets (the T4 has fp16 only).
-PEAKS = {
-    "A100": 312e12,
-    "H100": 989e12,
-    "H200": 989e12,
-    "L4": 121e12,
-    "T4": 65e12,
-    "4090": 165e12,
-}
-Data = Tensor | Sequence[Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,164 +178,10 @@ def _groups(optimizers: Iterable[torch.optim.Optimizer]) -> list[dict]:
     return [group for optimizer in optimizers for group in optimizer.param_groups]
 
 
-# --- what the device can do -----------------------------------------------------------------------
-
-
-def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Return the floating-point operations a second of a large matrix product, the best of some."""
-    n = 1024 if device.type == "cpu" else 4096
-    a = torch.ones(n, n, device=device, dtype=dtype)
-    times: list[float] = []
-    while len(times) < 4 or (len(times) < 20 and sum(times) < 0.05):
-        start = time.perf_counter()
-        (a @ a)[0, 0].item()  # the number is there only when the product is done
-        times.append(time.perf_counter() - start)
-    return 2 * n**3 / min(times)
-
-
-def choose_precision(device: torch.device) -> str:
-    """Return the precision in which the device multiplies fastest: "bf16", "fp16" or "fp32".
-
-    CUDA: bf16 where the hardware has it, else fp16, whose gradients have to be scaled. CPU: bf16
-    if a product in it takes less than half of fp32's time, measured here and now. Others: fp32.
-    """
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    if device.type == "cpu":
-        ratio = matmul_rate(device, torch.bfloat16) / matmul_rate(device, torch.float32)
-        return "bf16" if ratio > 2 else "fp32"
-    return "fp32"
-
-
-def peak_flops(device: torch.device, precision: str) -> float:
-    """Return the operations a second that MFU is measured against.
-
-    For a known GPU its maker's figure for bf16, whatever the precision, as in the literature;
-    for any other device the rate of a large product in this precision, measured now.
-    """
-    if device.type == "cuda":
-        words = torch.cuda.get_device_name(device).replace("-", " ").split()
-        for name, peak in PEAKS.items():
-            if name in words:
-                return peak
-    return matmul_rate(device, DTYPES[precision])
-
-
-def _best_device(local_rank: int) -> torch.device:
-    if torch.cuda.is_available():
-        return torch.device("cuda", local_rank)
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def _autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    if precision == "fp32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=DTYPES[precision])
-
-
 def _seed(*what: str | int) -> int:
     """A seed that is a function of what it is for: 63 bits of a hash."""
     digest = hashlib.blake2b(repr(what).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
-
-
-def _seed_device(device: torch.device, seed: int) -> None:
-    # torch.manual_seed visits every kind of device: 90 µs, where this takes 1.
-    torch.default_generator.manual_seed(seed)
-    if device.type != "cpu":
-        torch.get_device_module(device).manual_seed(seed)
-
-
-# --- data -----------------------------------------------------------------------------------------
-
-
-def _check_data(data: Data, name: str, model: nn.Module, least: int) -> None:
-    """Raise ValueError or TypeError with one sentence for data that the model can't be fed."""
-    V, T = model.config.vocab_size, model.config.block_size
-    pair = isinstance(data, tuple | list) and len(data) == 2
-    tensors = tuple(data) if pair else (data,)
-    if not all(isinstance(t, Tensor) for t in tensors):
-        raise TypeError(f"{name} must be a 1-D tensor of tokens, or a pair of (N, T) tensors.")
-    for t in tensors:
-        if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool:
-            raise ValueError(f"{name} is of {t.dtype}; tokens are whole numbers: use .long().")
-    if not pair:
-        if data.ndim != 1:
-            raise ValueError(
-                f"{name} has the shape {tuple(data.shape)}; a text is a 1-D tensor of tokens, and "
-                "rows come as a pair of inputs and targets."
-            )
-        if len(data) < least:
-            raise ValueError(
-                f"{name} has {len(data)} tokens, but {least} are needed with a context of {T}: "
-                "take a longer text or a smaller block_size."
-            )
-    elif data[0].ndim != 2 or data[0].shape != data[1].shape or not len(data[0]):
-        raise ValueError(
-            f"{name} has inputs of the shape {tuple(data[0].shape)} and targets of "
-            f"{tuple(data[1].shape)}; both must be (N, T), with at least one row."
-        )
-    elif not 1 <= data[0].shape[1] <= T:
-        raise ValueError(
-            f"{name} has rows of {data[0].shape[1]} tokens, but the model's context holds {T}: "
-            "cut the rows or raise block_size."
-        )
-    for i, t in enumerate(tensors):
-        for piece in t.flatten().split(2**24):
-            piece = piece.long()
-            if i == 1:
-                piece = piece[piece != IGNORED]
-            if len(piece) and (int(piece.min()) < 0 or int(piece.max()) >= V):
-                raise ValueError(
-                    f"{name} holds tokens from {int(piece.min())} to {int(piece.max())}, but the "
-                    f"model knows 0 to {V - 1}: encode with its vocabulary, or raise vocab_size."
-                )
-    if pair and not (data[1] != IGNORED).any():
-        raise ValueError(f"{name} has no target: all are {IGNORED}, so there is nothing to learn.")
-
-
-class _Split:
-    """A split of the data, on the device if it fits there, from which rows are taken by number."""
-
-    def __init__(self, data: Data, block_size: int, device: torch.device):
-        tensors = (data,) if isinstance(data, Tensor) else tuple(data)
-        size = sum(t.nbytes for t in tensors)
-        fits = device.type != "cuda" or size < torch.cuda.mem_get_info(device)[0] / 2
-        self.device = device
-        self.tensors = tuple(t.to(device) if fits else t for t in tensors)
-        home = self.tensors[0].device
-        if len(tensors) == 1:
-            self.window = torch.arange(block_size + 1, device=home)
-            self.n_rows, self.width = len(data) - block_size, block_size
-        else:
-            self.window = None
-            self.n_rows, self.width = tensors[0].shape
-            self.counts = (self.tensors[1] != IGNORED).sum(1)  # targets in each row
-
-    def rows(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """Return inputs and targets, each of the shape of `numbers` with an axis T more."""
-        numbers = _send(numbers, self.tensors[0].device)
-        if self.window is None:
-            x, y = (t[numbers] for t in self.tensors)
-        else:
-            chunks = self.tensors[0][numbers[..., None] + self.window]  # (..., T + 1)
-            x, y = chunks[..., :-1], chunks[..., 1:]
-        return _send(x, self.device).long(), _send(y, self.device).long()
-
-    def targets(self, numbers: Tensor) -> int | Tensor:
-        """Return how many targets of these rows are part of the loss; never 0."""
-        if self.window is not None:
-            return numbers.numel() * self.width
-        counts = self.counts[_send(numbers, self.counts.device)]
-        return _send(counts.sum().clamp(min=1), self.device)
-
-
-def _send(t: Tensor, device: torch.device) -> Tensor:
-    """Move to the device without waiting for it, which takes memory that stays in its place."""
-    if t.device.type == "cpu" and device.type == "cuda":
-        return t.pin_memory().to(device, non_blocking=True)
-    return t.to(device)
 
 
 # --- losses ---------------------------------------------------------------------------------------
@@ -373,7 +213,7 @@ def _loss_and_count(
     model.eval()
     try:
         for x, y in batches:
-            with _autocast(device, precision):
+            with autocast(device, precision):
                 sums.append(torch.stack([loss(x, y), (y != IGNORED).sum()]))
     finally:
         model.train(training)
@@ -389,7 +229,7 @@ def evaluate(
     pair (X, Y), targets of -100 don't count. Raises ValueError for data that the model can't be
     fed, or fewer than 2 tokens.
     """
-    _check_data(data, "data", model, 2)
+    check_data(data, "data", model, 2)
     device, T = next(model.parameters()).device, model.config.block_size
     if precision == "auto":
         precision = choose_precision(device)
@@ -466,26 +306,26 @@ class Trainer:
                 f"{config.accumulate * self.world}."
             )
         T = model.config.block_size
-        _check_data(train_data, "train_data", model, T + 1)
+        check_data(train_data, "train_data", model, T + 1)
         if val_data is not None:
-            _check_data(val_data, "val_data", model, T + 1)
-        self.device = torch.device(device) if device is not None else _best_device(local)
+            check_data(val_data, "val_data", model, T + 1)
+        self.device = torch.device(device) if device is not None else best_device(local)
         self.config, self.model = config, model.to(self.device)
         self.folder = Path(folder) if folder is not None else None
-        self.extra, self.progress = _plain(extra or {}), progress
+        self.extra, self.progress = plain(extra or {}), progress
         self.optimizers = configure_optimizers(self.model, config)
         self.precision, self.step, self.seconds = config.precision, 0, 0.0
         self.log: list[dict[str, Any]] = []
         self._scaler_state: dict[str, Any] = {}
-        self._train = _Split(train_data, T, self.device)
-        self._val = _Split(val_data, T, self.device) if val_data is not None else None
+        self._train = Split(train_data, T, self.device)
+        self._val = Split(val_data, T, self.device) if val_data is not None else None
         self._params = [p for group in _groups(self.optimizers) for p in group["params"]]
         self._generator = torch.Generator()
         self._listeners: dict[str, list[Callable]] = {event: [] for event in EVENTS}
         for callback in callbacks:
             for event in ("log", "end"):
                 self.on(event, callback)
-        self._data = _fingerprint(train_data) if self.folder else []
+        self._data = fingerprint(train_data) if self.folder else []
         if resume and self.folder is None:
             raise ValueError("resume=True needs the folder of the run that is to go on.")
         if self.folder is not None and (self.folder / "last.pt").exists():
@@ -530,9 +370,9 @@ class Trainer:
         """
         config, training = self.config, self.model.training
         with ExitStack() as stack:
-            stack.enter_context(_random_state_kept(self.device))
-            stack.enter_context(_process_group(self.device, self.world))
-            stopped = stack.enter_context(_ctrl_c_waits(self.world == 1))
+            stack.enter_context(on_device(self.device))
+            stack.enter_context(process_group(self.device, self.world))
+            stopped = stack.enter_context(ctrl_c_waits(self.world == 1))
             stack.callback(self.model.train, training)
             forward = self._prepare()
             file = stack.enter_context(self._log_file())
@@ -613,7 +453,7 @@ class Trainer:
         if config.compile:
             rows = config.batch_size // (config.accumulate * self.world)
             x, y = self._train.rows(torch.zeros(rows, dtype=torch.long))
-            module = _compiled(module, x, y, lambda: _autocast(self.device, self.precision))
+            module = try_compile(module, x, y, self.precision)
         if self.world > 1:
             ids = [self.device.index] if self.device.type == "cuda" else None
             module = DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
@@ -634,10 +474,10 @@ class Trainer:
             group["lr"] = group["initial_lr"] * factor
         total = None
         for micro in range(config.accumulate):
-            _seed_device(device, _seed("dropout", config.seed, self.step, micro, self.rank))
+            seed_device(device, _seed("dropout", config.seed, self.step, micro, self.rank))
             waits = self.world > 1 and micro < config.accumulate - 1
             with forward.no_sync() if waits else nullcontext():
-                with _autocast(device, self.precision):
+                with autocast(device, self.precision):
                     loss = forward(xs[micro], ys[micro]) * scale
                 self._scaler.scale(loss).backward()
             total = loss.detach() if total is None else total + loss.detach()
@@ -760,98 +600,3 @@ def _summary(row: dict[str, Any], val_losses: list[tuple[int, float]]) -> str:
     val = f", val {val_losses[-1][1]:.3f}" if val_losses else ""
     mfu = f"{row['mfu']:.0%}" if row["mfu"] is not None else "—"
     return f"loss {row['loss']:.3f}{val}, {row['tokens_per_s']:,.0f} tokens/s, MFU {mfu}"
-
-
-def _plain(extra: dict[str, Any]) -> dict[str, Any]:
-    """The dict as it comes back from a checkpoint; ValueError if it wouldn't."""
-    buffer = io.BytesIO()
-    try:
-        torch.save(extra, buffer)
-        buffer.seek(0)
-        return torch.load(buffer, weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            "extra can't be kept in a checkpoint: it may hold numbers, strings, tensors, and "
-            "lists, tuples and dicts of these."
-        ) from error
-
-
-def _fingerprint(data: Data) -> list[int]:
-    tensors = (data,) if isinstance(data, Tensor) else data
-    return [zlib.crc32(t.cpu().contiguous().numpy()) for t in tensors]
-
-
-def _compiled(
-    module: nn.Module, x: Tensor, y: Tensor, autocast: Callable[[], AbstractContextManager]
-) -> nn.Module:
-    """The module compiled and tried, or with a warning the module itself if that doesn't work."""
-    try:
-        compiled = torch.compile(module)
-        with autocast():
-            loss = compiled(x, y)
-        loss.backward()
-    except Exception as error:  # a compiler that is missing or fails, in its own ways
-        why = (str(error).strip() or type(error).__name__).splitlines()[0]
-        warnings.warn(
-            f"torch.compile doesn't work here ({why}); the run goes on without it.", stacklevel=2
-        )
-        return module
-    finally:
-        module.zero_grad(set_to_none=True)
-    return compiled
-
-
-@contextmanager
-def _random_state_kept(device: torch.device) -> Iterator[None]:
-    other = torch.get_device_module(device) if device.type != "cpu" else None
-    state, theirs = torch.get_rng_state(), other.get_rng_state() if other else None
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)
-        if other:
-            other.set_rng_state(theirs)
-
-
-def _place() -> tuple[int, int, int]:
-    """This process's number, how many there are, and its number on this machine; by torchrun."""
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    if not {*names, "MASTER_ADDR"} <= os.environ.keys():
-        return 0, 1, 0
-    rank, world, local = (int(os.environ[name]) for name in names)
-    return rank, world, local
-
-
-@contextmanager
-def _process_group(device: torch.device, world: int) -> Iterator[None]:
-    """The connection between torchrun's processes; one that is there already is used and left."""
-    if world == 1 or dist.is_initialized():
-        yield
-        return
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
-
-
-@contextmanager
-def _ctrl_c_waits(wanted: bool) -> Iterator[list[bool]]:
-    """A list that Ctrl-C fills, so that no update is left half done; a second one isn't held."""
-    pressed: list[bool] = []
-    if not wanted or threading.current_thread() is not threading.main_thread():
-        yield pressed
-        return
-
-    def note(signum, frame):
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(True)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, before)

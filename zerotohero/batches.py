@@ -1,0 +1,114 @@
+"""Batches by number: which rows an update is made of, cut from a text or taken from a table.
+
+The idea: a batch is a list of numbers. Whoever knows the numbers can make it, so processes needn't
+tell each other which rows they took, and a run that goes on after an interruption makes the same
+ones. The tokens are moved to the device once, and a batch of any size is one indexing operation.
+
+New against `mlp.train`: targets that don't count (-100), as instruction data and sums need them.
+Left out: data that doesn't fit into memory (a memory-mapped tensor works: only chunks are read,
+after one pass that checks the tokens).
+"""
+
+import zlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+IGNORED = -100  # a target that is no part of the loss; F.cross_entropy passes over it
+Data = Tensor | Sequence[Tensor]  # a 1-D tensor of tokens, or inputs and targets, (N, T) each
+
+
+def check_data(data: Data, name: str, model: nn.Module, least: int) -> None:
+    """Raise ValueError or TypeError with one sentence for data that the model can't be fed."""
+    V, T = model.config.vocab_size, model.config.block_size
+    pair = isinstance(data, tuple | list) and len(data) == 2
+    tensors = tuple(data) if pair else (data,)
+    if not all(isinstance(t, Tensor) for t in tensors):
+        raise TypeError(f"{name} must be a 1-D tensor of tokens, or a pair of (N, T) tensors.")
+    for t in tensors:
+        if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool:
+            raise ValueError(f"{name} is of {t.dtype}; tokens are whole numbers: use .long().")
+    if not pair:
+        if data.ndim != 1:
+            raise ValueError(
+                f"{name} has the shape {tuple(data.shape)}; a text is a 1-D tensor of tokens, and "
+                "rows come as a pair of inputs and targets."
+            )
+        if len(data) < least:
+            raise ValueError(
+                f"{name} has {len(data)} tokens, but {least} are needed with a context of {T}: "
+                "take a longer text or a smaller block_size."
+            )
+    elif data[0].ndim != 2 or data[0].shape != data[1].shape or not len(data[0]):
+        raise ValueError(
+            f"{name} has inputs of the shape {tuple(data[0].shape)} and targets of "
+            f"{tuple(data[1].shape)}; both must be (N, T), with at least one row."
+        )
+    elif not 1 <= data[0].shape[1] <= T:
+        raise ValueError(
+            f"{name} has rows of {data[0].shape[1]} tokens, but the model's context holds {T}: "
+            "cut the rows or raise block_size."
+        )
+    for i, t in enumerate(tensors):
+        for piece in t.flatten().split(2**24):
+            piece = piece.long()
+            if i == 1:
+                piece = piece[piece != IGNORED]
+            if len(piece) and (int(piece.min()) < 0 or int(piece.max()) >= V):
+                raise ValueError(
+                    f"{name} holds tokens from {int(piece.min())} to {int(piece.max())}, but the "
+                    f"model knows 0 to {V - 1}: encode with its vocabulary, or raise vocab_size."
+                )
+    if pair and not (data[1] != IGNORED).any():
+        raise ValueError(f"{name} has no target: all are {IGNORED}, so there is nothing to learn.")
+
+
+class Split:
+    """A split of the data, on the device if it fits there, from which rows are taken by number."""
+
+    def __init__(self, data: Data, block_size: int, device: torch.device):
+        # Rows are few and may hold -100; a text stays as small as it came.
+        tensors = (data,) if isinstance(data, Tensor) else tuple(t.long() for t in data)
+        size = sum(t.nbytes for t in tensors)
+        fits = device.type != "cuda" or size < torch.cuda.mem_get_info(device)[0] / 2
+        self.device = device
+        self.tensors = tuple(t.to(device) if fits else t for t in tensors)
+        home = self.tensors[0].device
+        if len(tensors) == 1:
+            self.window = torch.arange(block_size + 1, device=home)
+            self.n_rows, self.width = len(data) - block_size, block_size
+        else:
+            self.window = None
+            self.n_rows, self.width = tensors[0].shape
+            self.counts = (self.tensors[1] != IGNORED).sum(1)  # targets in each row
+
+    def rows(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets, each of the shape of `numbers` with an axis T more."""
+        numbers = send(numbers, self.tensors[0].device)
+        if self.window is None:
+            x, y = (t[numbers] for t in self.tensors)
+        else:
+            chunks = self.tensors[0][numbers[..., None] + self.window]  # (..., T + 1)
+            x, y = chunks[..., :-1], chunks[..., 1:]
+        return send(x, self.device).long(), send(y, self.device).long()
+
+    def targets(self, numbers: Tensor) -> int | Tensor:
+        """Return how many targets of these rows are part of the loss; never 0."""
+        if self.window is not None:
+            return numbers.numel() * self.width
+        counts = self.counts[send(numbers, self.counts.device)]
+        return send(counts.sum().clamp(min=1), self.device)
+
+
+def send(t: Tensor, device: torch.device) -> Tensor:
+    """Move to the device without waiting for it, which takes memory that stays in its place."""
+    if t.device.type == "cpu" and device.type == "cuda":
+        return t.pin_memory().to(device, non_blocking=True)
+    return t.to(device)
+
+
+def fingerprint(data: Data) -> list[int]:
+    """Return checksums that tell other data from these."""
+    tensors = (data,) if isinstance(data, Tensor) else data
+    return [zlib.crc32(t.cpu().contiguous().numpy()) for t in tensors]
