@@ -1,0 +1,129 @@
+"""Named recipes: a model's sizes and how to train it, together, because they fit together.
+
+    recipe = RECIPES["speedrun-cpu"]
+    model = GPT(recipe.model, torch.Generator().manual_seed(0))
+    Trainer(recipe.train, model, train, val).run()
+
+Those whose names begin with nanogpt are the published settings of nanoGPT for the same data, to
+be compared with in one run (`benchmarks/speedrun.py`); lecture 07 explains the steps from there
+to the speedruns. All but `adder` are for Tiny Shakespeare's 65 characters, and for any other text
+with its own vocabulary.
+"""
+
+from dataclasses import dataclass
+
+from zerotohero.gpt import GPTConfig
+from zerotohero.train import TrainConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model and its training, under a name."""
+
+    name: str
+    says: str  # what it is for, in one line
+    model: GPTConfig
+    train: TrainConfig
+
+
+# What came after GPT-2, all of it.
+MODERN = {
+    "norm": "rmsnorm",
+    "position": "rotary",
+    "activation": "relu2",
+    "qk_norm": True,
+    "zero_init": True,
+    "bias": False,
+}
+
+_ALL = (
+    Recipe(
+        "shakespeare-char",
+        "10.8 million parameters on Tiny Shakespeare, for a GPU: validation loss about 1.47",
+        GPTConfig.preset("shakespeare-char"),
+        TrainConfig(steps=5000, batch_size=64),
+    ),
+    Recipe(
+        "shakespeare-quick",
+        "0.8 million parameters on Tiny Shakespeare, for a CPU: minutes",
+        GPTConfig(65, 64, n_layer=4, n_head=4, n_embd=128, **MODERN),
+        TrainConfig(
+            steps=1000,
+            batch_size=32,
+            lr=1e-2,
+            min_lr=0.0,
+            warmup=10,
+            schedule="trapezoid",
+            cooldown=0.6,
+            weight_decay=0.0,
+            betas=(0.9, 0.95),
+            grad_clip=0.0,
+            optimizer="muon",
+        ),
+    ),
+    Recipe(
+        "nanogpt-cpu",
+        "nanoGPT's recipe for a CPU, to be compared with: validation loss 1.886",
+        GPTConfig(65, 64, n_layer=4, n_head=4, n_embd=128, bias=False),
+        TrainConfig(steps=2000, precision="fp32"),
+    ),
+    Recipe(
+        "speedrun-cpu",
+        "the same loss on a CPU in a tenth of the time",
+        GPTConfig(65, 64, n_layer=3, n_head=4, n_embd=128, **MODERN),
+        TrainConfig(
+            steps=250,
+            batch_size=16,
+            lr=1e-2,
+            min_lr=0.0,
+            warmup=10,
+            schedule="trapezoid",
+            weight_decay=0.0,
+            betas=(0.9, 0.95),
+            grad_clip=0.0,
+            optimizer="muon",
+        ),
+    ),
+    Recipe(
+        "nanogpt-gpu",
+        "nanoGPT's recipe for a GPU, to be compared with: validation loss 1.47",
+        GPTConfig.preset("shakespeare-char"),
+        TrainConfig(steps=5000, batch_size=64, compile=True),
+    ),
+    Recipe(
+        "speedrun-gpu",
+        "the same loss on a GPU in an eighth of the time (not yet measured)",
+        GPTConfig.preset("shakespeare-char", **MODERN),
+        TrainConfig(
+            steps=600,
+            batch_size=64,
+            lr=1e-2,
+            min_lr=0.0,
+            warmup=10,
+            schedule="trapezoid",
+            weight_decay=0.0,
+            betas=(0.9, 0.95),
+            grad_clip=0.0,
+            optimizer="muon",
+            compile=True,
+        ),
+    ),
+    Recipe(
+        "adder",
+        "sums of three-digit numbers, the answer written backwards",
+        GPTConfig(13, 12, n_layer=2, n_head=4, n_embd=64, **MODERN),
+        TrainConfig(
+            steps=1000,
+            batch_size=256,
+            lr=1e-2,
+            min_lr=0.0,
+            warmup=10,
+            schedule="trapezoid",
+            weight_decay=0.0,
+            betas=(0.9, 0.95),
+            grad_clip=0.0,
+            optimizer="muon",
+        ),
+    ),
+)
+RECIPES = {recipe.name: recipe for recipe in _ALL}
