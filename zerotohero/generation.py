@@ -88,7 +88,7 @@ def next_token_probs(
         logits = torch.full_like(logits, -inf).scatter(-1, where, kept)
     probs = logits.softmax(-1)
     if top_p is not None and top_p < 1:
-        ordered, where = probs.sort(-1, descending=True, stable=True)
+        ordered, where = probs.sort(dim=-1, descending=True, stable=True)
         # A token stays if those before it do not reach p yet: the one that crosses p is the last.
         before = ordered.cumsum(-1).roll(1, -1)
         before[..., 0] = 0
