@@ -31,7 +31,7 @@ def make(kind: str = "gpt2", **changes) -> GPT:
     """
     fields = {"vocab_size": V, "block_size": BLOCK, "n_layer": 2, "n_head": 2, "n_embd": 16}
     model = GPT(GPTConfig(**(fields | {"tied": False} | KINDS[kind] | changes))).double()
-    generator = gen(2)
+    generator = gen(5)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             # Large biases would make one token the likeliest everywhere.
