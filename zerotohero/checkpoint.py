@@ -13,12 +13,21 @@ Left out: checkpoints in pieces, one for each device, as models need that don't 
 
 import io
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
 
 FORMAT = "zerotohero checkpoint 1"
+KEYS = {
+    "model": dict,
+    "model_config": dict,
+    "train_config": dict,
+    "extra": dict,
+    "step": int,
+    "log": list,
+}
 
 
 class CheckpointError(ValueError):
@@ -64,15 +73,11 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} can't be read as a checkpoint: it is cut off, something else, or holds more "
             "than data, and nothing in it was run. Take another checkpoint, or train again."
         ) from error
-    missing = (
-        [key for key in ("model", "model_config", "step", "extra") if key not in content]
-        if (isinstance(content, dict) and content.get("format") == FORMAT)
-        else ["format"]
-    )
-    if missing:
+    good = isinstance(content, dict) and content.get("format") == FORMAT
+    if not good or not all(isinstance(content.get(key), kind) for key, kind in KEYS.items()):
         raise CheckpointError(
-            f"{path} is a file of torch, but not a checkpoint of this course: it lacks "
-            f"{', '.join(missing)}. Take the best.pt or last.pt of a run."
+            f"{path} is a file of torch, but not a checkpoint of this course. Take the best.pt or "
+            "last.pt of a run."
         )
     return content
 
@@ -89,3 +94,16 @@ def plain(extra: dict[str, Any]) -> dict[str, Any]:
             "extra can't be kept in a checkpoint: it may hold numbers, strings, tensors, and "
             "lists, tuples and dicts of these."
         ) from error
+
+
+def check_same(
+    path: Path, what: str, old: dict[str, Any], new: dict[str, Any], free: Collection[str] = ()
+) -> None:
+    """Raise CheckpointError if `old`, from the file, differs from `new` in a field not `free`."""
+    differing = [k for k in new if k not in free and old.get(k) != new[k]]
+    if differing:
+        other = [f"{k} was {old.get(k)!r} and is {new[k]!r}" for k in differing]
+        raise CheckpointError(
+            f"{path} was written with another {what}: {', '.join(other)}. Resume with what it was, "
+            "or train into another folder."
+        )

@@ -1,0 +1,144 @@
+"""The plan of a training run: how many updates, how large, and which optimiser for which weight.
+
+The idea: the rate rises from almost nothing, because AdamW's averages and the network's first
+gradients are bad guides, and falls towards the end, because a large step can't settle. Weights
+are pulled towards zero only where that simplifies what is computed, in the matrices: a bias or a
+gain near zero is no simpler than another.
+
+The papers: AdamW, Loshchilov & Hutter (2019), arXiv:1711.05101; the cosine schedule, the same
+(2017), arXiv:1608.03983; the trapezoid, Hägele et al. (2024), arXiv:2405.18392.
+
+New against `mlp.TrainConfig`: warm-up, clipping, accumulation, and two kinds of optimiser at once.
+Left out: rates of one's own for single layers.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from zerotohero.machine import DTYPES
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How to train. Raises ValueError for a value that cannot work."""
+
+    steps: int  # updates of the weights
+    batch_size: int = 12  # B: rows of one update, over all micro-batches and processes
+    accumulate: int = 1  # micro-batches that an update is cut into, to save memory
+    lr: float = 1e-3  # learning rate after the warm-up
+    min_lr: float = 1e-4  # where cosine and trapezoid end
+    warmup: int = 100  # steps in which the rate rises to lr
+    schedule: str = "cosine"  # or "trapezoid" (constant, then linear to min_lr), or "constant"
+    cooldown: float = 0.4  # share of the steps in which a trapezoid falls
+    weight_decay: float = 0.1  # pull towards 0, on matrices and embeddings only
+    betas: tuple[float, float] = (0.9, 0.99)  # AdamW's memory of gradients and of their squares
+    grad_clip: float = 1.0  # longest gradient, all weights together; 0: no limit
+    optimizer: str = "adamw"  # or "muon": Muon on the blocks' matrices, AdamW on the rest
+    muon_lr: float = 0.02  # Muon's learning rate; it follows the same schedule
+    precision: str = "auto"  # "fp32", "bf16", "fp16", or what choose_precision finds
+    compile: bool = False  # torch.compile: faster steps after a slow first one
+    eval_every: int = 250  # steps between evaluations and checkpoints; 0: at the end only
+    eval_batches: int = 20  # batches of validation data in an evaluation, always the same
+    log_every: int = 10  # steps between two readings of the loss
+    seed: int = 1337  # of the batches and of dropout
+
+    def __post_init__(self):
+        if isinstance(self.betas, list):  # as files of settings have them
+            object.__setattr__(self, "betas", tuple(self.betas))
+        least = {"steps": 1, "batch_size": 1, "accumulate": 1, "eval_batches": 1, "log_every": 1}
+        for name, low in {**least, "warmup": 0, "eval_every": 0, "seed": 0}.items():
+            value = getattr(self, name)
+            self._demand(name, type(value) is int and value >= low, f"a whole number ≥ {low}")
+        for name in ("lr", "muon_lr"):
+            self._demand(name, _finite(getattr(self, name), above=True), "a positive number")
+        for name in ("weight_decay", "grad_clip", "min_lr", "cooldown"):
+            self._demand(name, _finite(getattr(self, name)), "0 or a positive number")
+        self._demand("min_lr", self.min_lr <= self.lr, f"at most lr, which is {self.lr}")
+        self._demand("cooldown", self.cooldown <= 1, "a share of the steps, at most 1")
+        pair = isinstance(self.betas, tuple) and len(self.betas) == 2
+        fine = pair and all(_finite(beta) and beta < 1 for beta in self.betas)
+        self._demand("betas", fine, "two numbers from 0 to below 1")
+        for name, allowed in (
+            ("schedule", ("cosine", "trapezoid", "constant")),
+            ("optimizer", ("adamw", "muon")),
+            ("precision", ("auto", *DTYPES)),
+            ("compile", (True, False)),
+        ):
+            one_of = f"one of {', '.join(map(str, allowed))}"
+            self._demand(name, getattr(self, name) in allowed, one_of)
+        self._demand(
+            "batch_size",
+            self.batch_size % self.accumulate == 0,
+            f"a multiple of accumulate, {self.accumulate}, so that all micro-batches are equal",
+        )
+        falling = self.cooldown * self.steps if self.schedule == "trapezoid" else 0
+        self._demand(
+            "warmup",
+            self.warmup + falling <= self.steps,
+            f"so short that it fits into {self.steps} steps"
+            + (f", {falling:.0f} of which are the cooldown" if falling else ""),
+        )
+
+    def _demand(self, name: str, fine: bool, what: str) -> None:
+        if not fine:
+            raise ValueError(f"{name} is {getattr(self, name)!r}; it must be {what}.")
+
+    def lr_factor(self, step: int) -> float:
+        """Return what lr and muon_lr are multiplied by in update `step`, counted from 0."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        low = self.min_lr / self.lr
+        if self.schedule == "cosine":
+            done = (step - self.warmup) / (self.steps - self.warmup)
+            return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * done))
+        if self.schedule == "trapezoid" and self.cooldown:
+            return low + (1 - low) * min(1.0, (self.steps - step) / (self.cooldown * self.steps))
+        return 1.0
+
+
+def _finite(value: object, above: bool = False) -> bool:
+    number = isinstance(value, int | float) and math.isfinite(value)
+    return number and (value > 0 if above else value >= 0)
+
+
+def configure_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Return AdamW, in two groups: matrices with weight decay, biases and gains without.
+
+    With "muon", the matrices of the blocks (`model.transformer.h`) go to Muon, which comes first
+    in the list. Each group's "initial_lr" is the rate that the schedule multiplies. Raises
+    ValueError if Muon is wanted for a model without blocks.
+    """
+    params = [p for p in model.parameters() if p.requires_grad]
+    optimizers, muon = [], set()
+    if config.optimizer == "muon":
+        from zerotohero.muon import Muon
+
+        blocks = getattr(getattr(model, "transformer", None), "h", None)
+        inner = set(blocks.parameters()) if blocks is not None else set()
+        matrices = [p for p in params if p in inner and p.ndim == 2]
+        if not matrices:
+            raise ValueError(
+                "Muon is for the matrices in model.transformer.h, and this model has none to "
+                'train; use optimizer="adamw".'
+            )
+        muon = set(matrices)
+        optimizers = [Muon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay)]
+    rest = [p for p in params if p not in muon]
+    groups = [
+        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    # One kernel for all weights of a group, where there is one.
+    fused = all(p.device.type in ("cpu", "cuda") for p in params)
+    optimizers.append(torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused))
+    for group in param_groups(optimizers):
+        group["initial_lr"] = group["lr"]
+    return optimizers
+
+
+def param_groups(optimizers: Iterable[torch.optim.Optimizer]) -> list[dict]:
+    return [group for optimizer in optimizers for group in optimizer.param_groups]
