@@ -1,4 +1,4 @@
-"""The command line: `zerotohero doctor`, `check`, `submit`, `grade`, and the maintainers' two.
+"""The command line: `zerotohero doctor`, `check`, `submit`, `grade`; `train`, `sample`, `export`.
 
 Each command imports what it needs when it runs, so that `zerotohero --help` answers at once.
 """
@@ -82,6 +82,106 @@ def grade(
 
 
 @app.command()
+def train(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RECIPE] [KEY=VALUE]...",
+            help="A recipe (none: all are listed), and changes, such as n_layer=8 steps=500.",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file: recipe, data, init_from, and tables [model], [train]."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Any text file, or a name of the course's data.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; else runs/RECIPE.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the folder's run.")] = False,
+    init_from: Annotated[
+        str | None,
+        typer.Option(help="Fine-tune: a run's folder, an exported one, or a hub name as gpt2."),
+    ] = None,
+    skip_unknown: Annotated[
+        bool,
+        typer.Option("--skip-unknown", help="Leave out characters that --init-from hasn't."),
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; else the best.")] = None,
+) -> None:
+    """Train a GPT on a text, or go on training, or fine-tune; alone, list the recipes."""
+    from zerotohero.course import projects
+
+    if not (words or config or data or out or resume or init_from):
+        projects.show_recipes()
+        return
+    _say(
+        projects.train,
+        words or [],
+        config=config,
+        data=data,
+        out=out,
+        resume=resume,
+        init_from=init_from,
+        skip_unknown=skip_unknown,
+        device=device,
+    )
+
+
+Run = Annotated[Path, typer.Argument(help="The folder of a run.")]
+Last = Annotated[bool, typer.Option("--last", help="The last checkpoint, not the best.")]
+
+
+@app.command()
+def sample(
+    run: Run,
+    prompt: Annotated[str | None, typer.Option(help="What the text begins with.")] = None,
+    tokens: Annotated[int, typer.Option(help="How many to write.")] = 500,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1 plays safe; 0 is always the likeliest.")
+    ] = 0.8,
+    top_k: Annotated[
+        int | None, typer.Option(help="Only the k likeliest tokens may come next.")
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Only the likeliest that together reach p may.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="For the same text again.")] = None,
+    num_samples: Annotated[int, typer.Option(help="How many texts.")] = 1,
+    last: Last = False,
+    device: Annotated[str | None, typer.Option(help="cpu (if not given), cuda, ...")] = "cpu",
+) -> None:
+    """Let a trained model write, to the terminal, token by token."""
+    from zerotohero.course import runs
+
+    _say(
+        runs.sample,
+        run,
+        prompt=prompt,
+        tokens=tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        num_samples=num_samples,
+        last=last,
+        device=device,
+    )
+
+
+@app.command()
+def export(
+    run: Run,
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    last: Last = False,
+) -> None:
+    """Write a trained model in Hugging Face's format, which `transformers` loads."""
+    from zerotohero.course import runs
+
+    _say(runs.export, run, folder, last)
+
+
+@app.command()
 def data() -> None:
     """Build or fetch the course's data, and verify it."""
     from zerotohero.course import data
@@ -115,10 +215,14 @@ def _say(action, *args, **options) -> None:
     """Do it; an error that a user can mend is one sentence and exit code 1, never a traceback."""
     try:
         action(*args, **options)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, ArithmeticError, ImportError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
 
 
 def main() -> None:
     app()
+
+
+if __name__ == "__main__":  # torchrun -m zerotohero.course.cli train ...
+    main()

@@ -1,0 +1,301 @@
+"""What `zerotohero train` does: a recipe, changes and data become a trained model in a folder.
+
+Everything is checked before the first step, and only then is anything written, so a run that
+could not start leaves nothing behind.
+"""
+
+import dataclasses
+import hashlib
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from zerotohero.checkpoint import load_checkpoint
+from zerotohero.course import adder, settings
+from zerotohero.course import data as course_data
+from zerotohero.course.runs import (
+    RUNS,
+    Run,
+    Tokenizer,
+    check_device,
+    check_free,
+    first,
+    load,
+    read_characters,
+    resume_command,
+    say,
+)
+from zerotohero.gpt import GPT, GPTConfig
+from zerotohero.recipes import RECIPES
+from zerotohero.text import Characters, gpt2_tokenizer, read_text, split_text
+from zerotohero.train import FREE, TrainConfig, Trainer, evaluate
+
+# A trained model is changed gently, lest it forget what it knows.
+FINE_TUNING = TrainConfig(
+    steps=200, batch_size=8, lr=1e-4, min_lr=1e-5, warmup=20, eval_every=50, eval_batches=10
+)
+PARTS = ("norm", "position", "activation", "qk_norm")  # which Hugging Face's GPT-2 has one way
+
+
+# --- data and models ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is learned from, as the Trainer takes it, and what its tokens stand for."""
+
+    train: Tensor | tuple[Tensor, Tensor]
+    val: Tensor | tuple[Tensor, Tensor]
+    tokenizer: Tokenizer
+    sha256: str  # of what it was made from
+
+    def says(self) -> str:
+        if isinstance(self.train, Tensor):
+            return f"{len(self.train):,} tokens to train on and {len(self.val):,} to validate"
+        return f"{len(self.train[0]):,} sums to train on and {len(self.val[0]):,} to validate"
+
+
+def read_data(
+    source: str, tokenizer: Tokenizer | None, block_size: int, skip_unknown: bool = False
+) -> Data:
+    """Read the data: a path, a name of the course's data, or "adder".
+
+    Without a tokenizer, the vocabulary is the text's characters. ValueError or OSError with one
+    sentence for data that a model with this context and these tokens cannot learn from.
+    """
+    if source == "adder":
+        if block_size < adder.CONTEXT:
+            raise ValueError(f"block_size is {block_size}; a sum needs {adder.CONTEXT}.")
+        if tokenizer and getattr(tokenizer, "chars", None) != adder.VOCABULARY.chars:
+            raise ValueError("The model to begin with has another vocabulary than the adder's.")
+        train, val = (adder.rows(pairs) for pairs in adder.draw_pairs())
+        digest = hashlib.sha256(train[0].numpy().tobytes()).hexdigest()
+        return Data(train, val, adder.VOCABULARY, digest)
+    text = course_data.text(source) if source in course_data.FILES else read_text(source)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    tokenizer = tokenizer or Characters.of(text)
+    if skip_unknown and isinstance(tokenizer, Characters):
+        text = tokenizer.keep_known(text)
+    try:
+        tokens = tokenizer.encode(text)
+    except ValueError as error:
+        raise ValueError(f"{error} Give --skip-unknown to leave such characters out.") from None
+    return Data(*split_text(tokens, block_size), tokenizer, digest)
+
+
+def pretrained(source: str, **changes) -> tuple[GPT, Tokenizer]:
+    """Return the model and the vocabulary of a run, of an exported folder or of a hub name."""
+    if (Path(source) / "run.json").is_file():
+        run, model = load(Path(source), **changes)
+        return model, run.tokenizer
+    model = GPT.from_pretrained(source, **changes)
+    V = model.config.vocab_size
+    if chars := read_characters(Path(source)):
+        return model, Characters(chars)
+    tokenizer = gpt2_tokenizer()
+    if len(tokenizer) > V:
+        raise ValueError(
+            f"The model in {source} has {V} tokens, and nothing there says what they stand for; "
+            f"known are GPT-2's {len(tokenizer):,}, and characters that the course exported."
+        )
+    return model, tokenizer
+
+
+def fitted(model: GPT, source: str, wish: dict[str, object]) -> GPT:
+    """Shorten a pretrained model's context as wished; ValueError for a wish that cannot be."""
+    for field, value in wish.items():
+        its = getattr(model.config, field)
+        if field not in ("block_size", "dropout") and value != its:
+            raise ValueError(
+                f"{field}={value} can't be had: the model of {source} was trained with {its}; "
+                "only block_size and dropout can be changed."
+            )
+    if wish.get("block_size", model.config.block_size) != model.config.block_size:
+        model.crop_block_size(wish["block_size"])
+    return model
+
+
+# --- the command -------------------------------------------------------------------------------
+
+
+def show_recipes() -> None:
+    say("Train one of these by `zerotohero train NAME`, with changes such as steps=500:")
+    for name, recipe in RECIPES.items():
+        say(f"  {name:<18} {recipe.says}")
+
+
+def train(
+    words: list[str],
+    *,
+    config: Path | None = None,
+    data: str | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    init_from: str | None = None,
+    skip_unknown: bool = False,
+    device: str | None = None,
+) -> None:
+    """Train a model in a folder of its own, or go on with one, and say what came of it."""
+    name, wish = settings.from_words(words)
+    asked = {"recipe": name, "data": data, "init_from": init_from}
+    asked = {key: value for key, value in asked.items() if value is not None}
+    if config:
+        options, changes = settings.from_file(config)
+        asked, wish = options | asked, changes | wish
+    recipe = asked.get("recipe")
+    if recipe and recipe not in RECIPES:
+        raise ValueError(f"There is no recipe {recipe!r}; {settings.nearest(recipe, RECIPES)}.")
+    if not (config or recipe or "init_from" in asked or (resume and out)):
+        raise ValueError("Name a recipe; `zerotohero train` alone lists them.")
+    if "data" in asked and asked["data"] not in course_data.FILES:
+        asked["data"] = str(Path(asked["data"]).resolve())
+    if "init_from" in asked and Path(asked["init_from"]).is_dir():
+        asked["init_from"] = str(Path(asked["init_from"]).resolve())
+    folder = out or RUNS / (config.stem if config else recipe or "fine-tuned")
+
+    device = check_device(device)
+    if resume:
+        run, model, its = continued(Run.read(folder), folder, asked, wish)
+    else:
+        if first():  # the others may come when it has written already
+            check_free(folder)
+        run, model, its = prepare(asked, wish, skip_unknown)
+    trainer = Trainer(
+        run.train,
+        model,
+        its.train,
+        its.val,
+        folder=folder,
+        device=device,
+        resume=resume,
+        extra={"chars": run.chars},
+        progress=sys.stderr.isatty(),
+    )
+    learn(trainer, run, folder, its)
+
+
+def prepare(
+    asked: dict[str, str], wish: dict[str, object], skip_unknown: bool
+) -> tuple[Run, GPT, Data]:
+    """Return a new run, its model with the weights that it begins with, and its data."""
+    recipe, init_from = asked.get("recipe"), asked.get("init_from")
+    model_wish = {key: value for key, value in wish.items() if key in settings.MODEL}
+    train_wish = {key: value for key, value in wish.items() if key in settings.TRAIN}
+    if recipe or init_from:
+        base = RECIPES[recipe].train if recipe else FINE_TUNING
+        if "steps" in wish and "warmup" not in wish:  # a run made short is not all warm-up
+            train_wish["warmup"] = min(base.warmup, wish["steps"] // 10)
+        train_config = dataclasses.replace(base, **train_wish)
+    elif "steps" in train_wish:
+        train_config = TrainConfig(**train_wish)
+    else:
+        raise ValueError("Say how many steps to train, as steps=2000, or name a recipe.")
+
+    model, tokenizer = None, None
+    if init_from:
+        changes = {"dropout": wish["dropout"]} if "dropout" in wish else {}
+        model, tokenizer = pretrained(init_from, **changes)
+        model_config = fitted(model, init_from, model_wish).config
+    else:
+        base = RECIPES[recipe].model if recipe else GPTConfig()
+        model_config = dataclasses.replace(base, **model_wish)
+    source = asked.get("data", "adder" if recipe == "adder" else "tinyshakespeare")
+    its = read_data(source, tokenizer, model_config.block_size, skip_unknown)
+    if model is None:
+        V = len(its.tokenizer)
+        if wish.get("vocab_size", V) != V:
+            raise ValueError(f"vocab_size follows from the data, and is {V} here: leave it out.")
+        model_config = dataclasses.replace(model_config, vocab_size=V)
+        model = GPT(model_config, torch.Generator().manual_seed(train_config.seed))
+    chars = getattr(its.tokenizer, "chars", None)
+    run = Run(
+        recipe, init_from, source, its.sha256, skip_unknown, chars, model_config, train_config
+    )
+    return run, model, its
+
+
+def continued(
+    run: Run, folder: Path, asked: dict[str, str], wish: dict[str, object]
+) -> tuple[Run, GPT, Data]:
+    """Return a run that goes on, a model of its shape, and its data, which must be the same.
+
+    The Trainer takes the weights from last.pt; where there is none yet, it begins again.
+    """
+    for what in ("recipe", "init_from"):
+        if asked.get(what) not in (None, getattr(run, what)):
+            raise ValueError(
+                f"{folder} was begun with {what} {getattr(run, what)}, not {asked[what]}; name "
+                "another folder by --out."
+            )
+    fields = dataclasses.asdict(run.model) | dataclasses.asdict(run.train)
+    for key, value in wish.items():
+        if value != fields[key] and key not in FREE:
+            raise ValueError(
+                f"{folder} was begun with {key}={fields[key]}, and goes on with it; for "
+                f"{key}={value}, begin a run in another folder by --out."
+            )
+    free = {key: value for key, value in wish.items() if key in FREE}
+    run = dataclasses.replace(run, train=dataclasses.replace(run.train, **free))
+    source = asked.get("data", run.data)
+    its = read_data(source, run.tokenizer, run.model.block_size, run.skip_unknown)
+    if its.sha256 != run.sha256:
+        raise ValueError(
+            f"{source} is no longer what {folder} was trained on (its SHA-256 differs); bring the "
+            "old file back, or begin a new run, which --init-from can start from this one."
+        )
+    if run.init_from and not (folder / "last.pt").exists():
+        model, _ = pretrained(run.init_from, dropout=run.model.dropout)
+        model = fitted(model, run.init_from, dataclasses.asdict(run.model))
+    else:
+        model = GPT(run.model, torch.Generator().manual_seed(run.train.seed))
+    return run, model, its
+
+
+def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
+    """Run the trainer, and print what a person at a terminal wants to know before and after."""
+    say(f"{trainer.model.num_params():,} parameters, on {trainer.device}; {its.says()}.")
+    if trainer.step:
+        say(f"Going on after step {trainer.step:,} of {run.train.steps:,}.")
+    trainer.on("eval", lambda t: tqdm.write(progress_line(t)))
+    fresh = not folder.exists() or not any(folder.iterdir())
+    if first():
+        run.write(folder)
+    try:
+        trainer.run()
+    except KeyboardInterrupt:
+        say(f"Stopped after step {trainer.step:,}. Go on by `{resume_command(folder)}`.")
+        raise SystemExit(130) from None
+    except Exception:
+        if fresh and first() and not (folder / "last.pt").exists():
+            shutil.rmtree(folder)  # it failed before there was anything to keep
+        raise
+    if not first():
+        return
+    best = load_checkpoint(folder / "best.pt")
+    trainer.model.load_state_dict(best["model"])
+    rows = max(1, run.train.batch_size // run.train.accumulate)  # what fitted into the memory
+    loss = evaluate(trainer.model, its.val, batch_size=rows, precision=trainer.precision)
+    say(
+        f"{trainer.step:,} steps in {trainer.seconds:.1f} s. The best model, of step "
+        f"{best['step']:,}, has a loss of {loss:.4f} on all of the validation data."
+    )
+    if run.data == "adder":
+        _, unseen = adder.draw_pairs()
+        share = adder.share_right(trainer.model, unseen)
+        say(f"Of {len(unseen):,} sums that it has not seen, {share:.1%} are exactly right.")
+    say(f"Sample from it:  zerotohero sample {folder}")
+    if all(getattr(run.model, part) == getattr(GPTConfig, part) for part in PARTS):
+        say(f"Hand it on:      zerotohero export {folder} FOLDER")
+
+
+def progress_line(trainer: Trainer) -> str:
+    row = trainer.log[-1]
+    return (
+        f"step {row['step']:>7,}   loss {row['loss']:.4f}   validation {row['val_loss']:.4f}   "
+        f"{row['seconds']:.1f} s"
+    )
