@@ -70,7 +70,7 @@ def _float(value):
 @torch.no_grad()
 def whole(CachedGPT, generate_cached, sizes, weights, idx):
     model, idx = _gpt(CachedGPT, sizes, weights), torch.tensor(idx)
-    return {"plain": model(idx), "cached": model(idx, model.new_cache())}
+    return {"plain": model(idx), "again": model(idx), "cached": model(idx, model.new_cache())}
 
 
 @torch.no_grad()

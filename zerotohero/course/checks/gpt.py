@@ -1,8 +1,1326 @@
-"""The exercises of lecture 07: fused heads, the KV cache, top-p, and a test of causality.
+"""The exercises of lecture 07: all heads at once, the KV cache, top-p, a test of causality.
 
-Those that train (7.2, 7.3, 7.4, 7.8) are in `gpt_training.py`.
+Those that train (7.2, 7.3, 7.4 and 7.8) are in `gpt_training.py`. The reference answers are plain
+NumPy in float64.
 """
 
-from zerotohero.course.checks import gpt_training
+import math
 
-EXERCISES = tuple(sorted((*gpt_training.EXERCISES,), key=lambda exercise: exercise.number))
+import numpy as np
+
+from zerotohero.course.checks import gpt_training
+from zerotohero.course.exercise import Exercise, Mistake, Wrong, array, expect, expect_that
+
+# --- 7.1 ----------------------------------------------------------------------------------------
+
+fuse = Exercise(
+    number="7.1",
+    title="All heads at once",
+    difficulty=3,
+    minutes=40,
+    practises="moving axes, so that one batched product does the work of many small ones",
+    answers=("FusedAttention",),
+    summary=(
+        "Turn `Head` and `MultiHeadAttention` into one class without a loop over the heads: they "
+        "become one more batch axis. With the same weights it must give the same, for any n_head."
+    ),
+    statement="""
+The next cell holds attention as the lecture first builds it: `MultiHeadAttention` runs its `Head`s
+one after another, and each makes its own small products. Write
+
+`FusedAttention(n_embd: int, n_head: int, block_size: int, dropout: float = 0.0)`
+
+an `nn.Module` whose `forward(x)` takes (B, T, C) to (B, T, C) for every T ≤ block_size and equals
+`MultiHeadAttention` to 1e-5 when it has the same weights. Queries, keys and values have the shape
+(B, n_head, T, head_size) inside, and there is no loop over heads, examples or positions. Use
+products and softmax, or `F.scaled_dot_product_attention`; both can pass.
+
+Its parameters are those of two linear layers with GPT-2's names, and `copy_heads` in the next cell
+shows which row goes where:
+
+- `c_attn`, from C to 3 · C, no bias. The rows of its weight are the queries of head 0, of head 1,
+  and so on; then the keys of all heads; then the values of all heads.
+- `c_proj`, from C to C, with a bias: the projection of the joined heads.
+
+Dropout as there: on the attention weights after softmax, and on the projected output, both in train
+mode only.
+
+```python
+fused = FusedAttention(n_embd=12, n_head=3, block_size=8)
+copy_heads(MultiHeadAttention(12, 3, 8), fused)   # now both compute the same
+fused(torch.randn(2, 5, 12)).shape                # torch.Size([2, 5, 12])
+```
+""",
+    hints=(
+        "A batched product treats all axes but the last two as a batch. So the heads have to "
+        "stand in front of T, and what belongs to one head, its head_size channels, behind it.",
+        "`self.c_attn(x).split(C, dim=2)` gives q, k and v. Each goes from (B, T, C) to "
+        "(B, T, n_head, head_size) by `view`, which cuts the channels up, and then to "
+        "(B, n_head, T, head_size) by `transpose(1, 2)`. At the end the same way back, in the "
+        "opposite order.",
+        "`q, k, v = (z.view(B, T, n_head, C // n_head).transpose(1, 2) for z in …)`; "
+        "`y = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=self.p if "
+        "self.training else 0.0)`; `y = y.transpose(1, 2).reshape(B, T, C)`; then c_proj and "
+        "dropout.",
+    ),
+)
+
+
+def _softmax(a: np.ndarray, axis: int = -1) -> np.ndarray:
+    with np.errstate(invalid="ignore"):  # a row of −∞ alone gives NaN, as in torch
+        e = np.exp(a - a.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
+
+
+def _separate(x: np.ndarray, heads: list, proj: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """One head after another, as in the notebook: the reference."""
+    future = np.triu(np.ones((x.shape[1],) * 2, bool), 1)
+    outs = []
+    for query, key, value in heads:
+        scores = (x @ query.T) @ (x @ key.T).swapaxes(1, 2) / math.sqrt(len(query))
+        outs.append(_softmax(np.where(future, -np.inf, scores)) @ (x @ value.T))
+    return np.concatenate(outs, 2) @ proj.T + bias
+
+
+def _fused(
+    x, heads, proj, bias,
+    order="qkv", cut="right", scale=None, mask="before", axis=-1, merge="right", project="right",
+):  # fmt: skip
+    """The fused computation with switches for what learners get wrong."""
+    B, T, C = x.shape
+    n, hs = len(heads), C // len(heads)
+    both = x @ np.concatenate([head[i] for i in range(3) for head in heads]).T
+    cuts = {
+        "right": lambda z: z.reshape(B, T, n, hs).swapaxes(1, 2),
+        "no transpose": lambda z: z.reshape(B, n, T, hs),
+        "sizes exchanged": lambda z: z.reshape(B, T, hs, n).transpose(0, 3, 1, 2),
+    }
+    if order == "by head":  # c_attn's rows taken as head 0's q, k, v, head 1's q, k, v, …
+        q, k, v = both.reshape(B, T, n, 3, hs).transpose(3, 0, 2, 1, 4)
+    elif order == "strided":  # … or as q, k, v of channel 0, of channel 1, …
+        q, k, v = (cuts[cut](both[..., i::3]) for i in range(3))
+    else:
+        parts = dict(zip("qkv", np.split(both, 3, 2), strict=True))
+        q, k, v = (cuts[cut](parts[name]) for name in order)
+    scores = q @ k.swapaxes(2, 3) * (hs**-0.5 if scale is None else scale)
+    above = {"before": 1, "after": 1, "zero": 1, "next": 2, "not itself": 0, "none": T}
+    hidden = np.triu(np.ones((T, T), bool), above.get(mask, 1))
+    if mask == "turned round":
+        hidden = np.tril(np.ones((T, T), bool), -1)
+    if mask == "zero":
+        scores = np.where(hidden, 0.0, scores)
+    elif mask != "after":
+        scores = np.where(hidden, -np.inf, scores)
+    weights = _softmax(scores, axis)
+    if mask == "after":
+        weights = np.where(hidden, 0.0, weights)
+    y = weights @ v
+    merges = {
+        "right": lambda: y.swapaxes(1, 2).reshape(B, T, C),
+        "no transpose": lambda: y.reshape(B, T, C),
+        "sizes exchanged": lambda: y.transpose(0, 2, 3, 1).reshape(B, T, C),
+    }
+    y = merges[merge]()
+    projected = {"right": y @ proj.T + bias, "none": y, "turned": y @ proj + bias}
+    return projected[project]
+
+
+def _fused_wrongly(x, heads, proj, bias) -> list[Mistake]:
+    T, C = x.shape[1:]
+    n, hs = len(heads), C // len(heads)
+    no_transpose = (
+        "The channels were cut up by `view(B, n_head, T, head_size)` at once. `view` deals "
+        'numbers out in reading order, so one "head" gets the channels of a few positions. '
+        "First `view(B, T, n_head, head_size)`, then `transpose(1, 2)`."
+    )
+    exchanged = (
+        "Each head takes every n_head-th channel: the last axis of the view is head_size, "
+        "`view(B, T, n_head, head_size)`, so that a head's channels lie side by side."
+    )
+    sees_all = "Every position sees the whole text, its future too: the causal mask is missing."
+    variants = [
+        ({"cut": "no transpose"}, no_transpose),
+        ({"cut": "no transpose", "merge": "no transpose"}, no_transpose),
+        ({"merge": "no transpose"}, "Heads are mixed with time on the way back: y is (B, n_head, "
+         "T, head_size), and a reshape to (B, T, C) puts several positions of one head into one "
+         "row. `transpose(1, 2)` first, then reshape."),
+        ({"cut": "sizes exchanged"}, exchanged),
+        ({"cut": "sizes exchanged", "merge": "sizes exchanged"}, exchanged),
+        ({"merge": "sizes exchanged"}, "The heads' channels are interleaved on the way back: the "
+         "joined row holds all of head 0, then all of head 1."),
+        ({"scale": C**-0.5}, "The scores are divided by √C. Each is a sum over head_size products, "
+         "so it is √head_size that brings their variance back to 1."),
+        ({"scale": 1.0}, "The scores aren't scaled: divide them by √head_size."),
+        ({"scale": 1 / hs}, "The scores are divided by head_size: it is its square root."),
+        ({"scale": 1 / C}, "The scores are divided by C: it is the square root of head_size."),
+        ({"scale": hs**0.5}, "The scores are multiplied by √head_size: divide by it."),
+        ({"scale": n**-0.5}, "The scores are divided by √n_head: it is √head_size."),
+        ({"scale": T**-0.5}, "The scores are divided by √T: it is √head_size."),
+        ({"mask": "none"}, sees_all),
+        ({"mask": "after"}, "The mask comes after softmax: the future has already taken its share "
+         "of the 1, and what is left doesn't add up to 1. Put −∞ into the scores before softmax."),
+        ({"mask": "zero"}, "The scores of the future are 0, and exp(0) is 1, not 0: hide them with "
+         "−∞, `float('-inf')`."),
+        ({"mask": "next"}, "Each position sees the next one as well: the mask's triangle is one "
+         "diagonal too large. Position t sees 0 to t."),
+        ({"mask": "not itself"}, "No position sees itself, and the first sees nothing at all, "
+         "hence its NaN: the diagonal belongs to what is seen."),
+        ({"mask": "turned round"}, "The mask is the wrong way round: positions see their future "
+         "instead of their past."),
+        ({"axis": -2}, "softmax goes over the queries: each row of the scores belongs to one "
+         "query, and has to add up to 1 over the keys, `dim=-1`."),
+        ({"axis": 1}, "softmax goes over the heads, axis 1: the weights of one query have to add "
+         "up to 1 over the keys, `dim=-1`."),
+        ({"axis": 0}, "softmax goes over the batch, axis 0: `dim=-1`."),
+        ({"order": "kqv"}, "Queries and keys have changed places: the first C rows of c_attn are "
+         "the queries, then come the keys, then the values."),
+        ({"order": "vkq"}, "Queries and values have changed places: c_attn's rows are queries, "
+         "keys, values, in this order."),
+        ({"order": "qvk"}, "Keys and values have changed places: c_attn's rows are queries, keys, "
+         "values, in this order."),
+        ({"order": "by head"}, "c_attn's output is cut into heads first and into q, k, v then: its "
+         "rows are the queries of all heads, then all keys, then all values. Split into three "
+         "parts of C first."),
+        ({"order": "strided"}, "q, k and v are taken as every third channel: they lie one after "
+         "the other, C channels each, as `split(C, dim=2)` cuts them."),
+        ({"project": "none"}, "The joined heads come back as they are: the projection `c_proj` "
+         "is missing at the end."),
+        ({"project": "turned"}, "The weight of c_proj is used untransposed: call the layer, "
+         "`self.c_proj(y)`."),
+    ]  # fmt: skip
+    given = (x, heads, proj, bias)
+    wrong = [(_fused(*given, **switches), hint) for switches, hint in variants]
+    return [Mistake(value, hint) for value, hint in wrong]
+
+
+def _heads(rng: np.random.Generator, n: int, hs: int, B: int, T: int, block_size: int) -> dict:
+    """An input, and the weights of n separate heads; all sizes are different where they can be."""
+    C = n * hs
+    return {
+        "x": 1.5 * rng.normal(size=(B, T, C)),
+        "heads": [[rng.normal(size=(hs, C)) / math.sqrt(C) for _ in range(3)] for _ in range(n)],
+        "proj": rng.normal(size=(C, C)) / math.sqrt(C),
+        "bias": rng.normal(size=C),
+        "block_size": block_size,
+    }
+
+
+FUSED_CRASHES = {
+    "has the parameters": "The check copies weights by name: `self.c_attn = nn.Linear(C, 3 * C, "
+    "bias=False)` and `self.c_proj = nn.Linear(C, C)`, and nothing else that is learned. A mask is "
+    "a buffer, not a parameter.",
+    "Expected size for first two dimensions|cannot be multiplied|Expected size for the first": "In "
+    "the scores, the last two axes of k are exchanged: (T, head_size) times (head_size, T), "
+    "`q @ k.transpose(-2, -1)`.",
+    "view size is not compatible|use .reshape": "After a transposition the numbers don't lie in "
+    "order, and `view` refuses: `.contiguous().view(…)`, or `reshape`.",
+    "invalid for input of size|is invalid": "The sizes of the view don't multiply to what is "
+    "there: C = n_head · head_size, so head_size is `C // n_head`.",
+}
+SCORES = {
+    "must match the size": "Two tensors of different shapes meet. The scores have the shape (B, "
+    "n_head, T, T), and so fit a mask of (T, T); scores of (B, T, n_head, n_head) come from heads "
+    "behind T: the heads have to stand in front of it, `transpose(1, 2)`."
+}
+SHORT = {
+    "must match the size|expanded size": "The mask has the wrong size: it was made for block_size "
+    "positions, and only T of them came. Cut it, `self.mask[:T, :T]`. (If the cases above crash "
+    "too, begin there.)"
+}
+
+
+def _expect_fused(given: dict, got: dict) -> None:
+    for layer, y in zip(given["layers"], got["y"], strict=True):
+        x, heads, proj, bias = (layer[key] for key in ("x", "heads", "proj", "bias"))
+        B, T, C = x.shape
+        expect(
+            f"forward(x) for B = {B}, T = {T}, C = {C}, n_head = {len(heads)}",
+            y,
+            _separate(x, heads, proj, bias),
+            tol=1e-5,
+            mistakes=_fused_wrongly(x, heads, proj, bias),
+        )
+
+
+@fuse.case(
+    "equal to the separate heads",
+    points=3,
+    adapter="attended",
+    inputs=lambda rng: {"layers": [_heads(rng, 3, 4, 2, 7, 7)]},
+    crashes=FUSED_CRASHES | SCORES,
+)
+def _(given, got):
+    _expect_fused(given, got)
+
+
+@fuse.case(
+    "any number of heads",
+    points=1,
+    adapter="attended",
+    inputs=lambda rng: {"layers": [_heads(rng, n, hs, 2, 6, 6) for n, hs in
+                                   ((1, 5), (5, 2), (4, 1), (2, int(rng.integers(7, 10))))]},
+    crashes=FUSED_CRASHES | SCORES,
+)  # fmt: skip
+def _(given, got):
+    _expect_fused(given, got)
+
+
+@fuse.case(
+    "texts shorter than block_size",
+    points=2,
+    adapter="attended",
+    inputs=lambda rng: {"layers": [_heads(rng, 3, 4, 2, T, 9) for T in (5, 1, 8)]},
+    crashes=FUSED_CRASHES | SHORT,
+)
+def _(given, got):
+    _expect_fused(given, got)
+
+
+def _to_drop(rng: np.random.Generator) -> dict:
+    """One position, which can look at itself alone, and c_proj does nothing: y shows dropout."""
+    n, hs = 4, 4
+    layer = _heads(rng, n, hs, 250, 1, 1)
+    x = layer["x"] = rng.uniform(1, 2, (250, 1, n * hs))
+    identity = np.eye(x.shape[2])
+    for i, head in enumerate(layer["heads"]):
+        head[2] = identity[i * hs : (i + 1) * hs]
+    p = float(rng.choice([0.25, 0.4, 0.5]))
+    layer |= {"proj": identity, "bias": np.zeros(len(identity)), "dropout": p}
+    return {"layer": layer}
+
+
+@fuse.case("dropout, in train mode and in eval mode", points=2, adapter="dropped",
+           inputs=_to_drop, crashes=FUSED_CRASHES | SCORES)  # fmt: skip
+def _(given, got):
+    layer = given["layer"]
+    x, p = layer["x"], layer["dropout"]
+    evaluated = array("forward(x) in eval mode", got["eval"], x.shape) / x
+    if (evaluated == 0).mean() > 0.05:
+        raise Wrong(
+            f"forward(x) in eval mode with dropout = {p}: expected no zeros, got "
+            f"{(evaluated == 0).mean():.0%} of them",
+            "Dropout is left on in eval mode. `F.dropout(y, p)` and `dropout_p=p` of "
+            "`F.scaled_dot_product_attention` know nothing of `eval()`: pass "
+            "`self.training` on to the one, `p if self.training else 0.0` to the other; an "
+            "`nn.Dropout` layer knows by itself.",
+        )
+    expect("forward(x) in eval mode, as a multiple of what is right", evaluated,
+           np.ones_like(x), tol=1e-5)  # fmt: skip
+    ratio = (array("forward(x) in train mode", got["train"], x.shape) / x).reshape(len(x), 4, 4)
+    zeros, kept = (ratio == 0).mean(), ratio[ratio != 0]
+    what = f"forward(x) in train mode with dropout = {p}"
+    if zeros == 0:
+        raise Wrong(
+            f"{what}: expected zeros in it, got none",
+            "There is no dropout in train mode. It belongs in two places, on the attention weights "
+            "after softmax and on the projected output.",
+        )
+    whole_heads = ((ratio == 0).all(2).mean() > p / 2).item()
+    scale = float(np.median(kept))
+    if abs(scale - 1 / (1 - p)) < 1e-3:
+        missing = "on the projected output" if whole_heads else "on the attention weights"
+        raise Wrong(
+            f"{what}: expected dropout in two places, got it in one",
+            f"Dropout {missing} is missing. (It is needed in two places: on the weights after "
+            "softmax, and on what c_proj returns.)",
+        )
+    share = 1 - (1 - p) ** 2
+    expect_that(
+        abs(scale * (1 - p) ** 2 - 1) < 1e-3 and abs(zeros - share) < 0.1,
+        f"{what}: expected {share:.0%} zeros and the rest {1 / (1 - p) ** 2:.4g} times as large, "
+        f"got {zeros:.0%} and {scale:.4g}",
+        "Each of the two dropouts sets a share p to 0 and divides the rest by 1 − p: once on the "
+        "weights, once on the output, with the p that the class was given.",
+    )
+
+
+@fuse.case(
+    "no loop: the same calls for more heads, examples and positions",
+    points=2,
+    adapter="counted",
+    inputs=lambda rng: {"layers": [_heads(rng, n, 16 // n, B, T, 6)
+                                   for n, B, T in ((2, 2, 3), (8, 2, 3), (2, 5, 3), (2, 2, 6))]},
+    crashes=FUSED_CRASHES | SCORES | SHORT,
+)  # fmt: skip
+def _(given, got):
+    base, *more = (int(n) for n in array("the calls", got["calls"], (4,)))
+    expect_that(base >= 5, f"{base} calls of torch: too few for attention", "Use torch throughout.")
+    for calls, what, hint in zip(
+        more,
+        ("8 heads instead of 2", "5 examples instead of 2", "6 positions instead of 3"),
+        (
+            "Somewhere a loop goes over the heads. As the axis n_head of one tensor, (B, n_head, "
+            "T, head_size), all of them are in the same product.",
+            "Somewhere a loop goes over the examples: `@` and softmax take the whole batch.",
+            "Somewhere a loop goes over the positions: the scores of all queries are one product, "
+            "and the mask gives each its past.",
+        ),
+        strict=True,
+    ):
+        expect_that(
+            calls == base,
+            f"calls of torch's functions for {what}: expected {base} as before, got {calls}",
+            hint,
+        )
+
+
+# --- 7.5 ----------------------------------------------------------------------------------------
+
+remember = Exercise(
+    number="7.5",
+    title="A KV cache",
+    difficulty=4,
+    minutes=60,
+    practises="making a computation incremental, with the same result and countably less work",
+    answers=("CachedGPT", "generate_cached"),
+    summary=(
+        "A small GPT computes its whole text again for every token that it generates. Let it keep "
+        "keys and values, so that each position is computed once and the tokens stay the same."
+    ),
+    statement="""
+The next cell holds a small GPT that works, `CachedGPT`, and `generate_cached`, which works too but
+slowly: it feeds the text so far, all of it, for every new token. Nothing in it remembers anything
+yet. Change both. Leave the names of layers and weights as they are.
+
+`CachedGPT(vocab_size: int, block_size: int, n_layer: int, n_head: int, n_embd: int)`
+
+- `new_cache()` returns an empty cache, one dict for each layer. What you put into these is up to
+  you.
+- `forward(idx, cache=None)` takes (B, T) tokens to (B, T, V) logits. Without a cache it computes as
+  it does now. With one, `idx` is what **follows** the tokens that this cache was fed with before:
+  the logits must be those which the whole text would have at these positions, and the cache then
+  holds these tokens too. `idx` can be the whole prompt, one token, or several after others.
+
+All that is remembered lives in the cache that was passed, and one cache belongs to one batch of
+texts: two texts with two caches can take turns.
+
+`generate_cached(model, idx: Tensor, max_new_tokens: int) -> Tensor`
+
+From (B, T) tokens to (B, T + max_new_tokens), each new token the likeliest. Feed the prompt once,
+and then only what is new: for n new tokens, T + n − 1 positions of each row pass through the model.
+
+```python
+cache = model.new_cache()
+model(idx, cache)              # the prompt, (B, T): logits (B, T, V)
+model(token, cache)            # (B, 1): the logits after T + 1 tokens, (B, 1, V)
+generate_cached(model, idx, 5) # as before, with T + 4 positions instead of 5 · T + 10
+```
+""",
+    hints=(
+        "Which numbers of an earlier position does a new position need? Not its query and not "
+        "its output: only its key and its value, in every layer.",
+        "In each layer: put the new keys behind the cached ones along the time axis, the values "
+        "too, and store both. Two things then depend on how many are cached already: the positions "
+        "in `wpe`, which go on counting, and the mask, for query i of the new ones may see "
+        "everything cached and the new keys 0 to i.",
+        "In attention: `if cache: k, v = torch.cat([cache['k'], k], 2), torch.cat([cache['v'], v], "
+        "2)`, then `cache['k'], cache['v'] = k, v`; with `past = k.shape[2] - T` the mask is "
+        "`torch.ones(T, past + T).tril(past)`. In the model: `past = cache[0]['k'].shape[2]` if "
+        "there is one, and `wpe(torch.arange(past, past + T))`. In the loop: feed `idx` first, "
+        "then `idx[:, -1:]`.",
+    ),
+)
+
+SIZES = {"vocab_size": 23, "block_size": 40, "n_layer": 2, "n_head": 2, "n_embd": 12}
+
+
+def _small_gpt(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Random weights, large enough that positions and the past make a difference."""
+    V, n, C = (SIZES[key] for key in ("vocab_size", "block_size", "n_embd"))
+    shapes: dict[str, tuple[int, ...]] = {"wte.weight": (V, C), "wpe.weight": (n, C)}
+    for i in range(SIZES["n_layer"]):
+        for name, shape in {
+            "ln_1": (C,), "attn.c_attn": (3 * C, C), "attn.c_proj": (C, C),
+            "ln_2": (C,), "mlp.0": (4 * C, C), "mlp.2": (C, 4 * C),
+        }.items():  # fmt: skip
+            shapes |= {f"h.{i}.{name}.weight": shape, f"h.{i}.{name}.bias": shape[:1]}
+    shapes |= {"ln_f.weight": (C,), "ln_f.bias": (C,), "lm_head.weight": (V, C)}
+    weights = {}
+    for name, shape in shapes.items():
+        values = rng.normal(size=shape)
+        if len(shape) == 2 and name[:3] not in ("wte", "wpe"):
+            values *= 1.5 / math.sqrt(shape[1])
+        if len(shape) == 1:
+            values = 0.1 * values + ("ln" in name and name.endswith("weight"))
+        weights[name] = values
+    return weights
+
+
+def _normed(x: np.ndarray, w: dict, name: str) -> np.ndarray:
+    x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+    return x * w[f"{name}.weight"] + w[f"{name}.bias"]
+
+
+def _linear(x: np.ndarray, w: dict, name: str) -> np.ndarray:
+    return x @ w[f"{name}.weight"].T + w.get(f"{name}.bias", 0.0)
+
+
+def _gpt_logits(w: dict, idx: np.ndarray, sees=None, at=None, swapped=None) -> np.ndarray:
+    """The small GPT on whole texts. What goes wrong with a cache can be said by three things.
+
+    sees: (T, T), which keys a query looks at. at: (T,), the positions in wpe.
+    swapped: (T, T), where a query meets a value in place of a key, and a key in place of a value.
+    """
+    T, n, C = idx.shape[1], SIZES["n_head"], SIZES["n_embd"]
+    sees = np.tri(T, dtype=bool) if sees is None else sees
+    swapped = np.zeros((T, T), bool) if swapped is None else swapped
+    x = w["wte.weight"][idx] + w["wpe.weight"][np.arange(T) if at is None else at]
+    for i in range(SIZES["n_layer"]):
+        parts = np.split(_linear(_normed(x, w, f"h.{i}.ln_1"), w, f"h.{i}.attn.c_attn"), 3, 2)
+        q, k, v = (z.reshape(*idx.shape, n, C // n).swapaxes(1, 2) for z in parts)
+        scores = np.where(swapped, q @ v.swapaxes(2, 3), q @ k.swapaxes(2, 3))
+        weights = _softmax(np.where(sees, scores / math.sqrt(C // n), -np.inf))
+        y = np.where(swapped, 0, weights) @ v + np.where(swapped, weights, 0) @ k
+        x = x + _linear(y.swapaxes(1, 2).reshape(x.shape), w, f"h.{i}.attn.c_proj")
+        h = _linear(_normed(x, w, f"h.{i}.ln_2"), w, f"h.{i}.mlp.0")
+        h = 0.5 * h * (1 + np.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h**3)))
+        x = x + _linear(h, w, f"h.{i}.mlp.2")
+    return _linear(_normed(x, w, "ln_f"), w, "lm_head")
+
+
+def _cached_wrongly(w: dict, idx: np.ndarray, parts: list[int]) -> list[Mistake]:
+    """What caches with something wrong give for a text that is fed in parts."""
+    t = np.arange(idx.shape[1])
+    part = np.repeat(np.arange(len(parts)), parts)  # in which part each position came
+    start = np.cumsum([0, *parts])[part]
+    later = part > 0
+    same, past = part[:, None] == part, part[:, None] > part
+    own = same & (t[:, None] >= t)
+    of_first = past & (part == 0)
+    in_front = np.argsort(-part, kind="stable")  # the keys' order where new ones go in front
+    turned = np.zeros_like(own)
+    for row, n in enumerate(t + 1):
+        keys = [s for s in in_front if part[s] <= part[row]]
+        turned[row, keys[:n]] = True
+    odd = past & ((part[:, None] - part) % 2 == 1)
+    first_stays = (
+        "Only what was fed first stays in the cache; what came after it is used once and lost. "
+        "Store the joined keys and values every time."
+    )
+    exchanged = (
+        "Keys and values change places on their way through the cache: what was stored as a key "
+        "comes back as a value."
+    )
+    variants = [
+        ({"at": t - start}, "The new tokens get the positions 0, 1, … again. They follow what is "
+         "cached, so their rows of wpe begin at the number of cached tokens."),
+        ({"sees": own, "at": t - start}, "The new tokens see nothing of what was fed before, and "
+         "their positions begin at 0: either the cache isn't used, or nothing stays in it. (`cache "
+         "= …` only gives a local name a new value, and `cache or {}` replaces an empty dict by "
+         "another; `cache['k'] = …` changes the dict that was passed.)"),
+        ({"sees": own}, "The new tokens see nothing of what was fed before, only each other: put "
+         "their keys and values behind the cached ones, and let the queries look at all of them."),
+        ({"sees": own | (past & (part[:, None] == part + 1))}, "Each part sees the part before it "
+         "and nothing older: the cache is replaced by the newest keys and values. Store what "
+         "`torch.cat` gives, all keys so far."),
+        ({"sees": own | of_first}, first_stays),
+        ({"sees": own | of_first, "at": np.where(later, parts[0] + t - start, t)}, first_stays),
+        ({"sees": (t - start)[:, None] >= t}, "A new query sees the first keys alone. That is what "
+         "`is_causal=True` does, or a `tril()` whose corner is on the left: where there are more "
+         "keys than queries, the corner belongs on the right, `tril(past)`. A single query needs "
+         "no mask at all."),
+        ({"sees": same | past}, "The tokens that are fed at once all see each other, the later "
+         "ones too: several new tokens need the causal mask among themselves."),
+        ({"sees": turned}, "The new keys stand in front of the cached ones, where the mask takes "
+         "them for old: append them behind, `torch.cat([cached, new], 2)`."),
+        ({"swapped": past}, exchanged),
+        ({"swapped": odd}, exchanged),
+        ({"at": np.where(later, t + 1, t)}, "The positions of the new tokens are one too large: "
+         "counting starts at 0, so the first new one has the number of cached tokens."),
+        ({"at": np.where(later, t - 1, t)}, "The positions of the new tokens are one too small: "
+         "the first new one has the number of cached tokens."),
+        ({"at": t + np.array(parts)[part] * later}, "The new tokens' positions are too large by "
+         "their own number: read the length of the cache before it grows."),
+        ({"at": np.where(later, start, t)}, "All tokens that are fed at once get the same "
+         "position: `torch.arange(past, past + T)`."),
+    ]  # fmt: skip
+    return [Mistake(_gpt_logits(w, idx, **v), hint) for v, hint in variants]
+
+
+CACHE_CRASHES = {
+    "weights must keep their names": "The check loads weights by name: change what `forward` does, "
+    "not what the layers are called.",
+    "Sizes of tensors must match|Expected size .* but got size": "Keys of different batches meet: "
+    "something is remembered from another text. All memory belongs into the cache that is passed, "
+    "and a default such as `cache=[{}]` is made once and shared by all calls.",
+    "must match the size|expanded size|attn_mask": "The mask doesn't fit: with a cache the scores "
+    "are (T, past + T), for the queries are new and the keys are all so far.",
+    "index out of range": "A position beyond block_size: do the positions go on counting across "
+    "texts, or is text fed again that the cache already holds?",
+    "too many values|KeyError|list indices|NoneType": "Mind the first call, for which the cache is "
+    "still empty, and the call without a cache, for which it is None.",
+}
+
+
+def _text(rng: np.random.Generator, B: int, T: int) -> np.ndarray:
+    return rng.integers(0, SIZES["vocab_size"], (B, T))
+
+
+def _fed(rng: np.random.Generator, parts: list[int]) -> dict:
+    idx = _text(rng, 2, sum(parts))
+    return {"sizes": SIZES, "weights": _small_gpt(rng), "idx": idx, "parts": parts}
+
+
+@remember.case(
+    "the prompt: without a cache, and with an empty one",
+    adapter="whole",
+    inputs=lambda rng: {"sizes": SIZES, "weights": _small_gpt(rng), "idx": _text(rng, 3, 6)},
+    crashes=CACHE_CRASHES,
+)
+def _(given, got):
+    w, idx = given["weights"], given["idx"]
+    want = _gpt_logits(w, idx)
+    ahead = _gpt_logits(w, idx, sees=np.ones((idx.shape[1],) * 2, bool))
+    twice = _gpt_logits(w, np.concatenate([idx, idx], 1))[:, idx.shape[1] :]
+    sees_all = Mistake(ahead, "Each token of the prompt sees the later ones too: whatever the "
+                       "cache holds, several new tokens need the causal mask.")  # fmt: skip
+    kept = Mistake(twice, "Something is remembered between calls that pass no cache: a default "
+                   "such as `cache=[{}]` is made once and shared by all calls, and so is what is "
+                   "stored in the model. Without a cache, nothing is kept.")  # fmt: skip
+    expect("model(idx)", got["plain"], want, mistakes=[sees_all])
+    expect("model(idx), a second time", got["again"], want, mistakes=[sees_all, kept])
+    expect("model(idx, model.new_cache())", got["cached"], want, mistakes=[sees_all, kept],
+           hint="With an empty cache nothing is different from no cache. Has each layer a dict of "
+           "its own? `[{}] * n` is one dict n times.")  # fmt: skip
+
+
+def _expect_parts(given: dict, got: dict) -> None:
+    w, idx, parts = given["weights"], given["idx"], given["parts"]
+    shapes = [[len(idx), T, SIZES["vocab_size"]] for T in parts]
+    logits = [
+        array(f"the logits of part {i} (of {T} tokens)", logits, tuple(shape))
+        for i, (T, shape, logits) in enumerate(zip(parts, shapes, got["logits"], strict=True))
+    ]
+    expect(
+        f"the logits of a text that is fed in parts of {', '.join(map(str, parts))} tokens",
+        np.concatenate(logits, 1),
+        _gpt_logits(w, idx),
+        mistakes=_cached_wrongly(w, idx, parts),
+    )
+
+
+@remember.case(
+    "a prompt of four, then one token at a time",
+    points=3,
+    adapter="in_parts",
+    inputs=lambda rng: _fed(rng, [4, 1, 1, 1, 1]),
+    crashes=CACHE_CRASHES,
+)
+def _(given, got):
+    _expect_parts(given, got)
+
+
+@remember.case(
+    "several tokens into a cache that holds some",
+    points=2,
+    adapter="in_parts",
+    inputs=lambda rng: _fed(rng, [*map(int, rng.permutation([2, 3, 5])), 1]),
+    crashes=CACHE_CRASHES,
+)
+def _(given, got):
+    _expect_parts(given, got)
+
+
+@remember.case(
+    "two texts with two caches take turns",
+    points=2,
+    adapter="two_texts",
+    inputs=lambda rng: _fed(rng, [3, 1, 1]) | {"other": _text(rng, 2, 5)},
+    crashes=CACHE_CRASHES,
+)
+def _(given, got):
+    w, texts, parts = given["weights"], (given["idx"], given["other"]), given["parts"]
+    stops = np.cumsum(parts)[:-1]
+    cut = [np.split(_gpt_logits(w, text), stops, 1) for text in texts]
+    want = [part for pair in zip(*cut, strict=True) for part in pair]
+    turns = [part for pair in zip(*(np.split(t, stops, 1) for t in texts), strict=True)
+             for part in pair]  # fmt: skip
+    # What a single memory for both would make of it: one text of all parts as they came.
+    lengths = np.cumsum([part.shape[1] for part in turns])[:-1]
+    mixed = np.split(_gpt_logits(w, np.concatenate(turns, 1)), lengths, 1)
+    for i, (mine, right, shared) in enumerate(zip(got["logits"], want, mixed, strict=True)):
+        hint = (
+            "The second text goes on where the first one stopped: its cache isn't its own. Keep "
+            "nothing in the model or in a default; `new_cache()` makes new dicts at each call."
+        )
+        expect(
+            f"text {i % 2 + 1}, part {i // 2 + 1}", mine, right, mistakes=[Mistake(shared, hint)]
+        )
+    expect("the first text without a cache, after that", got["plain"], np.concatenate(want[::2], 1),
+           hint="A call without a cache sees what others left behind: something is stored in the "
+           "model or in a default.")  # fmt: skip
+
+
+def _greedy(w: dict, idx: np.ndarray, new: int, row: int = -1) -> np.ndarray:
+    for _ in range(new):
+        likeliest = _gpt_logits(w, idx)[:, row].argmax(-1)
+        idx = np.concatenate([idx, likeliest[:, None]], 1)
+    return idx
+
+
+def _to_continue(rng: np.random.Generator) -> dict:
+    T, new = int(rng.integers(5, 9)), int(rng.integers(6, 10))
+    return {"sizes": SIZES, "weights": _small_gpt(rng), "idx": _text(rng, 3, T), "new": new}
+
+
+@remember.case(
+    "the same tokens, each position computed once",
+    points=3,
+    adapter="continued",
+    inputs=_to_continue,
+    crashes=CACHE_CRASHES,
+)
+def _(given, got):
+    w, idx, new = given["weights"], given["idx"], given["new"]
+    T = idx.shape[1]
+    want = _greedy(w, idx, new)
+    fed = got["fed"]
+    everything = sum(range(T, T + new))
+    hints = {
+        everything: "The whole text is fed for each new token, to a cache that holds it already: "
+        "after the prompt, feed the newest token alone, `idx[:, -1:]`.",
+        new: "Only the last token is fed, from the start: the prompt has to pass through the model "
+        "once, as a whole.",
+        T + new: "The last token of the prompt passes twice: after the prompt, the next to feed "
+        "is the token that its logits gave.",
+    }
+    what = f"generate_cached(model, idx, {new})"
+    expect(
+        what,
+        got["tokens"],
+        want,
+        tol=0,
+        mistakes=[
+            Mistake(want[:, T:], "Only the new tokens came back: the prompt stands in front of "
+                    "them."),
+            Mistake(_greedy(w, idx, new, row=0), "You take the logits of the first row: what "
+                    "follows the text is in the last, `logits[:, -1]`."),
+            Mistake(want[:, :-1], "The last token is missing."),
+            Mistake(_greedy(w, idx, new + 1), "There is one token too many."),
+        ],
+        hint=hints.get(fed, "If the cases above pass, the model is right: look at what you feed, "
+                       "and that you take the likeliest, `logits[:, -1].argmax(-1)`."),
+    )  # fmt: skip
+    right = T + new - 1
+    if fed == right:
+        return
+    message = f"positions of a row that pass through the model: expected {T} + {new} − 1 = "
+    message += f"{right}, got {fed:g}"
+    if fed == everything:
+        hint = "The tokens are right, but everything is computed again for each of them: pass a "
+        hint += "cache, and after the prompt feed only the newest token, `idx[:, -1:]`."
+    elif fed == T + new:
+        hint = "One position too many: what follows the last token isn't asked for, so it needn't "
+        hint += "be fed."
+    elif fed < right:
+        hint = "Fewer than can be: does the text pass through `c_attn` as a layer that is called?"
+    else:
+        hint = "Feed the prompt once, and each new token once, whatever the batch."
+    raise Wrong(message, hint)
+
+
+# --- 7.6 ----------------------------------------------------------------------------------------
+
+sample = Exercise(
+    number="7.6",
+    title="Top-p sampling",
+    difficulty=3,
+    minutes=30,
+    practises="sorting, deciding in sorted order, and finding the way back",
+    answers=("top_p",),
+    summary=(
+        "Top-k keeps as many tokens when the model is sure as when it is not. Write the filter "
+        "that keeps the likeliest tokens until together they have the probability p."
+    ),
+    statement="""
+`top_p(logits: Tensor, p: float, temperature: float = 1.0) -> Tensor`
+
+`logits` has the shape (B, V). Return probabilities of the same shape, one distribution a row, in
+the vocabulary's order:
+
+1. the logits are divided by `temperature` and become probabilities;
+2. each row keeps its **nucleus**: the likeliest tokens, in falling order, as few as are needed for
+   their probabilities to add up to at least p. The token with which the sum reaches p belongs to
+   it, so at least one token is kept;
+3. all other tokens get 0, and what is left is divided by its sum.
+
+With p = 1 every token is kept, however unlikely, and `logits` is not changed. (Holtzman and others,
+2020, *The Curious Case of Neural Text Degeneration*.)
+
+```python
+logits = torch.tensor([[0.1, 0.5, 0.1, 0.3], [0.96, 0.01, 0.01, 0.02]]).log()
+top_p(logits, 0.7)   # [[0, 0.625, 0, 0.375], [1, 0, 0, 0]]: 0.5 + 0.3 reaches 0.7, 0.96 alone too
+top_p(logits, 0.97)  # [[0.1, 0.5, 0.1, 0.3], [0.9796, 0, 0, 0.0204]]
+```
+""",
+    hints=(
+        "Sort each row in falling order and add up as you go. Which tokens are kept can be seen "
+        "from the sum *before* a token; where it stood before sorting, `torch.sort` returns too.",
+        "`sorted_probs, order = probs.sort(dim=-1, descending=True)`. A token is kept if the sum "
+        "of those in front of it, `sorted_probs.cumsum(-1) - sorted_probs`, is below p. The "
+        "answer is in sorted order; `scatter` with `order` puts it back.",
+        "`kept = torch.where(before < p, sorted_probs, 0.0)`; "
+        "`probs = torch.zeros_like(probs).scatter(-1, order, kept)`; divide by "
+        "`probs.sum(-1, keepdim=True)`. And for `p >= 1` return the probabilities before all "
+        "this, since a rounded sum may reach 1 too early.",
+    ),
+)
+
+
+def _nucleus(probs: np.ndarray, p: float, shift: int = 0, rising: bool = False) -> np.ndarray:
+    """Which tokens are kept; `shift` more or fewer than should be, or from the unlikely end."""
+    order = np.argsort(probs if rising else -probs, 1, kind="stable")
+    ranked = np.take_along_axis(probs, order, 1)
+    count = (ranked.cumsum(1) - ranked < p).sum(1, keepdims=True) + shift
+    keep = np.zeros(probs.shape, bool)
+    np.put_along_axis(keep, order, np.arange(probs.shape[1]) < count, 1)
+    return keep
+
+
+def _likeliest(probs: np.ndarray, count: int) -> np.ndarray:
+    return np.argsort(np.argsort(-probs, 1, kind="stable"), 1) < count
+
+
+def _renormalised(weights: np.ndarray) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return weights / weights.sum(1, keepdims=True)
+
+
+def _top_p_wrongly(logits: np.ndarray, p: float, temperature: float) -> list[Mistake]:
+    B, V = logits.shape
+    probs, plain = _softmax(logits / temperature), _softmax(logits)
+    order = np.argsort(-probs, 1, kind="stable")
+    ranked = np.take_along_axis(probs, order, 1)
+    keep = _nucleus(probs, p)
+    right = _renormalised(probs * keep)
+    fewer = _nucleus(probs, p, -1)
+    unsorted = probs.cumsum(1) - probs < p
+    by_rank, by_rank_fewer = (np.take_along_axis(k, order, 1) for k in (keep, fewer))
+    sizes, top = keep.sum(1), probs.max(1, keepdims=True)
+
+    def both(keep) -> list[np.ndarray]:
+        """Rows kept this way, renormalised by their sum or not."""
+        return [_renormalised(probs * keep), probs * keep]
+
+    crossing = "The token with which the sum reaches p is dropped: it belongs to the nucleus. Ask "
+    crossing += "for the sum of the tokens before it: is that still below p?"
+    back = (
+        "The decision was made in sorted order and used in the vocabulary's: other tokens are kept "
+        "than those you meant. Put it back with the indices that `sort` returned, by `scatter`."
+    )
+    late = "The temperature comes after the filter: the nucleus is of the probabilities at this "
+    late += "temperature, so divide the logits first."
+    listed = [
+        (both(keep)[1], "What is left doesn't add up to 1: divide each row by its sum."),
+        *((v, crossing) for v in [*both(fewer), np.nan_to_num(both(fewer)[0])]),
+        *((v, back) for v in [*both(by_rank), *both(by_rank_fewer)]),
+        *((_renormalised(v), "The result is in sorted order, the likeliest first: column i has to "
+           "be token i again. `scatter` with the indices of `sort`.")
+          for v in (ranked * by_rank, ranked * by_rank_fewer)),
+        *((v, "The probabilities are added up in the vocabulary's order: sort each row first, the "
+           "likeliest in front.") for v in [*both(unsorted), *both(probs.cumsum(1) <= p)]),
+        *((v, "Sorted in rising order, the sum begins with the unlikeliest tokens, and it is they "
+           "that are kept: `descending=True`.") for v in [*both(_nucleus(probs, p, 0, True)),
+                                                         *both(_nucleus(probs, p, -1, True))]),
+        *((v, "One token too many is kept: as soon as the sum reaches p, the nucleus is complete.")
+          for v in both(_nucleus(probs, p, 1))),
+        *((v, "You keep tokens whose own probability is at least p: it is the sum of the likeliest "
+           "that has to reach p.") for v in both(probs >= p)),
+        *((v, "You keep tokens whose own probability is at least 1 − p: it is the sum of the "
+           "likeliest that has to reach p.") for v in both(probs >= 1 - p)),
+        *((v, "You compare each token with p times the likeliest (that is min-p): here the sum of "
+           "the likeliest has to reach p.") for v in both(probs >= p * top)),
+        *((v, "A fixed number of tokens is kept, p · V in each row: how many are needed differs "
+           "from row to row.") for v in both(_likeliest(probs, max(1, round(p * V))))),
+        (probs, "Nothing is filtered: these are the probabilities of all tokens."),
+    ]  # fmt: skip
+    if B > 1:
+        batch = _softmax(logits / temperature, 0)
+        down = np.argsort(-probs, 0, kind="stable")
+        sums = np.take_along_axis(probs, down, 0)
+        keep_down = np.zeros_like(keep)
+        np.put_along_axis(keep_down, down, sums.cumsum(0) - sums < p, 0)
+        summed_down = np.zeros_like(keep)
+        np.put_along_axis(summed_down, order, ranked.cumsum(0) - ranked < p, 1)
+        wrong_axis = (
+            "Each row is a distribution of its own: sort, add up and divide along the last "
+        )
+        wrong_axis += "axis, V, not along the batch."
+        listed += [
+            *((v, wrong_axis) for v in both(keep_down)),
+            *((v, wrong_axis) for v in (_renormalised(batch * _nucleus(batch, p)),
+                                        probs * keep / (probs * keep).sum(0))
+              ),
+            *((v, wrong_axis) for v in both(summed_down)),
+            ((probs * keep) / (probs * keep).sum(), "The whole batch adds up to 1: divide each row "
+             "by its own sum, `sum(-1, keepdim=True)`."),
+            *((v, "Each row keeps as many tokens as the first one needs: how many that is differs "
+               "from row to row.") for v in both(_likeliest(probs, int(sizes[0])))),
+            *((v, "Each row keeps as many tokens as the one that needs most: how many that is "
+               "differs from row to row.") for v in both(_likeliest(probs, int(sizes.max())))),
+        ]  # fmt: skip
+    if temperature != 1:
+        at_one = _nucleus(plain, p)
+        listed += [
+            (_renormalised(_softmax(logits / temperature) * at_one), late),
+            (_renormalised(plain * at_one), "The temperature isn't used."),
+        ]
+        hot, divided = _softmax(logits * temperature), _softmax(plain / temperature)
+        listed += [
+            (_renormalised(hot * _nucleus(hot, p)), "The logits are multiplied by the temperature: "
+             "divide by it, so that a high one makes rows flatter."),
+            (_renormalised(divided * _nucleus(divided, p)), "The temperature divides "
+             "probabilities: it belongs to the logits, before softmax."),
+        ]  # fmt: skip
+    with np.errstate(all="ignore"):
+        listed += [
+            (np.log(right), "These are logarithms: return the probabilities."),
+            (np.where(keep, logits, -np.inf), "These are filtered logits: return probabilities."),
+            (np.where(keep, logits / temperature, -np.inf), "These are filtered logits: return "
+             "probabilities."),
+        ]  # fmt: skip
+    zeroed = "The logits of the dropped tokens are set to 0, and softmax gives them exp(0): hide "
+    zeroed += "them with −∞, or set probabilities to 0 and divide by the sum."
+    again = "softmax is taken a second time, of probabilities: divide by the sum instead."
+    listed += [
+        (_softmax(np.where(keep, logits / temperature, 0.0)), zeroed),
+        (_softmax(probs * keep), again),
+        (_softmax(np.where(keep, probs, -np.inf)), again),
+    ]
+    return [Mistake(value, hint) for value, hint in listed]
+
+
+TOP_P_CRASHES = {
+    "must match the size|is broadcastable|expanded size": "The sum of each row needs an axis to be "
+    "divided by: `keepdim=True` leaves (B, 1).",
+    "requires.*int64|Expected dtype int64|indices must be long": "`scatter` and indexing need the "
+    "*indices* that `sort` returns second.",
+    "out of bounds|out of range": "An index beyond the row: if all tokens are kept, is there one "
+    "with which the sum reaches p?",
+}
+
+
+def _rows(rng: np.random.Generator, B: int, p: float, temperature: float = 1.0) -> dict:
+    """Rows whose nuclei have different sizes above 1, with no sum within 0.01 of p."""
+    V, rows = int(rng.integers(9, 13)), []
+    sizes: set[int] = set()
+    while len(rows) < B:
+        row = rng.uniform(1, 2.5) * rng.normal(size=(1, V)) + rng.normal()
+        probs = _softmax(row / temperature)
+        size = int(_nucleus(probs, p).sum())
+        sums = np.sort(probs[0])[::-1].cumsum()
+        # At another temperature, other tokens: else one that comes too late isn't seen.
+        other = temperature == 1 or size != _nucleus(_softmax(row), p).sum()
+        if 2 <= size < V - 1 and size not in sizes and np.abs(sums - p).min() > 0.01 and other:
+            rows.append(row)
+            sizes.add(size)
+    return {"logits": np.concatenate(rows), "p": p, "temperature": temperature}
+
+
+def _expect_nucleus(given: dict, got: dict, first: tuple[Mistake, ...] = ()) -> None:
+    logits, p, temperature = given["logits"], given["p"], given["temperature"]
+    probs = _softmax(logits / temperature)
+    warmth = f", temperature={temperature:g}" if temperature != 1 else ""
+    expect(
+        f"top_p(logits, {p:g}{warmth})",
+        got["probs"],
+        _renormalised(probs * _nucleus(probs, p)),
+        mistakes=[*first, *_top_p_wrongly(logits, p, temperature)],
+    )
+    overwritten = "You overwrite the caller's logits: `logits /= …` and `logits[…] = …` change "
+    overwritten += "them in place. Make new tensors."
+    expect("logits after the call", got["logits"], logits, hint=overwritten)
+
+
+@sample.case(
+    "one row",
+    points=2,
+    adapter="nucleus",
+    inputs=lambda rng: _rows(rng, 1, float(rng.choice([0.7, 0.75, 0.8]))),
+    crashes=TOP_P_CRASHES,
+)
+def _(given, got):
+    _expect_nucleus(given, got)
+
+
+@sample.case(
+    "rows of different certainty",
+    points=2,
+    adapter="nucleus",
+    inputs=lambda rng: _rows(rng, 4, float(rng.choice([0.7, 0.75, 0.8]))),
+    crashes=TOP_P_CRASHES,
+)
+def _(given, got):
+    _expect_nucleus(given, got)
+
+
+@sample.case(
+    "with a temperature",
+    points=1,
+    adapter="nucleus",
+    inputs=lambda rng: _rows(rng, 3, 0.7, float(rng.choice([0.5, 1.75]))),
+    crashes=TOP_P_CRASHES,
+)
+def _(given, got):
+    _expect_nucleus(given, got)
+
+
+def _sure(rng: np.random.Generator) -> dict:
+    logits = rng.normal(size=(3, 10))
+    logits[np.arange(3), rng.permutation(10)[:3]] += 6
+    return {"logits": logits, "p": float(rng.choice([0.3, 0.5])), "temperature": 1.0}
+
+
+@sample.case(
+    "one token alone is likelier than p",
+    adapter="nucleus",
+    inputs=_sure,
+    crashes=TOP_P_CRASHES,
+)
+def _(given, got):
+    kept_none = (
+        "Nothing is left, hence the zeros or NaN: the first token takes the sum past p at once, "
+        "and is part of the nucleus. Ask for the sum *before* a token, which is 0 for the first."
+    )
+    shape = given["logits"].shape
+    nothing = [Mistake(np.full(shape, v), kept_none) for v in (0.0, np.nan, 1 / shape[1])]
+    _expect_nucleus(given, got, first=tuple(nothing))
+
+
+def _long_tail(rng: np.random.Generator) -> dict:
+    """In float32 the sum reaches 1 before the last tokens."""
+    logits = np.sort(rng.uniform(-20, -14, size=(2, 40)), 1)
+    logits[0, rng.permutation(40)[:3]] = rng.uniform(0, 1, 3)
+    logits[1, rng.permutation(40)[:5]] = rng.uniform(0, 1, 5)
+    return {"logits": logits.astype(np.float32), "p": 1.0, "temperature": 1.0}
+
+
+@sample.case("p = 1", adapter="nucleus", inputs=_long_tail, crashes=TOP_P_CRASHES)
+def _(given, got):
+    logits = given["logits"].astype(np.float64)
+    want = _softmax(logits)
+    probs = array("top_p(logits, 1.0)", got["probs"], want.shape)
+    lost = int((probs == 0).sum())
+    expect_that(
+        lost == 0,
+        f"top_p(logits, 1.0): expected all {probs.size} tokens, got zeros for {lost}",
+        "Unlikely tokens are lost: in float32 a sum of probabilities reaches 1 before they come. "
+        "For p ≥ 1 there is nothing to filter.",
+    )
+    expect("top_p(logits, 1.0)", probs, want)
+
+
+# --- 7.7 ----------------------------------------------------------------------------------------
+
+detect = Exercise(
+    number="7.7",
+    title="A test of causality",
+    difficulty=4,
+    minutes=45,
+    practises="writing a test that fails when it should, and only then",
+    answers=("is_causal",),
+    summary=(
+        "A model that can see the future trains beautifully and generates nonsense. Write the test "
+        "that finds such leaks from outside, whatever their cause."
+    ),
+    statement="""
+`is_causal(model: nn.Module, vocab_size: int, block_size: int) -> bool`
+
+`model(idx)` takes tokens from 0 to vocab_size − 1 of shape (B, T), for any B and any T up to
+block_size, to logits (B, T, V). Return `True` if at every length T, for every position t, no token
+after t has any influence on the logits at t; else `False`. You see nothing of the model but what it
+returns.
+
+- Judge the model as it is in **eval mode**, for dropout differs from call to call, and BatchNorm in
+  train mode mixes everything with everything. Leave it in the mode in which it came.
+- float32 rounds: a model without a leak may still differ by up to 1e-5 where the future differs.
+  The leaks of the check change some logit by more than 1e-4.
+- Some of these models have two tokens only.
+
+The next cell plants three leaks that people really build: a mask that is one diagonal too large,
+softmax over the queries, and a mean taken over all of time. The check has these, others, and models
+without any.
+
+```python
+is_causal(Planted(), 27, 8)           # True
+is_causal(Planted("mask"), 27, 8)     # False
+is_causal(Planted("softmax"), 27, 8)  # False
+is_causal(Planted("mean"), 27, 8)     # False
+```
+""",
+    hints=(
+        "Take any text and change its future: which logits must stay the same? Then ask what a "
+        "test misses that changes the last token only, or that tries one length only.",
+        "For every T and every cut between 1 and T − 1: exchange *all* tokens from the cut on for "
+        "others, `(idx + 1) % vocab_size`, and compare the logits before the cut, "
+        "`atol=3e-5`. All cuts of one length fit into one batch.",
+        "`was = model.training`, `model.eval()`, and in `torch.no_grad()`: `t = torch.arange(T)`; "
+        "`batch = torch.where(t < t[:, None] + 1, idx, (idx + 1) % vocab_size)`, whose row i keeps "
+        "the tokens 0 to i. Its last row is the unchanged text; "
+        "`(logits - logits[-1]).abs().amax(2).tril()` may nowhere be above 3e-5. At the end "
+        "`model.train(was)`.",
+    ),
+)
+
+N, SMALL = 8, {"C": 12}  # block_size and channels of the models
+
+
+def _model(rng: np.random.Generator, leak: object = None, V: int = 50, **changes) -> dict:
+    """A model of one layer for the adapter, without a leak or with this one."""
+    C = SMALL["C"]
+    bias = np.where(np.tri(N, dtype=bool), 0.0, -np.inf)
+    if leak == "next":
+        bias[np.arange(N - 1), np.arange(1, N)] = 0.0
+    elif leak == "soft":
+        bias[np.isinf(bias)] = -5.0
+    elif isinstance(leak, tuple):
+        bias[leak] = 0.0
+    spec = {
+        "wte": rng.normal(size=(V, C)),
+        "wpe": rng.normal(size=(N, C)),
+        "w_attn": rng.normal(size=(3, C, C)) / math.sqrt(C),
+        "w_out": rng.normal(size=(C, V)) / math.sqrt(C),
+        "bias": bias,
+        "tail": leak == "tail",
+        "axis": -2 if leak == "queries" else -1,
+        "center": leak == "mean",
+        "total": False,
+        "dropout": 0.0,
+        "norm": False,
+        "train": False,
+    }
+    return spec | changes
+
+
+def _models(rng: np.random.Generator, kinds: list, **changes) -> dict:
+    """Models in random order, and for the verdict what leaks in each."""
+    order = rng.permutation(len(kinds))
+    return {
+        "models": [_model(rng, kinds[i], **changes) for i in order],
+        "_leaks": [kinds[i] for i in order],
+    }
+
+
+LEAKS = {
+    "next": "where every position sees the next one",
+    "queries": "with softmax over the queries",
+    "mean": "that subtracts the mean over time",
+    "soft": "whose mask is −5, not −∞",
+    "tail": "whose mask is right only for T = block_size",
+}
+
+
+def _expect_judged(given: dict, got: dict, rejected: str, missed) -> None:
+    """Raise unless leaks are found, and no others.
+
+    rejected: the hint if a model without a leak is called leaky.
+    missed: a function of the leaks that were missed, for the hint.
+    """
+    leaks, mine = given["_leaks"], got["causal"]
+    mine = [m.item() if isinstance(m, np.ndarray) and m.size == 1 else m for m in mine]
+    for i, m in enumerate(mine):
+        if m not in (True, False) or not isinstance(m, (bool, int)):
+            raise Wrong(f"model {i + 1}: expected True or False, got {m!r:.60}",
+                        "Nothing came back: end with `return …`, True or False."
+                        if m is None else "Return True or False.")  # fmt: skip
+    wrong = [i for i, (leak, m) in enumerate(zip(leaks, mine, strict=True)) if m != (leak is None)]
+    if not wrong:
+        return
+    right = [m for leak, m in zip(leaks, mine, strict=True) if leak is None]
+    # A model that is called leaky without reason comes first: such a test "finds" every leak.
+    i = next((i for i in wrong if leaks[i] is None), wrong[0])
+    leak, of = leaks[i], f"model {i + 1} of {len(mine)}"
+    if leak is None:
+        raise Wrong(f"{of}, without a leak: expected True, got False", rejected)
+    told = LEAKS.get(leak) if isinstance(leak, str) else f"where {leak[0]} sees {leak[1]}"
+    found = len([leak for leak, m in zip(leaks, mine, strict=True) if leak is not None and not m])
+    message = f"{of}, {told}: expected False, got True ({found} of "
+    message += f"{len(leaks) - len(right)} leaks found)"
+    longest = max((max(lengths, default=0) for lengths in got["lengths"]), default=0)
+    if longest == 0:
+        hint = "The model was never called: feed it tokens, `model(idx)`."
+    elif max(got["texts"]) < 2:
+        hint = "The model only ever met one and the same text. `changed = idx` is no copy: what "
+        hint += "you change in the one changes in the other. Take `idx.clone()`."
+    elif longest < N:
+        hint = f"You test texts of up to {longest} tokens, and the model takes block_size = {N}: "
+        hint += "what leaks further back stays unseen."
+    else:
+        hint = missed([leaks[i] for i in wrong], i)
+    raise Wrong(message, hint)
+
+
+JUDGED_CRASHES = {
+    "index out of range|out of bounds": "A token of vocab_size or more: `(idx + 1) % vocab_size` "
+    "stays within the vocabulary.",
+    "are more than block_size": "block_size is the longest text that the model takes.",
+    "AssertionError": "Return False where you would complain: the caller wants an answer.",
+    "only one element tensors|ambiguous": "A comparison of tensors gives a tensor: `.all()`, "
+    "`.any()`, or `torch.allclose`, which gives True or False.",
+}
+
+
+@detect.case(
+    "the three planted leaks, and models without any",
+    points=2,
+    adapter="judged",
+    inputs=lambda rng: _models(rng, ["next", "queries", "mean", None, None]),
+    crashes=JUDGED_CRASHES,
+)
+def _(given, got):
+    _expect_judged(
+        given,
+        got,
+        "A model without a leak is called leaky. Its logits change where a token changes, and "
+        "after it: only those *before* the first changed token must stay. (Changing tokens t and "
+        "later, compare the logits 0 to t − 1, `[:, :t]`.)",
+        lambda missed, i: (
+            "Print `(a - b).abs().max()` for the logits that you compare: in these "
+            "models the future moves some of them by more than 0.001. Is the tolerance too wide, or "
+            "are positions left out that have changed?"
+        ),
+    )
+
+
+def _places(rng: np.random.Generator) -> dict:
+    near = [(0, 1), (2, 3), (4, 5), (N - 2, N - 1)]
+    return _models(rng, [*near, (0, N - 1), (1, N - 2), None, None, None])
+
+
+def _missed_places(missed: list, i: int) -> str:
+    every = [(0, 1), (2, 3), (4, 5), (N - 2, N - 1), (0, N - 1), (1, N - 2)]
+    # Which leaks a test can see that changes all tokens from one cut on.
+    for cut in range(1, N):
+        if set(missed) == {(r, c) for r, c in every if not r < cut <= c}:
+            if cut == N - 1:
+                return (
+                    "You change the last token only. A leak between two earlier positions stays "
+                    "unseen, as where 0 sees 1: change the future at every cut of the text."
+                )
+            return (
+                f"You change the tokens from {cut} on and compare those before: leaks on one side "
+                "of this cut stay unseen. Try every cut from 1 to T − 1."
+            )
+    if set(missed) == {(r, c) for r, c in every if c == N - 1}:
+        return "The last token is never changed: in range(1, T), the last cut is T − 1."
+    if set(missed) == {(r, c) for r, c in every if c != r + 1}:
+        return (
+            "You compare the logits just before the changed token and no earlier ones: a leak can "
+            "reach far, so compare all positions before it."
+        )
+    if set(missed) == {(r, c) for r, c in every if r == 0}:
+        return "Position 0 is never compared: it has a future too, all the other tokens."
+    if set(missed) == {(r, c) for r, c in every if r != 0}:
+        return "You only look at the logits of position 0: every position has a future."
+    return (
+        "Each of these models has one hole in its mask. Change the future at every cut of the "
+        "text, and compare all positions before the cut."
+    )
+
+
+@detect.case(
+    "a single hole in the mask",
+    points=3,
+    adapter="judged",
+    inputs=_places,
+    crashes=JUDGED_CRASHES,
+)
+def _(given, got):
+    _expect_judged(given, got, "See the case above: a model without a leak is called leaky.",
+                   _missed_places)  # fmt: skip
+
+
+def _in_train_mode(rng: np.random.Generator) -> dict:
+    dropout = _models(rng, [None, None, "next"], dropout=0.4, train=True)
+    norm = _models(rng, [None, "mean"], norm=True, train=True)
+    evaluated = _models(rng, [None], dropout=0.4)
+    return {key: dropout[key] + norm[key] + evaluated[key] for key in dropout}
+
+
+@detect.case(
+    "dropout and BatchNorm, in the mode in which they come",
+    points=2,
+    adapter="judged",
+    inputs=_in_train_mode,
+    crashes=JUDGED_CRASHES,
+)
+def _(given, got):
+    train_mode = (
+        "You called the model in train mode: there, dropout draws anew at each call and BatchNorm "
+        "takes its statistics over the batch and over time. `model.eval()` comes first."
+    )
+    rejected = train_mode if any(got["in_train"]) else "See the first case: a model without a leak "
+    rejected += "" if any(got["in_train"]) else "is called leaky."
+    _expect_judged(given, got, rejected, lambda missed, i: "Leaks are missed here that the first "
+                   "case has, too: begin there.")  # fmt: skip
+    expect_that(
+        all(got["mode_kept"]),
+        "the mode of the models after the call: expected the same as before it, got another",
+        "A test must leave no trace: a model that trains on after it would do so without dropout. "
+        "Keep `was = model.training`, and call `model.train(was)` at the end.",
+    )
+
+
+@detect.case(
+    "rounding, and leaks that are small",
+    points=2,
+    adapter="judged",
+    inputs=lambda rng: (lambda a, b: {key: a[key] + b[key] for key in a})(
+        _models(rng, [None, None, None, "soft"], total=True), _models(rng, ["soft", "soft"])
+    ),
+    crashes=JUDGED_CRASHES,
+)
+def _(given, got):
+    _expect_judged(
+        given,
+        got,
+        "These models compute the mean of the past as the sum of all minus the sum of the future. "
+        "That is right, and float32 rounds: compare with a tolerance, `torch.allclose(a, b, "
+        "atol=3e-5)`, not with `==` or `torch.equal`.",
+        lambda missed, i: (
+            "The tolerance is too wide: these leaks move some logit by 1e-4 to 1e-1, "
+            "and rounding moves none by more than 1e-5. (`torch.allclose` also has a relative "
+            "tolerance; `atol` is the one to set.)"
+        ),
+    )
+
+
+@detect.case(
+    "a vocabulary of two tokens",
+    adapter="judged",
+    inputs=lambda rng: _models(rng, [None, None, *[(N - 2, N - 1)] * 6], V=2),
+    crashes=JUDGED_CRASHES,
+)
+def _(given, got):
+    _expect_judged(
+        given,
+        got,
+        "See the first case: a model without a leak is called leaky.",
+        lambda missed, i: (
+            "The future wasn't changed: of two tokens, one that is drawn at random "
+            "is the old one half of the time. `(idx + 1) % vocab_size` is always another."
+        ),
+    )
+
+
+@detect.case(
+    "a mask that is right only for the full length",
+    adapter="judged",
+    inputs=lambda rng: _models(rng, ["tail", None, None, "tail"]),
+    crashes=JUDGED_CRASHES,
+)
+def _(given, got):
+    _expect_judged(
+        given,
+        got,
+        "See the first case: a model without a leak is called leaky.",
+        lambda missed, i: (
+            f"You only test T = block_size = {N}. A mask that is cut wrongly for "
+            "shorter texts leaks there, and every text that is generated begins short: test all "
+            "lengths."
+        ),
+    )
+
+
+_HERE = (fuse, remember, sample, detect)
+EXERCISES = tuple(sorted((*_HERE, *gpt_training.EXERCISES), key=lambda exercise: exercise.number))
