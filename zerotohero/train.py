@@ -166,7 +166,8 @@ class Trainer:
     Started by `torchrun`, each process takes its share of every batch, and the first one writes.
 
     Attributes: step (updates done), log (the rows of log.jsonl), losses, val_losses, best_val,
-    seconds (of training, without evaluations and checkpoints), model, optimizers, precision.
+    seconds (of the steps alone: no compiling, evaluating, saving), running (between the first
+    step and the "end"), model, optimizers, precision.
 
     Raises ValueError (data, batch size or checkpoint don't fit), TypeError (not tensors),
     FileExistsError (the folder holds a run, and `resume` is False).
@@ -204,6 +205,8 @@ class Trainer:
         self.optimizers = configure_optimizers(self.model, config)
         self.precision, self.step, self.seconds = config.precision, 0, 0.0
         self.log: list[dict[str, Any]] = []
+        self.running = False
+        self._scaler: torch.amp.GradScaler | None = None
         self._scaler_state: dict[str, Any] = {}
         self._train = Split(train_data, T, self.device)
         self._val = Split(val_data, T, self.device) if val_data is not None else None
@@ -266,6 +269,8 @@ class Trainer:
             file = stack.enter_context(self._log_file())
             bar = stack.enter_context(self._bar())
             self.model.train()
+            self.running = True
+            stack.callback(setattr, self, "running", False)
             start, logged = time.perf_counter(), self.step
             while self.step < self.config.steps and not stopped:
                 loss = self._update(forward)
@@ -282,6 +287,7 @@ class Trainer:
             if stopped:
                 self.seconds += time.perf_counter() - start
                 self._save("last.pt")
+            self.running = False
             self._emit("end")
         if stopped:
             where = f"{self.folder / 'last.pt'} holds it: resume=True" if self.folder else "run()"
@@ -314,10 +320,11 @@ class Trainer:
             if self.world > 1:  # a measurement, on which all must agree
                 dist.broadcast_object_list(chosen, src=0)
             self.precision = chosen[0]
-        scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
-        if self._scaler_state:
-            scaler.load_state_dict(self._scaler_state)
-        self._scaler = scaler
+        if self._scaler is None:
+            half = self.precision == "fp16"  # its small gradients would round to 0 unscaled
+            self._scaler = torch.amp.GradScaler(self.device.type, enabled=half)
+            if self._scaler_state:
+                self._scaler.load_state_dict(self._scaler_state)
         count = getattr(self.model, "flops_per_token", None)
         self._flops = count() if count else 0
         self._peak = peak_flops(self.device, self.precision) * self.world if self._flops else 0
