@@ -117,9 +117,9 @@ def norm(config: GPTConfig) -> nn.Module:
     return nn.LayerNorm(config.n_embd, bias=config.bias)
 
 
-def visible(T: int, T_all: int, device=None) -> Tensor:
-    """Return which of `T_all` positions each of the last `T` may read: itself and the earlier."""
-    return torch.ones(T, T_all, dtype=torch.bool, device=device).tril(T_all - T)
+def future(T: int, T_all: int, like: Tensor) -> Float[Tensor, "T T_all"]:
+    """Return what is added to the scores of the last T of T_all positions: −∞ at later ones."""
+    return like.new_full((T, T_all), -torch.inf).triu(1 + T_all - T)
 
 
 def plain_attention(
@@ -133,9 +133,8 @@ def plain_attention(
     The queries are those of the last T positions of T_all. This is the formula, for reading and
     for looking at the weights; `F.scaled_dot_product_attention` gives the same y, faster.
     """
-    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (B, H, T, T_all)
-    scores = scores.masked_fill(~visible(*scores.shape[-2:], q.device), -torch.inf)
-    weights = F.softmax(scores, dim=-1)
+    scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-2, -1)  # (B, H, T, T_all)
+    weights = F.softmax(scores + future(*scores.shape[-2:], scores), dim=-1)
     return F.dropout(weights, dropout) @ v, weights
 
 
@@ -175,13 +174,14 @@ class CausalSelfAttention(nn.Module):
             k, v = cache.append(layer, k, v)  # (B, H, T_all, S)
 
         dropout = self.config.dropout if self.training else 0.0
-        if self.plain:
-            y, self.weights = plain_attention(q, k, v, dropout)
+        # On a CPU in bfloat16 torch's kernel is slower than the formula: benchmarks/attention.py.
+        if self.plain or (q.dtype == torch.bfloat16 and not q.is_cuda):
+            y, weights = plain_attention(q, k, v, dropout)
+            self.weights = weights if self.plain else None
         elif k.shape[2] == T:
             y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
         else:  # is_causal would take the queries for the first T positions, not the last
-            mask = None if T == 1 else visible(T, k.shape[2], x.device)
-            y = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=dropout)
+            y = F.scaled_dot_product_attention(q, k, v, future(T, k.shape[2], q), dropout)
         y = y.transpose(1, 2).reshape(B, T, C)  # the heads side by side again
         return self.resid_dropout(self.c_proj(y))
 
