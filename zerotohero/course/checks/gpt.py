@@ -1062,12 +1062,12 @@ is_causal(Planted("mean"), 27, 8)     # False
     ),
 )
 
-N, SMALL = 8, {"C": 12}  # block_size and channels of the models
+N, CHANNELS = 8, 12  # block_size and channels of the models
 
 
 def _model(rng: np.random.Generator, leak: object = None, V: int = 50, **changes) -> dict:
     """A model of one layer for the adapter, without a leak or with this one."""
-    C = SMALL["C"]
+    C = CHANNELS
     bias = np.where(np.tri(N, dtype=bool), 0.0, -np.inf)
     if leak == "next":
         bias[np.arange(N - 1), np.arange(1, N)] = 0.0
@@ -1110,44 +1110,42 @@ LEAKS = {
 }
 
 
-def _expect_judged(given: dict, got: dict, rejected: str, missed) -> None:
-    """Raise unless leaks are found, and no others.
-
-    rejected: the hint if a model without a leak is called leaky.
-    missed: a function of the leaks that were missed, for the hint.
-    """
-    leaks, mine = given["_leaks"], got["causal"]
-    mine = [m.item() if isinstance(m, np.ndarray) and m.size == 1 else m for m in mine]
-    for i, m in enumerate(mine):
-        if m not in (True, False) or not isinstance(m, (bool, int)):
-            raise Wrong(f"model {i + 1}: expected True or False, got {m!r:.60}",
-                        "Nothing came back: end with `return …`, True or False."
-                        if m is None else "Return True or False.")  # fmt: skip
-    wrong = [i for i, (leak, m) in enumerate(zip(leaks, mine, strict=True)) if m != (leak is None)]
+def _expect_judged(given: dict, got: dict, rejected: str, missed: str) -> None:
+    """Raise unless exactly the leaks are found. The hints are for a sound model that is called
+    leaky, and for a leak that is missed."""
+    leaks, found = given["_leaks"], []
+    for i, mine in enumerate(got["causal"]):
+        if isinstance(mine, np.ndarray) and mine.size == 1:
+            mine = mine.item()
+        if not isinstance(mine, bool):
+            raise Wrong(
+                f"model {i + 1}: expected True or False, got {mine!r:.60}",
+                "Nothing came back: end with `return True` or `return False`."
+                if mine is None
+                else "Return True or False, one for the model as a whole.",
+            )
+        found.append(not mine)
+    wrong = [i for i, leak in enumerate(leaks) if found[i] != (leak is not None)]
     if not wrong:
         return
-    right = [m for leak, m in zip(leaks, mine, strict=True) if leak is None]
-    # A model that is called leaky without reason comes first: such a test "finds" every leak.
+    # A sound model that is called leaky comes first: such a test "finds" every leak.
     i = next((i for i in wrong if leaks[i] is None), wrong[0])
-    leak, of = leaks[i], f"model {i + 1} of {len(mine)}"
+    leak, model = leaks[i], f"model {i + 1} of {len(leaks)}"
     if leak is None:
-        raise Wrong(f"{of}, without a leak: expected True, got False", rejected)
-    told = LEAKS.get(leak) if isinstance(leak, str) else f"where {leak[0]} sees {leak[1]}"
-    found = len([leak for leak, m in zip(leaks, mine, strict=True) if leak is not None and not m])
-    message = f"{of}, {told}: expected False, got True ({found} of "
-    message += f"{len(leaks) - len(right)} leaks found)"
-    longest = max((max(lengths, default=0) for lengths in got["lengths"]), default=0)
+        raise Wrong(f"{model}, without a leak: expected True, got False", rejected)
+    told = LEAKS[leak] if isinstance(leak, str) else f"where {leak[0]} sees {leak[1]}"
+    message = f"{model}, {told}: expected False, got True; "
+    message += f"{sum(found)} of {len(leaks) - leaks.count(None)} leaks found"
+    longest = max(max(lengths, default=0) for lengths in got["lengths"])
     if longest == 0:
-        hint = "The model was never called: feed it tokens, `model(idx)`."
+        missed = "The model is never called: feed it tokens, `model(idx)`."
     elif max(got["texts"]) < 2:
-        hint = "The model only ever met one and the same text. `changed = idx` is no copy: what "
-        hint += "you change in the one changes in the other. Take `idx.clone()`."
+        missed = "The model only ever met one and the same text. `changed = idx` is no copy: what "
+        missed += "you change in the one changes in the other. Take `idx.clone()`."
     elif longest < N:
-        hint = f"You test texts of up to {longest} tokens, and the model takes block_size = {N}: "
-        hint += "what leaks further back stays unseen."
-    else:
-        hint = missed([leaks[i] for i in wrong], i)
-    raise Wrong(message, hint)
+        missed = f"You test texts of up to {longest} tokens, and the model takes block_size = {N}: "
+        missed += "what leaks further back stays unseen."
+    raise Wrong(message, missed)
 
 
 JUDGED_CRASHES = {
@@ -1158,6 +1156,7 @@ JUDGED_CRASHES = {
     "only one element tensors|ambiguous": "A comparison of tensors gives a tensor: `.all()`, "
     "`.any()`, or `torch.allclose`, which gives True or False.",
 }
+SEE_FIRST = "A model without a leak is called leaky, as it may be in the first case: begin there."
 
 
 @detect.case(
@@ -1174,43 +1173,45 @@ def _(given, got):
         "A model without a leak is called leaky. Its logits change where a token changes, and "
         "after it: only those *before* the first changed token must stay. (Changing tokens t and "
         "later, compare the logits 0 to t − 1, `[:, :t]`.)",
-        lambda missed, i: (
-            "Print `(a - b).abs().max()` for the logits that you compare: in these "
-            "models the future moves some of them by more than 0.001. Is the tolerance too wide, or "
-            "are positions left out that have changed?"
-        ),
+        "Print `(a - b).abs().max()` for the logits that you compare: in these models the future "
+        "moves some of them by more than 0.001. Is the tolerance too wide, or are positions left "
+        "out that have changed?",
     )
 
 
-def _places(rng: np.random.Generator) -> dict:
-    near = [(0, 1), (2, 3), (4, 5), (N - 2, N - 1)]
-    return _models(rng, [*near, (0, N - 1), (1, N - 2), None, None, None])
+PLACES = [(0, 1), (2, 3), (4, 5), (N - 2, N - 1), (0, N - 1), (1, N - 2)]
 
 
-def _missed_places(missed: list, i: int) -> str:
-    every = [(0, 1), (2, 3), (4, 5), (N - 2, N - 1), (0, N - 1), (1, N - 2)]
-    # Which leaks a test can see that changes all tokens from one cut on.
-    for cut in range(1, N):
-        if set(missed) == {(r, c) for r, c in every if not r < cut <= c}:
-            if cut == N - 1:
-                return (
-                    "You change the last token only. A leak between two earlier positions stays "
-                    "unseen, as where 0 sees 1: change the future at every cut of the text."
-                )
+def _missed_places(given: dict, got: dict) -> str:
+    """What a test leaves out that misses these leaks: the hint."""
+    pairs = zip(given["_leaks"], got["causal"], strict=True)
+    missed = {tuple(leak) for leak, mine in pairs if leak is not None and mine}
+
+    def those(seen) -> bool:
+        """Whether these are the leaks that a test misses which only has eyes for `seen`."""
+        return missed == {(row, key) for row, key in PLACES if not seen(row, key)}
+
+    if those(lambda row, key: key == N - 1):
+        return (
+            "You change the last token only. A leak between two earlier positions stays unseen, as "
+            "where 0 sees 1: change the future at every cut of the text."
+        )
+    for cut in range(1, N - 1):
+        if those(lambda row, key, cut=cut: row < cut <= key):
             return (
                 f"You change the tokens from {cut} on and compare those before: leaks on one side "
                 "of this cut stay unseen. Try every cut from 1 to T − 1."
             )
-    if set(missed) == {(r, c) for r, c in every if c == N - 1}:
-        return "The last token is never changed: in range(1, T), the last cut is T − 1."
-    if set(missed) == {(r, c) for r, c in every if c != r + 1}:
+    if those(lambda row, key: key < N - 1):
+        return "The last token is never changed: in `range(1, T)`, the last cut is T − 1."
+    if those(lambda row, key: key == row + 1):
         return (
-            "You compare the logits just before the changed token and no earlier ones: a leak can "
-            "reach far, so compare all positions before it."
+            "You compare the logits just before the changed token and none further back: a leak "
+            "can reach far, so compare all positions before it."
         )
-    if set(missed) == {(r, c) for r, c in every if r == 0}:
+    if those(lambda row, key: row > 0):
         return "Position 0 is never compared: it has a future too, all the other tokens."
-    if set(missed) == {(r, c) for r, c in every if r != 0}:
+    if those(lambda row, key: row == 0):
         return "You only look at the logits of position 0: every position has a future."
     return (
         "Each of these models has one hole in its mask. Change the future at every cut of the "
@@ -1222,12 +1223,11 @@ def _missed_places(missed: list, i: int) -> str:
     "a single hole in the mask",
     points=3,
     adapter="judged",
-    inputs=_places,
+    inputs=lambda rng: _models(rng, [*PLACES, None, None, None]),
     crashes=JUDGED_CRASHES,
 )
 def _(given, got):
-    _expect_judged(given, got, "See the case above: a model without a leak is called leaky.",
-                   _missed_places)  # fmt: skip
+    _expect_judged(given, got, SEE_FIRST, _missed_places(given, got))
 
 
 def _in_train_mode(rng: np.random.Generator) -> dict:
@@ -1246,13 +1246,11 @@ def _in_train_mode(rng: np.random.Generator) -> dict:
 )
 def _(given, got):
     train_mode = (
-        "You called the model in train mode: there, dropout draws anew at each call and BatchNorm "
+        "You call the model in train mode: there, dropout draws anew at each call, and BatchNorm "
         "takes its statistics over the batch and over time. `model.eval()` comes first."
     )
-    rejected = train_mode if any(got["in_train"]) else "See the first case: a model without a leak "
-    rejected += "" if any(got["in_train"]) else "is called leaky."
-    _expect_judged(given, got, rejected, lambda missed, i: "Leaks are missed here that the first "
-                   "case has, too: begin there.")  # fmt: skip
+    missed = "Leaks are missed here that the first case has, too: begin there."
+    _expect_judged(given, got, train_mode if any(got["in_train"]) else SEE_FIRST, missed)
     expect_that(
         all(got["mode_kept"]),
         "the mode of the models after the call: expected the same as before it, got another",
@@ -1261,13 +1259,17 @@ def _(given, got):
     )
 
 
+def _rounding(rng: np.random.Generator) -> dict:
+    rounding = _models(rng, [None, None, None, "soft"], total=True)
+    exact = _models(rng, ["soft", "soft"])
+    return {key: rounding[key] + exact[key] for key in rounding}
+
+
 @detect.case(
     "rounding, and leaks that are small",
     points=2,
     adapter="judged",
-    inputs=lambda rng: (lambda a, b: {key: a[key] + b[key] for key in a})(
-        _models(rng, [None, None, None, "soft"], total=True), _models(rng, ["soft", "soft"])
-    ),
+    inputs=_rounding,
     crashes=JUDGED_CRASHES,
 )
 def _(given, got):
@@ -1277,11 +1279,9 @@ def _(given, got):
         "These models compute the mean of the past as the sum of all minus the sum of the future. "
         "That is right, and float32 rounds: compare with a tolerance, `torch.allclose(a, b, "
         "atol=3e-5)`, not with `==` or `torch.equal`.",
-        lambda missed, i: (
-            "The tolerance is too wide: these leaks move some logit by 1e-4 to 1e-1, "
-            "and rounding moves none by more than 1e-5. (`torch.allclose` also has a relative "
-            "tolerance; `atol` is the one to set.)"
-        ),
+        "The tolerance is too wide: these leaks move some logit by 1e-4 to 1e-1, and rounding "
+        "moves none by more than 1e-5. (`torch.allclose` also has a relative tolerance; `atol` is "
+        "the one to set.)",
     )
 
 
@@ -1295,11 +1295,9 @@ def _(given, got):
     _expect_judged(
         given,
         got,
-        "See the first case: a model without a leak is called leaky.",
-        lambda missed, i: (
-            "The future wasn't changed: of two tokens, one that is drawn at random "
-            "is the old one half of the time. `(idx + 1) % vocab_size` is always another."
-        ),
+        SEE_FIRST,
+        "The future wasn't changed: of two tokens, one that is drawn at random is the old one half "
+        "of the time. `(idx + 1) % vocab_size` is always another.",
     )
 
 
@@ -1313,12 +1311,9 @@ def _(given, got):
     _expect_judged(
         given,
         got,
-        "See the first case: a model without a leak is called leaky.",
-        lambda missed, i: (
-            f"You only test T = block_size = {N}. A mask that is cut wrongly for "
-            "shorter texts leaks there, and every text that is generated begins short: test all "
-            "lengths."
-        ),
+        SEE_FIRST,
+        f"You only test T = block_size = {N}. A mask that is cut wrongly for shorter texts leaks "
+        "there, and every text that is generated begins short: test all lengths.",
     )
 
 
