@@ -5,11 +5,22 @@ NumPy in float64.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from zerotohero.course.checks import gpt_training
 from zerotohero.course.exercise import Exercise, Mistake, Wrong, array, expect, expect_that
+
+
+def _expect(what: str, got, want, mistakes: Callable[[], list[Mistake]], **options) -> None:
+    """`expect` with mistakes that take a while, and are made only where the answer is wrong."""
+    try:
+        expect(what, got, want, **options)
+    except Wrong:
+        expect(what, got, want, mistakes=mistakes(), **options)
+
 
 # --- 7.1 ----------------------------------------------------------------------------------------
 
@@ -233,12 +244,12 @@ def _expect_fused(given: dict, got: dict) -> None:
     for layer, y in zip(given["layers"], got["y"], strict=True):
         x, heads, proj, bias = (layer[key] for key in ("x", "heads", "proj", "bias"))
         B, T, C = x.shape
-        expect(
+        _expect(
             f"forward(x) for B = {B}, T = {T}, C = {C}, n_head = {len(heads)}",
             y,
             _separate(x, heads, proj, bias),
+            partial(_fused_wrongly, x, heads, proj, bias),
             tol=1e-5,
-            mistakes=_fused_wrongly(x, heads, proj, bias),
         )
 
 
@@ -591,11 +602,11 @@ def _expect_parts(given: dict, got: dict) -> None:
         array(f"the logits of part {i} (of {T} tokens)", logits, tuple(shape))
         for i, (T, shape, logits) in enumerate(zip(parts, shapes, got["logits"], strict=True))
     ]
-    expect(
+    _expect(
         f"the logits of a text that is fed in parts of {', '.join(map(str, parts))} tokens",
         np.concatenate(logits, 1),
         _gpt_logits(w, idx),
-        mistakes=_cached_wrongly(w, idx, parts),
+        partial(_cached_wrongly, w, idx, parts),
     )
 
 
@@ -685,12 +696,11 @@ def _(given, got):
         "is the token that its logits gave.",
     }
     what = f"generate_cached(model, idx, {new})"
-    expect(
+    _expect(
         what,
         got["tokens"],
         want,
-        tol=0,
-        mistakes=[
+        lambda: [
             Mistake(want[:, T:], "Only the new tokens came back: the prompt stands in front of "
                     "them."),
             Mistake(_greedy(w, idx, new, row=0), "You take the logits of the first row: what "
@@ -700,6 +710,7 @@ def _(given, got):
         ],
         hint=hints.get(fed, "If the cases above pass, the model is right: look at what you feed, "
                        "and that you take the likeliest, `logits[:, -1].argmax(-1)`."),
+        tol=0,
     )  # fmt: skip
     right = T + new - 1
     if fed == right:
@@ -849,8 +860,7 @@ def _top_p_wrongly(logits: np.ndarray, p: float, temperature: float) -> list[Mis
         listed += [
             *((v, wrong_axis) for v in both(keep_down)),
             *((v, wrong_axis) for v in (_renormalised(batch * _nucleus(batch, p)),
-                                        probs * keep / (probs * keep).sum(0))
-              ),
+                                        _renormalised((probs * keep).T).T)),
             *((v, wrong_axis) for v in both(summed_down)),
             ((probs * keep) / (probs * keep).sum(), "The whole batch adds up to 1: divide each row "
              "by its own sum, `sum(-1, keepdim=True)`."),
@@ -921,11 +931,11 @@ def _expect_nucleus(given: dict, got: dict, first: tuple[Mistake, ...] = ()) -> 
     logits, p, temperature = given["logits"], given["p"], given["temperature"]
     probs = _softmax(logits / temperature)
     warmth = f", temperature={temperature:g}" if temperature != 1 else ""
-    expect(
+    _expect(
         f"top_p(logits, {p:g}{warmth})",
         got["probs"],
         _renormalised(probs * _nucleus(probs, p)),
-        mistakes=[*first, *_top_p_wrongly(logits, p, temperature)],
+        lambda: [*first, *_top_p_wrongly(logits, p, temperature)],
     )
     overwritten = "You overwrite the caller's logits: `logits /= …` and `logits[…] = …` change "
     overwritten += "them in place. Make new tensors."
