@@ -138,12 +138,12 @@ def test_they_are_probabilities_and_prefer_what_the_logits_prefer(
     assert probs.shape == logits.shape
     assert (probs >= 0).all()
     assert probs.sum().item() == pytest.approx(1)
-    assert probs[logits.argmax()] == probs.max()
+    # Logits that differ by less than their exponentials show are equals.
+    assert logits[probs.argmax()] >= logits.max() - 1e-9
     kept, left_out = logits[probs > 0], logits[probs == 0]
     assert len(kept) <= (top_k or len(logits))
     if len(left_out):
-        # A token is left out because it is unlikely; or its probability is too small for a float.
-        assert kept.min() >= left_out.max()
+        assert kept.min() >= left_out.max() - 1e-9
 
 
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=30), st.floats(0.01, 0.99))

@@ -121,9 +121,8 @@ def generate(
     Raises ValueError for an empty prompt, tokens outside the vocabulary, or a setting that can't
     be; TypeError for prompts that aren't rows of whole numbers.
     """
-    rows = [_prompt(model, prompt) for prompt in prompts]
     probs = partial(next_token_probs, temperature=temperature, top_k=top_k, top_p=top_p)
-    stop = _tokens(model, stop, "stop")
+    rows, stop = _check(model, prompts, max_new_tokens, probs, stop)
     for step in _steps(model, rows, max_new_tokens, probs, stop, generator, use_cache):
         for i, token in step.items():
             rows[i].append(token)
@@ -144,12 +143,10 @@ def stream(
 ) -> Iterator[int]:
     """Yield the new tokens of one prompt, each as soon as it is drawn.
 
-    They are those that `generate` returns, and so are the settings and the errors, which come at
-    the call.
+    The tokens, the settings and the errors are those of `generate`.
     """
-    rows = [_prompt(model, prompt)]
     probs = partial(next_token_probs, temperature=temperature, top_k=top_k, top_p=top_p)
-    stop = _tokens(model, stop, "stop")
+    rows, stop = _check(model, [prompt], max_new_tokens, probs, stop)  # at the call
     steps = _steps(model, rows, max_new_tokens, probs, stop, generator, use_cache)
     return (step[0] for step in steps)
 
@@ -173,11 +170,21 @@ def _tokens(model: nn.Module, given: Iterable, name: str) -> list[int]:
     return tokens
 
 
-def _prompt(model: nn.Module, given: Iterable) -> list[int]:
-    tokens = _tokens(model, given, "A prompt")
-    if not tokens:
+def _check(
+    model: nn.Module,
+    prompts: Iterable,
+    max_new_tokens: int,
+    probs: Callable[[Tensor], Tensor],
+    stop: Iterable[int],
+) -> tuple[list[list[int]], list[int]]:
+    """Return the prompts and the stop tokens as lists, or raise what is wrong with a setting."""
+    rows = [_tokens(model, prompt, "A prompt") for prompt in prompts]
+    if not all(rows):
         raise ValueError("A prompt is empty: give at least one token to continue.")
-    return tokens
+    if max_new_tokens < 0:
+        raise ValueError(f"max_new_tokens is {max_new_tokens}; it must be 0 or more.")
+    probs(torch.zeros(1))
+    return rows, _tokens(model, stop, "stop")
 
 
 def _steps(
@@ -189,20 +196,12 @@ def _steps(
     generator: torch.Generator | None,
     use_cache: bool,
 ) -> Iterator[dict[int, int]]:
-    """Check the settings, now; then return what yields the new tokens of a step, {row: token}."""
-    if max_new_tokens < 0:
-        raise ValueError(f"max_new_tokens is {max_new_tokens}; it must be 0 or more.")
-    probs(torch.zeros(1))
-    cache = KVCache(model.config.n_layer) if use_cache else None
-    return _write(model, rows, max_new_tokens, probs, stop, generator, cache)
-
-
-def _write(model, rows, max_new_tokens, probs, stop, generator, cache) -> Iterator[dict[int, int]]:
-    """Go over the columns of all rows from left to right, and draw where a prompt has ended.
+    """Yield the new tokens of a step, {row: token}, going over the columns from left to right.
 
     Every row starts at position 0, as it would alone, and nothing is padded: while some prompts
     have ended and others have not, a column holds drawn tokens and given ones.
     """
+    cache = KVCache(model.config.n_layer) if use_cache else None
     lengths = [len(row) for row in rows]
     ends = [length + max_new_tokens for length in lengths]
     text = torch.zeros(len(rows), max(ends, default=0), dtype=torch.long)
@@ -236,8 +235,10 @@ def _write(model, rows, max_new_tokens, probs, stop, generator, cache) -> Iterat
 def _read(model, idx: Int[Tensor, "B T"], cache: KVCache | None) -> Float[Tensor, "B V"]:
     """Return the logits behind the last column; the model is back in its mode between tokens."""
     training = model.training
-    model.eval()
+    if training:
+        model.eval()
     try:
         return model(idx, cache)[:, -1]
     finally:
-        model.train(training)
+        if training:
+            model.train()
