@@ -223,8 +223,10 @@ FUSED_CRASHES = {
     "Expected size for first two dimensions|cannot be multiplied|Expected size for the first": "In "
     "the scores, the last two axes of k are exchanged: (T, head_size) times (head_size, T), "
     "`q @ k.transpose(-2, -1)`.",
-    "view size is not compatible|use .reshape": "After a transposition the numbers don't lie in "
-    "order, and `view` refuses: `.contiguous().view(…)`, or `reshape`.",
+    "view size is not compatible|use .reshape": "`view` refuses where the numbers don't lie in "
+    "order. On the way in, only the last axis of q, k and v can be cut up, `view(B, T, n_head, "
+    "head_size)`, and is transposed then; a view with T in another place would mix positions. On "
+    "the way back, after the transposition, `reshape` or `.contiguous().view(…)`.",
     "invalid for input of size|is invalid": "The sizes of the view don't multiply to what is "
     "there: C = n_head · head_size, so head_size is `C // n_head`.",
 }
@@ -530,18 +532,20 @@ def _cached_wrongly(w: dict, idx: np.ndarray, parts: list[int]) -> list[Mistake]
          "`is_causal=True` does, or a `tril()` whose corner is on the left: where there are more "
          "keys than queries, the corner belongs on the right, `tril(past)`. A single query needs "
          "no mask at all."),
-        ({"sees": same | past}, "The tokens that are fed at once all see each other, the later "
-         "ones too: several new tokens need the causal mask among themselves."),
+        *(({"sees": sees | past}, "The tokens that are fed at once all see each other, the later "
+           "ones too: several new tokens need the causal mask among themselves.")
+          for sees in (same, own | (same & later))),
         ({"sees": turned}, "The new keys stand in front of the cached ones, where the mask takes "
          "them for old: append them behind, `torch.cat([cached, new], 2)`."),
         ({"swapped": past}, exchanged),
         ({"swapped": odd}, exchanged),
         ({"at": np.where(later, t + 1, t)}, "The positions of the new tokens are one too large: "
-         "counting starts at 0, so the first new one has the number of cached tokens."),
+         "counting starts at 0, so the first new one has the number of tokens cached before. Read "
+         "the length of the cache before it grows."),
         ({"at": np.where(later, t - 1, t)}, "The positions of the new tokens are one too small: "
          "the first new one has the number of cached tokens."),
         ({"at": t + np.array(parts)[part] * later}, "The new tokens' positions are too large by "
-         "their own number: read the length of the cache before it grows."),
+         "their own number. Read the length of the cache before it grows."),
         ({"at": np.where(later, start, t)}, "All tokens that are fed at once get the same "
          "position: `torch.arange(past, past + T)`."),
     ]  # fmt: skip
@@ -942,11 +946,24 @@ def _expect_nucleus(given: dict, got: dict, first: tuple[Mistake, ...] = ()) -> 
     expect("logits after the call", got["logits"], logits, hint=overwritten)
 
 
+def _telling_rows(rng: np.random.Generator) -> dict:
+    """Rows for which every known mistake has a result of its own."""
+    while True:
+        given = _rows(rng, 4, float(rng.choice([0.7, 0.75, 0.8])))
+        hints: dict[bytes, str] = {}
+        for mistake in _top_p_wrongly(**given):
+            result = np.round(mistake.value, 9).tobytes()
+            if hints.setdefault(result, mistake.hint) != mistake.hint:
+                break
+        else:
+            return given
+
+
 @sample.case(
-    "one row",
+    "rows of different certainty",
     points=2,
     adapter="nucleus",
-    inputs=lambda rng: _rows(rng, 1, float(rng.choice([0.7, 0.75, 0.8]))),
+    inputs=_telling_rows,
     crashes=TOP_P_CRASHES,
 )
 def _(given, got):
@@ -954,10 +971,10 @@ def _(given, got):
 
 
 @sample.case(
-    "rows of different certainty",
+    "a single row",
     points=2,
     adapter="nucleus",
-    inputs=lambda rng: _rows(rng, 4, float(rng.choice([0.7, 0.75, 0.8]))),
+    inputs=lambda rng: _rows(rng, 1, float(rng.choice([0.7, 0.75, 0.8]))),
     crashes=TOP_P_CRASHES,
 )
 def _(given, got):
@@ -1044,7 +1061,7 @@ returns.
 - Judge the model as it is in **eval mode**, for dropout differs from call to call, and BatchNorm in
   train mode mixes everything with everything. Leave it in the mode in which it came.
 - float32 rounds: a model without a leak may still differ by up to 1e-5 where the future differs.
-  The leaks of the check change some logit by more than 1e-4.
+  The leaks of the check change some logit by more than 0.001.
 - Some of these models have two tokens only.
 
 The next cell plants three leaks that people really build: a mask that is one diagonal too large,
@@ -1063,11 +1080,11 @@ is_causal(Planted("mean"), 27, 8)     # False
         "test misses that changes the last token only, or that tries one length only.",
         "For every T and every cut between 1 and T − 1: exchange *all* tokens from the cut on for "
         "others, `(idx + 1) % vocab_size`, and compare the logits before the cut, "
-        "`atol=3e-5`. All cuts of one length fit into one batch.",
+        "`atol=1e-4`. All cuts of one length fit into one batch.",
         "`was = model.training`, `model.eval()`, and in `torch.no_grad()`: `t = torch.arange(T)`; "
         "`batch = torch.where(t < t[:, None] + 1, idx, (idx + 1) % vocab_size)`, whose row i keeps "
         "the tokens 0 to i. Its last row is the unchanged text; "
-        "`(logits - logits[-1]).abs().amax(2).tril()` may nowhere be above 3e-5. At the end "
+        "`(logits - logits[-1]).abs().amax(2).tril()` may nowhere be above 1e-4. At the end "
         "`model.train(was)`.",
     ),
 )
@@ -1075,20 +1092,21 @@ is_causal(Planted("mean"), 27, 8)     # False
 N, CHANNELS = 8, 12  # block_size and channels of the models
 
 
-def _model(rng: np.random.Generator, leak: object = None, V: int = 50, **changes) -> dict:
+def _model(rng: np.random.Generator, leak: object = None, V: int = 30, **changes) -> dict:
     """A model of one layer for the adapter, without a leak or with this one."""
     C = CHANNELS
     bias = np.where(np.tri(N, dtype=bool), 0.0, -np.inf)
     if leak == "next":
         bias[np.arange(N - 1), np.arange(1, N)] = 0.0
     elif leak == "soft":
-        bias[np.isinf(bias)] = -5.0
+        bias[np.isinf(bias)] = -8.0
     elif isinstance(leak, tuple):
         bias[leak] = 0.0
     spec = {
         "wte": rng.normal(size=(V, C)),
-        "wpe": rng.normal(size=(N, C)),
-        "w_attn": rng.normal(size=(3, C, C)) / math.sqrt(C),
+        "wpe": 0.5 * rng.normal(size=(N, C)),
+        # Scores near 0, so that attention is spread out and no leak gets next to nothing.
+        "w_attn": rng.normal(size=(3, C, C)) / math.sqrt(C) * np.reshape([0.4, 0.4, 1], (3, 1, 1)),
         "w_out": rng.normal(size=(C, V)) / math.sqrt(C),
         "bias": bias,
         "tail": leak == "tail",
@@ -1115,7 +1133,7 @@ LEAKS = {
     "next": "where every position sees the next one",
     "queries": "with softmax over the queries",
     "mean": "that subtracts the mean over time",
-    "soft": "whose mask is −5, not −∞",
+    "soft": "whose mask is −8, not −∞",
     "tail": "whose mask is right only for T = block_size",
 }
 
@@ -1189,7 +1207,7 @@ def _(given, got):
     )
 
 
-PLACES = [(0, 1), (2, 3), (4, 5), (N - 2, N - 1), (0, N - 1), (1, N - 2)]
+PLACES = [*((row, row + 1) for row in range(N - 1)), (0, N - 1), (1, N - 2)]
 
 
 def _missed_places(given: dict, got: dict) -> str:
@@ -1212,8 +1230,10 @@ def _missed_places(given: dict, got: dict) -> str:
                 f"You change the tokens from {cut} on and compare those before: leaks on one side "
                 "of this cut stay unseen. Try every cut from 1 to T − 1."
             )
-    if those(lambda row, key: key < N - 1):
-        return "The last token is never changed: in `range(1, T)`, the last cut is T − 1."
+    if those(lambda row, key: key < N - 1) or missed == {(N - 2, N - 1)}:
+        return "The last token is never changed alone: in `range(1, T)`, the last cut is T − 1."
+    if missed == {(0, 1)}:
+        return "The first cut is missing, where token 0 stays and all others change: it is 1."
     if those(lambda row, key: key == row + 1):
         return (
             "You compare the logits just before the changed token and none further back: a leak "
@@ -1233,7 +1253,7 @@ def _missed_places(given: dict, got: dict) -> str:
     "a single hole in the mask",
     points=3,
     adapter="judged",
-    inputs=lambda rng: _models(rng, [*PLACES, None, None, None]),
+    inputs=lambda rng: _models(rng, [*PLACES, None, None]),
     crashes=JUDGED_CRASHES,
 )
 def _(given, got):
@@ -1288,8 +1308,8 @@ def _(given, got):
         got,
         "These models compute the mean of the past as the sum of all minus the sum of the future. "
         "That is right, and float32 rounds: compare with a tolerance, `torch.allclose(a, b, "
-        "atol=3e-5)`, not with `==` or `torch.equal`.",
-        "The tolerance is too wide: these leaks move some logit by 1e-4 to 1e-1, and rounding "
+        "atol=1e-4)`, not with `==` or `torch.equal`.",
+        "The tolerance is too wide: these leaks move some logit by 0.001 to 0.1, and rounding "
         "moves none by more than 1e-5. (`torch.allclose` also has a relative tolerance; `atol` is "
         "the one to set.)",
     )
@@ -1298,17 +1318,17 @@ def _(given, got):
 @detect.case(
     "a vocabulary of two tokens",
     adapter="judged",
-    inputs=lambda rng: _models(rng, [None, None, *[(N - 2, N - 1)] * 6], V=2),
+    inputs=lambda rng: _models(rng, [None, *[(N - 2, N - 1)] * 5], V=2),
     crashes=JUDGED_CRASHES,
 )
 def _(given, got):
-    _expect_judged(
-        given,
-        got,
-        SEE_FIRST,
+    missed = (
         "The future wasn't changed: of two tokens, one that is drawn at random is the old one half "
-        "of the time. `(idx + 1) % vocab_size` is always another.",
+        "of the time. `(idx + 1) % vocab_size` is always another."
     )
+    if all(got["causal"]):  # all of them: that isn't chance
+        missed = "A hole in the mask is missed, whatever the vocabulary: begin with that case."
+    _expect_judged(given, got, SEE_FIRST, missed)
 
 
 @detect.case(
@@ -1318,13 +1338,13 @@ def _(given, got):
     crashes=JUDGED_CRASHES,
 )
 def _(given, got):
-    _expect_judged(
-        given,
-        got,
-        SEE_FIRST,
-        f"You only test T = block_size = {N}. A mask that is cut wrongly for shorter texts leaks "
-        "there, and every text that is generated begins short: test all lengths.",
-    )
+    missed = "Shorter texts are fed, but the leak in them isn't found: begin with the cases above."
+    if all(lengths == [N] for lengths in got["lengths"]):
+        missed = (
+            f"You only test T = block_size = {N}. A mask that is cut wrongly for shorter texts "
+            "leaks there, and every text that is generated begins short: test all lengths."
+        )
+    _expect_judged(given, got, SEE_FIRST, missed)
 
 
 _HERE = (fuse, remember, sample, detect)
