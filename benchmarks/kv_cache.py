@@ -1,6 +1,6 @@
 """How much faster a GPT writes when it keeps its keys and values.
 
-    python benchmarks/kv_cache.py                  # about a minute on two cores
+    python benchmarks/kv_cache.py                  # about two minutes
 
 256 tokens behind a prompt of 32, one text at a time, by a model of the size of shakespeare-char
 (10.8 million parameters, not trained: the work is the same). With the cache a step reads one
@@ -46,7 +46,7 @@ def peer(model: GPT, prompt: Tensor) -> Callable[[], list[int]] | None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=3, help="how often each way is run")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
 

@@ -1,0 +1,423 @@
+"""Lecture 07: what the course trained, transformers loads, and the other way round.
+
+Nothing is downloaded: all models are small, random, and made here.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported
+
+import huggingface_hub
+import pytest
+import torch
+import transformers
+from huggingface_hub import errors
+from safetensors.torch import load_file, save_file
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from zerotohero import huggingface
+from zerotohero.gpt import GPT, GPTConfig
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+SIZES = [  # vocab_size, block_size, n_layer, n_head, n_embd: none of them equal to another
+    (17, 8, 1, 1, 4),
+    (23, 16, 3, 2, 12),
+    (65, 32, 4, 5, 40),
+]
+SMALL = GPTConfig(23, 16, 3, 2, 12)
+
+
+def randomise(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+    """Make all parameters random: at their initial 0 and 1, swapped biases would not show."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0.1, 0.3, generator=generator)
+    return model.eval()
+
+
+def theirs(vocab_size, block_size, n_layer, n_head, n_embd, **changes) -> GPT2LMHeadModel:
+    config = GPT2Config(
+        vocab_size=vocab_size,
+        n_positions=block_size,
+        n_layer=n_layer,
+        n_head=n_head,
+        n_embd=n_embd,
+        **({"bos_token_id": None, "eos_token_id": None} | changes),
+    )
+    return randomise(GPT2LMHeadModel(config))
+
+
+def tokens(vocab_size: int, block_size: int) -> torch.Tensor:
+    return torch.randint(vocab_size, (3, block_size), generator=torch.Generator().manual_seed(9))
+
+
+@torch.no_grad()
+def assert_same_logits(ours: GPT, other: GPT2LMHeadModel) -> None:
+    idx = tokens(ours.config.vocab_size, ours.config.block_size)
+    expected = other(idx).logits
+    assert expected.std() > 0.1, "logits that hardly differ would hide mistakes"
+    torch.testing.assert_close(ours(idx), expected, atol=1e-5, rtol=1e-5)
+    # In float64, to show that what remains is float32's rounding.
+    torch.testing.assert_close(ours.double()(idx), other.double()(idx).logits, atol=1e-10, rtol=0)
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    """A folder with a small model of ours."""
+    randomise(GPT(SMALL)).save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def edit_config(folder: Path, **changes) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def edit_weights(folder: Path, edit) -> None:
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    weights = edit(weights) or weights
+    save_file({n: w.clone().contiguous() for n, w in weights.items()}, path, {"format": "pt"})
+
+
+# --- parity -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_transformers_loads_what_the_course_saves(sizes, bias, tied, tmp_path):
+    ours = randomise(GPT(GPTConfig(*sizes, bias=bias, tied=tied)))
+    ours.save_pretrained(tmp_path / "deep" / "folder")  # made if it isn't there
+    other, report = GPT2LMHeadModel.from_pretrained(
+        tmp_path / "deep" / "folder", output_loading_info=True
+    )
+    assert not any(report.values()), f"transformers has complaints: {report}"
+    assert (other.lm_head.weight is other.transformer.wte.weight) == tied
+    assert_same_logits(ours, other.eval())
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_the_course_loads_what_transformers_saves(sizes, tied, tmp_path):
+    other = theirs(*sizes, tie_word_embeddings=tied)
+    other.save_pretrained(tmp_path)
+    ours = GPT.from_pretrained(tmp_path)
+    assert ours.config == GPTConfig(*sizes, tied=tied, dropout=0.1)
+    assert (ours.lm_head.weight is ours.transformer.wte.weight) == tied
+    assert not ours.training
+    assert_same_logits(ours, other)
+
+
+def test_there_and_back_nothing_is_lost(tmp_path):
+    for config in (SMALL, GPTConfig(23, 16, 3, 2, 12, dropout=0.2, bias=False, tied=False)):
+        ours = randomise(GPT(config))
+        ours.save_pretrained(tmp_path / "ours")
+        GPT2LMHeadModel.from_pretrained(tmp_path / "ours").save_pretrained(tmp_path / "theirs")
+        for folder in ("ours", "theirs"):
+            back = GPT.from_pretrained(tmp_path / folder)
+            assert back.config == config
+            for (name, a), (_, b) in zip(
+                ours.state_dict().items(), back.state_dict().items(), strict=True
+            ):
+                assert torch.equal(a, b), f"{name} is not what it was"
+
+
+def test_what_is_loaded_can_be_trained(saved):
+    model = GPT.from_pretrained(saved).train()
+    before = model.transformer.wte.weight.clone()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    model(tokens(23, 16)).square().mean().backward()
+    optimizer.step()
+    assert not torch.equal(before, model.transformer.wte.weight)
+    assert model.lm_head.weight is model.transformer.wte.weight
+
+
+@torch.no_grad()
+def test_the_likeliest_text_is_that_of_transformers(tmp_path):
+    # Large biases, and a head that repeats its input, would write one token only.
+    other = theirs(*SIZES[2], tie_word_embeddings=False)
+    for name, parameter in other.named_parameters():
+        parameter.sub_(0.1).mul_(0.1 if "bias" in name else 2)
+    other.save_pretrained(tmp_path)
+    ours, other = GPT.from_pretrained(tmp_path).double(), other.double()
+    prompts = [[5], [1, 2, 3, 4], [60, 50, 40, 30, 20, 10]]
+    # transformers pads on the left, and is told which tokens count.
+    longest = max(map(len, prompts))
+    padded = torch.tensor([[0] * (longest - len(p)) + p for p in prompts])
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
+    settings = {"max_new_tokens": 20, "do_sample": False, "pad_token_id": 0}
+    rows = other.generate(padded, attention_mask=mask, **settings)[:, longest:].tolist()
+    assert all(len(set(row)) > 3 for row in rows), "a text that repeats itself hides mistakes"
+    written = ours.generate(prompts, 20, temperature=0)
+    assert written == [p + row for p, row in zip(prompts, rows, strict=True)]
+
+
+def test_a_model_in_half_precision_is_saved_so_and_loaded_in_single(tmp_path):
+    ours = randomise(GPT(SMALL)).bfloat16()
+    ours.save_pretrained(tmp_path)
+    assert load_file(tmp_path / "model.safetensors")["transformer.wte.weight"].dtype == (
+        torch.bfloat16
+    )
+    assert GPT2LMHeadModel.from_pretrained(tmp_path).dtype == torch.bfloat16
+    back = GPT.from_pretrained(tmp_path)
+    assert back.lm_head.weight.dtype == torch.float32
+    assert torch.equal(back.lm_head.weight, ours.lm_head.weight.float())
+
+
+# --- the files of the hub, as they are ----------------------------------------------------------
+
+
+def test_names_without_prefix_and_stored_masks_as_in_the_hubs_gpt2(tmp_path):
+    other = theirs(23, 16, 3, 2, 12)
+    other.save_pretrained(tmp_path)
+
+    def old(weights):
+        bare = {name.removeprefix("transformer."): w for name, w in weights.items()}
+        for layer in range(3):
+            bare[f"h.{layer}.attn.bias"] = torch.ones(1, 1, 16, 16).tril()
+            bare[f"h.{layer}.attn.masked_bias"] = torch.tensor(-1e4)
+        return bare
+
+    edit_weights(tmp_path, old)
+    assert_same_logits(GPT.from_pretrained(tmp_path), other)
+
+
+def test_a_tied_head_may_be_stored_as_well(saved):
+    plain = GPT.from_pretrained(saved)
+    edit_weights(saved, lambda w: w.update({"lm_head.weight": w["transformer.wte.weight"]}))
+    idx = tokens(23, 16)
+    assert torch.equal(GPT.from_pretrained(saved)(idx), plain(idx))
+
+
+def test_a_head_that_is_called_tied_but_differs_is_refused(saved):
+    # transformers unties it with a warning; which of the two is meant is not ours to guess.
+    edit_weights(saved, lambda w: w.update({"lm_head.weight": torch.randn(23, 12)}))
+    with pytest.raises(ValueError, match=r"differ, but config\.json says that they are one"):
+        GPT.from_pretrained(saved)
+
+
+def test_a_name_is_fetched_from_the_hub(saved, monkeypatch):
+    asked = []
+
+    def download(name, file):
+        asked.append((name, file))
+        return str(saved / file)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    model = GPT.from_pretrained("openai-community/gpt2", dropout=0.1)
+    assert model.config.n_layer == 3
+    assert asked == [
+        ("openai-community/gpt2", "config.json"),
+        ("openai-community/gpt2", "model.safetensors"),
+    ]
+
+
+def test_without_a_network_one_sentence_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ConnectionError, match="There is no folder nobodys-gpt, and it could not"):
+        GPT.from_pretrained("nobodys-gpt")
+
+
+def test_a_name_that_the_hub_does_not_know(monkeypatch):
+    def download(name, file):
+        raise errors.EntryNotFoundError("404")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    with pytest.raises(FileNotFoundError, match="Neither a folder nor the Hugging Face hub has a"):
+        GPT.from_pretrained("nobodys-gpt")
+
+
+def test_without_the_hubs_package_one_sentence_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ImportError, match="pip install huggingface_hub"):
+        GPT.from_pretrained("gpt2")
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_gpt2_itself():
+    model = GPT.from_pretrained("gpt2")
+    assert model.num_params() == 123_653_376
+    other = GPT2LMHeadModel.from_pretrained("gpt2").eval()
+    idx = torch.tensor([[15496, 11, 314, 1101, 257, 3303, 2746, 11]])
+    torch.testing.assert_close(model(idx), other(idx).logits, atol=1e-4, rtol=1e-5)
+
+
+# --- changes ------------------------------------------------------------------------------------
+
+
+def test_dropout_and_a_shorter_block_can_be_asked_for(saved):
+    model = GPT.from_pretrained(saved, dropout=0.3, block_size=5)
+    assert (model.config.dropout, model.config.block_size) == (0.3, 5)
+    assert model.transformer.wpe.weight.shape == (5, 12)
+    idx = tokens(23, 5)
+    torch.testing.assert_close(model(idx), GPT.from_pretrained(saved)(idx))
+
+
+def test_a_longer_block_is_refused(saved):
+    with pytest.raises(ValueError, match=r"block_size can be cropped to 1 … 16, not 17"):
+        GPT.from_pretrained(saved, block_size=17)
+
+
+@pytest.mark.parametrize("field", ["n_head", "activation", "vocab_size", "layers"])
+def test_what_the_weights_were_not_trained_for_cannot_be_changed(saved, field):
+    with pytest.raises(ValueError, match=f"dropout, block_size and bias, but not {field}: the"):
+        GPT.from_pretrained(saved, **{field: 4})
+
+
+def test_biases_that_are_zero_can_be_left_out_and_no_others(saved, tmp_path):
+    with pytest.raises(ValueError, match=r"bias in the file is not zero.*load it with bias=True"):
+        GPT.from_pretrained(saved, bias=False)
+    ours = randomise(GPT(GPTConfig(23, 16, 3, 2, 12, bias=False)))
+    ours.save_pretrained(tmp_path)
+    idx = tokens(23, 16)
+    for bias in (True, False):
+        model = GPT.from_pretrained(tmp_path, bias=bias)
+        assert (model.transformer.ln_f.bias is not None) is bias
+        assert torch.equal(model(idx), ours(idx))
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("norm", "rmsnorm"),
+        ("position", "rotary"),
+        ("position", "none"),
+        ("activation", "relu2"),
+        ("qk_norm", True),
+    ],
+)
+def test_a_model_that_gpt2_has_no_words_for_is_not_saved(field, value, tmp_path):
+    model = GPT(GPTConfig(23, 16, 3, 2, 12, **{field: value}))
+    with pytest.raises(ValueError, match=f"GPT-2's format has no {field}={value!r}, only"):
+        model.save_pretrained(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model_type": "llama"}, "describes a model of the type 'llama', not a 'gpt2'"),
+        ({"model_type": None}, "describes a model of the type None, not a 'gpt2'"),
+        ({"activation_function": "relu"}, "activation_function='relu'; a GPT has only"),
+        ({"layer_norm_epsilon": 1e-6}, "layer_norm_epsilon=1e-06; a GPT has only 1e-05"),
+        ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx=True"),
+        ({"scale_attn_weights": False}, "scale_attn_weights=False"),
+        ({"add_cross_attention": True}, "add_cross_attention=True"),
+        ({"n_inner": 50}, "n_inner=50; a GPT has 4 · n_embd"),
+        ({"n_layer": "3"}, "n_layer='3', which is not a whole number"),
+        ({"n_positions": None}, "n_positions=None, which is not a whole number"),
+        ({"n_head": 5}, "make n_embd a multiple of n_head"),
+        ({"n_layer": 4}, r"lacks transformer\.h\.3\.attn\.c_attn\.bias, .* and 9 more\."),
+        ({"n_layer": 2}, r"has no place for: transformer\.h\.2\.attn\.c_attn\.bias, "),
+        (
+            {"vocab_size": 24},
+            r"transformer\.wte\.weight has the shape \(23, 12\) in the file, but its config\.json "
+            r"asks for \(24, 12\)",
+        ),
+    ],
+)
+def test_a_config_of_another_model_is_named(saved, changes, says):
+    edit_config(saved, **changes)
+    with pytest.raises(ValueError, match=says):
+        GPT.from_pretrained(saved)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"model_type": "gpt2", ', "is not JSON"),
+        ("", "is not JSON"),
+        ("\xff", "is not JSON"),
+        ("[1, 2]", "describes a model of the type None"),
+    ],
+)
+def test_a_broken_config_is_named(saved, text, says):
+    (saved / "config.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=rf"config\.json {says}"):
+        GPT.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, -1])
+def test_a_truncated_file_of_weights_is_named(saved, keep):
+    path = saved / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match="is not a whole safetensors file"):
+        GPT.from_pretrained(saved)
+
+
+def test_a_pickle_in_place_of_the_weights_is_refused(saved):
+    torch.save({}, saved / "model.safetensors")
+    with pytest.raises(ValueError, match="is not a whole safetensors file"):
+        GPT.from_pretrained(saved)
+
+
+def test_matrices_stored_the_other_way_round_are_named(saved):
+    # The square ones can't be told from right ones; the first that can is named.
+    edit_weights(
+        saved, lambda w: {n: x.t() if n.endswith("c_attn.weight") else x for n, x in w.items()}
+    )
+    with pytest.raises(ValueError, match=r"c_attn\.weight has the shape \(36, 12\) in the file"):
+        GPT.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("name", ["transformer.ln_f.weight", "transformer.h.1.mlp.c_fc.bias"])
+def test_a_missing_tensor_is_named(saved, name):
+    edit_weights(saved, lambda w: {n: x for n, x in w.items() if n != name})
+    with pytest.raises(ValueError, match=f"The file of weights lacks {name}."):
+        GPT.from_pretrained(saved)
+
+
+def test_an_unknown_tensor_is_named(saved):
+    edit_weights(saved, lambda w: w.update({"score.weight": torch.zeros(2, 12)}))
+    with pytest.raises(ValueError, match=r"no place for: transformer\.score\.weight\."):
+        GPT.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_folder_without_the_files_is_named(saved, name):
+    (saved / name).unlink()
+    with pytest.raises(FileNotFoundError, match=f"holds no {name}: give the folder that"):
+        GPT.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("name", ["runs/of/mine", "./mine", "/no/such/folder", "~/mine"])
+def test_a_path_that_is_not_there_is_not_looked_for_on_the_hub(name):
+    with pytest.raises(FileNotFoundError, match=f"There is no folder {name}"):
+        GPT.from_pretrained(name)
+
+
+# --- a save that fails --------------------------------------------------------------------------
+
+
+def test_a_save_that_fails_leaves_what_was_there(saved, monkeypatch):
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half of")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(huggingface, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        randomise(GPT(SMALL), seed=1).save_pretrained(saved)
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+
+
+def test_a_save_replaces_its_files_and_leaves_others(saved):
+    (saved / "vocabulary.txt").write_text("abc")
+    other = randomise(GPT(SMALL), seed=1)
+    other.save_pretrained(saved)
+    names = sorted(path.name for path in saved.iterdir())
+    assert names == ["config.json", "model.safetensors", "vocabulary.txt"]
+    idx = tokens(23, 16)
+    assert torch.equal(GPT.from_pretrained(saved)(idx), other(idx))
