@@ -39,6 +39,7 @@ class TrainConfig:
     grad_clip: float = 1.0  # longest gradient, all weights together; 0: no limit
     optimizer: str = "adamw"  # or "muon": Muon on the blocks' matrices, AdamW on the rest
     muon_lr: float = 0.02  # Muon's learning rate; it follows the same schedule
+    muon_momentum: float = 0.95  # share of Muon's memory of gradients that a step keeps
     precision: str = "auto"  # "fp32", "bf16", "fp16", or what choose_precision finds
     compile: bool = False  # torch.compile: faster steps after a slow first one
     eval_every: int = 250  # steps between evaluations and checkpoints; 0: at the end only
@@ -59,6 +60,8 @@ class TrainConfig:
             self._demand(name, _finite(getattr(self, name)), "0 or a positive number")
         self._demand("min_lr", self.min_lr <= self.lr, f"at most lr, which is {self.lr}")
         self._demand("cooldown", self.cooldown <= 1, "a share of the steps, at most 1")
+        fine = _finite(self.muon_momentum) and self.muon_momentum < 1
+        self._demand("muon_momentum", fine, "a number from 0 to below 1")
         pair = isinstance(self.betas, tuple) and len(self.betas) == 2
         fine = pair and all(_finite(beta) and beta < 1 for beta in self.betas)
         self._demand("betas", fine, "two numbers from 0 to below 1")
@@ -126,7 +129,8 @@ def configure_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.op
                 'train; use optimizer="adamw".'
             )
         muon = set(matrices)
-        optimizers = [Muon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay)]
+        muon_options = {"lr": config.muon_lr, "momentum": config.muon_momentum}
+        optimizers = [Muon(matrices, **muon_options, weight_decay=config.weight_decay)]
     rest = [p for p in params if p not in muon]
     groups = [
         {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},
