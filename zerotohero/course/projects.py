@@ -6,6 +6,7 @@ could not start leaves nothing behind.
 
 import dataclasses
 import hashlib
+import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -90,12 +91,18 @@ def read_data(
 
 def pretrained(source: str, **changes) -> tuple[GPT, Tokenizer]:
     """Return the model and the vocabulary of a run, of an exported folder or of a hub name."""
-    if (Path(source) / "run.json").is_file():
-        run, model = load(Path(source), **changes)
+    folder = Path(source)
+    if (folder / "run.json").is_file():
+        run, model = load(folder, **changes)
         return model, run.tokenizer
+    if not folder.exists():
+        if folder.parent.name and folder.parent.is_dir():  # runs/x is no name of the hub's
+            raise FileNotFoundError(f"There is no folder {folder}.")
+        say(f"Fetching {source} from the Hugging Face hub or its cache on this machine.")
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # else it tells of every retry
     model = GPT.from_pretrained(source, **changes)
     V = model.config.vocab_size
-    if chars := read_characters(Path(source)):
+    if chars := read_characters(folder):
         return model, Characters(chars)
     tokenizer = gpt2_tokenizer()
     if len(tokenizer) > V:
@@ -149,9 +156,10 @@ def train(
         asked, wish = options | asked, changes | wish
     recipe = asked.get("recipe")
     if recipe and recipe not in RECIPES:
-        raise ValueError(f"There is no recipe {recipe!r}; {settings.nearest(recipe, RECIPES)}.")
+        raise ValueError(f"There is no recipe {recipe!r}; {settings.nearest(recipe, RECIPES)}")
     if not (config or recipe or "init_from" in asked or (resume and out)):
-        raise ValueError("Name a recipe; `zerotohero train` alone lists them.")
+        what = "the run's folder by --out, or its recipe" if resume else "a recipe"
+        raise ValueError(f"Name {what}; `zerotohero train` alone lists the recipes.")
     if "data" in asked and asked["data"] not in course_data.FILES:
         asked["data"] = str(Path(asked["data"]).resolve())
     if "init_from" in asked and Path(asked["init_from"]).is_dir():

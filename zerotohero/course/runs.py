@@ -7,6 +7,7 @@ adds `last.pt`, `best.pt` and `log.jsonl`.
 import dataclasses
 import json
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,14 +153,21 @@ def sample(
             generator=generator,
         )
         say(prompt or "", end="")
-        pending = []  # tokens that end in the middle of a character
-        for token in new:
-            pending.append(token)
-            text = tokenizer.decode(pending)
-            if not text.endswith("\ufffd"):
-                say(text, end="")
-                pending = []
-        say(tokenizer.decode(pending))
+        for text in pieces(tokenizer, new):
+            say(text, end="")
+        say()
+
+
+def pieces(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:
+    """Yield the text of tokens as they come, but no character before its last byte has come."""
+    pending = []
+    for token in tokens:
+        pending.append(token)
+        text = tokenizer.decode(pending)
+        if not text.endswith("\ufffd"):
+            yield text
+            pending = []
+    yield tokenizer.decode(pending)
 
 
 def encode_prompt(tokenizer: Tokenizer, prompt: str) -> torch.Tensor:

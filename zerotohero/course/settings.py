@@ -27,9 +27,9 @@ NEEDS = {
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return what may have been meant by a name that isn't among `names`, or else all of them."""
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}" if close else f"there are {', '.join(names)}"
+    """Say what may have been meant by a name that isn't among `names`, or else all of them."""
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names)}."
 
 
 def typed(key: str, value: object) -> object:
@@ -40,7 +40,7 @@ def typed(key: str, value: object) -> object:
     """
     fields = MODEL | TRAIN
     if key not in fields:
-        raise ValueError(f"There is no setting {key!r}; {nearest(key, fields)}.")
+        raise ValueError(f"There is no setting {key!r}; {nearest(key, fields)}")
     kind = typing.get_origin(fields[key]) or fields[key]
     try:
         if kind is bool:
@@ -87,7 +87,10 @@ def from_file(path: Path) -> tuple[dict[str, str], dict[str, object]]:
             fields = MODEL if key == "model" else TRAIN
             for field, its in value.items():
                 if field not in fields:
-                    raise ValueError(f"{path}: [{key}] has no {field!r}; {nearest(field, fields)}.")
+                    where = "it stands in the other table." if field in MODEL | TRAIN else None
+                    raise ValueError(
+                        f"{path}: [{key}] has no {field!r}; {where or nearest(field, fields)}"
+                    )
                 settings[field] = typed(field, its)
         else:
             raise ValueError(

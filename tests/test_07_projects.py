@@ -1,0 +1,613 @@
+"""Lecture 07 at the command line: train, go on, fine-tune, sample, export, and every bad input."""
+
+import json
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from zerotohero.course import adder, cli, projects, runs, settings
+from zerotohero.gpt import GPT, GPTConfig
+from zerotohero.recipes import RECIPES
+from zerotohero.train import TrainConfig
+
+MODEL = ["n_layer=1", "n_head=2", "n_embd=16", "block_size=16"]
+TINY = [*MODEL, "steps=6", "batch_size=4", "eval_every=3", "eval_batches=2", "precision=fp32"]
+TEXT = "".join(random.Random(7).choices(["the fox\n", "a dog ", "THE DOG: ", "runs. "], k=200))
+
+
+def call(*arguments: str):
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def start(*arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "zerotohero.course.cli", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, f"no {path} after a minute"
+        time.sleep(0.005)
+
+
+def log(folder: Path) -> list[tuple]:
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [(row["step"], row["loss"], row["val_loss"]) for row in rows]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to work in, with a text of one's own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.txt").write_text(TEXT)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a small run that has ended, and what it printed. Tests only read it."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "my.txt").write_text(TEXT)
+    said = call("train", "nanogpt-cpu", *TINY, "--data", folder / "my.txt", "--out", folder / "run")
+    assert said.exit_code == 0, said.output
+    return folder / "run", said
+
+
+# --- a run ---------------------------------------------------------------------------------------
+
+
+def test_train_alone_lists_the_recipes(here):
+    said = call("train")
+    assert said.exit_code == 0
+    lines = said.stdout.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == list(RECIPES)
+    assert all(recipe.says in said.stdout for recipe in RECIPES.values())
+
+
+def test_a_run_leaves_what_is_needed_to_use_it(trained):
+    folder, said = trained
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"run.json", "best.pt", "last.pt", "log.jsonl"}
+    run = runs.Run.read(folder)
+    assert run.recipe == "nanogpt-cpu" and run.chars == "".join(sorted(set(TEXT)))
+    assert (run.model.n_layer, run.model.n_embd, run.train.steps) == (1, 16, 6)
+    assert run.model.vocab_size == len(run.chars)
+    assert run.train.lr == RECIPES["nanogpt-cpu"].train.lr, "what isn't changed is the recipe's"
+    assert [step for step, _, val in log(folder) if val is not None] == [3, 6]
+    assert f"zerotohero sample {folder}" in said.stdout
+    assert f"zerotohero export {folder}" in said.stdout
+
+
+def test_the_loss_at_the_end_is_of_the_best_model_on_all_validation_data(trained):
+    folder, said = trained
+    run, model = runs.load(folder)
+    _, val = projects.split_text(run.tokenizer.encode(TEXT), 16)
+    windows = [val[i : i + 17] for i in range(0, len(val) - 1, 16)]
+    total = sum(
+        torch.nn.functional.cross_entropy(model(w[None, :-1])[0], w[1:], reduction="sum")
+        for w in windows
+    )
+    assert f"a loss of {total / (len(val) - 1):.4f} on all" in said.stdout
+
+
+def test_a_short_run_is_not_all_warm_up(trained):
+    assert runs.Run.read(trained[0]).train.warmup == 0
+
+
+def test_an_existing_run_is_not_overwritten(trained):
+    folder, _ = trained
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    said = call("train", "nanogpt-cpu", *TINY, "--out", folder)
+    assert said.exit_code == 1 and "--resume" in said.stderr and "--out" in said.stderr
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_the_default_folder_is_the_recipes(here):
+    assert call("train", "nanogpt-cpu", *TINY, "--data", "my.txt").exit_code == 0
+    assert (here / "runs" / "nanogpt-cpu" / "best.pt").exists()
+    said = call("sample", "nanogpt-cpu")
+    assert f"did you mean {Path('runs') / 'nanogpt-cpu'}?" in said.stderr
+
+
+def test_the_courses_own_text_is_the_default(here):
+    said = call("train", "shakespeare-quick", *TINY, "block_size=256", "batch_size=64")
+    assert said.exit_code == 0, said.output
+    assert "1,003,854 tokens to train on and 111,540 to validate" in said.stdout
+    assert "export" not in said.stdout, "GPT-2's format has no rotary positions"
+    assert runs.Run.read(here / "runs" / "shakespeare-quick").data == "tinyshakespeare"
+
+
+def test_a_file_of_settings_and_words_over_it(here):
+    (here / "sub").mkdir()
+    (here / "my.txt").rename(here / "sub" / "my.txt")
+    (here / "sub" / "mine.toml").write_text(
+        'recipe = "nanogpt-cpu"\ndata = "my.txt"  # beside this file\n'
+        "[model]\nn_layer = 2\nn_head = 2\nn_embd = 16\nblock_size = 16\nbias = false\n"
+        "[train]\nsteps = 4\nbatch_size = 4\nlr = 1\nbetas = [0.8, 0.9]\nprecision = 'fp32'\n"
+    )
+    said = call("train", "--config", "sub/mine.toml", "n_layer=1", "min_lr=0.5")
+    assert said.exit_code == 0, said.output
+    run = runs.Run.read(here / "runs" / "mine")
+    assert (run.recipe, run.data) == ("nanogpt-cpu", str(here / "sub" / "my.txt"))
+    assert (run.model.n_layer, run.model.n_embd, run.model.bias) == (1, 16, False)
+    assert (run.train.lr, run.train.min_lr, run.train.betas) == (1.0, 0.5, (0.8, 0.9))
+
+
+def test_settings_alone_are_enough(here):
+    (here / "mine.toml").write_text('data = "my.txt"\n')
+    said = call("train", "--config", "mine.toml", *TINY, "warmup=0")
+    assert said.exit_code == 0, said.output
+    run = runs.Run.read(here / "runs" / "mine")
+    assert run.recipe is None and run.train.lr == TrainConfig(steps=200).lr
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+
+def test_no_setting_has_two_meanings():
+    assert not settings.MODEL.keys() & settings.TRAIN.keys()
+
+
+@pytest.mark.parametrize(
+    "config", [*GPTConfig.__dataclass_fields__, *TrainConfig.__dataclass_fields__]
+)
+def test_every_field_can_be_written_as_a_word(config):
+    for whole in [r.model for r in RECIPES.values()] + [r.train for r in RECIPES.values()]:
+        if hasattr(whole, config):
+            value = getattr(whole, config)
+            read = settings.typed(config, str(value))
+            assert read == value and type(read) is type(value)
+            assert settings.typed(config, value) == value  # as from a TOML file
+
+
+@given(st.floats(allow_nan=False) | st.integers())
+def test_numbers_are_read_as_they_are_written(number):
+    assert settings.typed("lr", str(number)) == settings.typed("lr", number) == number
+    if isinstance(number, int):
+        assert settings.typed("steps", str(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "needs"),
+    [
+        ("n_layer", "8.5", "a whole number"),
+        ("n_layer", 8.0, "a whole number"),
+        ("n_layer", True, "a whole number"),
+        ("n_layer", "", "a whole number"),
+        ("n_layer", "__import__('os')", "a whole number"),
+        ("lr", "fast", "a number"),
+        ("lr", [1], "a number"),
+        ("bias", "2", "true or false"),
+        ("norm", 3, "a word"),
+        ("betas", "0.9,x", "numbers with commas"),
+        ("betas", 0.9, "numbers with commas"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused(key, value, needs):
+    with pytest.raises(ValueError, match=f"^{key}=.* doesn't fit: {key} is {needs}"):
+        settings.typed(key, value)
+
+
+# --- going on ------------------------------------------------------------------------------------
+
+LONG = [*MODEL, "steps=500", "batch_size=4", "eval_every=20", "eval_batches=2", "precision=fp32"]
+
+
+def test_a_killed_run_goes_on_with_the_same_losses(here):
+    process = start("train", "nanogpt-cpu", *LONG, "--data", "my.txt", "--out", "killed")
+    wait_for(here / "killed" / "last.pt", process)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it had ended before it was killed"
+    assert log(here / "killed")[-1][0] < 500
+
+    said = call("train", "--resume", "--out", "killed")
+    assert said.exit_code == 0 and "Going on after step" in said.stdout, said.output
+    call("train", "nanogpt-cpu", *LONG, "--data", "my.txt", "--out", "whole")
+    assert log(here / "killed") == log(here / "whole"), "to the bit"
+
+
+def test_ctrl_c_says_how_to_go_on(here):
+    process = start("train", "nanogpt-cpu", *LONG, "--data", "my.txt", "--out", "stopped")
+    wait_for(here / "stopped" / "last.pt", process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err, err
+    assert "zerotohero train --resume --out stopped" in out
+    said = call("train", "--resume", "--out", "stopped")
+    assert said.exit_code == 0 and log(here / "stopped")[-1][0] == 500
+
+
+def test_killed_before_the_first_checkpoint_begins_again(here, trained):
+    done, _ = trained
+    folder = here / "early"
+    folder.mkdir()
+    (folder / "run.json").write_bytes((done / "run.json").read_bytes())
+    assert "no checkpoint yet" in call("sample", folder).stderr
+    said = call("train", "--resume", "--out", folder)
+    assert said.exit_code == 0 and log(folder) == log(done)
+
+
+def test_a_finished_run_can_be_given_more_steps(here):
+    arguments = ["nanogpt-cpu", *TINY, "--data", "my.txt", "--out", "more"]
+    call("train", *arguments)
+    said = call("train", *arguments, "--resume", "steps=9")
+    assert said.exit_code == 0 and "Going on after step 6 of 9" in said.stdout, said.output
+    assert [step for step, _, val in log(here / "more") if val] == [3, 6, 9]
+    assert runs.Run.read(here / "more").train.steps == 9
+
+
+def test_going_on_with_other_settings_or_data_is_refused(here):
+    arguments = ["nanogpt-cpu", *TINY, "--data", "my.txt", "--out", "run"]
+    call("train", *arguments)
+    before = log(here / "run")
+    said = call("train", *arguments, "--resume", "lr=0.5")
+    assert said.exit_code == 1 and "was begun with lr=0.001" in said.stderr
+    said = call("train", "adder", "--resume", "--out", "run")
+    assert said.exit_code == 1 and "was begun with recipe nanogpt-cpu" in said.stderr
+    (here / "my.txt").write_text(TEXT[::-1])
+    said = call("train", *arguments, "--resume")
+    assert said.exit_code == 1 and "no longer what run was trained on" in said.stderr
+    (here / "moved.txt").write_text(TEXT)
+    said = call("train", "--resume", "--out", "run", "--data", "moved.txt")
+    assert said.exit_code == 0 and log(here / "run") == before
+
+
+def test_two_processes_make_one_run(here):
+    """By torchrun, on two CPU processes: the losses are one process's, and one of them speaks."""
+    arguments = ["train", "nanogpt-cpu", *TINY, "--data", "my.txt"]
+    call(*arguments, "--out", "one")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    torchrun += ["--nproc-per-node", "2", "-m", "zerotohero.course.cli", *arguments, "--out", "two"]
+    done = subprocess.run(torchrun, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("parameters") == 1 and done.stdout.count("The best model") == 1
+    for (step, loss, val), (step2, loss2, val2) in zip(
+        log(here / "one"), log(here / "two"), strict=True
+    ):
+        assert step == step2
+        assert loss2 == pytest.approx(loss, abs=1e-5) and val2 == pytest.approx(val, abs=1e-5)
+
+
+# --- fine-tuning ---------------------------------------------------------------------------------
+
+
+def test_fine_tuning_begins_where_a_run_of_ours_ended(here, trained):
+    done, _ = trained
+    said = call("train", "--init-from", done, "--data", "my.txt", "steps=1", "lr=1e-9", "min_lr=0")
+    assert said.exit_code == 0, said.output
+    (_, old), (run, new) = runs.load(done), runs.load(here / "runs" / "fine-tuned")
+    assert run.chars == runs.Run.read(done).chars
+    for (name, a), b in zip(old.state_dict().items(), new.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=0, msg=name)
+
+
+def test_a_context_can_be_shortened_and_dropout_changed_but_no_size(here, trained):
+    arguments = ["--init-from", trained[0], "--data", "my.txt", "steps=2"]
+    said = call("train", *arguments, "block_size=8", "dropout=0.3", "n_layer=1")
+    assert said.exit_code == 0, said.output
+    _, model = runs.load(here / "runs" / "fine-tuned")
+    assert (model.config.block_size, model.config.dropout) == (8, 0.3)
+    for wish, sentence in (
+        ("n_layer=2", "was trained with 1; only block_size and dropout can be changed"),
+        ("block_size=32", "block_size can be cropped to 1 … 16, not 32"),
+    ):
+        said = call("train", *arguments, wish, "--out", "other")
+        assert said.exit_code == 1 and sentence in said.stderr, said.output
+    assert not (here / "other").exists()
+
+
+def test_other_characters_are_named_or_left_out(here, trained):
+    (here / "his.txt").write_text(TEXT.replace("fox", "“fox”"))
+    said = call("train", "--init-from", trained[0], "--data", "his.txt", "steps=2")
+    assert said.exit_code == 1 and "holds '“' and 1 more character that" in said.stderr
+    assert "--skip-unknown" in said.stderr and not (here / "runs").exists()
+    said = call(
+        "train", "--init-from", trained[0], "--data", "his.txt", "steps=2", "--skip-unknown"
+    )
+    assert said.exit_code == 0, said.output
+    (here / "runs" / "fine-tuned" / "last.pt").unlink()  # begins again, from the model and all
+    said = call("train", "--resume", "--out", "runs/fine-tuned")
+    assert said.exit_code == 0, said.output
+
+
+def test_export_fine_tune_and_transformers_agree(here, trained):
+    transformers = pytest.importorskip("transformers")
+    done, _ = trained
+    said = call("export", done, "ours")
+    assert said.exit_code == 0, said.output
+    theirs = transformers.GPT2LMHeadModel.from_pretrained("ours").eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained("ours")
+    run, model = runs.load(done)
+    text = "THE DOG: a fox\n\nthe  dog."
+    idx = tokenizer(text, return_tensors="pt")["input_ids"]
+    assert idx[0].equal(run.tokenizer.encode(text)) and tokenizer.decode(idx[0]) == text
+    torch.testing.assert_close(theirs(idx[:, :16]).logits, model(idx[:, :16]), atol=1e-4, rtol=0)
+    said = call("train", "--init-from", "ours", "--data", "my.txt", "steps=2", "--out", "again")
+    assert said.exit_code == 0, said.output
+    assert runs.Run.read(here / "again").chars == run.chars
+
+    again = call("export", done, "ours")
+    assert again.exit_code == 1 and "holds something already" in again.stderr
+
+
+def test_fine_tuning_a_gpt2_of_hugging_faces(here):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.GPT2Config(
+        vocab_size=50_257, n_positions=32, n_embd=8, n_layer=1, n_head=2
+    )
+    transformers.GPT2LMHeadModel(config).save_pretrained("tiny-gpt2")
+    (here / "my.txt").write_text(TEXT + "“Ünï” 漢字 👍\n" * 20)  # any text can be written in it
+    said = call("train", "--init-from", "tiny-gpt2", "--data", "my.txt", "steps=2", "block_size=16")
+    assert said.exit_code == 0, said.output
+    run, model = runs.load(here / "runs" / "fine-tuned")
+    assert run.chars is None and model.config.vocab_size == 50_257
+    for prompt in ("A 漢字", ""):
+        said = call(
+            "sample", "runs/fine-tuned", "--prompt", prompt, "--tokens", "20", "--seed", "1"
+        )
+        assert said.exit_code == 0 and said.stdout.startswith(prompt), said.output
+    said = call("export", "runs/fine-tuned", "hf")
+    assert "AutoTokenizer.from_pretrained('gpt2')" in said.stdout
+    assert not (here / "hf" / "tokenizer.json").exists()
+
+
+def test_a_vocabulary_that_nobody_describes_is_refused(here):
+    GPT(GPTConfig(99, 16, 1, 2, 8)).save_pretrained(here / "unknown")
+    said = call("train", "--init-from", "unknown", "--data", "my.txt")
+    assert said.exit_code == 1 and "has 99 tokens, and nothing there says" in said.stderr
+
+
+# --- sampling ------------------------------------------------------------------------------------
+
+
+def test_a_sample_goes_on_from_the_prompt(trained):
+    folder, _ = trained
+    arguments = ["sample", folder, "--prompt", "THE ", "--tokens", "30", "--seed", "4"]
+    said, again = call(*arguments), call(*arguments)
+    assert said.exit_code == 0 and said.stdout == again.stdout
+    run, model = runs.load(folder)
+    generator = torch.Generator().manual_seed(4)
+    written = model.generate(
+        [run.tokenizer.encode("THE ")], 30, temperature=0.8, generator=generator
+    )
+    assert said.stdout == run.tokenizer.decode(written[0]) + "\n"
+    other = call(*arguments[:-1], "5")
+    assert other.stdout != said.stdout
+
+
+def test_options_of_sampling_reach_the_model(trained):
+    folder, _ = trained
+    arguments = ["sample", folder, "--prompt", "THE ", "--tokens", "30"]
+    likeliest = call(*arguments, "--temperature", "0").stdout
+    assert call(*arguments, "--top-k", "1").stdout == likeliest
+    assert call(*arguments, "--top-p", "1e-9").stdout == likeliest
+    three = call(*arguments, "--temperature", "0", "--num-samples", "3").stdout
+    assert three.count(likeliest) == 3
+
+
+def test_without_a_prompt_a_text_begins_after_a_newline(trained):
+    run, model = runs.load(trained[0])
+    said = call("sample", trained[0], "--tokens", "10", "--temperature", "0")
+    written = model.generate([run.tokenizer.encode("\n")], 10, temperature=0)
+    assert said.stdout == run.tokenizer.decode(written[0][1:]) + "\n"
+
+
+def test_best_or_last(trained, here):
+    folder, _ = trained
+    _, best = runs.load(folder)
+    _, last = runs.load(folder, last=True)
+    content = {
+        name: torch.load(folder / name, weights_only=True) for name in ("best.pt", "last.pt")
+    }
+    for model, name in ((best, "best.pt"), (last, "last.pt")):
+        torch.testing.assert_close(dict(model.state_dict()), dict(content[name]["model"]))
+
+
+def test_a_character_of_several_tokens_is_printed_whole():
+    text = "漢字 👍"
+    tokenizer = runs.gpt2_tokenizer()
+    tokens = tokenizer.encode(text).tolist()
+    assert len(tokens) > len(text)
+    printed = list(runs.pieces(tokenizer, tokens))
+    assert "".join(printed) == text and "\ufffd" not in "".join(printed)
+    assert "".join(runs.pieces(tokenizer, tokens[:1])) == "\ufffd", "what is cut off is shown"
+
+
+# --- sums ----------------------------------------------------------------------------------------
+
+
+class Calculator:
+    """Answers as a model that has learned to add; those that `wrong` names, one too high."""
+
+    def __init__(self, wrong=()):
+        self.wrong = wrong
+
+    def generate(self, prompts, max_new_tokens, temperature):
+        rows = []
+        for prompt in prompts:
+            pair = adder.parse(adder.VOCABULARY.decode(prompt))
+            a, b = pair
+            written = adder.answer(a, b + (pair in self.wrong))
+            assert len(written) == max_new_tokens and temperature == 0
+            rows.append([*prompt.tolist(), *adder.VOCABULARY.encode(written).tolist()])
+        return rows
+
+
+def test_the_answer_is_written_from_its_last_digit():
+    assert adder.question(7, 45) + adder.answer(7, 45) == "007+045=2500"
+    assert adder.question(999, 999) + adder.answer(999, 999) == "999+999=8991"
+
+
+def test_only_the_answer_is_learned():
+    X, Y = adder.rows([(123, 456), (999, 1)])
+    assert X.shape == Y.shape == (2, adder.CONTEXT)
+    assert adder.VOCABULARY.decode(X[0]) == "123+456=975"
+    assert (Y[:, :7] == adder.IGNORED).all(), "the question is masked"
+    assert [adder.VOCABULARY.decode(row[7:]) for row in Y] == ["9750", "0001"]
+
+
+def test_what_validates_is_not_trained_on():
+    train, val = adder.draw_pairs(2000, 500)
+    assert len({*train, *val}) == 2500, "no pair twice"
+    assert all(0 <= n < 1000 for pair in train for n in pair)
+    assert abs(sum(a for a, _ in train) / 2000 - 499.5) < 40, "numbers of all sizes"
+
+
+def test_sums_are_marked_by_all_their_digits():
+    _, pairs = adder.draw_pairs(1, 200)
+    assert adder.share_right(Calculator(), pairs) == 1
+    assert adder.share_right(Calculator(wrong=set(pairs[:50])), pairs) == 0.75
+
+
+@pytest.mark.parametrize("prompt", ["", "1234+1=", "12", "1+2+3", "-1+2", "a+b=", "²+1"])
+def test_what_is_no_sum_is_refused(prompt):
+    with pytest.raises(ValueError, match="no question for the adder"):
+        adder.parse(prompt)
+
+
+@pytest.mark.parametrize("prompt", ["7+45", "007+045=", " 7 + 45 = "])
+def test_a_sum_may_be_written_as_people_do(prompt, capsys):
+    runs.add(Calculator(), prompt)
+    runs.add(Calculator(wrong={(7, 45)}), prompt)
+    right, wrong = capsys.readouterr().out.splitlines()
+    assert right == "7+45=52" and wrong == "7+45=53   (wrong: it is 52)"
+
+
+def test_an_adder_is_trained_and_asked(here):
+    said = call("train", "adder", *TINY, "batch_size=256")
+    assert said.exit_code == 0, said.output
+    assert "100,000 sums to train on and 1,000 to validate" in said.stdout
+    assert "Of 1,000 sums that it has not seen, " in said.stdout
+    said = call("sample", "runs/adder", "--prompt", "123+456=")
+    assert said.exit_code == 0 and said.stdout.startswith("123+456="), said.output
+    assert len(call("sample", "runs/adder").stdout.splitlines()) == 5
+    said = call("sample", "runs/adder", "--prompt", "hello")
+    assert said.exit_code == 1 and "'hello' is no question for the adder" in said.stderr
+    said = call("train", "adder", "--init-from", "runs/adder", "steps=2", "--out", "more")
+    assert said.exit_code == 0, said.output
+
+
+@pytest.mark.slow
+def test_the_adder_learns_to_add(here):
+    said = call("train", "adder")
+    share = float(said.stdout.split("not seen, ")[1].split("%")[0])
+    assert share >= 99, said.output
+
+
+# --- bad input -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("train shakespear", "no recipe 'shakespear'; did you mean shakespeare-char or"),
+        ("train nanogpt-cpu n_layers=3", "no setting 'n_layers'; did you mean n_layer?"),
+        ("train nanogpt-cpu xyzzy=3", "no setting 'xyzzy'; there are vocab_size, block_size,"),
+        ("train nanogpt-cpu n_embd=33", "n_embd is 33"),
+        ("train nanogpt-cpu lr=-1", "lr is -1"),
+        ("train nanogpt-cpu my.txt", "did you mean --data my.txt?"),
+        ("train nanogpt-cpu other", "'other' is a second name"),
+        ("train nanogpt-cpu vocab_size=99", "vocab_size follows from the data, and is 65 here"),
+        ("train nanogpt-cpu --data none.txt", "There is no file"),
+        ("train nanogpt-cpu --data empty.txt", "is empty"),
+        ("train nanogpt-cpu --data short.txt", "needs 65 in each part"),
+        ("train nanogpt-cpu --data latin.txt", "not UTF-8 text: the byte at position 3 is 0xe9"),
+        ("train nanogpt-cpu --data .", "is a folder"),
+        ("train nanogpt-cpu --device warp", "device 'warp' can't be used here"),
+        ("train nanogpt-cpu --device cuda:99", "device 'cuda:99' can't be used here"),
+        ("train nanogpt-cpu --out .", "holds something else"),
+        ("train nanogpt-cpu --out my.txt", "holds something else"),
+        ("train --data my.txt", "Name a recipe"),
+        ("train --resume", "Name the run's folder by --out, or its recipe"),
+        ("train nanogpt-cpu --resume", "There is no folder runs"),
+        ("train --resume --out .", "is no run"),
+        ("train --init-from ./nowhere", "There is no folder"),
+        ("train --init-from sub/nowhere", "There is no folder sub/nowhere"),
+        ("train --init-from sub", "holds no config.json"),
+        ("train --config none.toml", "There is no file none.toml"),
+        ("train --config my.txt", "is not TOML"),
+        ("train --config bad1.toml", "'steps' is not known there"),
+        ("train --config bad2.toml", "[train] has no 'n_layer'; it stands in the other table"),
+        ("train --config bad3.toml", "[model] has no 'n_heads'; did you mean n_head or"),
+        ("train --config bad4.toml", "Say how many steps"),
+        ("train adder block_size=8", "block_size is 8; a sum needs 11"),
+        ("sample nowhere", "There is no folder nowhere."),
+        ("sample sub", "is no run of `zerotohero train`"),
+        ("export sub hf", "is no run of `zerotohero train`"),
+        ("sample RUN --prompt é1", "The prompt holds '1' and 1 more character that"),
+        ("sample RUN --temperature -1", "temperature is -1"),
+        ("sample RUN --top-k 0", "top_k is 0"),
+        ("sample RUN --top-p 2", "top_p is 2"),
+        ("sample RUN --tokens -1", "is -1"),
+        ("sample RUN --num-samples 0", "num_samples is 0"),
+        ("sample RUN --device warp", "device 'warp' can't be used here"),
+        ("export RUN .", "holds something already"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_leaves_nothing(here, trained, arguments, sentence):
+    (here / "empty.txt").touch()
+    (here / "short.txt").write_text("to be or not to be")
+    (here / "latin.txt").write_bytes("caf\xe9 au lait".encode("latin-1") * 99)
+    (here / "sub").mkdir()
+    for n, content in enumerate(
+        ("steps = 3", "[train]\nn_layer = 3", "[model]\nn_heads = 3", "[model]\nn_layer = 3"), 1
+    ):
+        (here / f"bad{n}.toml").write_text(content)
+    before = sorted(here.rglob("*"))
+    said = call(*(word.replace("RUN", str(trained[0])) for word in arguments.split()))
+    assert said.exit_code == 1, said.output
+    assert sentence in said.stderr
+    assert len(said.stderr.strip().splitlines()) == 1, said.stderr
+    assert sorted(here.rglob("*")) == before, "something was written"
+
+
+def test_a_run_that_fails_at_once_leaves_nothing(here):
+    said = call("train", "nanogpt-cpu", *TINY, "--data", "my.txt", "lr=1e30", "grad_clip=0")
+    assert said.exit_code == 1 and "lower lr" in said.stderr, said.output
+    assert not (here / "runs" / "nanogpt-cpu").exists()
+
+
+def test_damaged_runs_are_told_apart_from_none(here, trained):
+    done, _ = trained
+    copy = here / "copy"
+    copy.mkdir()
+    for path in done.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    whole = (copy / "best.pt").read_bytes()
+
+    class Hostile:
+        def __reduce__(self):
+            return os.mkdir, (str(here / "pwned"),)
+
+    for content in (whole[:2000], pickle.dumps(Hostile()), b""):
+        (copy / "best.pt").write_bytes(content)
+        said = call("sample", copy)
+        assert said.exit_code == 1 and "can't be read as a checkpoint" in said.stderr
+    assert not (here / "pwned").exists()
+    torch.save({"model": {}}, copy / "best.pt")
+    assert "not a checkpoint of this course" in call("sample", copy).stderr
+
+    for content in ("{", "[]", '{"model": 3}', (copy / "run.json").read_text()[:300]):
+        (copy / "run.json").write_text(content)
+        said = call("sample", copy)
+        assert said.exit_code == 1 and "run.json is damaged" in said.stderr, said.output
+        assert len(said.stderr.strip().splitlines()) == 1
+
+
+def test_help_needs_no_torch():
+    code = "import sys, zerotohero.course.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
