@@ -14,7 +14,7 @@ New against `gpt`, which calls these functions its own: nothing is learned here.
 search, penalties for repetition, and speculative decoding.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from math import inf
 from operator import index
@@ -55,9 +55,9 @@ class KVCache:
 
 def next_token_probs(
     logits: Float[Tensor, "*B V"],
-    temperature: float = 1.0,
+    temperature: float | int = 1.0,
     top_k: int | None = None,
-    top_p: float | None = None,
+    top_p: float | int | None = None,
 ) -> Float[Tensor, "*B V"]:
     """Return the probabilities to draw the next token from.
 
@@ -99,13 +99,13 @@ def next_token_probs(
 
 def generate(
     model: nn.Module,
-    prompts: Int[Tensor, "B T"] | Sequence,
+    prompts: Int[Tensor, "B T"] | Iterable,
     max_new_tokens: int,
     *,
-    temperature: float = 1.0,
+    temperature: float | int = 1.0,
     top_k: int | None = None,
-    top_p: float | None = None,
-    stop: Iterable[int] = (),
+    top_p: float | int | None = None,
+    stop: Iterable = (),
     generator: torch.Generator | None = None,
     use_cache: bool = True,
 ) -> list[list[int]]:
@@ -131,13 +131,13 @@ def generate(
 
 def stream(
     model: nn.Module,
-    prompt: Int[Tensor, " T"] | Sequence[int],
+    prompt: Int[Tensor, " T"] | Iterable,
     max_new_tokens: int,
     *,
-    temperature: float = 1.0,
+    temperature: float | int = 1.0,
     top_k: int | None = None,
-    top_p: float | None = None,
-    stop: Iterable[int] = (),
+    top_p: float | int | None = None,
+    stop: Iterable = (),
     generator: torch.Generator | None = None,
     use_cache: bool = True,
 ) -> Iterator[int]:
@@ -151,7 +151,7 @@ def stream(
     return (step[0] for step in steps)
 
 
-def _tokens(model: nn.Module, given: Iterable, name: str) -> list[int]:
+def _tokens(model: nn.Module, given: object, name: str) -> list[int]:
     """Return what was given as a list of tokens that the model knows."""
     try:
         tokens = [index(token) for token in given]
@@ -175,7 +175,7 @@ def _check(
     prompts: Iterable,
     max_new_tokens: int,
     probs: Callable[[Tensor], Tensor],
-    stop: Iterable[int],
+    stop: Iterable,
 ) -> tuple[list[list[int]], list[int]]:
     """Return the prompts and the stop tokens as lists, or raise what is wrong with a setting."""
     rows = [_tokens(model, prompt, "A prompt") for prompt in prompts]
