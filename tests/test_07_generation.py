@@ -183,12 +183,16 @@ def test_settings_that_cannot_be_are_refused_at_the_call(settings, says):
         model.stream([1], **settings)  # not first at next()
 
 
-def test_a_model_that_has_diverged_is_named():
+@pytest.mark.parametrize("logit", [torch.nan, torch.inf])
+def test_a_model_that_has_diverged_is_named(logit):
     model = make()
-    with torch.no_grad():
-        model.lm_head.weight[3, 3] = torch.nan
-    with pytest.raises(ValueError, match="its training has diverged"):
+    model.register_forward_hook(lambda _, __, logits: logits.index_fill(2, torch.tensor(3), logit))
+    with pytest.raises(ValueError, match="NaN or infinite: its training has diverged"):
         model.generate([[1]], 3)
+
+
+def test_a_token_that_is_ruled_out_by_a_logit_of_minus_infinity_is_never_drawn():
+    assert next_token_probs(torch.tensor([0.0, -torch.inf]), 0.5, 2, 0.9).tolist() == [1, 0]
 
 
 # --- prompts ------------------------------------------------------------------------------------

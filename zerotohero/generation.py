@@ -6,9 +6,9 @@ tokens (top-k, top-p) trades variety for care. And since a position's keys and v
 the past alone, they never change once they are computed: a cache keeps them, and a step costs one
 position instead of the whole text.
 
-The papers: Fan et al. (2018), arXiv:1805.04833, section 5.4, for top-k; Holtzman et al. (2020),
-arXiv:1904.09751, section 3.1, for top-p. The cache has no paper of its own; Shazeer (2019),
-arXiv:1911.02150, section 2.4, shows what it saves and what it costs in memory.
+The papers: Fan et al. (2018), "Hierarchical Neural Story Generation", for top-k; Holtzman et al.
+(2020), "The Curious Case of Neural Text Degeneration", section 3.1, for top-p. The cache has no
+paper of its own; Shazeer (2019), "Fast Transformer Decoding", weighs what it saves and costs.
 
 New against `gpt`, which calls these functions its own: nothing is learned here. Left out: beam
 search, penalties for repetition, and speculative decoding.
@@ -66,7 +66,7 @@ def next_token_probs(
     probability reaches p, and at least one. What is kept is scaled to sum to 1.
 
     Raises ValueError for a temperature below 0, a top_k below 1, a top_p outside (0, 1], and
-    logits that are not numbers.
+    logits whose largest is not finite.
     """
     if not 0 <= temperature < inf:
         raise ValueError(f"temperature is {temperature}; it must be 0 or a positive number.")
@@ -76,13 +76,13 @@ def next_token_probs(
         raise ValueError(f"top_p is {top_p}; it must be above 0 and at most 1, or None for all.")
     # Whatever the model was computed in, sums over a vocabulary take at least float32.
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    if logits.isnan().any():
-        raise ValueError("The model's logits are not numbers (NaN): its training has diverged.")
-    V = logits.shape[-1]
+    V, largest = logits.shape[-1], logits.amax(-1, keepdim=True)
+    if not largest.isfinite().all():
+        raise ValueError("The model's logits are NaN or infinite: its training has diverged.")
     if temperature == 0:
         return F.one_hot(logits.argmax(-1), V).type_as(logits)
     # The largest becomes 0 first: divided by a tiny temperature, the others go to −∞, not it to ∞.
-    logits = (logits - logits.amax(-1, keepdim=True)) / temperature
+    logits = (logits - largest) / temperature
     if top_k is not None and top_k < V:
         kept, where = logits.topk(top_k)
         logits = torch.full_like(logits, -inf).scatter(-1, where, kept)
@@ -118,8 +118,8 @@ def generate(
     the cache the tokens are the same, and take longer. A text longer than `block_size` is
     continued from its last `block_size` tokens.
 
-    Raises ValueError for an empty prompt, tokens outside the vocabulary, or a setting that can't
-    be; TypeError for prompts that aren't rows of whole numbers.
+    Raises ValueError for an empty prompt, tokens outside the vocabulary, a setting that can't be,
+    or a model that has diverged; TypeError for prompts that aren't rows of whole numbers.
     """
     probs = partial(next_token_probs, temperature=temperature, top_k=top_k, top_p=top_p)
     rows, stop = _check(model, prompts, max_new_tokens, probs, stop)
