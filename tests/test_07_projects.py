@@ -1,5 +1,6 @@
 """Lecture 07 at the command line: train, go on, fine-tune, sample, export, and every bad input."""
 
+import dataclasses
 import json
 import os
 import pickle
@@ -215,7 +216,7 @@ def test_a_killed_run_goes_on_with_the_same_losses(here):
     assert log(here / "killed")[-1][0] < 500
 
     said = call("train", "--resume", "--out", "killed")
-    assert said.exit_code == 0 and "Going on after step" in said.stdout, said.output
+    assert said.exit_code == 0 and " are made, " in said.stdout, said.output
     call("train", "nanogpt-cpu", *LONG, "--data", "my.txt", "--out", "whole")
     assert log(here / "killed") == log(here / "whole"), "to the bit"
 
@@ -245,7 +246,7 @@ def test_a_finished_run_can_be_given_more_steps(here):
     arguments = ["nanogpt-cpu", *TINY, "--data", "my.txt", "--out", "more"]
     call("train", *arguments)
     said = call("train", *arguments, "--resume", "steps=9")
-    assert said.exit_code == 0 and "Going on after step 6 of 9" in said.stdout, said.output
+    assert said.exit_code == 0 and "6 are made, 3 to go" in said.stdout, said.output
     assert [step for step, _, val in log(here / "more") if val] == [3, 6, 9]
     assert runs.Run.read(here / "more").train.steps == 9
 
@@ -264,6 +265,7 @@ def test_going_on_with_other_settings_or_data_is_refused(here):
     (here / "moved.txt").write_text(TEXT)
     said = call("train", "--resume", "--out", "run", "--data", "moved.txt")
     assert said.exit_code == 0 and log(here / "run") == before
+    assert "6 are made, which is all" in said.stdout
 
 
 def test_two_processes_make_one_run(here):
@@ -274,7 +276,7 @@ def test_two_processes_make_one_run(here):
     torchrun += ["--nproc-per-node", "2", "-m", "zerotohero.course.cli", *arguments, "--out", "two"]
     done = subprocess.run(torchrun, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("parameters") == 1 and done.stdout.count("The best model") == 1
+    assert done.stdout.count("Model:") == 1 and done.stdout.count("The best model") == 1
     for (step, loss, val), (step2, loss2, val2) in zip(
         log(here / "one"), log(here / "two"), strict=True
     ):
@@ -293,6 +295,16 @@ def test_fine_tuning_begins_where_a_run_of_ours_ended(here, trained):
     assert run.chars == runs.Run.read(done).chars
     for (name, a), b in zip(old.state_dict().items(), new.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=0, msg=name)
+
+
+def test_fine_tuning_is_gentle_whatever_the_recipe(here, trained):
+    said = call(
+        "train", "nanogpt-cpu", "--init-from", trained[0], "--data", "my.txt", "steps=2", "lr=2e-4"
+    )
+    assert said.exit_code == 0, said.output
+    run = runs.Run.read(here / "runs" / "nanogpt-cpu")
+    assert run.train == dataclasses.replace(projects.FINE_TUNING, steps=2, lr=2e-4, warmup=0)
+    assert "Steps: 2, each with 8 rows of 16 tokens, at a learning rate of 0.0002" in said.stdout
 
 
 def test_a_context_can_be_shortened_and_dropout_changed_but_no_size(here, trained):
@@ -600,12 +612,25 @@ def test_damaged_runs_are_told_apart_from_none(here, trained):
     assert not (here / "pwned").exists()
     torch.save({"model": {}}, copy / "best.pt")
     assert "not a checkpoint of this course" in call("sample", copy).stderr
+    other = torch.load(done / "best.pt", weights_only=True)
+    for change in ({"n_embd": 8}, {"dropless": True}):
+        torch.save(other | {"model_config": other["model_config"] | change}, copy / "best.pt")
+        said = call("sample", copy)
+        assert said.exit_code == 1 and "of another version of the course" in said.stderr
 
     for content in ("{", "[]", '{"model": 3}', (copy / "run.json").read_text()[:300]):
         (copy / "run.json").write_text(content)
         said = call("sample", copy)
         assert said.exit_code == 1 and "run.json is damaged" in said.stderr, said.output
         assert len(said.stderr.strip().splitlines()) == 1
+
+
+def test_a_reader_that_has_enough_ends_it_quietly(trained):
+    process = start("sample", trained[0], "--tokens", "100000", "--seed", "1")
+    assert process.stdout.readline() or process.stdout.readline()
+    process.stdout.close()
+    process.wait(timeout=60)
+    assert process.stderr.read() == ""
 
 
 def test_help_needs_no_torch():

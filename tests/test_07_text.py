@@ -135,7 +135,7 @@ def test_a_part_shorter_than_the_context_is_refused(block_size, val_fraction):
         split_text(torch.arange(20), block_size, val_fraction)
 
 
-@pytest.mark.parametrize("val_fraction", [0, 1, -0.1])
+@pytest.mark.parametrize("val_fraction", [0.0, 1.0, -0.1])
 def test_the_split_leaves_something_on_both_sides(val_fraction):
     with pytest.raises(ValueError, match="between 0 and 1"):
         split_text(torch.arange(100), 4, val_fraction)

@@ -215,6 +215,8 @@ def _say(action, *args, **options) -> None:
     """Do it; an error that a user can mend is one sentence and exit code 1, never a traceback."""
     try:
         action(*args, **options)
+    except BrokenPipeError:  # of `zerotohero sample RUN | head`, which typer ends quietly
+        raise
     except (ValueError, OSError, RuntimeError, ArithmeticError, ImportError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None

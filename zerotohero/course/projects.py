@@ -36,7 +36,8 @@ from zerotohero.recipes import RECIPES
 from zerotohero.text import Characters, gpt2_tokenizer, read_text, split_text
 from zerotohero.train import FREE, TrainConfig, Trainer, evaluate
 
-# A trained model is changed gently, lest it forget what it knows.
+# A trained model is changed gently, lest it forget what it knows; a recipe's rate is for random
+# weights.
 FINE_TUNING = TrainConfig(
     steps=200, batch_size=8, lr=1e-4, min_lr=1e-5, warmup=20, eval_every=50, eval_batches=10
 )
@@ -59,6 +60,10 @@ class Data:
         if isinstance(self.train, Tensor):
             return f"{len(self.train):,} tokens to train on and {len(self.val):,} to validate"
         return f"{len(self.train[0]):,} sums to train on and {len(self.val[0]):,} to validate"
+
+    def width(self, model: GPTConfig) -> int:
+        """How many tokens a row has."""
+        return model.block_size if isinstance(self.train, Tensor) else self.train[0].shape[1]
 
 
 def read_data(
@@ -195,7 +200,7 @@ def prepare(
     model_wish = {key: value for key, value in wish.items() if key in settings.MODEL}
     train_wish = {key: value for key, value in wish.items() if key in settings.TRAIN}
     if recipe or init_from:
-        base = RECIPES[recipe].train if recipe else FINE_TUNING
+        base = FINE_TUNING if init_from else RECIPES[recipe].train
         if "steps" in wish and "warmup" not in wish:  # a run made short is not all warm-up
             train_wish["warmup"] = min(base.warmup, wish["steps"] // 10)
         train_config = dataclasses.replace(base, **train_wish)
@@ -266,9 +271,15 @@ def continued(
 
 def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
     """Run the trainer, and print what a person at a terminal wants to know before and after."""
-    say(f"{trainer.model.num_params():,} parameters, on {trainer.device}; {its.says()}.")
+    say(f"Model: {trainer.model.num_params():,} parameters, on {trainer.device}")
+    say(f"Data:  {run.data}, {its.says()}")
+    say(
+        f"Steps: {run.train.steps:,}, each with {run.train.batch_size} rows of "
+        f"{its.width(run.model)} tokens, at a learning rate of {run.train.lr:g}"
+    )
     if trainer.step:
-        say(f"Going on after step {trainer.step:,} of {run.train.steps:,}.")
+        left = run.train.steps - trainer.step
+        say(f"       {trainer.step:,} are made, " + (f"{left:,} to go" if left else "which is all"))
     trainer.on("eval", lambda t: tqdm.write(progress_line(t)))
     fresh = not folder.exists() or not any(folder.iterdir())
     if first():

@@ -95,8 +95,12 @@ def load(folder: Path, last: bool = False, **changes) -> tuple[Run, GPT]:
             f"{folder} has no checkpoint yet; begin again by `{resume_command(folder)}`."
         )
     checkpoint = load_checkpoint(there[0])
-    model = GPT(GPTConfig(**(checkpoint["model_config"] | changes)))
-    model.load_state_dict(checkpoint["model"])
+    try:
+        model = GPT(GPTConfig(**(checkpoint["model_config"] | changes)))
+        model.load_state_dict(checkpoint["model"])
+    except (TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0].rstrip(":.")
+        raise ValueError(f"{there[0]} is of another version of the course ({reason}).") from None
     return run, model.eval()
 
 
