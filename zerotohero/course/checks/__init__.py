@@ -9,7 +9,7 @@ import importlib
 
 from zerotohero.course.exercise import Exercise
 
-LECTURES = ("micrograd", "bigram", "mlp", "batchnorm", "backprop", "wavenet")  # 01, 02, 03, …
+LECTURES = ("micrograd", "bigram", "mlp", "batchnorm", "backprop", "wavenet", "gpt")  # 01, 02, …
 
 
 def exercises(lecture: str) -> tuple[Exercise, ...]:
