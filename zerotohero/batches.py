@@ -19,9 +19,19 @@ IGNORED = -100  # a target that is no part of the loss; F.cross_entropy passes o
 Data = Tensor | Sequence[Tensor]  # a 1-D tensor of tokens, or inputs and targets, (N, T) each
 
 
-def check_data(data: Data, name: str, model: nn.Module, least: int) -> None:
-    """Raise ValueError or TypeError with one sentence for data that the model can't be fed."""
-    V, T = model.config.vocab_size, model.config.block_size
+def check_data(data: Data, name: str, model: nn.Module, least: int = 0) -> None:
+    """Raise ValueError or TypeError with one sentence for data that the model can't be fed.
+
+    A text needs `least` tokens, or if that is 0 a whole context and one more.
+    """
+    sizes = getattr(model, "config", None)
+    if not (hasattr(sizes, "vocab_size") and hasattr(sizes, "block_size")):
+        raise TypeError(
+            f"A {type(model).__name__} can't be fed: it needs a config with vocab_size and "
+            "block_size, as a GPT has."
+        )
+    V, T = sizes.vocab_size, sizes.block_size
+    least = least or T + 1
     pair = isinstance(data, tuple | list) and len(data) == 2
     tensors = tuple(data) if pair else (data,)
     if not all(isinstance(t, Tensor) for t in tensors):

@@ -64,10 +64,10 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no checkpoint {path}; a run writes best.pt and last.pt.")
+    with open(path, "rb"):
+        pass  # if it can't be opened, the disk's error says why; all others are of the content
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
     except Exception as error:  # torch raises whatever the bytes lead it to
         raise CheckpointError(
             f"{path} can't be read as a checkpoint: it is cut off, something else, or holds more "

@@ -10,6 +10,8 @@ arXiv:2204.02311, appendix B.
 Left out: memory, clock rates, and devices other than CPU, CUDA and Apple's.
 """
 
+import functools
+import itertools
 import os
 import signal
 import threading
@@ -35,7 +37,15 @@ PEAKS = {
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Return the floating-point operations a second of a large matrix product, the best of some."""
+    """Return the floating-point operations a second of a large matrix product, the best of some.
+
+    Measured once in a process for each number of threads.
+    """
+    return _matmul_rate(device, dtype, torch.get_num_threads())
+
+
+@functools.cache
+def _matmul_rate(device: torch.device, dtype: torch.dtype, threads: int) -> float:
     n = 1024 if device.type == "cpu" else 4096
     a = torch.ones(n, n, device=device, dtype=dtype)
     times: list[float] = []
@@ -118,13 +128,26 @@ def place() -> tuple[int, int, int]:
     return rank, world, local
 
 
+@functools.cache
+def _meeting_point() -> tuple[dist.Store, int, int]:
+    """The table that torchrun's processes find each other through, and this one's place in it."""
+    return next(dist.rendezvous("env://"))
+
+
+_connections = itertools.count()
+
+
 @contextmanager
 def process_group(device: torch.device, world: int) -> Iterator[None]:
     """The connection between torchrun's processes; one that is there already is used and left."""
     if world == 1 or dist.is_initialized():
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    store, rank, _ = _meeting_point()
+    # A name for each connection: where the last one's addresses are found, processes call those.
+    store = dist.PrefixStore(f"run {next(_connections)}", store)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world)
     try:
         yield
     finally:

@@ -121,7 +121,7 @@ def evaluate(
     pair (X, Y), targets of -100 don't count. Raises ValueError for data that the model can't be
     fed, or fewer than 2 tokens.
     """
-    check_data(data, "data", model, 2)
+    check_data(data, "data", model, least=2)
     device, T = next(model.parameters()).device, model.config.block_size
     if precision == "auto":
         precision = choose_precision(device)
@@ -194,10 +194,9 @@ class Trainer:
                 f"micro-batches for each of {self.world} processes: make it a multiple of "
                 f"{config.accumulate * self.world}."
             )
-        T = model.config.block_size
-        check_data(train_data, "train_data", model, T + 1)
+        check_data(train_data, "train_data", model)
         if val_data is not None:
-            check_data(val_data, "val_data", model, T + 1)
+            check_data(val_data, "val_data", model)
         self.device = torch.device(device) if device is not None else best_device(local)
         self.config, self.model = config, model.to(self.device)
         self.folder = Path(folder) if folder is not None else None
@@ -208,6 +207,7 @@ class Trainer:
         self.running = False
         self._scaler: torch.amp.GradScaler | None = None
         self._scaler_state: dict[str, Any] = {}
+        T = model.config.block_size
         self._train = Split(train_data, T, self.device)
         self._val = Split(val_data, T, self.device) if val_data is not None else None
         self._params = [p for group in param_groups(self.optimizers) for p in group["params"]]
@@ -335,7 +335,7 @@ class Trainer:
             module = try_compile(module, x, y, self.precision)
         if self.world > 1:
             ids = [self.device.index] if self.device.type == "cuda" else None
-            module = DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
+            module = DistributedDataParallel(module, device_ids=ids)
         return module
 
     def _update(self, forward: nn.Module) -> Tensor:
@@ -458,8 +458,12 @@ class Trainer:
     def _restore(self, saved: dict[str, Any]) -> None:
         path = self.folder / "last.pt"
         check_same(path, "model", saved["model_config"], dataclasses.asdict(self.model.config))
-        check_same(path, "training", saved["train_config"], dataclasses.asdict(self.config), FREE)
-        check_same(path, "data", {"checksums": saved["data"]}, {"checksums": self._data})
+        check_same(path, "plan", saved["train_config"], dataclasses.asdict(self.config), FREE)
+        if saved.get("data") != self._data:
+            raise CheckpointError(
+                f"{path} was written with other training data. Resume with the same, or train into "
+                "another folder."
+            )
         try:
             self.model.load_state_dict(saved["model"])
             for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
