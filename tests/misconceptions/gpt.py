@@ -555,6 +555,54 @@ def default_that_is_shared():
     return CachedGPT, generate
 
 
+@wrong("7.5", "The positions go on counting from another text")
+def counter_in_the_model():
+    class CachedGPT(Cached):
+        count = 0
+
+        def past(self, cache):
+            return self.count
+
+        def positions(self, past, T):
+            self.count += T
+            return super().positions(past, T)
+
+    return CachedGPT, generate
+
+
+@wrong("7.5", "A call without a cache sees what others left behind")
+def default_made_by_the_last_cache():
+    class CachedGPT(Cached):
+        def new_cache(self):
+            self.newest = super().new_cache()
+            return self.newest
+
+        def forward(self, idx, cache=None):
+            return super().forward(idx, getattr(self, "newest", None) if cache is None else cache)
+
+    return CachedGPT, generate
+
+
+@wrong("7.5", "cache their keys and values, not what these are computed from")
+def inputs_cached():
+    class Inputs(Attention):
+        def forward(self, x, cache):
+            T = x.shape[1]
+            if cache:
+                x = torch.cat([cache["x"], x], 1)
+            if cache is not None:
+                cache["x"] = x
+            return super().forward(x, None)[:, -T:]
+
+    class CachedGPT(Cached):
+        attention = Inputs
+
+        def past(self, cache):
+            return cache[0]["x"].shape[1] if cache and cache[0] else 0
+
+    return CachedGPT, generate
+
+
 @wrong("7.5", "`[{}] * n` is one dict n times")
 def one_dict_for_all_layers():
     class CachedGPT(Cached):
@@ -683,6 +731,31 @@ def mask_not_put_back():
 @wrong("7.6", "The result is in sorted order")
 def left_sorted():
     return lambda *given: nucleus(*given, back=False)
+
+
+@wrong("7.6", "isn't the way back, it sorts once more")
+def gathered_back():
+    def top_p(logits, p, temperature=1.0):
+        order = logits.sort(dim=-1, descending=True).indices
+        return nucleus(logits, p, temperature, back=False).gather(-1, order)
+
+    return top_p
+
+
+@wrong("7.6", "and draw none")
+def a_token_drawn():
+    return lambda *given: torch.multinomial(nucleus(*given), 1)
+
+
+@wrong("7.6", "the right side needs `.clone()`")
+def shifted_onto_itself():
+    def keep(falling, p):
+        drop = falling.cumsum(-1) > p
+        drop[..., 1:] = drop[..., :-1]
+        drop[..., 0] = False
+        return ~drop
+
+    return lambda *given: nucleus(*given, keep=keep)
 
 
 @wrong("7.6", "The token with which the sum reaches p is dropped")
@@ -963,6 +1036,31 @@ def changed_in_place():
 @wrong("7.7", "stays within the vocabulary")
 def beyond_the_vocabulary():
     return testing(change=lambda tokens, V: tokens + V)
+
+
+@wrong("7.7", "is an axis missing?")
+def without_a_batch():
+    def is_causal(model, V, n):
+        idx = torch.zeros(n, dtype=torch.long)
+        other = (torch.arange(n) > 3).long()
+        return torch.allclose(model(idx)[:4], model(other)[:4], atol=1e-4)
+
+    return is_causal
+
+
+@wrong("7.7", "exchange some for others and compare the logits")
+def gradient_of_tokens():
+    def is_causal(model, V, n):
+        idx = torch.zeros(1, n, requires_grad=True)
+        model(idx)[:, 0].sum().backward()
+        return not idx.grad[:, 1:].any()
+
+    return is_causal
+
+
+@wrong("7.7", "Each answer is turned round")
+def leaky_instead_of_causal():
+    return lambda model, V, n: not causal(model, V, n)
 
 
 @wrong("7.7", "the caller wants an answer")

@@ -32,8 +32,8 @@ fuse = Exercise(
     practises="moving axes, so that one batched product does the work of many small ones",
     answers=("FusedAttention",),
     summary=(
-        "Turn `Head` and `MultiHeadAttention` into one class without a loop over the heads: they "
-        "become one more batch axis. With the same weights it must give the same, for any n_head."
+        "Turn `Head` and `MultiHeadAttention` into one class, in which heads are a batch axis "
+        "instead of a loop. With the same weights it must give the same, for any n_head."
     ),
     statement="""
 The next cell holds attention as the lecture first builds it: `MultiHeadAttention` runs its `Head`s
@@ -567,6 +567,12 @@ CACHE_CRASHES = {
 }
 
 
+COUNTER = (
+    "The positions go on counting from another text: what counts them lives in the model. How "
+    "many tokens came before has to be read from the cache that is passed."
+)
+
+
 def _text(rng: np.random.Generator, B: int, T: int) -> np.ndarray:
     return rng.integers(0, SIZES["vocab_size"], (B, T))
 
@@ -587,14 +593,16 @@ def _(given, got):
     want = _gpt_logits(w, idx)
     ahead = _gpt_logits(w, idx, sees=np.ones((idx.shape[1],) * 2, bool))
     twice = _gpt_logits(w, np.concatenate([idx, idx], 1))[:, idx.shape[1] :]
+    counted_on = _gpt_logits(w, idx, at=np.arange(idx.shape[1]) + idx.shape[1])
     sees_all = Mistake(ahead, "Each token of the prompt sees the later ones too: whatever the "
                        "cache holds, several new tokens need the causal mask.")  # fmt: skip
     kept = Mistake(twice, "Something is remembered between calls that pass no cache: a default "
                    "such as `cache=[{}]` is made once and shared by all calls, and so is what is "
                    "stored in the model. Without a cache, nothing is kept.")  # fmt: skip
+    counter = Mistake(counted_on, COUNTER)
     expect("model(idx)", got["plain"], want, mistakes=[sees_all])
-    expect("model(idx), a second time", got["again"], want, mistakes=[sees_all, kept])
-    expect("model(idx, model.new_cache())", got["cached"], want, mistakes=[sees_all, kept],
+    expect("model(idx), a second time", got["again"], want, mistakes=[kept, counter])
+    expect("model(idx, model.new_cache())", got["cached"], want, mistakes=[sees_all, kept, counter],
            hint="With an empty cache nothing is different from no cache. Has each layer a dict of "
            "its own? `[{}] * n` is one dict n times.")  # fmt: skip
 
@@ -644,24 +652,35 @@ def _(given, got):
     crashes=CACHE_CRASHES,
 )
 def _(given, got):
-    w, texts, parts = given["weights"], (given["idx"], given["other"]), given["parts"]
-    stops = np.cumsum(parts)[:-1]
-    cut = [np.split(_gpt_logits(w, text), stops, 1) for text in texts]
-    want = [part for pair in zip(*cut, strict=True) for part in pair]
-    turns = [part for pair in zip(*(np.split(t, stops, 1) for t in texts), strict=True)
-             for part in pair]  # fmt: skip
-    # What a single memory for both would make of it: one text of all parts as they came.
-    lengths = np.cumsum([part.shape[1] for part in turns])[:-1]
-    mixed = np.split(_gpt_logits(w, np.concatenate(turns, 1)), lengths, 1)
-    for i, (mine, right, shared) in enumerate(zip(got["logits"], want, mixed, strict=True)):
-        hint = (
-            "The second text goes on where the first one stopped: its cache isn't its own. Keep "
-            "nothing in the model or in a default; `new_cache()` makes new dicts at each call."
-        )
-        expect(
-            f"text {i % 2 + 1}, part {i // 2 + 1}", mine, right, mistakes=[Mistake(shared, hint)]
-        )
-    expect("the first text without a cache, after that", got["plain"], np.concatenate(want[::2], 1),
+    w, texts = given["weights"], [given["idx"], given["other"]]
+    stops = np.cumsum(given["parts"])[:-1]
+
+    def in_turns(*wholes) -> list[np.ndarray]:
+        """The first part of each whole, then the second of each, and so on."""
+        parts = [np.split(whole, stops, 1) for whole in wholes]
+        return [part for turn in zip(*parts, strict=True) for part in turn]
+
+    plain = [_gpt_logits(w, text) for text in texts]
+    turns = in_turns(*texts)
+    # With one memory for both, all parts are one text, in the order in which they were fed.
+    one_text = np.concatenate(turns, 1)
+    at = np.cumsum([part.shape[1] for part in turns])[:-1]
+    mixed = np.split(_gpt_logits(w, one_text), at, 1)
+    # With one counter for both, their positions are those in that text.
+    places = np.split(np.arange(one_text.shape[1]), at)
+    counted = [
+        _gpt_logits(w, text, at=np.concatenate(places[i::2])) for i, text in enumerate(texts)
+    ]
+    not_its_own = (
+        "The second text goes on where the first one stopped: its cache isn't its own. Keep "
+        "nothing in the model or in a default; `new_cache()` makes new dicts at each call."
+    )
+    for i, (mine, right, one_memory, one_counter) in enumerate(
+        zip(got["logits"], in_turns(*plain), mixed, in_turns(*counted), strict=True)
+    ):
+        mistakes = [Mistake(one_memory, not_its_own), Mistake(one_counter, COUNTER)]
+        expect(f"text {i % 2 + 1}, part {i // 2 + 1}", mine, right, mistakes=mistakes)
+    expect("the first text without a cache, after that", got["plain"], plain[0],
            hint="A call without a cache sees what others left behind: something is stored in the "
            "model or in a default.")  # fmt: skip
 
@@ -690,7 +709,7 @@ def _(given, got):
     T = idx.shape[1]
     want = _greedy(w, idx, new)
     fed = got["fed"]
-    everything = sum(range(T, T + new))
+    everything, right = sum(range(T, T + new)), T + new - 1
     hints = {
         everything: "The whole text is fed for each new token, to a cache that holds it already: "
         "after the prompt, feed the newest token alone, `idx[:, -1:]`.",
@@ -699,9 +718,8 @@ def _(given, got):
         T + new: "The last token of the prompt passes twice: after the prompt, the next to feed "
         "is the token that its logits gave.",
     }
-    what = f"generate_cached(model, idx, {new})"
     _expect(
-        what,
+        f"generate_cached(model, idx, {new})",
         got["tokens"],
         want,
         lambda: [
@@ -712,15 +730,10 @@ def _(given, got):
             Mistake(want[:, :-1], "The last token is missing."),
             Mistake(_greedy(w, idx, new + 1), "There is one token too many."),
         ],
+        tol=0,
         hint=hints.get(fed, "If the cases above pass, the model is right: look at what you feed, "
                        "and that you take the likeliest, `logits[:, -1].argmax(-1)`."),
-        tol=0,
     )  # fmt: skip
-    right = T + new - 1
-    if fed == right:
-        return
-    message = f"positions of a row that pass through the model: expected {T} + {new} − 1 = "
-    message += f"{right}, got {fed:g}"
     if fed == everything:
         hint = "The tokens are right, but everything is computed again for each of them: pass a "
         hint += "cache, and after the prompt feed only the newest token, `idx[:, -1:]`."
@@ -728,10 +741,17 @@ def _(given, got):
         hint = "One position too many: what follows the last token isn't asked for, so it needn't "
         hint += "be fed."
     elif fed < right:
-        hint = "Fewer than can be: does the text pass through `c_attn` as a layer that is called?"
+        hint = "Fewer than can be: does every token pass through `wte`, as a layer that is called?"
     else:
         hint = "Feed the prompt once, and each new token once, whatever the batch."
-    raise Wrong(message, hint)
+    sum_of = f"expected {T} + {new} − 1 = {right}"
+    expect_that(fed == right, f"positions of a row that are fed: {sum_of}, got {fed:g}", hint)
+    expect_that(
+        got["computed"] == right,
+        f"positions that pass through a layer's c_attn: {sum_of}, got {got['computed']:g}",
+        "The right tokens are fed, but in the layers the old ones pass through c_attn again: cache "
+        "their keys and values, not what these are computed from.",
+    )
 
 
 # --- 7.6 ----------------------------------------------------------------------------------------
@@ -817,6 +837,8 @@ def _top_p_wrongly(logits: np.ndarray, p: float, temperature: float) -> list[Mis
         """Rows kept this way, renormalised by their sum or not."""
         return [_renormalised(probs * keep), probs * keep]
 
+    gathered = [np.take_along_axis(_renormalised(ranked * k), order, 1)
+                for k in (by_rank, by_rank_fewer)]  # fmt: skip
     crossing = "The token with which the sum reaches p is dropped: it belongs to the nucleus. Ask "
     crossing += "for the sum of the tokens before it: is that still below p?"
     back = (
@@ -829,6 +851,8 @@ def _top_p_wrongly(logits: np.ndarray, p: float, temperature: float) -> list[Mis
         (both(keep)[1], "What is left doesn't add up to 1: divide each row by its sum."),
         *((v, crossing) for v in [*both(fewer), np.nan_to_num(both(fewer)[0])]),
         *((v, back) for v in [*both(by_rank), *both(by_rank_fewer)]),
+        *((v, "`gather` with the indices of `sort` isn't the way back, it sorts once more: use "
+           "`scatter`, or gather with `order.argsort(-1)`.") for v in gathered),
         *((_renormalised(v), "The result is in sorted order, the likeliest first: column i has to "
            "be token i again. `scatter` with the indices of `sort`.")
           for v in (ranked * by_rank, ranked * by_rank_fewer)),
@@ -847,7 +871,9 @@ def _top_p_wrongly(logits: np.ndarray, p: float, temperature: float) -> list[Mis
            "the likeliest has to reach p.") for v in both(probs >= p * top)),
         *((v, "A fixed number of tokens is kept, p · V in each row: how many are needed differs "
            "from row to row.") for v in both(_likeliest(probs, max(1, round(p * V))))),
-        (probs, "Nothing is filtered: these are the probabilities of all tokens."),
+        (probs, "Nothing is filtered: these are the probabilities of all tokens. (If you shift a mask "
+         "by one, `m[:, 1:] = m[:, :-1]`, the right side needs `.clone()`: it is overwritten while "
+         "it is read.)"),
     ]  # fmt: skip
     if B > 1:
         batch = _softmax(logits / temperature, 0)
@@ -909,6 +935,8 @@ TOP_P_CRASHES = {
     "divided by: `keepdim=True` leaves (B, 1).",
     "requires.*int64|Expected dtype int64|indices must be long": "`scatter` and indexing need the "
     "*indices* that `sort` returns second.",
+    "single memory location": "A slice is copied onto a part of itself: the right side needs "
+    "`.clone()`.",
     "out of bounds|out of range": "An index beyond the row: if all tokens are kept, is there one "
     "with which the sum reaches p?",
 }
@@ -940,6 +968,9 @@ def _expect_nucleus(given: dict, got: dict, first: tuple[Mistake, ...] = ()) -> 
         got["probs"],
         _renormalised(probs * _nucleus(probs, p)),
         lambda: [*first, *_top_p_wrongly(logits, p, temperature)],
+        hint=None
+        if np.shape(got["probs"]) == probs.shape
+        else "Return a probability for every token of every row, (B, V), and draw none.",
     )
     overwritten = "You overwrite the caller's logits: `logits /= …` and `logits[…] = …` change "
     overwritten += "them in place. Make new tensors."
@@ -1156,6 +1187,8 @@ def _expect_judged(given: dict, got: dict, rejected: str, missed: str) -> None:
     wrong = [i for i, leak in enumerate(leaks) if found[i] != (leak is not None)]
     if not wrong:
         return
+    if len(wrong) == len(leaks):
+        rejected = "Each answer is turned round: True means that nothing leaks."
     # A sound model that is called leaky comes first: such a test "finds" every leak.
     i = next((i for i in wrong if leaks[i] is None), wrong[0])
     leak, model = leaks[i], f"model {i + 1} of {len(leaks)}"
@@ -1177,6 +1210,10 @@ def _expect_judged(given: dict, got: dict, rejected: str, missed: str) -> None:
 
 
 JUDGED_CRASHES = {
+    "has to be of shape|Dimension out of range|too many indices": "The model takes a batch of "
+    "texts, (B, T), and returns (B, T, V): is an axis missing? `idx[None]` makes one text a batch.",
+    "scalar types: Long|requires_grad|require gradients|require grad": "Tokens are whole numbers "
+    "and have no gradient: exchange some for others and compare the logits.",
     "index out of range|out of bounds": "A token of vocab_size or more: `(idx + 1) % vocab_size` "
     "stays within the vocabulary.",
     "are more than block_size": "block_size is the longest text that the model takes.",
