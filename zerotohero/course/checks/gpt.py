@@ -871,9 +871,9 @@ def _top_p_wrongly(logits: np.ndarray, p: float, temperature: float) -> list[Mis
            "the likeliest has to reach p.") for v in both(probs >= p * top)),
         *((v, "A fixed number of tokens is kept, p · V in each row: how many are needed differs "
            "from row to row.") for v in both(_likeliest(probs, max(1, round(p * V))))),
-        (probs, "Nothing is filtered: these are the probabilities of all tokens. (If you shift a mask "
-         "by one, `m[:, 1:] = m[:, :-1]`, the right side needs `.clone()`: it is overwritten while "
-         "it is read.)"),
+        (probs, "Nothing is filtered: these are the probabilities of all tokens. (If you shift a "
+         "mask by one, `m[:, 1:] = m[:, :-1]`, the right side needs `.clone()`: it is overwritten "
+         "while it is read.)"),
     ]  # fmt: skip
     if B > 1:
         batch = _softmax(logits / temperature, 0)
