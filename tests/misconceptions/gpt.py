@@ -238,8 +238,42 @@ def heads_behind_time():
             B, T, C = z.shape
             return z.view(B, T, self.n_head, C // self.n_head)
 
+        def hide(self, scores):
+            return scores.masked_fill(self.future, float("-inf"))
+
         def merge(self, y):
             return y.flatten(2)
+
+    return FusedAttention
+
+
+@wrong("7.1", "At each position, heads attend to heads")
+def heads_attend_to_heads():
+    class FusedAttention(Fused):
+        def cut(self, z):
+            return super().cut(z).transpose(1, 2)
+
+        def attend(self, q, k, v):
+            return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
+
+    return FusedAttention
+
+
+@wrong("7.1", "True marks what may be seen")
+def mask_turned_round():
+    class FusedAttention(Fused):
+        def attend(self, q, k, v):
+            T = q.shape[2]
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=self.future[:T, :T])
+
+    return FusedAttention
+
+
+@wrong("7.1", "the residual path belongs to the block")
+def residual_inside():
+    class FusedAttention(Fused):
+        def forward(self, x):
+            return x + super().forward(x)
 
     return FusedAttention
 

@@ -25,20 +25,19 @@ def dropped(FusedAttention, layer):
 
 
 def counted(FusedAttention, layers):
-    calls = []
+    outputs, calls = [], []
     for layer in layers:
         module, x = _layer(FusedAttention, **layer), _float(layer["x"])
         with _Counter() as counter:
-            module(x)
+            outputs.append(module(x))
         calls.append(counter.calls)
-    return {"calls": calls}
+    return {"y": outputs, "calls": calls}
 
 
 def _layer(FusedAttention, x, heads, proj, bias, block_size, dropout=0.0):
     """The learner's layer in eval mode, with the weights of separate heads."""
+    _expect_class(FusedAttention, "FusedAttention")
     module = FusedAttention(x.shape[2], len(heads), block_size, dropout)
-    if not isinstance(module, nn.Module):
-        raise TypeError("FusedAttention has to be a class derived from nn.Module.")
     weights = {
         "c_attn.weight": _float([head[i] for i in range(3) for head in heads]).flatten(0, 1),
         "c_proj.weight": _float(proj),
@@ -50,6 +49,11 @@ def _layer(FusedAttention, x, heads, proj, bias, block_size, dropout=0.0):
         raise TypeError(f"FusedAttention has the parameters {mine}, where {want} are needed.")
     module.load_state_dict(weights, strict=False)  # a mask may be among the buffers
     return module.eval()
+
+
+def _expect_class(answer, name):
+    if not (isinstance(answer, type) and issubclass(answer, nn.Module)):
+        raise TypeError(f"{name} has to be a class derived from nn.Module, the class itself.")
 
 
 class _Counter(TorchFunctionMode):
@@ -114,6 +118,7 @@ def continued(CachedGPT, generate_cached, sizes, weights, idx, new):
 
 
 def _gpt(CachedGPT, sizes, weights):
+    _expect_class(CachedGPT, "CachedGPT")
     model = CachedGPT(**sizes).double()
     if not hasattr(model, "new_cache"):
         raise TypeError(

@@ -95,7 +95,8 @@ def _separate(x: np.ndarray, heads: list, proj: np.ndarray, bias: np.ndarray) ->
 
 def _fused(
     x, heads, proj, bias,
-    order="qkv", cut="right", scale=None, mask="before", axis=-1, merge="right", project="right",
+    order="qkv", cut="right", among="positions", scale=None, mask="before", axis=-1, empty=np.nan,
+    merge="right", project="right",
 ):  # fmt: skip
     """The fused computation with switches for what learners get wrong."""
     B, T, C = x.shape
@@ -113,19 +114,23 @@ def _fused(
     else:
         parts = dict(zip("qkv", np.split(both, 3, 2), strict=True))
         q, k, v = (cuts[cut](parts[name]) for name in order)
+    if among == "heads":  # (B, T, n_head, head_size) goes into attention
+        q, k, v, T = *(z.swapaxes(1, 2) for z in (q, k, v)), n
     scores = q @ k.swapaxes(2, 3) * (hs**-0.5 if scale is None else scale)
     above = {"before": 1, "after": 1, "zero": 1, "next": 2, "not itself": 0, "none": T}
     hidden = np.triu(np.ones((T, T), bool), above.get(mask, 1))
-    if mask == "turned round":
-        hidden = np.tril(np.ones((T, T), bool), -1)
+    if mask in ("turned round", "the future alone"):
+        hidden = np.tri(T, k=-1 if mask == "turned round" else 0, dtype=bool)
     if mask == "zero":
         scores = np.where(hidden, 0.0, scores)
     elif mask != "after":
         scores = np.where(hidden, -np.inf, scores)
-    weights = _softmax(scores, axis)
+    weights = np.nan_to_num(_softmax(scores, axis), nan=empty)  # of rows that see nothing
     if mask == "after":
         weights = np.where(hidden, 0.0, weights)
     y = weights @ v
+    if among == "heads":
+        y, T = y.swapaxes(1, 2), x.shape[1]
     merges = {
         "right": lambda: y.swapaxes(1, 2).reshape(B, T, C),
         "no transpose": lambda: y.reshape(B, T, C),
@@ -134,6 +139,12 @@ def _fused(
     y = merges[merge]()
     projected = {"right": y @ proj.T + bias, "none": y, "turned": y @ proj + bias}
     return projected[project]
+
+
+BEHIND = (
+    "At each position, heads attend to heads: they stand behind T, and attention goes along the "
+    "axis before the last. `transpose(1, 2)` makes (B, n_head, T, head_size)."
+)
 
 
 def _fused_wrongly(x, heads, proj, bias) -> list[Mistake]:
@@ -148,7 +159,14 @@ def _fused_wrongly(x, heads, proj, bias) -> list[Mistake]:
         "Each head takes every n_head-th channel: the last axis of the view is head_size, "
         "`view(B, T, n_head, head_size)`, so that a head's channels lie side by side."
     )
-    sees_all = "Every position sees the whole text, its future too: the causal mask is missing."
+    sees_all = (
+        "Every position sees the whole text, its future too: the causal mask is missing, or the "
+        "wrong part of a larger one is used. It is the first T rows and columns, `[:T, :T]`."
+    )
+    turned_round = (
+        "The mask is the wrong way round: positions see their future instead of their past. (In "
+        "`scaled_dot_product_attention`, True marks what may be seen.)"
+    )
     variants = [
         ({"cut": "no transpose"}, no_transpose),
         ({"cut": "no transpose", "merge": "no transpose"}, no_transpose),
@@ -176,8 +194,9 @@ def _fused_wrongly(x, heads, proj, bias) -> list[Mistake]:
          "diagonal too large. Position t sees 0 to t."),
         ({"mask": "not itself"}, "No position sees itself, and the first sees nothing at all, "
          "hence its NaN: the diagonal belongs to what is seen."),
-        ({"mask": "turned round"}, "The mask is the wrong way round: positions see their future "
-         "instead of their past."),
+        ({"mask": "turned round"}, turned_round),
+        ({"mask": "the future alone"}, turned_round),
+        ({"mask": "the future alone", "empty": 0.0}, turned_round),
         ({"axis": -2}, "softmax goes over the queries: each row of the scores belongs to one "
          "query, and has to add up to 1 over the keys, `dim=-1`."),
         ({"axis": 1}, "softmax goes over the heads, axis 1: the weights of one query have to add "
@@ -196,11 +215,15 @@ def _fused_wrongly(x, heads, proj, bias) -> list[Mistake]:
          "the other, C channels each, as `split(C, dim=2)` cuts them."),
         ({"project": "none"}, "The joined heads come back as they are: the projection `c_proj` "
          "is missing at the end."),
+        ({"among": "heads"}, BEHIND),
+        ({"among": "heads", "mask": "none"}, BEHIND),
         ({"project": "turned"}, "The weight of c_proj is used untransposed: call the layer, "
          "`self.c_proj(y)`."),
     ]  # fmt: skip
     given = (x, heads, proj, bias)
     wrong = [(_fused(*given, **switches), hint) for switches, hint in variants]
+    right = _fused(*given)
+    wrong.append((right + x, "x is added: the residual path belongs to the block around this one."))
     return [Mistake(value, hint) for value, hint in wrong]
 
 
@@ -217,6 +240,7 @@ def _heads(rng: np.random.Generator, n: int, hs: int, B: int, T: int, block_size
 
 
 FUSED_CRASHES = {
+    "before Module.__init__|_parameters'": "`super().__init__()` has to come first in `__init__`.",
     "has the parameters": "The check copies weights by name: `self.c_attn = nn.Linear(C, 3 * C, "
     "bias=False)` and `self.c_proj = nn.Linear(C, C)`, and nothing else that is learned. A mask is "
     "a buffer, not a parameter.",
@@ -242,10 +266,17 @@ SHORT = {
 }
 
 
+def _one_tensor(y) -> None:
+    expect_that(
+        not isinstance(y, list), "forward(x): expected a tensor, got several", "Return y alone."
+    )
+
+
 def _expect_fused(given: dict, got: dict) -> None:
     for layer, y in zip(given["layers"], got["y"], strict=True):
         x, heads, proj, bias = (layer[key] for key in ("x", "heads", "proj", "bias"))
         B, T, C = x.shape
+        _one_tensor(y)
         _expect(
             f"forward(x) for B = {B}, T = {T}, C = {C}, n_head = {len(heads)}",
             y,
@@ -307,8 +338,11 @@ def _to_drop(rng: np.random.Generator) -> dict:
 def _(given, got):
     layer = given["layer"]
     x, p = layer["x"], layer["dropout"]
+    _one_tensor(got["eval"])
     evaluated = array("forward(x) in eval mode", got["eval"], x.shape) / x
-    if (evaluated == 0).mean() > 0.05:
+    kept = evaluated[evaluated != 0]
+    scaled = kept.size and min(abs(np.median(kept) * (1 - p) ** n - 1) for n in (1, 2)) < 1e-3
+    if kept.size < evaluated.size and scaled:
         raise Wrong(
             f"forward(x) in eval mode with dropout = {p}: expected no zeros, got "
             f"{(evaluated == 0).mean():.0%} of them",
@@ -356,6 +390,7 @@ def _(given, got):
     crashes=FUSED_CRASHES | SCORES | SHORT,
 )  # fmt: skip
 def _(given, got):
+    _expect_fused(given, got)
     base, *more = (int(n) for n in array("the calls", got["calls"], (4,)))
     expect_that(base >= 5, f"{base} calls of torch: too few for attention", "Use torch throughout.")
     for calls, what, hint in zip(
