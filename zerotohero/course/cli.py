@@ -92,10 +92,11 @@ def train(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="A TOML file: recipe, data, init_from, and tables [model], [train]."),
+        typer.Option(help="A TOML file: recipe, data, init_from, tables model and train."),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Any text file, or a name of the course's data.")
+        str | None,
+        typer.Option(help="A text file, or tinyshakespeare, plays, names; else the recipe's."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; else runs/RECIPE.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the folder's run.")] = False,
@@ -109,7 +110,7 @@ def train(
     ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; else the best.")] = None,
 ) -> None:
-    """Train a GPT on a text, or go on training, or fine-tune; alone, list the recipes."""
+    """Train a GPT: from a recipe, or on with a run, or fine-tune; alone, list the recipes."""
     from zerotohero.course import projects
 
     if not (words or config or data or out or resume or init_from):

@@ -41,6 +41,12 @@ from zerotohero.train import FREE, TrainConfig, Trainer, evaluate
 FINE_TUNING = TrainConfig(
     steps=200, batch_size=8, lr=1e-4, min_lr=1e-5, warmup=20, eval_every=50, eval_batches=10
 )
+OURS = {  # texts of the course, by the name that --data takes
+    "tinyshakespeare": lambda: course_data.text("tinyshakespeare"),
+    "plays": course_data.other_plays,
+    "names": lambda: course_data.text("names"),
+}
+JUDGED = 2**17  # validation tokens at the end: all of Tiny Shakespeare's, a share of a long text's
 PARTS = ("norm", "position", "activation", "qk_norm")  # which Hugging Face's GPT-2 has one way
 
 
@@ -69,7 +75,7 @@ class Data:
 def read_data(
     source: str, tokenizer: Tokenizer | None, block_size: int, skip_unknown: bool = False
 ) -> Data:
-    """Read the data: a path, a name of the course's data, or "adder".
+    """Read the data: a path, a name in OURS, or "adder".
 
     Without a tokenizer, the vocabulary is the text's characters. ValueError or OSError with one
     sentence for data that a model with this context and these tokens cannot learn from.
@@ -82,7 +88,7 @@ def read_data(
         train, val = (adder.rows(pairs) for pairs in adder.draw_pairs())
         digest = hashlib.sha256(train[0].numpy().tobytes()).hexdigest()
         return Data(train, val, adder.VOCABULARY, digest)
-    text = course_data.text(source) if source in course_data.FILES else read_text(source)
+    text = OURS[source]() if source in OURS else read_text(source)
     digest = hashlib.sha256(text.encode()).hexdigest()
     tokenizer = tokenizer or Characters.of(text)
     if skip_unknown and isinstance(tokenizer, Characters):
@@ -165,7 +171,7 @@ def train(
     if not (config or recipe or "init_from" in asked or (resume and out)):
         what = "the run's folder by --out, or its recipe" if resume else "a recipe"
         raise ValueError(f"Name {what}; `zerotohero train` alone lists the recipes.")
-    if "data" in asked and asked["data"] not in course_data.FILES:
+    if "data" in asked and asked["data"] not in OURS:
         asked["data"] = str(Path(asked["data"]).resolve())
     if "init_from" in asked and Path(asked["init_from"]).is_dir():
         asked["init_from"] = str(Path(asked["init_from"]).resolve())
@@ -298,10 +304,13 @@ def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
     best = load_checkpoint(folder / "best.pt")
     trainer.model.load_state_dict(best["model"])
     rows = max(1, run.train.batch_size // run.train.accumulate)  # what fitted into the memory
-    loss = evaluate(trainer.model, its.val, batch_size=rows, precision=trainer.precision)
+    val, on = its.val, "all of the validation data"
+    if isinstance(val, Tensor) and len(val) > JUDGED:
+        val, on = val[:JUDGED], f"the first {JUDGED:,} tokens of the validation data"
+    loss = evaluate(trainer.model, val, batch_size=rows, precision=trainer.precision)
     say(
         f"{trainer.step:,} steps in {trainer.seconds:.1f} s. The best model, of step "
-        f"{best['step']:,}, has a loss of {loss:.4f} on all of the validation data."
+        f"{best['step']:,}, has a loss of {loss:.4f} on {on}."
     )
     if run.data == "adder":
         _, unseen = adder.draw_pairs()
