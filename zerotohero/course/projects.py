@@ -145,6 +145,7 @@ def show_recipes() -> None:
     say("Train one of these by `zerotohero train NAME`, with changes such as steps=500:")
     for name, recipe in RECIPES.items():
         say(f"  {name:<18} {recipe.says}")
+    say("`--data my.txt` takes a text of your own; `zerotohero train --help` tells the rest.")
 
 
 def train(

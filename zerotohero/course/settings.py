@@ -54,7 +54,7 @@ def typed(key: str, value: object) -> object:
         if kind is str and not isinstance(value, str):
             raise ValueError
         return kind(value)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError):
         raise ValueError(f"{key}={value} doesn't fit: {key} is {NEEDS[kind]}.") from None
 
 
