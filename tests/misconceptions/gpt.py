@@ -482,24 +482,56 @@ def one_position_for_all():
     return CachedGPT, generate
 
 
-@wrong("7.5", "the cache is replaced by the newest keys and values")
+@wrong("7.5", "the cache is changed where it is, and need not come back")
+def cache_returned_as_well():
+    class CachedGPT(Cached):
+        def forward(self, idx, cache=None):
+            return super().forward(idx, cache), cache
+
+    def generate_cached(model, idx, n):
+        cache, new = model.new_cache(), idx
+        for _ in range(n):
+            logits, cache = model(new, cache)
+            new = logits[:, -1:].argmax(2)
+            idx = torch.cat([idx, new], 1)
+        return idx
+
+    return CachedGPT, generate_cached
+
+
+@wrong("7.5", "for each token that it is fed")
+def last_logits_alone():
+    class CachedGPT(Cached):
+        def forward(self, idx, cache=None):
+            logits = super().forward(idx, cache)
+            return logits if cache is None else logits[:, -1:]
+
+    return CachedGPT, generate
+
+
+@wrong("7.5", "Are they joined along time")
+def joined_along_the_heads():
+    class AlongHeads(Attention):
+        def remember(self, cache, k, v):
+            if cache:
+                k, v = torch.cat([cache["k"], k], 1), torch.cat([cache["v"], v], 1)
+            cache["k"], cache["v"] = k, v
+            return k, v
+
+    return with_attention(AlongHeads)
+
+
+@wrong("7.5", "it is replaced by the newest keys and values")
 def replaced():
     class Replacing(Attention):
         def remember(self, cache, k, v):
             old = cache.copy()
             cache["k"], cache["v"] = k, v
-            cache["n"] = old.get("n", 0) + k.shape[2]
             if old:
                 k, v = torch.cat([old["k"], k], 2), torch.cat([old["v"], v], 2)
             return k, v
 
-    class CachedGPT(Cached):
-        attention = Replacing
-
-        def past(self, cache):
-            return cache[0].get("n", 0) if cache else 0
-
-    return CachedGPT, generate
+    return with_attention(Replacing)
 
 
 @wrong("7.5", "Only what was fed first stays in the cache")

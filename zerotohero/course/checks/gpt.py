@@ -541,6 +541,12 @@ def _cached_wrongly(w: dict, idx: np.ndarray, parts: list[int]) -> list[Mistake]
         keys = [s for s in in_front if part[s] <= part[row]]
         turned[row, keys[:n]] = True
     odd = past & ((part[:, None] - part) % 2 == 1)
+    one_before = past & (part[:, None] == part + 1)
+    of_replaced = t - start + np.where(later, np.array([0, *parts])[part], 0)
+    replaced = (
+        "The cache holds the newest part alone, and has lost what was older: it is replaced by the "
+        "newest keys and values. Store what `torch.cat` gives, all of them so far."
+    )
     first_stays = (
         "Only what was fed first stays in the cache; what came after it is used once and lost. "
         "Store the joined keys and values every time."
@@ -558,9 +564,9 @@ def _cached_wrongly(w: dict, idx: np.ndarray, parts: list[int]) -> list[Mistake]
          "another; `cache['k'] = …` changes the dict that was passed.)"),
         ({"sees": own}, "The new tokens see nothing of what was fed before, only each other: put "
          "their keys and values behind the cached ones, and let the queries look at all of them."),
-        ({"sees": own | (past & (part[:, None] == part + 1))}, "Each part sees the part before it "
-         "and nothing older: the cache is replaced by the newest keys and values. Store what "
-         "`torch.cat` gives, all keys so far."),
+        ({"sees": own | one_before}, replaced),
+        ({"sees": own | one_before, "at": of_replaced}, replaced),
+        ({"sees": own, "at": of_replaced}, replaced),
         ({"sees": own | of_first}, first_stays),
         ({"sees": own | of_first, "at": np.where(later, parts[0] + t - start, t)}, first_stays),
         ({"sees": (t - start)[:, None] >= t}, "A new query sees the first keys alone. That is what "
@@ -590,11 +596,13 @@ def _cached_wrongly(w: dict, idx: np.ndarray, parts: list[int]) -> list[Mistake]
 CACHE_CRASHES = {
     "weights must keep their names": "The check loads weights by name: change what `forward` does, "
     "not what the layers are called.",
-    "Sizes of tensors must match|Expected size .* but got size": "Keys of different batches meet: "
-    "something is remembered from another text. All memory belongs into the cache that is passed, "
-    "and a default such as `cache=[{}]` is made once and shared by all calls.",
+    "Sizes of tensors must match": "Cached and new keys don't fit together. Are they joined along "
+    "time, which is axis 2 of (B, n_head, T, head_size)? If they are, keys of different batches "
+    "meet, and something is remembered from another text: all memory belongs into the cache that "
+    "is passed, and a default such as `cache=[{}]` is made once and shared by all calls.",
     "must match the size|expanded size|attn_mask": "The mask doesn't fit: with a cache the scores "
-    "are (T, past + T), for the queries are new and the keys are all so far.",
+    "are (T, past + T), for the queries are new and the keys are all so far. (And there are as "
+    "many values as keys: both are cached.)",
     "index out of range": "A position beyond block_size: do the positions go on counting across "
     "texts, or is text fed again that the cache already holds?",
     "too many values|KeyError|list indices|NoneType": "Mind the first call, for which the cache is "
@@ -635,19 +643,35 @@ def _(given, got):
                    "such as `cache=[{}]` is made once and shared by all calls, and so is what is "
                    "stored in the model. Without a cache, nothing is kept.")  # fmt: skip
     counter = Mistake(counted_on, COUNTER)
-    expect("model(idx)", got["plain"], want, mistakes=[sees_all])
-    expect("model(idx), a second time", got["again"], want, mistakes=[kept, counter])
-    expect("model(idx, model.new_cache())", got["cached"], want, mistakes=[sees_all, kept, counter],
+    plain, again, cached = (_logits("the logits", got[name], want.shape) for name in
+                            ("plain", "again", "cached"))  # fmt: skip
+    expect("model(idx)", plain, want, mistakes=[sees_all])
+    expect("model(idx), a second time", again, want, mistakes=[kept, counter])
+    expect("model(idx, model.new_cache())", cached, want, mistakes=[sees_all, kept, counter],
            hint="With an empty cache nothing is different from no cache. Has each layer a dict of "
            "its own? `[{}] * n` is one dict n times.")  # fmt: skip
 
 
+def _logits(what: str, got, shape: tuple[int, ...]) -> np.ndarray:
+    """What `forward` returned, if it has the right shape."""
+    expect_that(
+        not isinstance(got, list),
+        f"{what}: expected a tensor, got several values",
+        "Return the logits alone: the cache is changed where it is, and need not come back.",
+    )
+    expect_that(
+        np.ndim(got) != 3 or got.shape[1] == shape[1],
+        f"{what}: expected shape {shape}, got {np.shape(got)}",
+        "`forward` returns logits for each token that it is fed, with a cache and without.",
+    )
+    return array(what, got, shape)
+
+
 def _expect_parts(given: dict, got: dict) -> None:
     w, idx, parts = given["weights"], given["idx"], given["parts"]
-    shapes = [[len(idx), T, SIZES["vocab_size"]] for T in parts]
     logits = [
-        array(f"the logits of part {i} (of {T} tokens)", logits, tuple(shape))
-        for i, (T, shape, logits) in enumerate(zip(parts, shapes, got["logits"], strict=True))
+        _logits(f"part {i + 1}, of {n} tokens", part, (len(idx), n, SIZES["vocab_size"]))
+        for i, (n, part) in enumerate(zip(parts, got["logits"], strict=True))
     ]
     _expect(
         f"the logits of a text that is fed in parts of {', '.join(map(str, parts))} tokens",
@@ -714,7 +738,8 @@ def _(given, got):
         zip(got["logits"], in_turns(*plain), mixed, in_turns(*counted), strict=True)
     ):
         mistakes = [Mistake(one_memory, not_its_own), Mistake(one_counter, COUNTER)]
-        expect(f"text {i % 2 + 1}, part {i // 2 + 1}", mine, right, mistakes=mistakes)
+        what = f"text {i % 2 + 1}, part {i // 2 + 1}"
+        expect(what, _logits(what, mine, right.shape), right, mistakes=mistakes)
     expect("the first text without a cache, after that", got["plain"], plain[0],
            hint="A call without a cache sees what others left behind: something is stored in the "
            "model or in a default.")  # fmt: skip
