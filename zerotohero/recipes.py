@@ -10,7 +10,7 @@ to the speedruns. All but `adder` are for Tiny Shakespeare's 65 characters, and 
 with its own vocabulary.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zerotohero.gpt import GPTConfig
 from zerotohero.train import TrainConfig
@@ -33,8 +33,27 @@ MODERN = {
     "activation": "relu2",
     "qk_norm": True,
     "zero_init": True,
+    "tied": False,
     "bias": False,
 }
+
+# Muon on the matrices, and a rate that stays up and then falls to zero.
+FAST = TrainConfig(
+    steps=270,
+    batch_size=16,
+    lr=1e-2,
+    min_lr=0.0,
+    warmup=10,
+    schedule="trapezoid",
+    cooldown=0.7,
+    weight_decay=0.0,
+    betas=(0.9, 0.9),
+    grad_clip=0.0,
+    optimizer="muon",
+    muon_lr=0.018,
+    muon_momentum=0.85,
+    eval_every=90,
+)
 
 _ALL = (
     Recipe(
@@ -45,44 +64,21 @@ _ALL = (
     ),
     Recipe(
         "shakespeare-quick",
-        "0.8 million parameters on Tiny Shakespeare, for a CPU: minutes",
-        GPTConfig(65, 64, n_layer=4, n_head=4, n_embd=128, **MODERN),
-        TrainConfig(
-            steps=1000,
-            batch_size=32,
-            lr=1e-2,
-            min_lr=0.0,
-            warmup=10,
-            schedule="trapezoid",
-            cooldown=0.6,
-            weight_decay=0.0,
-            betas=(0.9, 0.95),
-            grad_clip=0.0,
-            optimizer="muon",
-        ),
+        "0.8 million parameters on Tiny Shakespeare, for a CPU: some minutes",
+        GPTConfig(65, 128, n_layer=4, n_head=4, n_embd=128, **MODERN),
+        replace(FAST, steps=1500, batch_size=16, eval_every=250),
     ),
     Recipe(
         "nanogpt-cpu",
-        "nanoGPT's recipe for a CPU, to be compared with: validation loss 1.886",
+        "nanoGPT's recipe for a CPU, to be compared with: validation loss 1.88",
         GPTConfig(65, 64, n_layer=4, n_head=4, n_embd=128, bias=False),
         TrainConfig(steps=2000, precision="fp32"),
     ),
     Recipe(
         "speedrun-cpu",
-        "the same loss on a CPU in a tenth of the time",
-        GPTConfig(65, 64, n_layer=3, n_head=4, n_embd=128, **MODERN),
-        TrainConfig(
-            steps=250,
-            batch_size=16,
-            lr=1e-2,
-            min_lr=0.0,
-            warmup=10,
-            schedule="trapezoid",
-            weight_decay=0.0,
-            betas=(0.9, 0.95),
-            grad_clip=0.0,
-            optimizer="muon",
-        ),
+        "the same loss on a CPU in less than a tenth of the time",
+        GPTConfig(65, 64, n_layer=2, n_head=4, n_embd=128, **MODERN),
+        FAST,
     ),
     Recipe(
         "nanogpt-gpu",
@@ -92,37 +88,26 @@ _ALL = (
     ),
     Recipe(
         "speedrun-gpu",
-        "the same loss on a GPU in an eighth of the time (not yet measured)",
+        "the same with what the CPU's speedrun found; not yet measured on a GPU",
         GPTConfig.preset("shakespeare-char", **MODERN),
-        TrainConfig(
-            steps=600,
-            batch_size=64,
-            lr=1e-2,
-            min_lr=0.0,
-            warmup=10,
-            schedule="trapezoid",
-            weight_decay=0.0,
-            betas=(0.9, 0.95),
-            grad_clip=0.0,
-            optimizer="muon",
-            compile=True,
-        ),
+        replace(FAST, steps=600, batch_size=64, compile=True),
     ),
+    # Rotary positions don't learn this one: which digit stands where is all that matters.
     Recipe(
         "adder",
-        "sums of three-digit numbers, the answer written backwards",
-        GPTConfig(13, 12, n_layer=2, n_head=4, n_embd=64, **MODERN),
-        TrainConfig(
-            steps=1000,
-            batch_size=256,
-            lr=1e-2,
-            min_lr=0.0,
-            warmup=10,
-            schedule="trapezoid",
-            weight_decay=0.0,
-            betas=(0.9, 0.95),
-            grad_clip=0.0,
-            optimizer="muon",
+        "sums of three-digit numbers, the answer written backwards: 99 % right in seconds",
+        GPTConfig(12, 11, n_layer=1, n_head=4, n_embd=96, **MODERN | {"position": "learned"}),
+        replace(
+            FAST,
+            steps=400,
+            batch_size=128,
+            warmup=20,
+            cooldown=0.4,
+            betas=(0.9, 0.98),
+            muon_lr=0.05,
+            muon_momentum=0.95,
+            precision="fp32",
+            eval_every=100,
         ),
     ),
 )
