@@ -876,7 +876,7 @@ def test_killed_at_any_moment_a_run_goes_on_to_the_bit(tmp_path):
     Children are forked from one process that has imported torch, so that many can be killed.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["zerotohero.train", "zerotohero.gpt"])
+    context.set_forkserver_preload(["test_07_train", "torch._dynamo"])  # slow to import
 
     def start(name: str, deadly: int = 0):
         child = context.Process(target=_run_in_child, args=(tmp_path / name, deadly))

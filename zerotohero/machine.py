@@ -46,27 +46,41 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 @functools.cache
 def _matmul_rate(device: torch.device, dtype: torch.dtype, threads: int) -> float:
-    n = 1024 if device.type == "cpu" else 4096
+    small, large = (256, 1024) if device.type == "cpu" else (1024, 4096)
+    seconds = _seconds(device, dtype, small)
+    if seconds > 0.01:  # a number that it can't multiply: the large product might take seconds
+        return 2 * small**3 / seconds
+    return 2 * large**3 / _seconds(device, dtype, large)
+
+
+def _seconds(device: torch.device, dtype: torch.dtype, n: int) -> float:
+    """The shortest of some products of n × n matrices."""
     a = torch.ones(n, n, device=device, dtype=dtype)
     times: list[float] = []
-    while len(times) < 4 or (len(times) < 20 and sum(times) < 0.05):
+    while len(times) < 3 or (len(times) < 20 and sum(times) < 0.05):
         start = time.perf_counter()
         (a @ a)[0, 0].item()  # the number is there only when the product is done
         times.append(time.perf_counter() - start)
-    return 2 * n**3 / min(times)
+    return min(times)
 
 
 def choose_precision(device: torch.device) -> str:
     """Return the precision in which the device multiplies fastest: "bf16", "fp16" or "fp32".
 
     CUDA: bf16 where the hardware has it, else fp16, whose gradients have to be scaled. CPU: bf16
-    if a product in it takes less than half of fp32's time, measured here and now. Others: fp32.
+    if a product in it takes less than half of fp32's time, tried here and now on one thread.
+    Others: fp32.
     """
     if device.type == "cuda":
         with torch.cuda.device(device):
             return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if device.type == "cpu":
-        ratio = matmul_rate(device, torch.bfloat16) / matmul_rate(device, torch.float32)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # threads that wait for each other would blur the ratio
+        try:
+            ratio = matmul_rate(device, torch.bfloat16) / matmul_rate(device, torch.float32)
+        finally:
+            torch.set_num_threads(threads)
         return "bf16" if ratio > 2 else "fp32"
     return "fp32"
 
