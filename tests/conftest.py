@@ -21,8 +21,10 @@ TYPED = (
     "backprop",
     "wavenet",
     "gpt",
+    "generation",
     "rotary",
     "muon",
+    "text",
 )
 install_import_hook([f"zerotohero.{name}" for name in TYPED], "beartype.beartype")
 
