@@ -879,13 +879,39 @@ def summed_down_the_batch():
     return lambda *given: nucleus(*given, keep=lambda f, p: f.cumsum(0) - f < p)
 
 
-@wrong("7.6", "Each row keeps as many tokens as the first one needs")
+@wrong("7.6", "as many as the first row needs")
 def first_row_for_all():
     def keep(falling, p):
         count = (falling.cumsum(-1) - falling < p)[0].sum()
         return torch.arange(falling.shape[1]).expand(falling.shape) < count
 
     return lambda *given: nucleus(*given, keep=keep)
+
+
+@wrong("7.6", "One nucleus is taken of the whole batch")
+def flattened():
+    def top_p(logits, p, temperature=1.0):
+        probs = F.softmax(logits / temperature, -1)
+        kept = nucleus((probs / len(probs)).flatten()[None].log(), p).view(logits.shape) > 0
+        return probs * kept / (probs * kept).sum(-1, keepdim=True)
+
+    return top_p
+
+
+@wrong("7.6", "You add up logits")
+def logits_added_up():
+    def top_p(logits, p, temperature=1.0):
+        falling, order = (logits / temperature).sort(dim=-1, descending=True)
+        drop = falling.cumsum(-1) - falling >= p
+        drop = torch.zeros_like(drop).scatter(-1, order, drop)
+        return F.softmax((logits / temperature).masked_fill(drop, float("-inf")), -1)
+
+    return top_p
+
+
+@wrong("7.6", "The temperature is used twice")
+def temperature_twice():
+    return lambda logits, p, temperature=1.0: nucleus(logits / temperature, p, temperature)
 
 
 @wrong("7.6", "Unlikely tokens are lost")
@@ -911,7 +937,7 @@ def min_p():
     return filtered(lambda probs, p: probs >= p * probs.amax(-1, keepdim=True))
 
 
-@wrong("7.6", "A fixed number of tokens is kept")
+@wrong("7.6", "which is p · V")
 def share_of_the_vocabulary():
     def keep(falling, p):
         V = falling.shape[1]
@@ -995,12 +1021,12 @@ def testing(**switches):
     return lambda model, V, n: causal(model, V, n, **switches)
 
 
-@wrong("7.7", "You change the last token only")
+@wrong("7.7", "You change or cut off the last token only")
 def last_token_alone():
     return testing(lengths=lambda n: [n], cuts=lambda T: [T - 1])
 
 
-@wrong("7.7", "You change the tokens from 4 on")
+@wrong("7.7", "You change or cut off the tokens from 4 on")
 def one_cut_in_the_middle():
     return testing(lengths=lambda n: [n], cuts=lambda T: [T // 2])
 
