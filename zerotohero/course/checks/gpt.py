@@ -1010,6 +1010,9 @@ def _top_p_wrongly(logits: np.ndarray, p: float, temperature: float) -> list[Mis
             (_renormalised(divided * _nucleus(divided, p)), "The temperature divides "
              "probabilities: it belongs to the logits, before softmax."),
         ]  # fmt: skip
+    flat = (probs / len(probs)).reshape(1, -1)
+    whole = _renormalised(flat * _nucleus(flat, p)).reshape(probs.shape)
+    wrong.append((whole, "The whole batch is treated as one distribution: each row is one."))
     for kept, hint in _kept_wrongly(logits / temperature, probs, p):
         values = _renormalised(probs * kept)
         # Renormalised or not, and with zeros or NaN where nothing is left.
@@ -1140,8 +1143,8 @@ def _(given, got):
     expect_that(
         lost == 0,
         f"top_p(logits, 1.0): expected all {probs.size} tokens, got zeros for {lost}",
-        "Unlikely tokens are lost: in float32 a sum of probabilities reaches 1 before they come. "
-        "For p ≥ 1 there is nothing to filter.",
+        "Unlikely tokens are lost. If the cases above pass, it is rounding: in float32 the sum "
+        "reaches 1 before the last tokens come. For p ≥ 1 there is nothing to filter.",
     )
     expect("top_p(logits, 1.0)", probs, want)
 
