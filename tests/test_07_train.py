@@ -944,6 +944,15 @@ IN_PROCESSES = textwrap.dedent(
         Path(sys.argv[1], f"{name}{run.rank}.json").write_text(json.dumps(run.log))
         weights = torch.nn.utils.parameters_to_vector(model.parameters())
         torch.save(weights.detach(), Path(sys.argv[1], f"{name}{run.rank}.weights"))
+
+    # Each finds the loss that is no number, and none is left waiting for the other.
+    model = gpt()
+    model.transformer.wte.weight.data.fill_(float("nan"))
+    try:
+        trainer(plan(batch_size=8), model).run()
+    except FloatingPointError:
+        Path(sys.argv[1], f"refused{run.rank}").touch()
+    assert not dist.is_initialized()
     """
 )
 
@@ -959,6 +968,7 @@ def test_two_processes_do_what_one_does(tmp_path, root):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert {path.name for path in tmp_path.glob("refused*")} == {"refused0", "refused1"}
     for name, data, accumulate in (("text", TEXT, 1), ("rows", masked_rows(), 2)):
         config = plan(batch_size=8, accumulate=accumulate)
         one = trainer(config, data=data, val=data).run()

@@ -9,10 +9,12 @@ Left out: data that doesn't fit into memory (a memory-mapped tensor works: only 
 after one pass that checks the tokens).
 """
 
+import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
 IGNORED = -100  # a target that is no part of the loss; F.cross_entropy passes over it
@@ -93,8 +95,8 @@ class Split:
             self.n_rows, self.width = tensors[0].shape
             self.counts = (self.tensors[1] != IGNORED).sum(1)  # targets in each row
 
-    def rows(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """Return inputs and targets, each of the shape of `numbers` with an axis T more."""
+    def rows(self, numbers: Int[Tensor, "*B"]) -> tuple[Int[Tensor, "*B T"], Int[Tensor, "*B T"]]:
+        """Return the inputs and the targets of the rows with these numbers."""
         numbers = send(numbers, self.tensors[0].device)
         if self.window is None:
             x, y = (t[numbers] for t in self.tensors)
@@ -103,7 +105,7 @@ class Split:
             x, y = chunks[..., :-1], chunks[..., 1:]
         return send(x, self.device).long(), send(y, self.device).long()
 
-    def targets(self, numbers: Tensor) -> int | Tensor:
+    def targets(self, numbers: Int[Tensor, "*B"]) -> int | Int[Tensor, ""]:
         """Return how many targets of these rows are part of the loss; never 0."""
         if self.window is not None:
             return numbers.numel() * self.width
@@ -116,6 +118,29 @@ def send(t: Tensor, device: torch.device) -> Tensor:
     if t.device.type == "cpu" and device.type == "cuda":
         return t.pin_memory().to(device, non_blocking=True)
     return t.to(device)
+
+
+def windows(
+    data: Data, block_size: int, batch_size: int, device: torch.device
+) -> Iterator[tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]]:
+    """Yield a whole split in order: a text in windows that don't overlap, the last one shorter."""
+    pairs = [data]
+    if isinstance(data, Tensor):
+        whole = (len(data) - 1) // block_size * block_size
+        pairs = [
+            (data[:whole].view(-1, block_size), data[1 : whole + 1].view(-1, block_size)),
+            (data[None, whole:-1], data[None, whole + 1 :]),
+        ]
+    for X, Y in pairs:
+        for i in range(0, len(X) if X.shape[1] else 0, batch_size):
+            rows = slice(i, i + batch_size)
+            yield send(X[rows], device).long(), send(Y[rows], device).long()
+
+
+def seed_of(*what: str | int) -> int:
+    """Return a seed that is a function of what it is for: 63 bits of a hash."""
+    digest = hashlib.blake2b(repr(what).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
 
 
 def fingerprint(data: Data) -> list[int]:

@@ -11,6 +11,7 @@ Left out: memory, clock rates, and devices other than CPU, CUDA and Apple's.
 """
 
 import functools
+import gc
 import itertools
 import os
 import signal
@@ -165,6 +166,9 @@ def process_group(device: torch.device, world: int) -> Iterator[None]:
     try:
         yield
     finally:
+        # What still holds the connection goes first: freed later, it could wait for ever for a
+        # thread of the connection that in turn waits for Python.
+        gc.collect()
         dist.destroy_process_group()
 
 

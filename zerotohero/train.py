@@ -19,7 +19,6 @@ same number of threads and processes; on CUDA it also needs
 """
 
 import dataclasses
-import hashlib
 import io
 import json
 import math
@@ -28,16 +27,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
-from zerotohero.batches import IGNORED, Data, Split, check_data, fingerprint
+from zerotohero.batches import IGNORED, Data, Split, check_data, fingerprint, seed_of, windows
 from zerotohero.checkpoint import (
     CheckpointError,
     check_same,
@@ -70,12 +70,6 @@ __all__ = [
 ]
 
 
-def _seed(*what: str | int) -> int:
-    """A seed that is a function of what it is for: 63 bits of a hash."""
-    digest = hashlib.blake2b(repr(what).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
-
-
 # --- losses ---------------------------------------------------------------------------------------
 
 
@@ -86,7 +80,7 @@ class _SummedLoss(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+    def forward(self, x: Int[Tensor, "B T"], y: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
         logits = self.model(x)  # (B, T, V)
         if logits.element_size() == 2:
             logits = logits.float()  # half the digits are too few for a sum of exponentials
@@ -98,7 +92,7 @@ class _SummedLoss(nn.Module):
 @torch.no_grad()
 def _loss_and_count(
     model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device, precision: str
-) -> Tensor:
+) -> Float[Tensor, "2"]:
     """Return the summed loss and the number of targets as two float64 on the CPU."""
     training, loss = model.training, _SummedLoss(model)
     sums = []
@@ -125,21 +119,8 @@ def evaluate(
     device, T = next(model.parameters()).device, model.config.block_size
     if precision == "auto":
         precision = choose_precision(device)
-
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        pairs = [data]
-        if isinstance(data, Tensor):
-            whole = (len(data) - 1) // T * T
-            pairs = [
-                (data[:whole].view(-1, T), data[1 : whole + 1].view(-1, T)),
-                (data[None, whole:-1], data[None, whole + 1 :]),
-            ]
-        for X, Y in pairs:
-            for i in range(0, len(X) if X.shape[1] else 0, batch_size):
-                rows = slice(i, i + batch_size)
-                yield X[rows].to(device).long(), Y[rows].to(device).long()
-
-    total, count = _loss_and_count(model, batches(), device, precision)
+    batches = windows(data, T, batch_size, device)
+    total, count = _loss_and_count(model, batches, device, precision)
     return float(total / count)
 
 
@@ -265,34 +246,37 @@ class Trainer:
             stack.enter_context(process_group(self.device, self.world))
             stopped = stack.enter_context(ctrl_c_waits(self.world == 1))
             stack.callback(self.model.train, self.model.training)
-            forward = self._prepare()
+            stack.callback(setattr, self, "running", False)
             file = stack.enter_context(self._log_file())
-            bar = stack.enter_context(self._bar())
             self.model.train()
             self.running = True
-            stack.callback(setattr, self, "running", False)
-            start, logged = time.perf_counter(), self.step
-            while self.step < self.config.steps and not stopped:
-                loss = self._update(forward)
-                self.step += 1
-                bar.update()
-                self._emit("step")
-                if not (self._is_due("log_every") or self._is_due("eval_every") or self.step == 1):
-                    continue
-                value = self._read(loss)  # waits for the device, so that the time is right
-                seconds = time.perf_counter() - start
-                self.seconds += seconds
-                self._report(value, (self.step - logged) / seconds, file, bar)
-                start, logged = time.perf_counter(), self.step
-            if stopped:
-                self.seconds += time.perf_counter() - start
-                self._save("last.pt")
+            self._loop(self._prepare(), stopped, file, stack.enter_context(self._bar()))
             self.running = False
             self._emit("end")
         if stopped:
             where = f"{self.folder / 'last.pt'} holds it: resume=True" if self.folder else "run()"
             raise KeyboardInterrupt(f"Stopped after step {self.step}; {where} goes on from there.")
         return self
+
+    def _loop(
+        self, forward: nn.Module, stopped: list[bool], file: io.TextIOBase, bar: tqdm
+    ) -> None:
+        start, logged = time.perf_counter(), self.step
+        while self.step < self.config.steps and not stopped:
+            loss = self._update(forward)
+            self.step += 1
+            bar.update()
+            self._emit("step")
+            if not (self._is_due("log_every") or self._is_due("eval_every") or self.step == 1):
+                continue
+            value = self._read(loss)  # waits for the device, so that the time is right
+            seconds = time.perf_counter() - start
+            self.seconds += seconds
+            self._report(value, (self.step - logged) / seconds, file, bar)
+            start, logged = time.perf_counter(), self.step
+        if stopped:
+            self.seconds += time.perf_counter() - start
+            self._save("last.pt")
 
     def _is_due(self, field: str) -> bool:
         every = getattr(self.config, field)
@@ -338,7 +322,7 @@ class Trainer:
             module = DistributedDataParallel(module, device_ids=ids)
         return module
 
-    def _update(self, forward: nn.Module) -> Tensor:
+    def _update(self, forward: nn.Module) -> Float[Tensor, ""]:
         """One step. Returns this process's part of the batch's loss, still on the device."""
         config, scaler = self.config, self._scaler
         numbers = self._draw(self._train, config.batch_size, "batch", self.step)
@@ -351,7 +335,7 @@ class Trainer:
             group["lr"] = group["initial_lr"] * factor
         losses = []
         for micro in range(config.accumulate):
-            seed_device(self.device, _seed("dropout", config.seed, self.step, micro, self.rank))
+            seed_device(self.device, seed_of("dropout", config.seed, self.step, micro, self.rank))
             more = self.world > 1 and micro < config.accumulate - 1
             with forward.no_sync() if more else nullcontext():  # gradients travel once an update
                 with autocast(self.device, self.precision):
@@ -369,12 +353,12 @@ class Trainer:
             p.grad = None
         return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
 
-    def _draw(self, split: Split, n: int, *what: str | int) -> Tensor:
+    def _draw(self, split: Split, n: int, *what: str | int) -> Int[Tensor, "n"]:
         """Return `n` row numbers that depend on the seed and on what they are for, only."""
-        self._generator.manual_seed(_seed(self.config.seed, *what))
+        self._generator.manual_seed(seed_of(self.config.seed, *what))
         return torch.randint(split.n_rows, (n,), generator=self._generator)
 
-    def _read(self, loss: Tensor) -> float:
+    def _read(self, loss: Float[Tensor, ""]) -> float:
         if self.world > 1:
             dist.all_reduce(loss)
         value = loss.item() / self.world
@@ -403,7 +387,7 @@ class Trainer:
         self._check_finite(math.isfinite(value), f"The validation loss is {value}")
         return value
 
-    def _report(self, loss: float, steps_per_s: float, file: IO[str], bar: tqdm) -> None:
+    def _report(self, loss: float, steps_per_s: float, file: io.TextIOBase, bar: tqdm) -> None:
         """Write a row of the log and, if they are due, evaluate first and save after."""
         due, best = self._is_due("eval_every"), self.best_val
         rate = steps_per_s * self.config.batch_size * self._train.width
@@ -477,7 +461,7 @@ class Trainer:
             ) from error
 
     @contextmanager
-    def _log_file(self) -> Iterator[IO[str]]:
+    def _log_file(self) -> Iterator[io.TextIOBase]:
         """The open log.jsonl, in which only the rows up to the current step are left."""
         if self.folder is None or self.rank > 0:
             yield io.StringIO()
