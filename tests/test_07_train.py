@@ -134,6 +134,7 @@ def test_without_warmup_a_constant_rate_is_constant():
         ({"grad_clip": math.inf}, "grad_clip is inf"),
         ({"betas": (0.9, 1.0)}, "below 1"),
         ({"betas": (0.9,)}, "two numbers"),
+        ({"muon_momentum": 1.0}, "muon_momentum is 1.0"),
         ({"schedule": "linear"}, "cosine, trapezoid, constant"),
         ({"optimizer": "sgd"}, "adamw, muon"),
         ({"precision": "int8"}, "auto, fp32, bf16, fp16"),

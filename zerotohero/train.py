@@ -127,8 +127,8 @@ def evaluate(
 # --- the trainer ----------------------------------------------------------------------------------
 
 EVENTS = ("step", "log", "eval", "end")
-# What may differ between a run and its continuation: none of it changes what a step does,
-# except that more steps stretch the schedule.
+# What may differ between a run and its continuation. More steps stretch the schedule, and a compiler
+# rounds in its own way; the others change nothing that is computed.
 FREE = {"steps", "eval_every", "log_every", "compile"}
 
 
@@ -144,7 +144,8 @@ class Trainer:
     extra: a dict of plain values that the checkpoints keep, such as the vocabulary.
     callbacks: functions of the trainer, called with each new row of the log and at the end.
 
-    Started by `torchrun`, each process takes its share of every batch, and the first one writes.
+    Started as `torchrun --standalone --nproc-per-node 2 script.py`, each of the two processes takes
+    its half of every batch, on its own GPU where there are GPUs; the first one writes and prints.
 
     Attributes: step (updates done), log (the rows of log.jsonl), losses, val_losses, best_val,
     seconds (of the steps alone: no compiling, evaluating, saving), running (between the first
@@ -179,6 +180,8 @@ class Trainer:
         if val_data is not None:
             check_data(val_data, "val_data", model)
         self.device = torch.device(device) if device is not None else best_device(local)
+        if self.device.type == "cuda" and self.device.index is None:
+            self.device = best_device(local)  # of several, each process its own
         self.config, self.model = config, model.to(self.device)
         self.folder = Path(folder) if folder is not None else None
         self.extra, self.progress = plain(extra or {}), progress

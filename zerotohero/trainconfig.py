@@ -65,6 +65,8 @@ class TrainConfig:
         pair = isinstance(self.betas, tuple) and len(self.betas) == 2
         fine = pair and all(_finite(beta) and beta < 1 for beta in self.betas)
         self._demand("betas", fine, "two numbers from 0 to below 1")
+        fine = _finite(self.muon_momentum) and self.muon_momentum < 1
+        self._demand("muon_momentum", fine, "a number from 0 to below 1")
         for name, allowed in (
             ("schedule", ("cosine", "trapezoid", "constant")),
             ("optimizer", ("adamw", "muon")),
@@ -137,7 +139,7 @@ def configure_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.op
         {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
     ]
     # One kernel for all weights of a group, where there is one.
-    fused = all(p.device.type in ("cpu", "cuda") for p in params)
+    fused = all(p.device.type in ("cpu", "cuda") for p in params) or None
     optimizers.append(torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused))
     for group in param_groups(optimizers):
         group["initial_lr"] = group["lr"]
