@@ -1,0 +1,145 @@
+"""The figures of lecture 07, each drawn from numbers that the notebook has measured."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+from jaxtyping import Float
+from matplotlib.patches import FancyArrowPatch, Rectangle
+from torch import Tensor
+
+from zerotohero.course.plots import BLACK, BLUE, ORANGE, RED, SKY
+from zerotohero.course.plots.mlp import smooth
+
+
+def visible(text: str) -> list[str]:
+    """Return the characters of `text`, with signs for those that leave no ink."""
+    return [{"\n": "↵", " ": "·", "\t": "→"}.get(character, character) for character in text]
+
+
+def who_reads_whom(maps: Mapping[str, Float[Tensor, "T T"]], text: str) -> None:
+    """A square for each map: row t holds the weights with which position t reads the others."""
+    _, axes = plt.subplots(1, len(maps), figsize=(4.7 * len(maps), 4.7), squeeze=False)
+    signs = visible(text)
+    for ax, (title, weights) in zip(axes[0], maps.items(), strict=True):
+        ax.imshow(weights.tolist(), vmin=0, vmax=1)
+        ax.set_xticks(range(len(signs)), signs, fontsize=9, family="monospace")
+        ax.set_yticks(range(len(signs)), signs, fontsize=9, family="monospace")
+        ax.set(title=title, xlabel="is read", ylabel="reads")
+        ax.grid(visible=False)
+
+
+def sharpness(rows: Mapping[str, Float[Tensor, " T"]]) -> None:
+    """One softmax for each scale: the weights of a query, as bars, on one axis of weights."""
+    _, axes = plt.subplots(1, len(rows), figsize=(9, 2.9), sharey=True, squeeze=False)
+    for ax, (title, row), colour in zip(axes[0], rows.items(), (RED, BLUE, ORANGE), strict=False):
+        ax.bar(range(len(row)), row.tolist(), color=colour, width=0.8)
+        ax.axhline(1 / len(row), color=BLACK, linewidth=1, linestyle="--")
+        ax.set(title=title, xlabel="key", ylim=(0, 1))
+        ax.set_axisbelow(True)
+    axes[0, 0].set_ylabel("weight (dashed: all alike)")
+
+
+def rungs(runs: Mapping[str, Sequence[float]]) -> None:
+    """Minibatch losses of up to four runs against the step, smoothed."""
+    _, ax = plt.subplots()
+    styles = zip(runs.items(), (RED, ORANGE, SKY, BLUE), (":", "-.", "--", "-"), strict=False)
+    for (name, losses), colour, dash in styles:
+        window = max(1, len(losses) // 15)
+        steps = range(window, len(losses) + 1)  # full windows only
+        ax.plot(steps, smooth(losses, window)[window - 1 :], dash, color=colour, label=name)
+    ax.set(xlabel="step", ylabel="loss, nats a character")
+    ax.set_title("A stack of blocks: loss of the minibatches, smoothed")
+    ax.legend()
+
+
+def what_heads_read(maps: Sequence[Float[Tensor, "H T T"]], text: str, position: int) -> None:
+    """One strip a head: how much it reads of each character, asked from `position` of `text`.
+
+    `maps` holds a tensor for each layer. The characters up to `position` are shown.
+    """
+    rows = [head[position, : position + 1].tolist() for layer in maps for head in layer]
+    names = [f"{i + 1}.{j + 1}" for i, layer in enumerate(maps) for j in range(len(layer))]
+    _, ax = plt.subplots(figsize=(10, 0.9 + 0.27 * len(rows)))
+    image = ax.imshow(rows, vmin=0, vmax=1, aspect="auto")
+    ax.set_xticks(range(position + 1), visible(text[: position + 1]), family="monospace")
+    ax.set_yticks(range(len(rows)), names, fontsize=8)
+    line = 0
+    for layer in maps[:-1]:  # a line between two layers
+        line += len(layer)
+        ax.axhline(line - 0.5, color=BLACK, linewidth=0.8)
+    ax.set(ylabel="layer.head", xlabel="the text so far; the last character asks")
+    ax.set_title("What each head reads, from the last character")
+    ax.grid(visible=False)
+    plt.colorbar(image, ax=ax, label="weight", pad=0.01)
+
+
+def filters(
+    before: Float[Tensor, " V"], after: Mapping[str, Float[Tensor, " V"]], chars: str, shown: int
+) -> None:
+    """The likeliest next tokens before filtering (outlined) and after it, a panel each."""
+    _, axes = plt.subplots(1, len(after), figsize=(10, 3), sharey=True, squeeze=False)
+    top = before.argsort(descending=True)[:shown].tolist()
+    signs = visible("".join(chars[i] for i in top))
+    for ax, (title, probs) in zip(axes[0], after.items(), strict=True):
+        ax.bar(range(len(top)), probs[top].tolist(), color=BLUE, label="after")
+        unchanged = before[top].tolist()
+        ax.bar(range(len(top)), unchanged, fill=False, edgecolor=BLACK, label="before")
+        ax.set_xticks(range(len(top)), signs, family="monospace")
+        ax.set(title=title, xlabel="next character")
+        ax.set_axisbelow(True)
+        ax.grid(axis="x", visible=False)
+    axes[0, 0].set_ylabel("probability")
+    axes[0, 0].legend()
+
+
+# --- encoder, decoder, cross-attention, and what comes after -------------------------------------
+
+STAGES = (
+    (
+        "pretraining",
+        "predict the next token\nof the internet",
+        "a base model:\ncompletes documents",
+    ),
+    ("fine-tuning", "the same loss, on\nconversations", "an assistant:\nanswers"),
+    ("reward model", "people rank answers;\na model learns to rank", "a judge:\nscores answers"),
+    ("reinforcement", "raise the probability\nof answers with high scores", "ChatGPT"),
+)
+
+
+def family() -> None:
+    """Who may read whom in encoder, decoder and cross-attention; below, from GPT to ChatGPT."""
+    figure = plt.figure(figsize=(10, 5.9))
+    top, bottom = figure.subfigures(2, 1, height_ratios=[1.5, 1])
+    source, target = ["le", "chat", "dort"], ["<s>", "the", "cat", "sleeps"]
+    boards = (
+        ("Encoder: every position reads all", source, source, lambda t, s: True),
+        ("Decoder: itself and the past", target, target, lambda t, s: s <= t),
+        ("Cross-attention: the other text", target, source, lambda t, s: True),
+    )
+    for ax, (title, readers, are_read, allowed) in zip(top.subplots(1, 3), boards, strict=True):
+        for t in range(len(readers)):
+            for s in range(len(are_read)):
+                colour = BLUE if allowed(t, s) else "white"
+                ax.add_patch(Rectangle((s, t), 0.9, 0.9, facecolor=colour, edgecolor="#999999"))
+        ax.set_xticks([s + 0.45 for s in range(len(are_read))], are_read)
+        ax.set_yticks([t + 0.45 for t in range(len(readers))], readers)
+        ax.set(xlim=(-0.1, 4), ylim=(len(readers), -0.1), aspect="equal", anchor="N")
+        ax.set_title(title)
+        ax.set(xlabel="keys and values from", ylabel="queries from")
+        ax.grid(visible=False)
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0)
+    ax = bottom.subplots()
+    ax.set(
+        xlim=(0, 4), ylim=(0, 1), title="From a GPT to ChatGPT: what is trained, and what comes out"
+    )
+    ax.axis("off")
+    for i, (name, what, result) in enumerate(STAGES):
+        ax.add_patch(Rectangle((i + 0.04, 0.42), 0.8, 0.5, facecolor="#e8f2fa", edgecolor=BLUE))
+        ax.text(i + 0.44, 0.8, f"{i + 1}. {name}", ha="center", weight="bold", fontsize=10)
+        ax.text(i + 0.44, 0.57, what, ha="center", va="center", fontsize=8.5)
+        ax.text(i + 0.44, 0.2, result, ha="center", va="center", fontsize=9.5)
+        if i < len(STAGES) - 1:
+            arrow = FancyArrowPatch((i + 0.85, 0.67), (i + 1.03, 0.67), arrowstyle="->")
+            arrow.set(mutation_scale=14, color=BLACK)
+            ax.add_patch(arrow)
