@@ -92,9 +92,15 @@ def test_a_run_leaves_what_is_needed_to_use_it(trained):
     assert f"zerotohero export {folder}" in said.stdout
 
 
-def test_the_loss_at_the_end_is_of_the_best_model_on_all_validation_data(trained):
-    folder, said = trained
-    run, model = runs.load(folder)
+def test_the_loss_at_the_end_is_of_the_best_model_on_all_validation_data(here, trained):
+    for path in trained[0].iterdir():
+        (here / path.name).write_bytes(path.read_bytes())
+    content = torch.load(here / "best.pt", weights_only=True)
+    content["model"]["transformer.ln_f.weight"] *= -1  # lest it be the same as the last one
+    torch.save(content, here / "best.pt")
+    said = call("train", "--resume", "--out", here)  # all steps are made, only the end is left
+
+    run, model = runs.load(here)
     _, val = projects.split_text(run.tokenizer.encode(TEXT), 16)
     windows = [val[i : i + 17] for i in range(0, len(val) - 1, 16)]
     total = sum(
@@ -318,11 +324,16 @@ def test_fine_tuning_is_gentle_whatever_the_recipe(here, trained):
 
 
 def test_a_context_can_be_shortened_and_dropout_changed_but_no_size(here, trained):
-    arguments = ["--init-from", trained[0], "--data", "my.txt", "steps=2"]
+    arguments = ["--init-from", trained[0], "--data", "my.txt", "steps=2", "precision=fp32"]
     said = call("train", *arguments, "block_size=8", "dropout=0.3", "n_layer=1")
     assert said.exit_code == 0, said.output
-    _, model = runs.load(here / "runs" / "fine-tuned")
+    folder = here / "runs" / "fine-tuned"
+    _, model = runs.load(folder)
     assert (model.config.block_size, model.config.dropout) == (8, 0.3)
+    before = log(folder)
+    (folder / "last.pt").unlink()
+    said = call("train", "--resume", "--out", folder)
+    assert said.exit_code == 0 and log(folder) == before, "it begins again as it began"
     for wish, sentence in (
         ("n_layer=2", "was trained with 1; only block_size and dropout can be changed"),
         ("block_size=32", "block_size can be cropped to 1 … 16, not 32"),
@@ -341,8 +352,7 @@ def test_other_characters_are_named_or_left_out(here, trained):
         "train", "--init-from", trained[0], "--data", "his.txt", "steps=2", "--skip-unknown"
     )
     assert said.exit_code == 0, said.output
-    (here / "runs" / "fine-tuned" / "last.pt").unlink()  # begins again, from the model and all
-    said = call("train", "--resume", "--out", "runs/fine-tuned")
+    said = call("train", "--resume", "--out", "runs/fine-tuned", "steps=3")
     assert said.exit_code == 0, said.output
 
 
@@ -428,15 +438,17 @@ def test_without_a_prompt_a_text_begins_after_a_newline(trained):
     assert said.stdout == run.tokenizer.decode(written[0][1:]) + "\n"
 
 
-def test_best_or_last(trained, here):
-    folder, _ = trained
-    _, best = runs.load(folder)
-    _, last = runs.load(folder, last=True)
-    content = {
-        name: torch.load(folder / name, weights_only=True) for name in ("best.pt", "last.pt")
-    }
-    for model, name in ((best, "best.pt"), (last, "last.pt")):
-        torch.testing.assert_close(dict(model.state_dict()), dict(content[name]["model"]))
+def test_the_best_checkpoint_is_taken_unless_the_last_is_wanted(here, trained):
+    for path in trained[0].iterdir():
+        (here / path.name).write_bytes(path.read_bytes())
+    content = torch.load(here / "last.pt", weights_only=True)
+    content["model"]["transformer.ln_f.weight"] *= -1  # the likeliest token is the least likely
+    torch.save(content, here / "last.pt")
+    best, last = (runs.load(here, last)[1].transformer.ln_f.weight for last in (False, True))
+    assert last.equal(-best)
+    arguments = ["sample", here, "--temperature", "0"]
+    assert call(*arguments).stdout == call("sample", trained[0], "--temperature", "0").stdout
+    assert call(*arguments, "--last").stdout != call(*arguments).stdout
 
 
 def test_a_character_of_several_tokens_is_printed_whole():
