@@ -127,8 +127,8 @@ def evaluate(
 # --- the trainer ----------------------------------------------------------------------------------
 
 EVENTS = ("step", "log", "eval", "end")
-# What may differ between a run and its continuation. More steps stretch the schedule, and a compiler
-# rounds in its own way; the others change nothing that is computed.
+# What may differ between a run and its continuation. More steps stretch the schedule, and a
+# compiler rounds in its own way; the others change nothing that is computed.
 FREE = {"steps", "eval_every", "log_every", "compile"}
 
 
