@@ -551,6 +551,30 @@ def test_peaks_are_found_by_the_gpus_name(monkeypatch):
         assert machine.peak_flops(cuda, "bf16") == peak
 
 
+def test_the_bar_says_what_is_reached(monkeypatch, capsys):
+    bars = []
+
+    class Bar(train.tqdm):
+        said = ""
+
+        def set_postfix_str(self, s="", refresh=True):
+            self.said = s
+
+        def close(self):
+            bars.append((self.n, self.total, self.disable, self.said))
+            super().close()
+
+    monkeypatch.setattr(train, "tqdm", Bar)
+    monkeypatch.setattr(train, "peak_flops", lambda device, precision: 1e12)
+    trainer(progress=True).run()
+    (n, total, disabled, said), *_ = bars
+    assert (n, total, disabled) == (30, 30, False)
+    assert re.fullmatch(r"loss 2\.\d\d, val 2\.\d\d, [\d.]+k? tokens/s, MFU \d+%", said), said
+    capsys.readouterr()
+    trainer().run()
+    assert capsys.readouterr() == ("", "")
+
+
 class Plain(nn.Module):
     """A model that knows nothing but its sizes."""
 

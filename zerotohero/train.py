@@ -406,9 +406,10 @@ class Trainer:
         self.log.append(row)
         file.write(json.dumps(row) + "\n")
         file.flush()
-        val = f", val {self.val_losses[-1][1]:.3f}" if self.val_losses else ""
+        val = f", val {self.val_losses[-1][1]:.2f}" if self.val_losses else ""
+        speed = f"{tqdm.format_sizeof(rate)} tokens/s"
         mfu = f"{row['mfu']:.0%}" if self._flops else "—"
-        bar.set_postfix_str(f"loss {loss:.3f}{val}, {rate:,.0f} tokens/s, MFU {mfu}", refresh=False)
+        bar.set_postfix_str(f"loss {loss:.2f}{val}, {speed}, MFU {mfu}", refresh=False)
         if due:
             # best.pt first: if it is killed between the two, the resumed run writes it again.
             if self.best_val < best:
