@@ -433,7 +433,12 @@ def test_precision_is_chosen_by_trying(monkeypatch):
         assert machine.choose_precision(cpu) == expected
     monkeypatch.setattr(torch.cuda, "device", lambda device: warnings.catch_warnings())
     for has, expected in ((True, "bf16"), (False, "fp16")):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, h=has: h)
+        # torch emulates what the hardware lacks, and says so only if asked.
+        monkeypatch.setattr(
+            torch.cuda,
+            "is_bf16_supported",
+            lambda including_emulation=True, h=has: h or including_emulation,
+        )
         assert machine.choose_precision(cuda) == expected
     assert machine.choose_precision(torch.device("mps")) == "fp32"
 

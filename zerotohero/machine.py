@@ -186,7 +186,7 @@ def try_compile(module: nn.Module, x: Tensor, y: Tensor, precision: str) -> nn.M
     except Exception as error:  # a compiler that is missing or fails, in its own ways
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         warnings.warn(
-            f"torch.compile doesn't work here ({why}); the run goes on without it.", stacklevel=2
+            f"torch.compile doesn't work here ({why}); the run goes on without it.", stacklevel=4
         )
         return module
     finally:
