@@ -222,6 +222,12 @@ def test_runs_are_told_apart_by_dash_and_smoothed():
     assert max(lines[0].get_xdata()) == 60
 
 
+def test_a_run_that_diverged_leaves_the_others_readable():
+    figures.rungs({"fine": [3.0, 2.0] * 20, "diverged": [3.0, 30_000.0] * 20})
+    low, high = plt.gca().get_ylim()
+    assert low < 2.5 < high < 5
+
+
 def test_strips_show_every_head_of_every_layer_from_one_position():
     maps = [weights(2, 6), weights(3, 6)]
     figures.what_heads_read(maps, "to be,", 3)

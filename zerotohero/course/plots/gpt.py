@@ -48,6 +48,7 @@ def rungs(runs: Mapping[str, Sequence[float]]) -> None:
         steps = range(window, len(losses) + 1)  # full windows only
         ax.plot(steps, smooth(losses, window)[window - 1 :], dash, color=colour, label=name)
     ax.set(xlabel="step", ylabel="loss, nats a character")
+    ax.set_ylim(top=min(ax.get_ylim()[1], 4.5))  # a run that diverged must not squash the others
     ax.set_title("A stack of blocks: loss of the minibatches, smoothed")
     ax.legend()
 
