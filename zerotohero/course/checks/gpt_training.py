@@ -696,8 +696,8 @@ paper = Exercise(
     answers=("improvements", "train_model"),
     takes=12,
     summary=(
-        "Implement one of seven things that came after GPT-2: rotary positions, RMSNorm, SwiGLU, "
-        "QK-norm, ReLU², grouped-query attention or Muon. Show that it lowers the loss, at equal "
+        "Implement one of what came after GPT-2, rotary positions, RMSNorm, SwiGLU, QK-norm, "
+        "ReLU², grouped-query attention or Muon. Show that it lowers the loss, at equal "
         "compute, over three seeds."
     ),
     statement=f"""
@@ -1303,8 +1303,8 @@ own = Exercise(
     uses=GPT_AND_TRAINER,
     takes=6,
     summary=(
-        "Take any text file of yours: read it, split it, train a GPT on it, and report its loss on "
-        "the part held out beside that of counting letter pairs. The check does it with files that "
+        "Take any text file of yours, split it, train a GPT on it, and report its loss on the part "
+        "held out beside that of counting letter pairs. The check does it with files that "
         "it makes."
     ),
     statement="""
