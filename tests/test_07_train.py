@@ -203,7 +203,8 @@ def test_frozen_weights_are_left_out():
     model = gpt()
     model.transformer.wte.requires_grad_(False)
     before = model.transformer.wte.weight.clone()
-    trainer(plan(steps=5), model).run()
+    run = trainer(plan(steps=5), model).run()
+    assert all(p.requires_grad for p in run._params)
     assert torch.equal(model.transformer.wte.weight, before)
 
 
