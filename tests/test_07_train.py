@@ -763,7 +763,7 @@ class Malicious:
 def test_a_hostile_file_is_refused_and_nothing_runs(kind, tmp_path):
     target, path = tmp_path / "owned", tmp_path / "last.pt"
     if kind == "pickle":
-        path.write_bytes(pickle.dumps(Malicious(target)))
+        path.write_bytes(pickle.dumps(Malicious(target), protocol=2))
     elif kind == "torch":
         torch.save(Malicious(target), path)
     else:
@@ -1076,8 +1076,10 @@ def test_the_curve_is_drawn_once_a_second_and_at_the_end(shown, monkeypatch):
     assert len(displayed) == 1 and displayed[0].format == "png"
     assert bytes(displayed[0].value) == curve.png
     run.running, run.val_losses = False, [(30, 0.5)]
+    closed = []
+    monkeypatch.setattr(type(displayed[0]), "close", lambda self: closed.append(self))
     curve(run)
-    assert drawn[-1] == 30 and curve.widget is None
+    assert drawn[-1] == 30 and curve.widget is None and closed == [displayed[0]]
     assert displayed[1].data == curve.png, "The picture that stays is not the last one."
 
 
