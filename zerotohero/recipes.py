@@ -39,7 +39,7 @@ MODERN = {
 
 # Muon on the matrices, and a rate that stays up and then falls to zero.
 FAST = TrainConfig(
-    steps=270,
+    steps=250,
     batch_size=16,
     lr=1e-2,
     min_lr=0.0,
@@ -52,7 +52,7 @@ FAST = TrainConfig(
     optimizer="muon",
     muon_lr=0.018,
     muon_momentum=0.85,
-    eval_every=90,
+    eval_every=50,
 )
 
 _ALL = (
