@@ -333,6 +333,64 @@ def weights_dropped_alone():
     return FusedAttention
 
 
+@wrong("7.1", "The second dropout comes before c_proj")
+def dropped_before_projecting():
+    class FusedAttention(Fused):
+        def project(self, y):
+            return self.c_proj(self.drop(y))
+
+    return FusedAttention
+
+
+@wrong("7.1", "Single channels are dropped inside the heads, not weights")
+def values_dropped():
+    class FusedAttention(Fused):
+        def attend(self, q, k, v):
+            return self.weigh(self.hide(q @ k.mT / self.divisor(q))) @ self.drop(v)
+
+    return FusedAttention
+
+
+@wrong("7.1", "All heads drop the same weights")
+def one_mask_for_all_heads():
+    class FusedAttention(Fused):
+        def weigh(self, scores):
+            return scores.softmax(-1) * super().drop(torch.ones_like(scores[:, :1]))
+
+        def drop(self, y):
+            return y
+
+    return FusedAttention
+
+
+@wrong("7.1", "p is the share that is dropped, not the one that is kept")
+def share_kept():
+    class FusedAttention(Fused):
+        def __init__(self, n_embd, n_head, block_size, dropout=0.0):
+            super().__init__(n_embd, n_head, block_size, 1 - dropout)
+
+    return FusedAttention
+
+
+@wrong("7.1", "All channels are one head")
+def never_cut():
+    class FusedAttention(Fused):
+        def cut(self, z):
+            return z[:, None]
+
+    return FusedAttention
+
+
+@wrong("7.1", "there are head_size heads of n_head channels")
+def cut_into_head_size_heads():
+    class FusedAttention(Fused):
+        def cut(self, z):
+            B, T, C = z.shape
+            return z.view(B, T, C // self.n_head, self.n_head).transpose(1, 2)
+
+    return FusedAttention
+
+
 @wrong("7.1", "a loop goes over the heads")
 def one_head_after_another():
     class FusedAttention(Fused):
@@ -756,6 +814,50 @@ def prompt_left_out():
     return Cached, lambda model, idx, n: generate(model, idx, n)[:, idx.shape[1] :]
 
 
+@wrong("7.5", "Each new token follows from the newest one alone")
+def cache_not_passed():
+    def generate_cached(model, idx, n):
+        new = idx
+        for _ in range(n):
+            new = model(new, model.new_cache())[:, -1:].argmax(2)
+            idx = torch.cat([idx, new], 1)
+        return idx
+
+    return Cached, generate_cached
+
+
+@wrong("7.5", "Old queries are kept and meet all keys again")
+def queries_cached():
+    class Queries(Attention):
+        def forward(self, x, cache):
+            q, k, v = (
+                z.unflatten(2, (self.n_head, -1)).transpose(1, 2)
+                for z in self.c_attn(x).chunk(3, 2)
+            )
+            if cache is not None:
+                if cache:
+                    q, k, v = (
+                        torch.cat([old, new], 2)
+                        for old, new in zip(cache.values(), (q, k, v), strict=True)
+                    )
+                cache.update(q=q, k=k, v=v)
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            return self.c_proj(y.transpose(1, 2).flatten(2)[:, -x.shape[1] :])
+
+    return with_attention(Queries)
+
+
+@wrong("7.5", "the logits must be those of the cell as it was given")
+def mask_one_too_large():
+    class Ahead(Attention):
+        def attend(self, q, k, v):
+            T, all = q.shape[2], k.shape[2]
+            seen = torch.ones(T, all, dtype=torch.bool).tril(all - T + 1)
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+
+    return with_attention(Ahead)
+
+
 # --- 7.6 ----------------------------------------------------------------------------------------
 
 
@@ -989,6 +1091,46 @@ def overwrites_the_logits():
     return top_p
 
 
+@wrong("7.6", "exp of a large logit is infinite")
+def exp_overflows():
+    def top_p(logits, p, temperature=1.0):
+        likely = (logits / temperature).exp()
+        probs = likely / likely.sum(-1, keepdim=True)
+        return nucleus(probs.log(), p)
+
+    return top_p
+
+
+@wrong("7.6", "These are the logits: p = 1")
+def logits_for_everything():
+    return lambda logits, p, t=1.0: logits if p >= 1 else nucleus(logits, p, t)
+
+
+@wrong("7.6", "divide each row by its own sum")
+def divided_by_the_sum_of_all():
+    def top_p(*given):
+        kept = nucleus(*given, divide=False)
+        return kept / kept.sum()
+
+    return top_p
+
+
+@wrong("7.6", "The nucleus is dropped, and the rest")
+def rest_kept():
+    return lambda *given: nucleus(*given, keep=lambda falling, p: falling.cumsum(-1) - falling >= p)
+
+
+@wrong("7.6", "The temperature divides probabilities")
+def probabilities_divided():
+    def top_p(logits, p, temperature=1.0):
+        falling, order = (logits.softmax(-1) / temperature).sort(dim=-1, descending=True)
+        kept = torch.where((falling.cumsum(-1) - falling < p) | (p >= 1), falling, 0.0)
+        probs = torch.zeros_like(kept).scatter(-1, order, kept)
+        return probs / probs.sum(-1, keepdim=True)
+
+    return top_p
+
+
 # --- 7.7 ----------------------------------------------------------------------------------------
 
 
@@ -1107,6 +1249,21 @@ def two_tokens():
 @wrong("7.7", "You only test T = block_size")
 def full_length_alone():
     return testing(lengths=lambda n: [n])
+
+
+@wrong("7.7", "A last token that changes shows what it leaks itself")
+def last_token_at_every_length():
+    return testing(cuts=lambda T: [T - 1])
+
+
+@wrong("7.7", "test all lengths from 2 to block_size")
+def shortest_and_longest():
+    return testing(lengths=lambda n: [2, n])
+
+
+@wrong("7.7", "not their mean or their largest")
+def means_compared():
+    return testing(same=lambda a, b: abs(a.mean() - b.mean()).item() < 1e-4)
 
 
 @wrong("7.7", "one and the same text")

@@ -104,29 +104,44 @@ def two_texts(CachedGPT, generate_cached, sizes, weights, idx, other, parts):
 @torch.no_grad()
 def continued(CachedGPT, generate_cached, sizes, weights, idx, new):
     model, idx = _gpt(CachedGPT, sizes, weights), torch.tensor(idx)
-    counts = {"wte": 0, "c_attn": 0}
-    for name, module in model.named_modules():
-        kind = name.split(".")[-1]
-        if kind in counts:
+    counts = {"wte": 0, "c_attn": 0, "c_proj": 0}
+    with _Queries() as queries:
+        for name, module in model.named_modules():
+            kind = name.split(".")[-1]
+            if kind in counts:
 
-            def count(module, inputs, kind=kind):
-                counts[kind] += inputs[0].shape[1]
+                def count(module, inputs, kind=kind):
+                    counts[kind] += inputs[0].shape[1]
+                    queries.inside = kind == "c_attn"
 
-            module.register_forward_pre_hook(count)
-    tokens = generate_cached(model, idx.clone(), new)
-    computed = counts["c_attn"] / sizes["n_layer"]
-    return {"tokens": tokens, "fed": counts["wte"], "computed": computed}
+                module.register_forward_pre_hook(count)
+        tokens = generate_cached(model, idx.clone(), new)
+    computed, asked = (n / sizes["n_layer"] for n in (counts["c_attn"], queries.asked))
+    return {"tokens": tokens, "fed": counts["wte"], "computed": computed, "asked": asked}
+
+
+class _Queries(TorchFunctionMode):
+    """Counts the queries that meet keys between c_attn and c_proj, as far as softmax shows them."""
+
+    asked, inside = 0, False
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        if self.inside and name in ("scaled_dot_product_attention", "softmax"):
+            first = args[0] if args else next(iter(kwargs.values()))
+            self.asked += first.shape[-2]
+        return func(*args, **(kwargs or {}))
 
 
 def _gpt(CachedGPT, sizes, weights):
     _expect_class(CachedGPT, "CachedGPT")
-    model = CachedGPT(**sizes).double()
+    model = CachedGPT(**sizes)
     if not hasattr(model, "new_cache"):
         raise TypeError(
             "CachedGPT has lost its method `new_cache()`: the check makes caches by it."
         )
     try:
-        model.load_state_dict({name: torch.tensor(w) for name, w in weights.items()})
+        model.load_state_dict({name: _float(w) for name, w in weights.items()})
     except RuntimeError:
         mine = ", ".join(model.state_dict())[:150]
         raise TypeError(
@@ -176,18 +191,21 @@ class _OneLayer(nn.Module):
 
     bias: (n, n), added to the scores: 0 where a position may look, −∞ where it may not.
     tail: whether a shorter text gets the bias's last rows, not its first.
+    leaky_at: the only length for which the bias is used; texts of others get a right one. 0: none.
     axis: that softmax goes over. center: whether the mean over time is subtracted.
     total: whether the mean of the past is added, computed from the sum over all positions.
+    shift: added to all logits.
     """
 
     def __init__(
-        self, wte, wpe, w_attn, w_out, bias, tail, axis, center, total, dropout, norm, train
-    ):
+        self, wte, wpe, w_attn, w_out, shift, bias, tail, leaky_at, axis, center, total,
+        dropout, norm, train,
+    ):  # fmt: skip
         super().__init__()
         tables = (nn.Parameter(_float(w)) for w in (wte, wpe, w_attn, w_out))
         self.wte, self.wpe, self.w_attn, self.w_out = tables
         self.bias, self.tail, self.axis = _float(bias), tail, axis
-        self.center, self.total = center, total
+        self.leaky_at, self.center, self.total, self.shift = leaky_at, center, total, shift
         self.drop = nn.Dropout(dropout)
         self.norm = nn.BatchNorm1d(self.wte.shape[1]) if norm else None
         self.calls = _Calls()
@@ -211,8 +229,10 @@ class _OneLayer(nn.Module):
             x = x + (x.sum(1, keepdim=True) - after) / torch.arange(1, T + 1)[:, None]
         q, k, v = (x @ w for w in self.w_attn)
         bias = self.bias[n - T :, :T] if self.tail else self.bias[:T, :T]
+        if self.leaky_at not in (0, T):
+            bias = torch.full((T, T), float("-inf")).triu(1)
         weights = F.softmax(q @ k.transpose(1, 2) / q.shape[2] ** 0.5 + bias, self.axis)
-        return self.drop(x + weights @ v) @ self.w_out
+        return self.drop(x + weights @ v) @ self.w_out + self.shift
 
 
 # --- 7.2, 7.3, 7.4, 7.8: those that train -------------------------------------------------------

@@ -184,7 +184,8 @@ def _fused_wrongly(x, heads, proj, bias) -> list[Mistake]:
         ({"scale": C**-0.5}, "The scores are divided by √C. Each is a sum over head_size products, "
          "so it is √head_size that brings their variance back to 1."),
         ({"scale": 1.0}, "The scores aren't scaled: divide them by √head_size."),
-        ({"scale": 1 / hs}, "The scores are divided by head_size: it is its square root."),
+        ({"scale": 1 / hs}, "The scores are divided by head_size: it is its square root. "
+         "(`F.scaled_dot_product_attention` divides by that already.)"),
         ({"scale": 1 / C}, "The scores are divided by C: it is the square root of head_size."),
         ({"scale": hs**0.5}, "The scores are multiplied by √head_size: divide by it."),
         ({"scale": n**-0.5}, "The scores are divided by √n_head: it is √head_size."),
@@ -226,6 +227,15 @@ def _fused_wrongly(x, heads, proj, bias) -> list[Mistake]:
     ]  # fmt: skip
     given = (x, heads, proj, bias)
     wrong = [(_fused(*given, **switches), hint) for switches, hint in variants]
+    whole = [np.concatenate(parts) for parts in zip(*heads, strict=True)]
+    regrouped = list(zip(*(np.split(part, hs) for part in whole), strict=True))
+    wrong += [
+        (_fused(x, [whole], proj, bias), "All channels are one head: the channels of each position "
+         "have to be cut into n_head parts, `view(B, T, n_head, head_size)`."),
+        *((_fused(x, regrouped, proj, bias, scale=scale), "n_head and head_size have changed "
+           "places: there are head_size heads of n_head channels. `view(B, T, n_head, head_size)`, "
+           "then `transpose(1, 2)`.") for scale in (None, hs**-0.5)),
+    ]  # fmt: skip
     right = _fused(*given)
     wrong.append((right + x, "x is added: the residual path belongs to the block around this one."))
     return [Mistake(value, hint) for value, hint in wrong]
@@ -245,6 +255,7 @@ def _heads(rng: np.random.Generator, n: int, hs: int, B: int, T: int, block_size
 
 FUSED_CRASHES = {
     "before Module.__init__|_parameters'": "`super().__init__()` has to come first in `__init__`.",
+    'required "forward"': "The class has no method `forward`: is it spelled so, and indented?",
     "has the parameters": "The check copies weights by name: `self.c_attn = nn.Linear(C, 3 * C, "
     "bias=False)` and `self.c_proj = nn.Linear(C, C)`, and nothing else that is learned. A mask is "
     "a buffer, not a parameter.",
@@ -261,7 +272,8 @@ FUSED_CRASHES = {
 SCORES = {
     "must match the size": "Two tensors of different shapes meet. The scores have the shape (B, "
     "n_head, T, T), and so fit a mask of (T, T); scores of (B, T, n_head, n_head) come from heads "
-    "behind T: the heads have to stand in front of it, `transpose(1, 2)`."
+    "behind T: the heads have to stand in front of it, `transpose(1, 2)`. And if the product of q "
+    "and k fails itself, it is the last two axes of k that are exchanged, `k.transpose(-2, -1)`."
 }
 SHORT = {
     "must match the size|expanded size": "The mask has the wrong size: it was made for block_size "
@@ -319,63 +331,95 @@ def _(given, got):
 
 
 def _to_drop(rng: np.random.Generator) -> dict:
-    """One position, which can look at itself alone, and c_proj does nothing: y shows dropout."""
+    """One position, which can look at itself alone, values and a bias of 1: the number that comes
+    back tells which dropouts it has passed. p isn't a half, for there 1 − p is the same."""
     n, hs = 4, 4
     layer = _heads(rng, n, hs, 250, 1, 1)
-    x = layer["x"] = rng.uniform(1, 2, (250, 1, n * hs))
-    identity = np.eye(x.shape[2])
+    layer["x"] = np.ones((250, 1, n * hs))
+    identity = np.eye(n * hs)
     for i, head in enumerate(layer["heads"]):
         head[2] = identity[i * hs : (i + 1) * hs]
-    p = float(rng.choice([0.25, 0.4, 0.5]))
-    layer |= {"proj": identity, "bias": np.zeros(len(identity)), "dropout": p}
+    p = float(rng.choice([0.2, 0.25, 0.4]))
+    layer |= {"proj": identity, "bias": np.ones(n * hs), "dropout": p}
     return {"layer": layer}
+
+
+TWO_DROPOUTS = "(It is needed in two places: on the weights after softmax, and on what c_proj "
+TWO_DROPOUTS += "returns.)"
 
 
 @fuse.case("dropout, in train mode and in eval mode", points=2, adapter="dropped",
            inputs=_to_drop, crashes=FUSED_CRASHES | SCORES)  # fmt: skip
 def _(given, got):
-    layer = given["layer"]
-    x, p = layer["x"], layer["dropout"]
+    x, p = given["layer"]["x"], given["layer"]["dropout"]
+    n, s = len(given["layer"]["heads"]), 1 / (1 - p)
+    right = [0, s, s * (1 + s)]
+    placed = {
+        "weights": [1, 1 + s],
+        "output": [0, 2 * s],
+        "both": right,
+        "before c_proj": [1, 1 + s * s],
+    }
+
+    def only(levels: list[float], y: np.ndarray) -> bool:
+        """Whether all of these numbers occur, and no others."""
+        near = np.isclose(y.reshape(-1, 1), levels, atol=1e-4)
+        return near.any(1).all() and near.any(0).all()
+
     _one_tensor("forward(x)", got["eval"])
-    evaluated = array("forward(x) in eval mode", got["eval"], x.shape) / x
-    kept = evaluated[evaluated != 0]
-    scaled = kept.size and min(abs(np.median(kept) * (1 - p) ** n - 1) for n in (1, 2)) < 1e-3
-    if kept.size < evaluated.size and scaled:
-        raise Wrong(
-            f"forward(x) in eval mode with dropout = {p}: expected no zeros, got "
-            f"{(evaluated == 0).mean():.0%} of them",
-            "Dropout is left on in eval mode. `F.dropout(y, p)` and `dropout_p=p` of "
-            "`F.scaled_dot_product_attention` know nothing of `eval()`: pass "
-            "`self.training` on to the one, `p if self.training else 0.0` to the other; an "
-            "`nn.Dropout` layer knows by itself.",
-        )
-    expect("forward(x) in eval mode, as a multiple of what is right", evaluated,
-           np.ones_like(x), tol=1e-5)  # fmt: skip
-    ratio = (array("forward(x) in train mode", got["train"], x.shape) / x).reshape(len(x), 4, 4)
-    zeros, kept = (ratio == 0).mean(), ratio[ratio != 0]
+    evaluated = array("forward(x) in eval mode", got["eval"], x.shape)
+    left_on = (
+        "Dropout is left on in eval mode. `F.dropout(y, p)` and `dropout_p=p` of "
+        "`F.scaled_dot_product_attention` know nothing of `eval()`: pass `self.training` on to the "
+        "one, `p if self.training else 0.0` to the other; an `nn.Dropout` layer knows by itself."
+    )
+    on = any(only(levels, evaluated) for levels in placed.values())
+    expect(f"forward(x) in eval mode with dropout = {p}", evaluated, 2 * x, tol=1e-5,
+           hint=left_on if on else None)  # fmt: skip
+    y = array("forward(x) in train mode", got["train"], x.shape)
     what = f"forward(x) in train mode with dropout = {p}"
-    if zeros == 0:
+    if only([2], y):
         raise Wrong(
             f"{what}: expected zeros in it, got none",
             "There is no dropout in train mode. It belongs in two places, on the attention weights "
             "after softmax and on the projected output.",
         )
-    whole_heads = ((ratio == 0).all(2).mean() > p / 2).item()
-    scale = float(np.median(kept))
-    if abs(scale - 1 / (1 - p)) < 1e-3:
-        missing = "on the projected output" if whole_heads else "on the attention weights"
-        raise Wrong(
-            f"{what}: expected dropout in two places, got it in one",
-            f"Dropout {missing} is missing. (It is needed in two places: on the weights after "
-            "softmax, and on what c_proj returns.)",
+    for place, hint in {
+        "weights": f"Dropout on the projected output is missing. {TWO_DROPOUTS}",
+        "output": f"Dropout on the attention weights is missing. {TWO_DROPOUTS} Before softmax it "
+        "drops no weight: a score of 0 is a score like others.",
+        "before c_proj": "The second dropout comes before c_proj: it belongs behind it, on the "
+        "projected output.",
+    }.items():
+        expect_that(
+            not only(placed[place], y),
+            f"{what}: expected dropout in two places, on the weights and on the output, got "
+            + ("it in one" if place != "before c_proj" else "numbers that c_proj's bias is in"),
+            hint,
         )
-    share = 1 - (1 - p) ** 2
+    alive = (y != 0).reshape(len(x), n, -1)
+    gone = np.isclose(y, s, atol=1e-4).reshape(alive.shape)  # the weight was dropped
+    zeros, without = 1 - alive.mean(), gone.sum() / max(alive.sum(), 1)
     expect_that(
-        abs(scale * (1 - p) ** 2 - 1) < 1e-3 and abs(zeros - share) < 0.1,
-        f"{what}: expected {share:.0%} zeros and the rest {1 / (1 - p) ** 2:.4g} times as large, "
-        f"got {zeros:.0%} and {scale:.4g}",
+        only(right, y) and abs(zeros - p) < 0.1 and abs(without - p) < 0.1,
+        f"{what}: expected {p:.0%} zeros in the output and {right[2]:.4g} as its largest number, "
+        f"got {zeros:.0%} and {y.max():.4g}",
         "Each of the two dropouts sets a share p to 0 and divides the rest by 1 − p: once on the "
-        "weights, once on the output, with the p that the class was given.",
+        "weights, once on the output, with the p that the class was given. (p is the share that is "
+        "dropped, not the one that is kept.)",
+    )
+    expect_that(
+        not (gone.any(2) & (alive & ~gone).any(2)).any(),
+        f"{what}: expected that a dropped weight takes all channels of its head with it, got heads "
+        "with some of them",
+        "Single channels are dropped inside the heads, not weights: the first dropout belongs on "
+        "what softmax gives, before the product with v.",
+    )
+    expect_that(
+        (gone | ~alive).all((1, 2)).mean() < p / 2,
+        f"{what}: expected that each head drops weights of its own, got all heads at once",
+        "All heads drop the same weights: the mask of the first dropout has the shape of the "
+        "weights, (B, n_head, T, T).",
     )
 
 
@@ -385,7 +429,7 @@ def _(given, got):
     adapter="counted",
     inputs=lambda rng: {"layers": [_heads(rng, n, 16 // n, B, T, 6)
                                    for n, B, T in ((2, 2, 3), (8, 2, 3), (2, 5, 3), (2, 2, 6))]},
-    crashes=FUSED_CRASHES | SCORES | SHORT,
+    crashes=FUSED_CRASHES | SHORT,
 )  # fmt: skip
 def _(given, got):
     _expect_fused(given, got)
@@ -444,6 +488,7 @@ texts: two texts with two caches can take turns.
 
 From (B, T) tokens to (B, T + max_new_tokens), each new token the likeliest. Feed the prompt once,
 and then only what is new: for n new tokens, T + n − 1 positions of each row pass through the model.
+The whole text is never longer than block_size.
 
 ```python
 cache = model.new_cache()
@@ -467,6 +512,7 @@ generate_cached(model, idx, 5) # as before, with T + 4 positions instead of 5 ·
     ),
 )
 
+CLOSE = 1e-4  # the model is in float32, the reference in float64
 SIZES = {"vocab_size": 23, "block_size": 40, "n_layer": 2, "n_head": 2, "n_embd": 12}
 
 
@@ -522,6 +568,9 @@ def _gpt_logits(w: dict, idx: np.ndarray, sees=None, at=None, swapped=None) -> n
         h = 0.5 * h * (1 + np.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h**3)))
         x = x + _linear(h, w, f"h.{i}.mlp.2")
     return _linear(_normed(x, w, "ln_f"), w, "lm_head")
+
+
+ONE_PLACE = "All tokens that are fed at once get the same position: `torch.arange(past, past + T)`."
 
 
 def _cached_wrongly(w: dict, idx: np.ndarray, parts: list[int]) -> list[Mistake]:
@@ -585,8 +634,7 @@ def _cached_wrongly(w: dict, idx: np.ndarray, parts: list[int]) -> list[Mistake]
          "the first new one has the number of cached tokens."),
         ({"at": t + np.array(parts)[part] * later}, "The new tokens' positions are too large by "
          "their own number. Read the length of the cache before it grows."),
-        ({"at": np.where(later, start, t)}, "All tokens that are fed at once get the same "
-         "position: `torch.arange(past, past + T)`."),
+        ({"at": np.where(later, start, t)}, ONE_PLACE),
     ]  # fmt: skip
     return [Mistake(_gpt_logits(w, idx, **v), hint) for v, hint in variants]
 
@@ -635,6 +683,7 @@ def _(given, got):
     ahead = _gpt_logits(w, idx, sees=np.ones((idx.shape[1],) * 2, bool))
     twice = _gpt_logits(w, np.concatenate([idx, idx], 1))[:, idx.shape[1] :]
     counted_on = _gpt_logits(w, idx, at=np.arange(idx.shape[1]) + idx.shape[1])
+    one_place = Mistake(_gpt_logits(w, idx, at=np.zeros_like(idx[0])), ONE_PLACE)
     sees_all = Mistake(ahead, "Each token of the prompt sees the later ones too: whatever the "
                        "cache holds, several new tokens need the causal mask.")  # fmt: skip
     kept = Mistake(twice, "Something is remembered between calls that pass no cache: a default "
@@ -643,9 +692,18 @@ def _(given, got):
     counter = Mistake(counted_on, COUNTER)
     plain, again, cached = (_logits("the logits", got[name], want.shape) for name in
                             ("plain", "again", "cached"))  # fmt: skip
-    expect("model(idx)", plain, want, mistakes=[sees_all])
-    expect("model(idx), a second time", again, want, mistakes=[kept, counter])
-    expect("model(idx, model.new_cache())", cached, want, mistakes=[sees_all, kept, counter],
+    expect(
+        "model(idx)",
+        plain,
+        want,
+        mistakes=[sees_all, one_place],
+        tol=CLOSE,
+        hint="Without a cache, the logits must be those of the cell as it was given: what have "
+        "the mask and the positions become where nothing is cached, with past = 0?",
+    )
+    expect("model(idx), a second time", again, want, mistakes=[kept, counter], tol=CLOSE)
+    expect("model(idx, model.new_cache())", cached, want, tol=CLOSE,
+           mistakes=[sees_all, one_place, kept, counter],
            hint="With an empty cache nothing is different from no cache. Has each layer a dict of "
            "its own? `[{}] * n` is one dict n times.")  # fmt: skip
 
@@ -673,6 +731,10 @@ def _expect_parts(given: dict, got: dict) -> None:
         np.concatenate(logits, 1),
         _gpt_logits(w, idx),
         partial(_cached_wrongly, w, idx, parts),
+        tol=CLOSE,
+        hint="Compare with the logits of the whole text at once, position by position. Which is "
+        "the first that differs, what does it see of what was fed before it, and at which "
+        "positions did these tokens and its own stand?",
     )
 
 
@@ -734,22 +796,28 @@ def _(given, got):
     ):
         mistakes = [Mistake(one_memory, not_its_own), Mistake(one_counter, COUNTER)]
         what = f"text {i % 2 + 1}, part {i // 2 + 1}"
-        expect(what, _logits(what, mine, right.shape), right, mistakes=mistakes)
-    expect("the first text without a cache, after that", got["plain"], plain[0],
+        expect(what, _logits(what, mine, right.shape), right, mistakes=mistakes, tol=CLOSE)
+    expect("the first text without a cache, after that", got["plain"], plain[0], tol=CLOSE,
            hint="A call without a cache sees what others left behind: something is stored in the "
            "model or in a default.")  # fmt: skip
 
 
-def _greedy(w: dict, idx: np.ndarray, new: int, row: int = -1) -> np.ndarray:
-    for _ in range(new):
-        likeliest = _gpt_logits(w, idx)[:, row].argmax(-1)
+def _greedy(w: dict, idx: np.ndarray, new: int, row: int = -1, newest=False) -> np.ndarray:
+    """The likeliest tokens; `newest`: from the one before alone, once the prompt was read."""
+    for i in range(new):
+        fed = idx[:, -1:] if newest and i else idx
+        likeliest = _gpt_logits(w, fed)[:, row].argmax(-1)
         idx = np.concatenate([idx, likeliest[:, None]], 1)
     return idx
 
 
 def _to_continue(rng: np.random.Generator) -> dict:
     T, new = int(rng.integers(5, 9)), int(rng.integers(6, 10))
-    return {"sizes": SIZES, "weights": _small_gpt(rng), "idx": _text(rng, 3, T), "new": new}
+    while True:
+        w, idx = _small_gpt(rng), _text(rng, 3, T)
+        best = np.sort(_gpt_logits(w, _greedy(w, idx, new)), 2)[:, T - 1 :]
+        if (best[..., -1] - best[..., -2]).min() > 1e-3:  # rounding decides about no token
+            return {"sizes": SIZES, "weights": w, "idx": idx, "new": new}
 
 
 @remember.case(
@@ -782,6 +850,9 @@ def _(given, got):
                     "them."),
             Mistake(_greedy(w, idx, new, row=0), "You take the logits of the first row: what "
                     "follows the text is in the last, `logits[:, -1]`."),
+            Mistake(_greedy(w, idx, new, newest=True), "Each new token follows from the newest one "
+                    "alone. If the cases above pass, the cache doesn't arrive: one that is made "
+                    "before the loop goes into every call, `model(new, cache)`."),
             Mistake(want[:, :-1], "The last token is missing."),
             Mistake(_greedy(w, idx, new + 1), "There is one token too many."),
         ],
@@ -806,6 +877,12 @@ def _(given, got):
         f"positions that pass through a layer's c_attn: {sum_of}, got {got['computed']:g}",
         "The right tokens are fed, but in the layers the old ones pass through c_attn again: cache "
         "their keys and values, not what these are computed from.",
+    )
+    expect_that(
+        got["asked"] <= right,
+        f"queries of a layer that meet keys: {sum_of}, got {got['asked']:g}",
+        "Old queries are kept and meet all keys again, and what comes of it is thrown away: nobody "
+        "asks for it a second time. Only keys and values belong in the cache.",
     )
 
 
@@ -834,8 +911,8 @@ the vocabulary's order:
    it, so at least one token is kept;
 3. all other tokens get 0, and what is left is divided by its sum.
 
-With p = 1 every token is kept, however unlikely, and `logits` is not changed. (Holtzman and others,
-2020, *The Curious Case of Neural Text Degeneration*.)
+p is above 0 and at most 1. With p = 1 every token is kept, however unlikely. `logits` is not
+changed. (Holtzman and others, 2020, *The Curious Case of Neural Text Degeneration*.)
 
 ```python
 logits = torch.tensor([[0.1, 0.5, 0.1, 0.3], [0.96, 0.01, 0.01, 0.02]]).log()
@@ -929,6 +1006,8 @@ def _kept_wrongly(logits: np.ndarray, probs: np.ndarray, p: float) -> list[tuple
         (~_nucleus(probs, p, -1, rising=True), rising),
         (_nucleus(probs, p, 1), "One token too many is kept: as soon as the sum reaches p, the "
          "nucleus is complete."),
+        (~keep, "The nucleus is dropped, and the rest of the row is kept: it is the other way "
+         "round."),
         (probs >= p, "You keep tokens whose own probability is at least p: it is the sum of the "
          "likeliest that has to reach p."),
         (probs >= 1 - p, "You keep tokens whose own probability is at least 1 − p: it is the sum "
@@ -987,8 +1066,8 @@ def _top_p_wrongly(logits: np.ndarray, p: float, temperature: float) -> list[Mis
              "`order.argsort(-1)`."),
             (_renormalised(batch * _nucleus(batch, p)), not_rows),
             (_renormalised((probs * keep).T).T, not_rows),
-            (right / len(right), "The whole batch adds up to 1: divide each row by its own sum, "
-             "`sum(-1, keepdim=True)`."),
+            *((v, "The whole batch adds up to 1: divide each row by its own sum, `sum(-1, "
+               "keepdim=True)`.") for v in (right / len(right), probs * keep / probs[keep].sum())),
             (np.log(right), "These are logarithms: return the probabilities."),
             (np.where(keep, logits, -np.inf), filtered),
             (np.where(keep, logits / temperature, -np.inf), filtered),
@@ -1007,8 +1086,9 @@ def _top_p_wrongly(logits: np.ndarray, p: float, temperature: float) -> list[Mis
             (_renormalised(twice * _nucleus(twice, p)), "The temperature is used twice."),
             (_renormalised(hot * _nucleus(hot, p)), "The logits are multiplied by the temperature: "
              "divide by it, so that a high one makes rows flatter."),
-            (_renormalised(divided * _nucleus(divided, p)), "The temperature divides "
-             "probabilities: it belongs to the logits, before softmax."),
+            *((_renormalised(v), "The temperature divides probabilities: it belongs to the logits, "
+               "before softmax.") for v in (divided * _nucleus(divided, p),
+                                            plain * _nucleus(plain, p * temperature))),
         ]  # fmt: skip
     flat = (probs / len(probs)).reshape(1, -1)
     whole = _renormalised(flat * _nucleus(flat, p)).reshape(probs.shape)
@@ -1126,10 +1206,11 @@ def _(given, got):
 
 
 def _long_tail(rng: np.random.Generator) -> dict:
-    """In float32 the sum reaches 1 before the last tokens."""
+    """In float32 the sum reaches 1 before the last tokens, and exp of these logits overflows."""
     logits = np.sort(rng.uniform(-20, -14, size=(2, 40)), 1)
     logits[0, rng.permutation(40)[:3]] = rng.uniform(0, 1, 3)
     logits[1, rng.permutation(40)[:5]] = rng.uniform(0, 1, 5)
+    logits += 100
     return {"logits": logits.astype(np.float32), "p": 1.0, "temperature": 1.0}
 
 
@@ -1138,6 +1219,12 @@ def _(given, got):
     logits = given["logits"].astype(np.float64)
     want = _softmax(logits)
     _one_tensor("top_p(logits, 1.0)", got["probs"])
+    if np.shape(got["probs"]) == want.shape and np.isnan(got["probs"]).any():
+        raise Wrong(
+            "top_p(logits, 1.0), with logits of about 100: expected probabilities, got NaN",
+            "exp of a large logit is infinite, and a quotient of two of these is NaN: `softmax` "
+            "takes care of that, or subtract the largest logit of each row before `exp`.",
+        )
     probs = array("top_p(logits, 1.0)", got["probs"], want.shape)
     lost = int((probs == 0).sum())
     expect_that(
@@ -1146,7 +1233,8 @@ def _(given, got):
         "Unlikely tokens are lost. If the cases above pass, it is rounding: in float32 the sum "
         "reaches 1 before the last tokens come. For p ≥ 1 there is nothing to filter.",
     )
-    expect("top_p(logits, 1.0)", probs, want)
+    logits_back = Mistake(logits, "These are the logits: p = 1 asks for probabilities, too.")
+    expect("top_p(logits, 1.0)", probs, want, mistakes=[logits_back])
 
 
 # --- 7.7 ----------------------------------------------------------------------------------------
@@ -1214,14 +1302,18 @@ def _model(rng: np.random.Generator, leak: object = None, V: int = 30, **changes
         bias[np.isinf(bias)] = -8.0
     elif isinstance(leak, tuple):
         bias[leak] = 0.0
+    elif isinstance(leak, int):
+        bias[0, 1] = 0.0
     spec = {
         "wte": rng.normal(size=(V, C)),
         "wpe": 0.5 * rng.normal(size=(N, C)),
         # Scores near 0, so that attention is spread out and no leak gets next to nothing.
         "w_attn": rng.normal(size=(3, C, C)) / math.sqrt(C) * np.reshape([0.4, 0.4, 1], (3, 1, 1)),
         "w_out": rng.normal(size=(C, V)) / math.sqrt(C),
+        "shift": 0.0,
         "bias": bias,
         "tail": leak == "tail",
+        "leaky_at": leak if isinstance(leak, int) else 0,
         "axis": -2 if leak == "queries" else -1,
         "center": leak == "mean",
         "total": False,
@@ -1275,7 +1367,12 @@ def _expect_judged(given: dict, got: dict, rejected: str, missed: str) -> None:
     leak, model = leaks[i], f"model {i + 1} of {len(leaks)}"
     if leak is None:
         raise Wrong(f"{model}, without a leak: expected True, got False", rejected)
-    told = LEAKS[leak] if isinstance(leak, str) else f"where {leak[0]} sees {leak[1]}"
+    if isinstance(leak, str):
+        told = LEAKS[leak]
+    elif isinstance(leak, int):
+        told = f"where 0 sees 1 in texts of {leak} tokens, and in no others"
+    else:
+        told = f"where {leak[0]} sees {leak[1]}"
     message = f"{model}, {told}: expected False, got True; "
     message += f"{sum(found)} of {len(leaks) - leaks.count(None)} leaks found"
     longest = max(max(lengths, default=0) for lengths in got["lengths"])
@@ -1295,8 +1392,8 @@ JUDGED_CRASHES = {
     "texts, (B, T), and returns (B, T, V): is an axis missing? `idx[None]` makes one text a batch.",
     "scalar types: Long|requires_grad|require gradients|require grad": "Tokens are whole numbers "
     "and have no gradient: exchange some for others and compare the logits.",
-    "index out of range|out of bounds": "A token of vocab_size or more: `(idx + 1) % vocab_size` "
-    "stays within the vocabulary.",
+    "index out of range in self|out of bounds": "A token of vocab_size or more: `(idx + 1) % "
+    "vocab_size` stays within the vocabulary.",
     "are more than block_size": "block_size is the longest text that the model takes.",
     "AssertionError": "Return False where you would complain: the caller wants an answer.",
     "only one element tensors|ambiguous": "A comparison of tensors gives a tensor: `.all()`, "
@@ -1410,7 +1507,9 @@ def _(given, got):
 
 def _rounding(rng: np.random.Generator) -> dict:
     rounding = _models(rng, [None, None, None, "soft"], total=True)
-    exact = _models(rng, [None, "soft", "soft"])
+    exact = _models(rng, [None, "soft", "soft"], shift=10.0)  # a relative tolerance sees less
+    for model in rounding["models"] + exact["models"]:
+        model["w_out"] -= model["w_out"].mean(1, keepdims=True)  # and the mean of logits nothing
     return {key: rounding[key] + exact[key] for key in rounding}
 
 
@@ -1441,13 +1540,14 @@ def _(given, got):
 @detect.case(
     "a vocabulary of two tokens",
     adapter="judged",
-    inputs=lambda rng: _models(rng, [None, *[(N - 2, N - 1)] * 5], V=2),
+    inputs=lambda rng: _models(rng, [None, *[(N - 2, N - 1)] * 8], V=2),
     crashes=JUDGED_CRASHES,
 )
 def _(given, got):
     missed = (
-        "The future wasn't changed: of two tokens, one that is drawn at random is the old one half "
-        "of the time. `(idx + 1) % vocab_size` is always another."
+        "If the cases above pass, the future wasn't changed: of two tokens, one that is drawn at "
+        "random is the old one half of the time, and so is a fixed one. `(idx + 1) % vocab_size` "
+        "is always another."
     )
     if all(got["causal"]):  # all of them: that isn't chance
         missed = "A hole in the mask is missed, whatever the vocabulary: begin with that case."
@@ -1455,21 +1555,25 @@ def _(given, got):
 
 
 @detect.case(
-    "a mask that is right only for the full length",
+    "leaks at some lengths only",
     adapter="judged",
-    inputs=lambda rng: _models(rng, ["tail", None, None, "tail"]),
+    inputs=lambda rng: _models(rng, ["tail", None, None, N, N - 3]),
     crashes=JUDGED_CRASHES,
 )
 def _(given, got):
+    unseen = set(range(2, N + 1)) - {n for lengths in got["lengths"] for n in lengths}
     missed = (
-        "Shorter texts are fed, but the leak in them isn't found: for each length, all positions "
-        "have to be compared, not the last alone."
+        "Texts of this length are fed, but the leak in them isn't found: for each length, every "
+        "cut has to be tried and all positions before it compared. A last token that changes shows "
+        "what it leaks itself, and nothing of the others."
     )
-    if all(lengths == [N] for lengths in got["lengths"]):
+    if unseen == set(range(2, N)):
         missed = (
             f"You only test T = block_size = {N}. A mask that is cut wrongly for shorter texts "
             "leaks there, and every text that is generated begins short: test all lengths."
         )
+    elif unseen:
+        missed = f"No text of {min(unseen)} tokens is fed: test all lengths from 2 to block_size."
     _expect_judged(given, got, SEE_FIRST, missed)
 
 
