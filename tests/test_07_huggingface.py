@@ -5,7 +5,9 @@ Nothing is downloaded: all models are small, random, and made here.
 
 import json
 import os
+import socket
 import sys
+import time
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported
@@ -15,6 +17,7 @@ import pytest
 import torch
 import transformers
 from huggingface_hub import errors
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -206,11 +209,13 @@ def test_a_head_that_is_called_tied_but_differs_is_refused(saved):
 def test_a_name_is_fetched_from_the_hub(saved, monkeypatch):
     asked = []
 
-    def download(name, file):
+    def download(name, file, local_files_only):
+        assert not local_files_only
         asked.append((name, file))
         return str(saved / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface, "_answers", lambda address: True)
     model = GPT.from_pretrained("openai-community/gpt2", dropout=0.1)
     assert model.config.n_layer == 3
     assert asked == [
@@ -220,13 +225,49 @@ def test_a_name_is_fetched_from_the_hub(saved, monkeypatch):
 
 
 def test_without_a_network_one_sentence_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ConnectionError, match="There is no folder nobodys-gpt, and it could not"):
-        GPT.from_pretrained("nobodys-gpt")
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with socket.socket() as taken:  # bound, but nobody listens: every connection is refused
+        taken.bind(("127.0.0.1", 0))
+        nowhere = f"https://127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", nowhere)
+        start = time.perf_counter()
+        with pytest.raises(ConnectionError, match="There is no folder nobodys-gpt, and it could"):
+            GPT.from_pretrained("nobodys-gpt")
+    assert time.perf_counter() - start < 5, "the hub's library would try for half a minute"
+
+
+def test_without_a_network_what_was_fetched_before_is_there(saved, monkeypatch):
+    def download(name, file, local_files_only):
+        assert local_files_only
+        return str(saved / file)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface, "_answers", lambda address: False)
+    assert GPT.from_pretrained("gpt2").config.n_layer == 3
+
+
+def test_a_server_answers_or_a_proxy_is_trusted_to(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        assert huggingface._answers(address)
+    assert not huggingface._answers(address)
+    assert not huggingface._answers("https://nowhere.invalid")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    assert huggingface._answers("https://nowhere.invalid") and not huggingface._answers(address)
+
+
+def test_others_may_read_what_was_saved(saved):
+    modes = {path.name: path.stat().st_mode & 0o777 for path in saved.iterdir()}
+    assert modes["model.safetensors"] == modes["config.json"]
 
 
 def test_a_name_that_the_hub_does_not_know(monkeypatch):
-    def download(name, file):
+    def download(name, file, **options):
         raise errors.EntryNotFoundError("404")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
@@ -411,6 +452,15 @@ def test_a_save_that_fails_leaves_what_was_there(saved, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         randomise(GPT(SMALL), seed=1).save_pretrained(saved)
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+
+
+def test_a_full_disk_is_the_disks_error_whatever_safetensors_calls_it(tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device")
+
+    monkeypatch.setattr(huggingface, "save_file", full)
+    with pytest.raises(OSError, match=r"new can't be written .*No space left on device"):
+        GPT(SMALL).save_pretrained(tmp_path / "new")
 
 
 def test_a_save_replaces_its_files_and_leaves_others(saved):

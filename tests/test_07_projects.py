@@ -565,6 +565,8 @@ def test_the_adder_learns_to_add(here):
         ("train nanogpt-cpu --device cuda:99", "device 'cuda:99' can't be used here"),
         ("train nanogpt-cpu --out .", "holds something else"),
         ("train nanogpt-cpu --out my.txt", "holds something else"),
+        ("train my.txt", "no recipe 'my.txt'; did you mean --data my.txt?"),
+        ("train nanogpt-cpu --out my.txt/run", "my.txt/run can't be read or written: Not a dir"),
         ("train --data my.txt", "Name a recipe"),
         ("train --resume", "Name the run's folder by --out, or its recipe"),
         ("train nanogpt-cpu --resume", "There is no folder runs"),
@@ -578,6 +580,8 @@ def test_the_adder_learns_to_add(here):
         ("train --config bad2.toml", "[train] has no 'n_layer'; it stands in the other table"),
         ("train --config bad3.toml", "[model] has no 'n_heads'; did you mean n_head or"),
         ("train --config bad4.toml", "Say how many steps"),
+        ("train --config bad5.toml", "bad5.toml: recipe is 3; it must be a word in quotes"),
+        ("train --config bad6.toml", "bad6.toml: steps=many doesn't fit: steps is a whole number"),
         ("train adder block_size=8", "block_size is 8; a sum needs 11"),
         ("sample nowhere", "There is no folder nowhere."),
         ("sample sub", "is no run of `zerotohero train`"),
@@ -586,7 +590,10 @@ def test_the_adder_learns_to_add(here):
         ("sample RUN --temperature -1", "temperature is -1"),
         ("sample RUN --top-k 0", "top_k is 0"),
         ("sample RUN --top-p 2", "top_p is 2"),
-        ("sample RUN --tokens -1", "is -1"),
+        ("sample RUN --tokens -1", "tokens is -1; it must be 0 or more"),
+        ("sample RUN --seed -1", "seed is -1; it must be a whole number from 0"),
+        ("sample RUN --seed 99999999999999999999", "seed is 99999999999999999999; it must be"),
+        (r"sample RUN --prompt DOG:\n", r"hasn't. A shell passes a new line on if you write"),
         ("sample RUN --num-samples 0", "num_samples is 0"),
         ("sample RUN --device warp", "device 'warp' can't be used here"),
         ("export RUN .", "holds something already"),
@@ -598,7 +605,15 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(here, trained, arguments, 
     (here / "latin.txt").write_bytes("caf\xe9 au lait".encode("latin-1") * 99)
     (here / "sub").mkdir()
     for n, content in enumerate(
-        ("steps = 3", "[train]\nn_layer = 3", "[model]\nn_heads = 3", "[model]\nn_layer = 3"), 1
+        (
+            "steps = 3",
+            "[train]\nn_layer = 3",
+            "[model]\nn_heads = 3",
+            "[model]\nn_layer = 3",
+            "recipe = 3",
+            "[train]\nsteps = 'many'",
+        ),
+        1,
     ):
         (here / f"bad{n}.toml").write_text(content)
     before = sorted(here.rglob("*"))
@@ -607,6 +622,95 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(here, trained, arguments, 
     assert sentence in said.stderr
     assert len(said.stderr.strip().splitlines()) == 1, said.stderr
     assert sorted(here.rglob("*")) == before, "something was written"
+
+
+def test_a_windows_file_is_read_like_any_other(here):
+    (here / "my.toml").write_bytes(
+        b"\xef\xbb\xbfrecipe = 'nanogpt-cpu'\r\ndata = 'windows.txt'\r\n"
+    )
+    (here / "windows.txt").write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
+    said = call("train", "--config", "my.toml", *TINY)
+    assert said.exit_code == 0, said.output
+    assert runs.Run.read(here / "runs" / "my").chars == "".join(sorted(set(TEXT)))
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError(), "The memory is too small"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you"),
+            "The memory is too small",
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory.\nTried to"), "The memory is too small"),
+        (OSError(28, "No space left on device"), "A file can't be read or written: No space left"),
+        (
+            PermissionError(13, "Permission denied", "runs/x"),
+            "runs/x can't be read or written: Per",
+        ),
+    ],
+)
+def test_what_the_machine_lacks_is_said_in_words(here, monkeypatch, error, sentence):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(projects, "train", fail)
+    said = call("train", "adder")
+    assert said.exit_code == 1 and said.stderr.startswith(sentence), said.output
+    assert len(said.stderr.splitlines()) == 1
+
+
+def test_a_model_of_later_parts_is_not_exported_and_the_recipes_that_can_be_are_named(here):
+    call("train", "speedrun-cpu", *TINY, "--data", "my.txt", "--out", "run")
+    said = call("export", "run", "hf")
+    assert said.exit_code == 1 and "norm=rmsnorm, position=rotary" in said.stderr, said.output
+    able = said.stderr.strip().rpartition(": ")[2].rstrip(".").split(", ")
+    assert able == ["shakespeare-char", "nanogpt-cpu", "nanogpt-gpu"]
+    assert not (here / "hf").exists()
+
+
+def test_an_export_that_fails_leaves_nothing(here, trained, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runs, "write_characters", full)
+    said = call("export", trained[0], "hf")
+    assert said.exit_code == 1 and "No space left on device" in said.stderr, said.output
+    assert not (here / "hf").exists()
+    (here / "mine").mkdir()
+    assert call("export", trained[0], "mine").exit_code == 1
+    assert (here / "mine").exists(), "it was there before"
+
+
+def test_of_two_runs_begun_at_once_in_one_folder_the_second_is_refused(here, monkeypatch):
+    def another_begins(*arguments, **options):
+        (here / "run").mkdir()
+        (here / "run" / "run.json").write_text("of the other")
+        return prepare(*arguments, **options)
+
+    prepare = projects.prepare
+    monkeypatch.setattr(projects, "prepare", another_begins)
+    said = call("train", "nanogpt-cpu", *TINY, "--data", "my.txt", "--out", "run")
+    assert said.exit_code == 1 and "run holds a run already" in said.stderr, said.output
+    assert [path.name for path in (here / "run").iterdir()] == ["run.json"]
+    assert (here / "run" / "run.json").read_text() == "of the other"
+
+
+def test_a_run_is_not_resumed_with_fewer_steps_than_it_made(here, trained):
+    for path in trained[0].iterdir():
+        (here / path.name).write_bytes(path.read_bytes())
+    before = (here / "run.json").read_text()
+    said = call("train", "--resume", "--out", here, "steps=3")
+    assert said.exit_code == 1 and "has made 6 steps already" in said.stderr, said.output
+    assert (here / "run.json").read_text() == before
+
+
+def test_the_adders_sums_can_be_named_as_data(here):
+    said = call("train", "adder", "--data", "adder", *MODEL, "steps=2", "--out", "sums")
+    assert said.exit_code == 0 and "sums to train on" in said.stdout, said.output
+    said = call("train", "--init-from", "sums", "--data", "adder", "steps=2", "--out", "more")
+    assert said.exit_code == 0 and "sums to train on" in said.stdout, said.output
+    assert f"From:  {here / 'sums'}" in said.stdout, "what it begins with is said"
 
 
 def test_a_run_that_fails_at_once_leaves_nothing(here):

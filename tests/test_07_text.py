@@ -103,10 +103,13 @@ def test_without_the_package_gpt2s_vocabulary_is_downloaded(monkeypatch):
     assert asked == ["gpt2"] and "\n" not in str(error.value)
 
 
-def test_a_file_is_read_as_it_is(tmp_path):
+def test_a_file_is_read_as_what_it_says_wherever_it_was_written(tmp_path):
     path = tmp_path / "a.txt"
-    path.write_bytes("é\r\nb".encode())
-    assert read_text(path) == read_text(str(path)) == "é\r\nb"
+    for content in ("é \n\n\tb\rc\n", "é \r\n\r\n\tb\rc\r\n", "\ufeffé \r\n\r\n\tb\rc\n"):
+        path.write_bytes(content.encode())
+        assert read_text(path) == read_text(str(path)) == "é \n\n\tb\rc\n", ascii(content)
+    path.write_bytes("a\ufeffb".encode())
+    assert read_text(path) == "a\ufeffb", "inside a text it is a character like others"
 
 
 def test_files_that_are_no_text_are_refused_in_a_sentence(tmp_path):
@@ -133,6 +136,11 @@ def test_the_end_of_a_text_validates():
 def test_a_part_shorter_than_the_context_is_refused(block_size, val_fraction):
     with pytest.raises(ValueError, match=f"The text has 20 tokens.* needs {block_size + 1} in"):
         split_text(torch.arange(20), block_size, val_fraction)
+
+
+def test_one_token_is_called_one():
+    with pytest.raises(ValueError, match="The text has 1 token, 0 to train on and 1 to validate"):
+        split_text(torch.arange(1), 4)
 
 
 @pytest.mark.parametrize("val_fraction", [0.0, 1.0, -0.1])

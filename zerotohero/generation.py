@@ -71,9 +71,9 @@ def next_token_probs(
     if not 0 <= temperature < inf:
         raise ValueError(f"temperature is {temperature}; it must be 0 or a positive number.")
     if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k is {top_k}; keep at least 1 token, or None for all.")
+        raise ValueError(f"top_k is {top_k}; keep at least 1 token, or leave it out for all.")
     if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p is {top_p}; it must be above 0 and at most 1, or None for all.")
+        raise ValueError(f"top_p is {top_p}; it must be above 0 and at most 1.")
     # Whatever the model was computed in, sums over a vocabulary take at least float32.
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     V, largest = logits.shape[-1], logits.amax(-1, keepdim=True)

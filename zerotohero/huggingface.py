@@ -16,8 +16,11 @@ pytorch_model.bin, which is a pickle, and weights that are split over several fi
 import json
 import os
 import re
+import socket
 from os import PathLike
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -97,8 +100,11 @@ def save_pretrained(model: nn.Module, folder: str | PathLike) -> None:
     try:
         save_file(tensors, new[WEIGHTS], metadata={"format": "pt"})  # transformers asks for it
         new[CONFIG].write_text(json.dumps(described, indent=2) + "\n")
+        new[WEIGHTS].chmod(new[CONFIG].stat().st_mode)  # safetensors lets nobody else read it
         for name, path in new.items():
             os.replace(path, folder / name)
+    except SafetensorError as error:
+        raise OSError(f"{folder} can't be written ({error}).") from None
     finally:
         for path in new.values():
             path.unlink(missing_ok=True)
@@ -229,14 +235,18 @@ def _find(name_or_folder: str | PathLike) -> tuple[Path, Path]:
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
         raise FileNotFoundError(f"There is no folder {name}.")
     try:
-        from huggingface_hub import errors, hf_hub_download
+        from huggingface_hub import constants, errors, hf_hub_download
     except ImportError:
         raise ImportError(
             f"There is no folder {name}, and to fetch it from the Hugging Face hub the package "
             "is missing: pip install huggingface_hub."
         ) from None
+    cached = not _answers(constants.ENDPOINT)
     try:
-        return Path(hf_hub_download(name, CONFIG)), Path(hf_hub_download(name, WEIGHTS))
+        config, weights = (
+            Path(hf_hub_download(name, file, local_files_only=cached)) for file in (CONFIG, WEIGHTS)
+        )
+        return config, weights
     except Exception as error:  # the hub's own, and those of whatever carries its bytes
         missing = errors.RepositoryNotFoundError, errors.EntryNotFoundError
         if isinstance(error, missing) and not isinstance(error, errors.LocalEntryNotFoundError):
@@ -248,3 +258,16 @@ def _find(name_or_folder: str | PathLike) -> tuple[Path, Path]:
             f"There is no folder {name}, and it could not be fetched from the Hugging Face hub "
             f"({type(error).__name__}): try again with a network, or give a folder."
         ) from error
+
+
+def _answers(address: str) -> bool:
+    """Whether a server is there; asked first, for the hub's library tries for half a minute."""
+    url = urlsplit(address)
+    if getproxies().keys() & {url.scheme, "all"}:
+        return True  # the proxy may reach it where this machine can't
+    try:
+        port = url.port or {"https": 443, "http": 80}[url.scheme]
+        with socket.create_connection((url.hostname, port), timeout=3):
+            return True
+    except OSError:
+        return False

@@ -133,7 +133,10 @@ def gpt2_tokenizer() -> GPT2Tokens:
 
 
 def read_text(path: str | Path) -> str:
-    """Return the text of a UTF-8 file, every newline as it stands there.
+    """Return the text of a UTF-8 file, without what only says how it was stored.
+
+    That is a byte-order mark at its start, and the "\\r" of Windows' line ends: a model would learn
+    to write them, and one that was trained without them could not read the file.
 
     ValueError or OSError with one sentence if it is missing, a folder, empty or not UTF-8.
     """
@@ -147,9 +150,9 @@ def read_text(path: str | Path) -> str:
     except OSError as error:
         raise OSError(f"{path} cannot be read: {error.strerror}.") from None
     if not content:
-        raise ValueError(f"{path} is empty; there is nothing to learn from.")
+        raise ValueError(f"{path} is empty; name a file that holds text.")
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} is not UTF-8 text: the byte at position {error.start} is "
@@ -169,8 +172,9 @@ def split_text(
     cut = int(len(tokens) * (1 - val_fraction))
     train, val = tokens[:cut], tokens[cut:]
     if min(len(train), len(val)) < block_size + 1:
+        has = f"{len(tokens):,} token{'s' * (len(tokens) != 1)}"
         raise ValueError(
-            f"The text has {len(tokens):,} tokens, {len(train):,} to train on and {len(val):,} to "
+            f"The text has {has}, {len(train):,} to train on and {len(val):,} to "
             f"validate, but a context of {block_size} needs {block_size + 1} in each part; take a "
             "longer text or a smaller block_size."
         )

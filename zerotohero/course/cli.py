@@ -96,7 +96,7 @@ def train(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="A text file, or tinyshakespeare, plays, names; else the recipe's."),
+        typer.Option(help="A text file, or one of tinyshakespeare (if not given), plays, names."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; else runs/RECIPE.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the folder's run.")] = False,
@@ -218,9 +218,29 @@ def _say(action, *args, **options) -> None:
         action(*args, **options)
     except BrokenPipeError:  # of `zerotohero sample RUN | head`, which typer ends quietly
         raise
-    except (ValueError, OSError, RuntimeError, ArithmeticError, ImportError) as error:
-        typer.echo(str(error), err=True)
+    except (
+        ValueError,
+        OSError,
+        RuntimeError,
+        ArithmeticError,
+        ImportError,
+        MemoryError,
+    ) as error:
+        typer.echo(_sentence(error), err=True)
         raise typer.Exit(1) from None
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says to a person; the disk's and the memory's say it in numbers and calls."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'A file'} can't be read or written: {error.strerror}."
+    lacking = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
+    if lacking or "can't allocate memory" in str(error):
+        return (
+            "The memory is too small for this: take a smaller batch_size, a larger accumulate, a "
+            "smaller block_size or a smaller model."
+        )
+    return str(error)
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from zerotohero.course.runs import (
     check_device,
     check_free,
     first,
+    later_parts,
     load,
     read_characters,
     resume_command,
@@ -47,7 +48,6 @@ OURS = {  # texts of the course, by the name that --data takes
     "names": lambda: course_data.text("names"),
 }
 JUDGED = 2**17  # validation tokens at the end: all of Tiny Shakespeare's, a share of a long text's
-PARTS = ("norm", "position", "activation", "qk_norm")  # which Hugging Face's GPT-2 has one way
 
 
 # --- data and models ---------------------------------------------------------------------------
@@ -168,11 +168,18 @@ def train(
         asked, wish = options | asked, changes | wish
     recipe = asked.get("recipe")
     if recipe and recipe not in RECIPES:
-        raise ValueError(f"There is no recipe {recipe!r}; {settings.nearest(recipe, RECIPES)}")
+        meant = f"did you mean --data {recipe}?" if Path(recipe).is_file() else None
+        raise ValueError(
+            f"There is no recipe {recipe!r}; {meant or settings.nearest(recipe, RECIPES)}"
+        )
     if not (config or recipe or "init_from" in asked or (resume and out)):
-        what = "the run's folder by --out, or its recipe" if resume else "a recipe"
+        what = (
+            "the run's folder by --out, or its recipe"
+            if resume
+            else "a recipe, such as nanogpt-cpu"
+        )
         raise ValueError(f"Name {what}; `zerotohero train` alone lists the recipes.")
-    if "data" in asked and asked["data"] not in OURS:
+    if "data" in asked and asked["data"] not in (*OURS, "adder"):
         asked["data"] = str(Path(asked["data"]).resolve())
     if "init_from" in asked and Path(asked["init_from"]).is_dir():
         asked["init_from"] = str(Path(asked["init_from"]).resolve())
@@ -196,6 +203,13 @@ def train(
         extra={"chars": run.chars},
         progress=sys.stderr.isatty(),
     )
+    if trainer.step > run.train.steps:
+        raise ValueError(
+            f"{folder} has made {trainer.step:,} steps already: it can be given more, but not "
+            f"steps={run.train.steps}."
+        )
+    if first() and not resume:
+        check_free(folder)  # again, for another run may have begun there since
     learn(trainer, run, folder, its)
 
 
@@ -279,6 +293,8 @@ def continued(
 def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
     """Run the trainer, and print what a person at a terminal wants to know before and after."""
     say(f"Model: {trainer.model.num_params():,} parameters, on {trainer.device}")
+    if run.init_from:
+        say(f"From:  {run.init_from}, and trained as one fine-tunes, whatever the recipe")
     say(f"Data:  {run.data}, {its.says()}")
     say(
         f"Steps: {run.train.steps:,}, each with {run.train.batch_size} rows of "
@@ -318,7 +334,7 @@ def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
         share = adder.share_right(trainer.model, unseen)
         say(f"Of {len(unseen):,} sums that it has not seen, {share:.1%} are exactly right.")
     say(f"Sample from it:  zerotohero sample {folder}")
-    if all(getattr(run.model, part) == getattr(GPTConfig, part) for part in PARTS):
+    if not later_parts(run.model):
         say(f"Hand it on:      zerotohero export {folder} FOLDER")
 
 

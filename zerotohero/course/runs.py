@@ -7,6 +7,7 @@ adds `last.pt`, `best.pt` and `log.jsonl`.
 import dataclasses
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from zerotohero.checkpoint import load_checkpoint
 from zerotohero.course import adder
 from zerotohero.course.files import write_whole
 from zerotohero.gpt import GPT, GPTConfig
+from zerotohero.recipes import RECIPES
 from zerotohero.text import Characters, GPT2Tokens, gpt2_tokenizer, read_text
 from zerotohero.train import TrainConfig
 
@@ -67,7 +69,9 @@ class Run:
             content["train"] = TrainConfig(**content["train"])
             return cls(**content)
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{path} is damaged ({error}).") from None
+            raise ValueError(
+                f"{path} is damaged ({error}); bring a copy of it back, or begin another run."
+            ) from None
 
     def write(self, folder: Path) -> None:
         text = json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False)
@@ -104,6 +108,12 @@ def load(folder: Path, last: bool = False, **changes) -> tuple[Run, GPT]:
     return run, model.eval()
 
 
+def later_parts(config: GPTConfig) -> list[str]:
+    """Return what the model has that came after GPT-2, which Hugging Face's format can't hold."""
+    parts = ("norm", "position", "activation", "qk_norm")
+    return [p for p in parts if getattr(config, p) != getattr(GPTConfig, p)]
+
+
 def resume_command(folder: Path) -> str:
     return f"zerotohero train --resume --out {folder}"
 
@@ -137,6 +147,10 @@ def sample(
     """Print what a run's model writes after the prompt, each token as soon as it is drawn."""
     if num_samples < 1:
         raise ValueError(f"num_samples is {num_samples}; it must be at least 1.")
+    if tokens < 0:
+        raise ValueError(f"tokens is {tokens}; it must be 0 or more.")
+    if seed is not None and not 0 <= seed < 2**63:
+        raise ValueError(f"seed is {seed}; it must be a whole number from 0 to 2**63 - 1.")
     run, model = load(folder, last)
     model.to(check_device(device))
     if run.data == "adder":
@@ -186,7 +200,10 @@ def encode_prompt(tokenizer: Tokenizer, prompt: str) -> torch.Tensor:
     try:
         return tokenizer.encode(prompt or "\n")
     except ValueError as error:
-        raise ValueError(str(error).replace("The text", "The prompt")) from None
+        hint = ""
+        if "\\" in prompt and "\\" not in tokenizer.chars:
+            hint = r" A shell passes a new line on if you write --prompt $'ROMEO:\n'."
+        raise ValueError(str(error).replace("The text", "The prompt") + hint) from None
 
 
 def add(model: GPT, prompt: str | None) -> None:
@@ -205,9 +222,22 @@ def export(folder: Path, target: Path, last: bool = False) -> None:
     run, model = load(folder, last)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"{target} holds something already; name a new folder.")
-    model.save_pretrained(target)
-    if run.chars is not None:
-        write_characters(target, run.chars)
+    if later := later_parts(model.config):
+        able = ", ".join(name for name, r in RECIPES.items() if not later_parts(r.model))
+        has = ", ".join(f"{part}={getattr(model.config, part)}" for part in later)
+        raise ValueError(
+            f"{folder} has what came after GPT-2 ({has}), and transformers' GPT-2 has no place for "
+            f"it; what these recipes train can be exported: {able}."
+        )
+    fresh = not target.exists()
+    try:
+        model.save_pretrained(target)
+        if run.chars is not None:
+            write_characters(target, run.chars)
+    except Exception:
+        if fresh:
+            shutil.rmtree(target, ignore_errors=True)
+        raise
     say(f"Wrote {target}. In Python, with the package transformers:")
     say(f"    GPT2LMHeadModel.from_pretrained({str(target)!r})")
     say(f"    AutoTokenizer.from_pretrained({str(target) if run.chars else 'gpt2'!r})")

@@ -91,7 +91,12 @@ def from_file(path: Path) -> tuple[dict[str, str], dict[str, object]]:
                     raise ValueError(
                         f"{path}: [{key}] has no {field!r}; {where or nearest(field, fields)}"
                     )
-                settings[field] = typed(field, its)
+                try:
+                    settings[field] = typed(field, its)
+                except ValueError as error:
+                    raise ValueError(f"{path}: {error}") from None
+        elif key in OPTIONS:
+            raise ValueError(f"{path}: {key} is {value!r}; it must be a word in quotes.")
         else:
             raise ValueError(
                 f"{path}: {key!r} is not known there; it may hold the words recipe, data and "
