@@ -826,6 +826,18 @@ def cache_not_passed():
     return Cached, generate_cached
 
 
+@wrong("7.5", "You take the logits of the first row")
+def first_row_of_the_prompt():
+    def generate_cached(model, idx, n):
+        cache, new = model.new_cache(), idx
+        for _ in range(n):
+            new = model(new, cache)[:, 0].argmax(1, keepdim=True)
+            idx = torch.cat([idx, new], 1)
+        return idx
+
+    return Cached, generate_cached
+
+
 @wrong("7.5", "Old queries are kept and meet all keys again")
 def queries_cached():
     class Queries(Attention):
