@@ -233,7 +233,8 @@ def test_without_a_network_one_sentence_says_so(monkeypatch, tmp_path):
         nowhere = f"https://127.0.0.1:{taken.getsockname()[1]}"
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", nowhere)
         start = time.perf_counter()
-        with pytest.raises(ConnectionError, match="There is no folder nobodys-gpt, and it could"):
+        says = rf"no folder nobodys-gpt, and it could not .*\({nowhere} doesn't answer\)"
+        with pytest.raises(ConnectionError, match=says):
             GPT.from_pretrained("nobodys-gpt")
     assert time.perf_counter() - start < 5, "the hub's library would try for half a minute"
 

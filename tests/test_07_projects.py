@@ -31,9 +31,10 @@ def call(*arguments: str):
     return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
 
-def start(*arguments: str) -> subprocess.Popen:
+def start(*arguments: str, **environment: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "zerotohero.course.cli", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, **pipes, env=os.environ | environment)
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:
@@ -565,6 +566,7 @@ def test_the_adder_learns_to_add(here):
         ("train nanogpt-cpu --device cuda:99", "device 'cuda:99' can't be used here"),
         ("train nanogpt-cpu --out .", "holds something else"),
         ("train nanogpt-cpu --out my.txt", "holds something else"),
+        ("train AdDer", "no recipe 'AdDer'; did you mean adder?"),
         ("train my.txt", "no recipe 'my.txt'; did you mean --data my.txt?"),
         ("train nanogpt-cpu --out my.txt/run", "my.txt/run can't be read or written: Not a dir"),
         ("train --data my.txt", "Name a recipe"),
@@ -710,7 +712,9 @@ def test_the_adders_sums_can_be_named_as_data(here):
     assert said.exit_code == 0 and "sums to train on" in said.stdout, said.output
     said = call("train", "--init-from", "sums", "--data", "adder", "steps=2", "--out", "more")
     assert said.exit_code == 0 and "sums to train on" in said.stdout, said.output
-    assert f"From:  {here / 'sums'}" in said.stdout, "what it begins with is said"
+    assert f"From:  {here / 'sums'}\n" in said.stdout, "what it begins with is said"
+    said = call("train", "adder", "--init-from", "sums", "steps=2", "--out", "third")
+    assert f"From:  {here / 'sums'}; of the recipe, only the data count\n" in said.stdout
 
 
 def test_a_run_that_fails_at_once_leaves_nothing(here):
@@ -757,6 +761,22 @@ def test_a_reader_that_has_enough_ends_it_quietly(trained):
     process.stdout.close()
     process.wait(timeout=60)
     assert process.stderr.read() == ""
+
+
+def test_a_terminal_without_the_texts_letters_shows_question_marks(here):
+    (here / "my.txt").write_text("Ärger über Öl\n" * 99, encoding="utf-8")
+    call("train", "nanogpt-cpu", *TINY, "--data", "my.txt", "--out", "run")
+    out, err = start("sample", "run", "--prompt", "Ä", PYTHONIOENCODING="ascii").communicate()
+    assert out.startswith("?") and err == ""
+
+
+def test_what_torch_says_of_a_device_is_cut_to_a_sentence(monkeypatch):
+    def long(*arguments, **options):
+        raise RuntimeError("Could not run it on 'MPS'. This could be because. If you are\nmore")
+
+    monkeypatch.setattr(torch, "zeros", long)
+    with pytest.raises(ValueError, match=r"can't be used here: Could not run it on 'MPS'\.$"):
+        runs.check_device("mps")
 
 
 def test_help_needs_no_torch():

@@ -254,9 +254,10 @@ def _find(name_or_folder: str | PathLike) -> tuple[Path, Path]:
                 f"Neither a folder nor the Hugging Face hub has a {name} with {CONFIG} and "
                 f"{WEIGHTS}."
             ) from None
+        why = f"{constants.ENDPOINT} doesn't answer" if cached else type(error).__name__
         raise ConnectionError(
             f"There is no folder {name}, and it could not be fetched from the Hugging Face hub "
-            f"({type(error).__name__}): try again with a network, or give a folder."
+            f"({why}): try again with a network, or give a folder."
         ) from error
 
 

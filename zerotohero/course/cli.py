@@ -3,6 +3,7 @@
 Each command imports what it needs when it runs, so that `zerotohero --help` answers at once.
 """
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -244,6 +245,9 @@ def _sentence(error: Exception) -> str:
 
 
 def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # "?" for a character that a terminal hasn't
     app()
 
 

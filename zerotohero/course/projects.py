@@ -294,7 +294,8 @@ def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
     """Run the trainer, and print what a person at a terminal wants to know before and after."""
     say(f"Model: {trainer.model.num_params():,} parameters, on {trainer.device}")
     if run.init_from:
-        say(f"From:  {run.init_from}, and trained as one fine-tunes, whatever the recipe")
+        alone = "; of the recipe, only the data count" if run.recipe else ""
+        say(f"From:  {run.init_from}{alone}")
     say(f"Data:  {run.data}, {its.says()}")
     say(
         f"Steps: {run.train.steps:,}, each with {run.train.batch_size} rows of "

@@ -123,7 +123,7 @@ def check_device(name: str | None) -> str | None:
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:  # the latter from a torch without CUDA
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = str(error).splitlines()[0].split(". ")[0].rstrip(".")
         raise ValueError(f"The device {name!r} can't be used here: {reason}.") from None
     return name
 

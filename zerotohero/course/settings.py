@@ -28,7 +28,7 @@ NEEDS = {
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """Say what may have been meant by a name that isn't among `names`, or else all of them."""
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.6)
     return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names)}."
 
 
