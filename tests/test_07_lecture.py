@@ -1,6 +1,7 @@
 """Lecture 07's figures and widgets: what they show, and that they move."""
 
 import re
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pytest
@@ -13,6 +14,7 @@ from zerotohero.course.widgets.gpt import (
     heads_html,
     sampling_playground,
 )
+from zerotohero.course.widgets.training import LiveCurve
 from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.text import Characters
 
@@ -188,8 +190,22 @@ def test_bars_are_sorted_and_as_tall_as_their_probabilities():
     assert re.findall(r">(.)</text>", page) == ["b", "↵", "a"]
     heights = [float(h) for h in re.findall(r'height="([\d.]+)" fill="none"', page)]
     assert heights == pytest.approx([78, 39, 13])
+    assert re.findall(r">(\d*%?)</text><text", page) == ["100%", "", ""]
     assert "1 of 3 characters" in page
     assert "a: 10.0% before, 0.0% after" in page
+
+
+def test_a_flat_distribution_fills_the_height_too():
+    flat = torch.tensor([0.02, 0.01, *[0.01] * 97])
+    heights = re.findall(r'height="([\d.]+)" fill="none"', bars_html(flat, flat, "a" * 99))
+    assert [float(h) for h in heights[:2]] == pytest.approx([130, 65])
+
+
+def test_a_prompt_may_hold_a_newline(model):
+    playground = sampling_playground(model, VOCABULARY, "to")
+    before = bars(playground)
+    playground.children[0].value = "to\n"
+    assert "<svg" in bars(playground) != before
 
 
 # --- the figures --------------------------------------------------------------------------------
@@ -264,3 +280,18 @@ def test_the_boards_of_the_family_show_who_may_read_whom():
     assert not closed(cross)
     assert closed(decoder) == {(t, s) for t in range(4) for s in range(t + 1, 4)}
     assert [len(ax.patches) for ax in (encoder, decoder, cross)] == [9, 16, 12]
+
+
+def test_the_live_curve_has_room_for_its_last_dot():
+    trainer = SimpleNamespace(
+        log=[{"step": 5}, {"step": 10}],
+        losses=[3.0, 2.0],
+        val_losses=[(10, 2.1)],
+        step=10,
+        config=SimpleNamespace(steps=10),
+    )
+    curve = LiveCurve()
+    curve.picture(trainer)
+    ax = curve._figure.axes[0]
+    right_edge = ax.transData.transform((10, 2.1))[0] + curve._figure.dpi * 2 / 72  # radius 2 pt
+    assert right_edge < ax.bbox.x1

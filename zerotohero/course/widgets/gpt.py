@@ -123,13 +123,13 @@ def sampling_playground(
     """
     V = len(vocabulary)
     controls = {
-        "prompt": widgets.Text(value=prompt, description="prompt"),
-        "temperature": widgets.FloatSlider(
-            value=1.0, min=0.0, max=2.0, step=0.05, description="temperature"
-        ),
-        "top_k": widgets.IntSlider(value=0, min=0, max=V, description="top-k"),
-        "top_p": widgets.FloatSlider(value=1.0, min=0.05, max=1.0, step=0.05, description="top-p"),
+        "prompt": widgets.Textarea(value=prompt, rows=2),  # with room for a speaker's line
+        "temperature": widgets.FloatSlider(value=1.0, min=0.0, max=2.0, step=0.05),
+        "top_k": widgets.IntSlider(value=0, min=0, max=V),
+        "top_p": widgets.FloatSlider(value=1.0, min=0.05, max=1.0, step=0.05),
     }
+    for name, control in controls.items():
+        control.description, control.style = name.replace("_", "-"), {"description_width": "90px"}
     button = widgets.Button(description=f"write {length} characters", layout={"width": "200px"})
     bars, written = widgets.HTML(), widgets.HTML()
     generator = torch.Generator(model.device).manual_seed(0)
@@ -176,19 +176,27 @@ def sampling_playground(
 def bars_html(
     before: Float[Tensor, " V"], after: Float[Tensor, " V"], chars: str, shown: int = 20
 ) -> str:
-    """Draw the likeliest tokens as bars, as HTML: outlined before the filters, filled after."""
+    """Draw the likeliest tokens as bars, as HTML: outlined before the filters, filled after.
+
+    The tallest bar fills the height, or a flat distribution could not be read; what is drawn with
+    half a per cent or more has its number.
+    """
     top = before.argsort(descending=True)[:shown].tolist()
     signs = [html.escape(sign) for sign in visible("".join(chars[i] for i in top))]
-    step, floor, tall = 30, 150, 130
+    step, floor = 30, 150
+    tall = 130 / max(before.max().item(), after.max().item())  # pixels of probability 1
     shapes = []
     for n, (i, sign) in enumerate(zip(top, signs, strict=True)):
         x, p, q = 10 + step * n, before[i].item(), after[i].item()
+        number = f"{q:.0%}" if q >= 0.005 else ""
         shapes.append(
             f"<g><title>{sign}: {p:.1%} before, {q:.1%} after</title>"
             f'<rect x="{x}" y="{floor - tall * q:.1f}" width="22" height="{tall * q:.1f}" '
             f'fill="{BLUE}"/>'
             f'<rect x="{x}" y="{floor - tall * p:.1f}" width="22" height="{tall * p:.1f}" '
             f'fill="none" stroke="{BLACK}"/>'
+            f'<text x="{x + 11}" y="{floor - 4 - tall * max(p, q):.1f}" text-anchor="middle" '
+            f'font-size="11" fill="#222">{number}</text>'
             f'<text x="{x + 11}" y="{floor + 18}" text-anchor="middle" font-family="monospace" '
             f'font-size="14" fill="#222">{sign}</text></g>'
         )

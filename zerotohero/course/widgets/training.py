@@ -30,7 +30,7 @@ class LiveCurve:
         # Not by pyplot, which would show the figure once more and may want a screen; and without
         # a layout that is worked out anew, which would double the time of drawing.
         self._figure = Figure(figsize=(7.0, 3.6), dpi=100, layout="none", facecolor="white")
-        self._figure.subplots_adjust(left=0.09, right=0.97, bottom=0.15, top=0.91)
+        self._figure.subplots_adjust(left=0.09, right=0.97, bottom=0.16, top=0.91)
 
     def __call__(self, trainer: Trainer) -> None:
         """Draw, if it is time to or the run has ended."""
@@ -67,7 +67,7 @@ class LiveCurve:
                 linewidth=2,
                 label="validation",
             )
-        axes.set_xlim(0, trainer.config.steps)
+        axes.set_xlim(0, 1.02 * trainer.config.steps)  # room for the last dot
         axes.set_xlabel("step")
         axes.set_ylabel("loss (nats a token)")
         axes.set_title(_caption(trainer))
