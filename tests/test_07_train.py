@@ -1097,3 +1097,33 @@ def test_the_curve_of_a_real_run(shown):
     again = training.LiveCurve()
     trainer(val=None, callbacks=[again]).run()
     assert len(again._figure.axes[0].lines) == 1
+
+
+def test_a_mixed_up_call_is_told_what_goes_where():
+    good = trainer()
+    with pytest.raises(TypeError, match="in this order, not a .* and a TrainConfig first"):
+        Trainer(good.model, good.config, torch.zeros(100, dtype=torch.long))
+    for wrong in ([3], "print"):
+        with pytest.raises(TypeError, match="can't be a callback"):
+            trainer(callbacks=wrong)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_not_replaced_in_silence():
+    with pytest.raises(ValueError, match="no CUDA device here"):
+        trainer(device="cuda")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is always full")
+def test_a_full_disk_is_the_disks_error(tmp_path):
+    (tmp_path / "last.pt.tmp").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(tmp_path / "last.pt", {"x": torch.zeros(100_000)})
+
+
+def test_a_foreign_pickle_is_refused_without_torchs_warnings(tmp_path, recwarn):
+    path = tmp_path / "last.pt"
+    path.write_bytes(pickle.dumps({"x": 1}, protocol=4))
+    with pytest.raises(CheckpointError):
+        load_checkpoint(path)
+    assert not recwarn.list

@@ -13,6 +13,7 @@ Left out: checkpoints in pieces, one for each device, as models need that don't 
 
 import io
 import os
+import warnings
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,12 @@ def save_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
     path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
     with open(temporary, "wb") as file:
-        torch.save({"format": FORMAT, **content}, file)
+        try:
+            torch.save({"format": FORMAT, **content}, file)
+        except RuntimeError as error:  # what torch's writer makes of a disk that refuses
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
         file.flush()
         os.fsync(file.fileno())  # or a power cut could leave the new name with an empty file
     os.replace(temporary, path)
@@ -67,7 +73,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     with open(path, "rb"):
         pass  # if it can't be opened, the disk's error says why; all others are of the content
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of a foreign pickle's protocol
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the bytes lead it to
         raise CheckpointError(
             f"{path} can't be read as a checkpoint: it is cut off, something else, or holds more "

@@ -24,7 +24,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -151,7 +151,7 @@ class Trainer:
     seconds (of the steps alone: no compiling, evaluating, saving), running (between the first
     step and the "end"), model, optimizers, precision.
 
-    Raises ValueError (data, batch size or checkpoint don't fit), TypeError (not tensors),
+    Raises ValueError (data, batch size, device or checkpoint don't fit), TypeError (not tensors),
     FileExistsError (the folder holds a run, and `resume` is False).
     """
 
@@ -164,11 +164,20 @@ class Trainer:
         *,
         folder: str | Path | None = None,
         device: str | torch.device | None = None,
-        callbacks: Iterable[Callable[["Trainer"], object]] = (),
+        callbacks: Sequence[Callable[["Trainer"], object]] = (),
         resume: bool = False,
         extra: dict[str, Any] | None = None,
         progress: bool = True,
     ):
+        if not isinstance(config, TrainConfig) or not isinstance(model, nn.Module):
+            raise TypeError(
+                "A Trainer takes a TrainConfig, the model, and the data, in this order, not a "
+                f"{type(config).__name__} and a {type(model).__name__} first."
+            )
+        if wrong := [callback for callback in callbacks if not callable(callback)]:
+            raise TypeError(
+                f"{wrong[0]!r} can't be a callback: give functions that take the trainer."
+            )
         self.rank, self.world, local = place()
         if config.batch_size % (config.accumulate * self.world):
             raise ValueError(
@@ -180,6 +189,8 @@ class Trainer:
         if val_data is not None:
             check_data(val_data, "val_data", model)
         self.device = torch.device(device) if device is not None else best_device(local)
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError("There is no CUDA device here: leave `device` out to take the best.")
         if self.device.type == "cuda" and self.device.index is None:
             self.device = best_device(local)  # of several, each process its own
         self.config, self.model = config, model.to(self.device)

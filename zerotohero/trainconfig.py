@@ -60,8 +60,6 @@ class TrainConfig:
             self._demand(name, _finite(getattr(self, name)), "0 or a positive number")
         self._demand("min_lr", self.min_lr <= self.lr, f"at most lr, which is {self.lr}")
         self._demand("cooldown", self.cooldown <= 1, "a share of the steps, at most 1")
-        fine = _finite(self.muon_momentum) and self.muon_momentum < 1
-        self._demand("muon_momentum", fine, "a number from 0 to below 1")
         pair = isinstance(self.betas, tuple) and len(self.betas) == 2
         fine = pair and all(_finite(beta) and beta < 1 for beta in self.betas)
         self._demand("betas", fine, "two numbers from 0 to below 1")
