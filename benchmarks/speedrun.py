@@ -1,15 +1,15 @@
 """Seconds to a validation loss on Tiny Shakespeare: nanoGPT's recipe against the speedrun.
 
-    python benchmarks/speedrun.py          # on a CPU, two threads: to 1.886, about two minutes
-    python benchmarks/speedrun.py --rows   # and every step between the two, about six minutes
+    python benchmarks/speedrun.py          # on a CPU, two threads: to 1.886, about three minutes
+    python benchmarks/speedrun.py --rows   # and every step between the two, about eight minutes
     python benchmarks/speedrun.py --gpu    # on a GPU, 10.8 million parameters: to 1.47
 
 Both recipes are of `zerotohero.recipes` and trained by the same Trainer on the same data, in one
 run. The loss is that of the whole validation split, in float32. It is taken at times during the
 second half of a training, off the clock; what counts is the time of the training steps until it
-is first below the target. On a GPU the compiler's time is off the clock too, for both, and is
-printed. Exits with 1 if the speedrun needs more than its share of the peer's time, or misses the
-loss.
+is first below the target, and for a peer that ends above it all its time. On a GPU the compiler's
+time is off the clock too, for both, and is printed. Exits with 1 if the speedrun needs more than
+its share of the peer's time, or misses the loss.
 """
 
 import argparse
@@ -101,14 +101,15 @@ def rows() -> list[tuple[str, Recipe]]:
 
 
 def show(name: str, result: Result, peer: Result | None) -> None:
-    when = "never" if result.seconds is None else f"{result.seconds:6.1f} s"
+    """Print a line; beside the peer's whole time, where that did not reach the target."""
+    never = result.seconds is None
+    when = "   never" if never else f"{result.seconds:6.1f} s"
     share = ""
-    if peer and peer.seconds and result.seconds:
-        share = f"{result.seconds / peer.seconds:6.3f} of the peer's time"
+    if peer and not never:
+        share = f", {result.seconds / (peer.seconds or peer.total):.3f} of the peer's time"
     print(
-        f"{name:34} {when} (step {result.step}), {share:30} at the end {result.final:.4f} after "
-        f"{result.total:.1f} s; {result.rate:,.0f} tokens/s, MFU {result.mfu:.0%}, "
-        f"{result.waited:.0f} s off the clock",
+        f"{name:34} {when}{share}; at the end {result.final:.4f} after {result.total:.1f} s; "
+        f"{result.rate:,.0f} tokens/s, MFU {result.mfu:.0%}, {result.waited:.0f} s off the clock",
         flush=True,
     )
 
@@ -135,11 +136,12 @@ def main() -> int:
             show(name, reach(recipe, target, splits, device), peer)
     ours = reach(RECIPES[our_name], target, splits, device)
     show(our_name, ours, peer)
-    if ours.seconds is None or peer.seconds is None:
-        print("missed: the loss was not reached")
+    if ours.seconds is None:
+        print("missed: the speedrun did not reach the loss")
         return 1
-    ratio = ours.seconds / peer.seconds
-    print(f"the speedrun takes {ratio:.3f} of the peer's time; promised at most {share:.3f}")
+    ratio = ours.seconds / (peer.seconds or peer.total)
+    at_most = "" if peer.seconds else "at most "  # it would have needed more than it was given
+    print(f"the speedrun takes {at_most}{ratio:.3f} of the peer's time; promised: {share:.3f}")
     return int(ratio > share)
 
 
