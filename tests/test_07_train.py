@@ -1101,7 +1101,7 @@ def test_the_curve_of_a_real_run(shown):
 
 def test_a_mixed_up_call_is_told_what_goes_where():
     good = trainer()
-    with pytest.raises(TypeError, match="in this order, not a .* and a TrainConfig first"):
+    with pytest.raises(TypeError, match=r"in this order, not a .* and a TrainConfig first"):
         Trainer(good.model, good.config, torch.zeros(100, dtype=torch.long))
     for wrong in ([3], "print"):
         with pytest.raises(TypeError, match="can't be a callback"):
