@@ -2,16 +2,15 @@
 
 import math
 import re
-from contextlib import contextmanager
 from dataclasses import FrozenInstanceError, replace
 
-import jaxtyping
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from untyped import jaxtyping_off
 from zerotohero.bigram import Vocabulary
 from zerotohero.course.plots import mlp as figures
 from zerotohero.course.widgets.mlp import embedding_explorer
@@ -38,15 +37,6 @@ names = st.lists(st.text(ALPHABET, min_size=1, max_size=9), min_size=10, max_siz
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-@contextmanager
-def jaxtyping_off():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    try:
-        yield
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def small(**sizes) -> MLP:

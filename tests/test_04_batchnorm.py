@@ -3,10 +3,8 @@
 import itertools
 import math
 import time
-from contextlib import contextmanager
 from dataclasses import FrozenInstanceError, replace
 
-import jaxtyping
 import matplotlib.pyplot as plt
 import pytest
 import torch
@@ -15,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from untyped import jaxtyping_off
 from zerotohero.batchnorm import (
     FULL,
     QUICK,
@@ -53,16 +52,6 @@ def double(layer: Layer) -> Layer:
             value = value.detach().double()
             setattr(layer, name, value.requires_grad_(not name.startswith("running")))
     return layer
-
-
-@contextmanager
-def jaxtyping_off():
-    """The shape checks of the tests (tests/conftest.py) would stop some bad input before we do."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    try:
-        yield
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def close(ours, theirs, atol=1e-12):

@@ -2,16 +2,15 @@
 
 import math
 import re
-from contextlib import contextmanager
 from dataclasses import replace
 
-import jaxtyping
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from untyped import jaxtyping_off
 from zerotohero import mlp
 from zerotohero.backprop import (
     FULL,
@@ -55,16 +54,6 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def small(seed: int = 0, **sizes: int) -> Sequential:
     return network(NetworkConfig(**sizes), seeded(seed))
-
-
-@contextmanager
-def jaxtyping_off():
-    """The shape checks of the tests (tests/conftest.py) would stop bad input before we do."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    try:
-        yield
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def agree(forward, inputs, mine, dout=None) -> None:

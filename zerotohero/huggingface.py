@@ -35,6 +35,8 @@ SIZES = {  # our names, and GPT-2's
     "n_head": "n_head",
     "n_embd": "n_embd",
 }
+# What a GPTConfig must say to be a GPT-2.
+PARTS = {"norm": "layernorm", "position": "learned", "activation": "gelu", "qk_norm": False}
 # GPT-2 as our blocks compute it; a file that says otherwise would give other logits.
 FIXED = {
     "layer_norm_epsilon": 1e-5,
@@ -47,6 +49,11 @@ TRANSPOSED = re.compile(r"(c_attn|c_proj|c_fc)\.weight$")  # (in, out) in the fi
 MASKS = re.compile(r"\.attn\.(masked_)?bias$")  # the causal mask, which old files carry along
 
 
+def later_parts(config) -> list[str]:
+    """Return the fields that hold what came after GPT-2, for which its format has no words."""
+    return [field for field, gpt2 in PARTS.items() if getattr(config, field) != gpt2]
+
+
 def save_pretrained(model: nn.Module, folder: str | PathLike) -> None:
     """Write config.json and model.safetensors into `folder`, which is made if it isn't there.
 
@@ -56,18 +63,12 @@ def save_pretrained(model: nn.Module, folder: str | PathLike) -> None:
     Raises ValueError, naming the field, if the model has a part that GPT-2 doesn't have.
     """
     config, folder = model.config, Path(folder)
-    for field, gpt2 in (
-        ("norm", "layernorm"),
-        ("position", "learned"),
-        ("activation", "gelu"),
-        ("qk_norm", False),
-    ):
-        value = getattr(config, field)
-        if value != gpt2:
-            raise ValueError(
-                f"GPT-2's format has no {field}={value!r}, only {gpt2!r}: keep this model as a "
-                "checkpoint of the Trainer instead."
-            )
+    if later := later_parts(config):
+        field = later[0]
+        raise ValueError(
+            f"GPT-2's format has no {field}={getattr(config, field)!r}, only {PARTS[field]!r}: "
+            "keep this model as a checkpoint of the Trainer instead."
+        )
     tensors = {}
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight" and config.tied:

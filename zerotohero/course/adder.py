@@ -13,6 +13,7 @@ import re
 
 import torch
 
+from zerotohero.batches import IGNORED
 from zerotohero.text import Characters
 
 VOCABULARY = Characters("+0123456789=")
@@ -20,7 +21,6 @@ DIGITS = 3
 QUESTION = 2 * DIGITS + 2  # characters, as in 123+456=
 ANSWER = DIGITS + 1
 CONTEXT = QUESTION + ANSWER - 1  # the last character is only a target
-IGNORED = -100  # a target that cross_entropy passes over
 
 
 def question(a: int, b: int) -> str:

@@ -132,7 +132,7 @@ class Exercise:
         inputs: Inputs = {},  # noqa: B006 (never changed: `Case.given` copies it)
         crashes: Mapping[str, str] | None = None,
     ) -> Callable[[Verify], Verify]:
-        """Decorate `verify(given, got)` to add a case.
+        """Decorate `verify(given, got)` to add a case, or call it with one that serves several.
 
         name: what is asked, in the learner's words, for the line that is printed.
         adapter: the function of `adapters/<lecture>.py` that is called as

@@ -26,13 +26,13 @@ from zerotohero.course.runs import (
     check_device,
     check_free,
     first,
-    later_parts,
     load,
     read_characters,
     resume_command,
     say,
 )
 from zerotohero.gpt import GPT, GPTConfig
+from zerotohero.huggingface import later_parts
 from zerotohero.recipes import RECIPES
 from zerotohero.text import Characters, gpt2_tokenizer, read_text, split_text
 from zerotohero.train import FREE, TrainConfig, Trainer, evaluate

@@ -6,7 +6,6 @@ adds `last.pt`, `best.pt` and `log.jsonl`.
 
 import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from zerotohero.checkpoint import load_checkpoint
 from zerotohero.course import adder
 from zerotohero.course.files import write_whole
 from zerotohero.gpt import GPT, GPTConfig
+from zerotohero.huggingface import later_parts
+from zerotohero.machine import place
 from zerotohero.recipes import RECIPES
 from zerotohero.text import Characters, GPT2Tokens, gpt2_tokenizer, read_text
 from zerotohero.train import TrainConfig
@@ -28,7 +29,7 @@ Tokenizer = Characters | GPT2Tokens
 
 def first() -> bool:
     """Whether this process is the one of torchrun's that speaks and writes."""
-    return os.environ.get("RANK", "0") == "0"
+    return place()[0] == 0
 
 
 def say(text: str = "", end: str = "\n") -> None:
@@ -106,12 +107,6 @@ def load(folder: Path, last: bool = False, **changes) -> tuple[Run, GPT]:
         reason = str(error).splitlines()[0].rstrip(":.")
         raise ValueError(f"{there[0]} is of another version of the course ({reason}).") from None
     return run, model.eval()
-
-
-def later_parts(config: GPTConfig) -> list[str]:
-    """Return what the model has that came after GPT-2, which Hugging Face's format can't hold."""
-    parts = ("norm", "position", "activation", "qk_norm")
-    return [p for p in parts if getattr(config, p) != getattr(GPTConfig, p)]
 
 
 def resume_command(folder: Path) -> str:

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from zerotohero.course.checks.names import STOI, V, some_names
+from zerotohero.course.checks.numerics import softmax
 from zerotohero.course.exercise import Exercise, Mistake, Wrong, array, expect, expect_that
 
 TOL = 1e-8  # absolute and relative, in float64
@@ -25,11 +26,6 @@ BY_HAND = {
 
 def _one_hot(targets: np.ndarray, width: int) -> np.ndarray:
     return np.eye(width)[targets]
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    e = np.exp(logits - logits.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
 
 
 # --- 5.1 ----------------------------------------------------------------------------------------
@@ -621,7 +617,7 @@ def _loss_and_force(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray
     top = logits.max(1)
     log_sum = top + np.log(np.exp(logits - top[:, None]).sum(1))
     rows = np.arange(len(targets))
-    return log_sum - logits[rows, targets], _softmax(logits) - _one_hot(targets, logits.shape[1])
+    return log_sum - logits[rows, targets], softmax(logits) - _one_hot(targets, logits.shape[1])
 
 
 @cross_entropy.case("the loss", adapter="cross_entropy", inputs=_logits, crashes=BY_HAND)
@@ -650,9 +646,9 @@ def _(given, got):
     logits, targets = given["logits"], given["targets"]
     B, V = logits.shape
     _, force = _loss_and_force(logits, targets)
-    p, hot = _softmax(logits), _one_hot(targets, V)
+    p, hot = softmax(logits), _one_hot(targets, V)
     columns = p - hot.max(0)
-    twice = _softmax(p) - hot
+    twice = softmax(p) - hot
     expect(
         "dlogits",
         got["dlogits"],
@@ -667,7 +663,7 @@ def _(given, got):
                     "one number a row."),
             Mistake(columns, "`[:, targets]` takes whole columns; `[range(B), targets]` takes "
                     "one number a row."),
-            Mistake((_softmax(logits.T).T - hot) / B, "The softmax runs down the columns: its "
+            Mistake((softmax(logits.T).T - hot) / B, "The softmax runs down the columns: its "
                     "numbers must add to 1 in each row, over axis 1."),
             Mistake(force / V, "You divided by V; the mean is over the B examples."),
             Mistake(force / (B * V), "You divided by B · V; the mean is over the B examples."),
@@ -900,15 +896,13 @@ def _expect_batchnorm_dx(given: dict, got: dict) -> None:
     expect("dx", got["dx"], _norm_gradients(**given)[0], tol=TOL, mistakes=mistakes)
 
 
-@batchnorm.case(
+batchnorm.case(
     "the input",
     points=2,
     adapter="norm",
     inputs=lambda rng: _norm_inputs(rng, 7, 5),
     crashes=BY_HAND,
-)
-def _(given, got):
-    _expect_batchnorm_dx(given, got)
+)(_expect_batchnorm_dx)
 
 
 @batchnorm.case(
@@ -1120,26 +1114,22 @@ def _longer(start: list[np.ndarray], mine: list[np.ndarray], right: list[np.ndar
     return factor > 0 and np.allclose(taken, factor * wanted, rtol=0, atol=TOL)
 
 
-@training.case(
+training.case(
     "one step",
     points=2,
     adapter="trained",
     inputs=lambda rng: _fit_inputs(rng, 1),
     crashes=BY_HAND,
-)
-def _(given, got):
-    _expect_trained(given, got)
+)(_expect_trained)
 
 
-@training.case(
+training.case(
     "twenty steps on names",
     points=3,
     adapter="trained",
     inputs=lambda rng: _fit_inputs(rng, 20),
     crashes=BY_HAND,
-)
-def _(given, got):
-    _expect_trained(given, got)
+)(_expect_trained)
 
 
 # --- 5.5 ----------------------------------------------------------------------------------------
@@ -1210,15 +1200,13 @@ def _(given, got):
     _expect_gamma_and_beta(_layernorm(given), got)
 
 
-@layernorm.case(
+layernorm.case(
     "the input",
     points=3,
     adapter="norm",
     inputs=lambda rng: _norm_inputs(rng, 4, 3, 6),
     crashes=BY_HAND,
-)
-def _(given, got):
-    _expect_layernorm_dx(given, got)
+)(_expect_layernorm_dx)
 
 
 @layernorm.case(
@@ -1299,7 +1287,7 @@ def _attend(dout, q, k, v, *, mask="causal", scale=None, back=None, jacobian="wh
     allowed = {"causal": np.tri(T), "turned": np.tri(T).T}
     if mask != "none" and not after:
         scores = np.where(allowed[mask] > 0, scores, -np.inf)
-    att = turned(_softmax(turned(scores))) if softmax_axis == 1 else _softmax(scores)
+    att = turned(softmax(turned(scores))) if softmax_axis == 1 else softmax(scores)
     if after:
         att = att * np.tri(T)
     datt = dout @ turned(v)

@@ -161,25 +161,21 @@ def _expect_moves(given, got) -> None:
     )
 
 
-@zeros.case(
+zeros.case(
     "everything starts at zero",
     adapter="moving",
     inputs=lambda rng: _networks(rng, [list(NAMES)]),
     crashes=NONE,
-)
-def _(given, got):
-    _expect_moves(given, got)
+)(_expect_moves)
 
 
-@zeros.case(
+zeros.case(
     "some start at zero, four steps",
     points=2,
     adapter="moving",
     inputs=lambda rng: _networks(rng, _some(rng, SLOW, 5)),
     crashes=NONE,
-)
-def _(given, got):
-    _expect_moves(given, got)
+)(_expect_moves)
 
 
 def _zero_sets(rng: np.random.Generator) -> dict:
@@ -381,35 +377,29 @@ FOLD_CRASHES = {
 }
 
 
-@folding.case(
+folding.case(
     "a Linear with a bias",
     points=2,
     adapter="folded",
     inputs=lambda rng: _pair(rng, int(rng.integers(3, 6)), int(rng.integers(6, 9))),
     crashes=FOLD_CRASHES,
-)
-def _(given, got):
-    _expect_folded(given, got)
+)(_expect_folded)
 
 
-@folding.case(
+folding.case(
     "a Linear without a bias, as wide as its input",
     adapter="folded",
     inputs=lambda rng: _pair(rng, 4, 4, bias=False),
     crashes=FOLD_CRASHES,
-)
-def _(given, got):
-    _expect_folded(given, got)
+)(_expect_folded)
 
 
-@folding.case(
+folding.case(
     "variances as small as eps",
     adapter="folded",
     inputs=lambda rng: _pair(rng, 5, 3, small=True),
     crashes=FOLD_CRASHES,
-)
-def _(given, got):
-    _expect_folded(given, got)
+)(_expect_folded)
 
 
 # --- 4.3 ----------------------------------------------------------------------------------------
@@ -615,7 +605,7 @@ def _expect_sizes(given, got) -> None:
     )  # fmt: skip
 
 
-@gains.case(
+gains.case(
     "ReLU, 20 layers",
     adapter="stacked",
     inputs=lambda rng: {
@@ -625,12 +615,10 @@ def _expect_sizes(given, got) -> None:
         "z": _normal(rng),
         "depth": 20,
     },
-)
-def _(given, got):
-    _expect_sizes(given, got)
+)(_expect_sizes)
 
 
-@gains.case(
+gains.case(
     "tanh, 30 layers",
     adapter="stacked",
     inputs=lambda rng: {
@@ -640,9 +628,7 @@ def _(given, got):
         "z": _normal(rng),
         "depth": 30,
     },
-)
-def _(given, got):
-    _expect_sizes(given, got)
+)(_expect_sizes)
 
 
 # --- 4.4 ----------------------------------------------------------------------------------------
@@ -1281,24 +1267,20 @@ def _expect_layer_norm(given, got) -> None:
     expect_that(got["kept"], "layer_norm changed x", MUTATED)
 
 
-@relatives.case(
+relatives.case(
     "layer_norm of a batch",
     adapter="layer_normed",
     inputs=lambda rng: _with_beta(rng, 5, 5),
     crashes=AXIS_CRASHES,
-)
-def _(given, got):
-    _expect_layer_norm(given, got)
+)(_expect_layer_norm)
 
 
-@relatives.case(
+relatives.case(
     "layer_norm of (B, T, C)",
     adapter="layer_normed",
     inputs=lambda rng: _with_beta(rng, 4, 4, 4),
     crashes=AXIS_CRASHES,
-)
-def _(given, got):
-    _expect_layer_norm(given, got)
+)(_expect_layer_norm)
 
 
 @relatives.case(

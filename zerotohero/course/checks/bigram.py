@@ -8,6 +8,7 @@ from itertools import permutations
 import numpy as np
 
 from zerotohero.course.checks.names import STOI, V, some_names
+from zerotohero.course.checks.numerics import softmax
 from zerotohero.course.exercise import (
     NOTHING,
     Exercise,
@@ -31,11 +32,6 @@ def _count(words: list[str], n: int, V: int = V, **boundaries) -> np.ndarray:
         for gram in _grams(word, n, **boundaries):
             N[gram] += 1
     return N
-
-
-def _softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
-    e = np.exp(x - x.max(axis, keepdims=True))
-    return e / e.sum(axis, keepdims=True)
 
 
 ORDER = {
@@ -175,7 +171,7 @@ def _network(N, steps, lr, axis=-1, scale=1.0, weights=None) -> np.ndarray:
     share = (N / N.sum() if weights is None else weights) * scale
     W = np.zeros(N.shape)
     for _ in range(steps):
-        W -= lr * (share.sum(axis, keepdims=True) * _softmax(W, axis) - share)
+        W -= lr * (share.sum(axis, keepdims=True) * softmax(W, axis) - share)
     return W
 
 
@@ -246,22 +242,22 @@ def _(given, got):
     contexts = "Every context weighs the same here, however rare: weight each trigram with "
     contexts += "`N / N.sum()`, its share of all, not with its share of its row."
     wrong = [
-        Mistake(_softmax(_network(N, 1, lr, scale=N.sum())), "The step is as many times too large "
+        Mistake(softmax(_network(N, 1, lr, scale=N.sum())), "The step is as many times too large "
                 "as there are trigrams: the loss is the mean, so divide by `N.sum()`."),
-        Mistake(_softmax(_network(N, 1, lr, axis=0), 0), "Softmax runs along dimension 0, the "
+        Mistake(softmax(_network(N, 1, lr, axis=0), 0), "Softmax runs along dimension 0, the "
                 "first character of the context; the distribution is along the last, `dim=-1`."),
-        Mistake(_softmax(_network(N, 1, lr, axis=1), 1), "Softmax runs along dimension 1, the "
+        Mistake(softmax(_network(N, 1, lr, axis=1), 1), "Softmax runs along dimension 1, the "
                 "second character of the context; the distribution is along the last, `dim=-1`."),
-        Mistake(_softmax(_network(N, 1, -lr)), "The loss goes up: subtract the gradient times the "
+        Mistake(softmax(_network(N, 1, -lr)), "The loss goes up: subtract the gradient times the "
                 "learning rate, and mind the minus sign of the negative log-likelihood."),
-        Mistake(_softmax(_network(N, 1, lr, weights=once)), "Every different trigram counts "
+        Mistake(softmax(_network(N, 1, lr, weights=once)), "Every different trigram counts "
                 "once here; the mean is over all of them, so weight each with its count."),
         Mistake(W, LOGITS),
-        Mistake(np.log(_softmax(W)), "These are logarithms of probabilities: return `softmax`, "
+        Mistake(np.log(softmax(W)), "These are logarithms of probabilities: return `softmax`, "
                 "not `log_softmax`."),
-        Mistake(_softmax(_network(N, 2, lr)), "This is one step too many."),
-        Mistake(_softmax(_network(N, 1, lr, scale=N.sum() / N.size)), cells),
-        Mistake(_softmax(_network(N, 1, lr, weights=P)), contexts),
+        Mistake(softmax(_network(N, 2, lr)), "This is one step too many."),
+        Mistake(softmax(_network(N, 1, lr, scale=N.sum() / N.size)), cells),
+        Mistake(softmax(_network(N, 1, lr, weights=P)), contexts),
     ]  # fmt: skip
     probs = got["probs"]
     still = "These are still the probabilities of all-zero logits: the step has not changed W, or "
@@ -271,9 +267,9 @@ def _(given, got):
     hint = still if uniform else None
     if isinstance(probs, np.ndarray) and probs.shape == N.shape and not uniform:
         for small in (P / N.size, P / (N.sum(-1) > 0).sum(), P / V**2):
-            if np.allclose(probs, _softmax(_network(N, 1, lr, weights=small)), rtol=1e-6, atol=0):
+            if np.allclose(probs, softmax(_network(N, 1, lr, weights=small)), rtol=1e-6, atol=0):
                 hint = contexts
-    expect("trigram_network", got["probs"], _softmax(W), tol=1e-4, mistakes=wrong, hint=hint)
+    expect("trigram_network", got["probs"], softmax(W), tol=1e-4, mistakes=wrong, hint=hint)
 
 
 @trigram.case(
@@ -288,16 +284,16 @@ def _(given, got):
     accumulated = "After the first step the gradients add up: set `W.grad = None` before each."
     W, velocity = np.zeros(N.shape), np.zeros(N.shape)
     for _ in range(given["steps"]):
-        velocity += N.sum(-1, keepdims=True) / N.sum() * _softmax(W) - N / N.sum()
+        velocity += N.sum(-1, keepdims=True) / N.sum() * softmax(W) - N / N.sum()
         W -= lr * velocity
     expect(
         "trigram_network",
         got["probs"],
-        _softmax(_network(N, given["steps"], lr)),
+        softmax(_network(N, given["steps"], lr)),
         tol=1e-3,
         mistakes=[
-            Mistake(_softmax(W), accumulated),
-            Mistake(_softmax(_network(N, given["steps"] - 1, lr)), "This is one step short: are "
+            Mistake(softmax(W), accumulated),
+            Mistake(softmax(_network(N, given["steps"] - 1, lr)), "This is one step short: are "
                     "the probabilities computed before the last step changes W?"),
         ],
     )  # fmt: skip
@@ -770,7 +766,7 @@ def _(given, got):
     ]  # fmt: skip
     hint = None
     shape = np.shape(got["logits"])
-    if shape == (50, 27) and np.allclose(got["logits"], _softmax(W[xs]), atol=1e-4):
+    if shape == (50, 27) and np.allclose(got["logits"], softmax(W[xs]), atol=1e-4):
         hint = "These are probabilities; the logits are the rows as they are."
     expect("row_logits", got["logits"], W[xs], tol=0, mistakes=wrong, hint=hint)
     expect_that(
@@ -848,7 +844,7 @@ def _(given, got):
 )
 def _(given, got):
     W, xs, ys = (given[k] for k in ("W", "xs", "ys"))
-    slope = _softmax(W[xs].astype(np.float64))
+    slope = softmax(W[xs].astype(np.float64))
     slope[np.arange(len(ys)), ys] -= 1
     want = np.zeros(W.shape)
     np.add.at(want, xs, slope / len(ys))
@@ -945,7 +941,7 @@ def _by_hand(got) -> None:
 def _(given, got):
     logits, targets = given["logits"].astype(np.float64), given["targets"]
     losses = _entropies(logits, targets)
-    columns = _softmax(logits, 0)[np.arange(len(targets)), targets]
+    columns = softmax(logits, 0)[np.arange(len(targets)), targets]
     wrong = [
         Mistake(losses.sum(), "This is the sum over the rows; the loss is their mean, so that it "
                 "doesn't depend on how many there are."),
@@ -959,16 +955,16 @@ def _(given, got):
                 "negative logarithm of each before the mean."),
         Mistake(-np.log(np.exp(-losses).mean()), "This is the logarithm of a mean; the loss is the "
                 "mean of logarithms."),
-        Mistake(-np.log(_softmax(logits)[:, targets]).mean(), "`probs[:, targets]` takes every "
+        Mistake(-np.log(softmax(logits)[:, targets]).mean(), "`probs[:, targets]` takes every "
                 "target from every row, N × N numbers; one a row is "
                 "`probs[torch.arange(N), targets]`."),
         Mistake(losses, "There is a loss for each row; return their mean."),
         Mistake(losses.mean() / np.log(10), "This is with base 10; take the natural logarithm."),
-        Mistake(-np.log(_softmax(logits)).mean(), "This is a mean over all characters; only the "
+        Mistake(-np.log(softmax(logits)).mean(), "This is a mean over all characters; only the "
                 "target's log-probability counts in each row."),
-        Mistake(-np.log(_softmax(logits))[targets].mean(), "`logprobs[targets]` takes whole rows; "
+        Mistake(-np.log(softmax(logits))[targets].mean(), "`logprobs[targets]` takes whole rows; "
                 "one number from each row is `logprobs[torch.arange(N), targets]`."),
-        Mistake(-np.log(_softmax(logits.reshape(-1))).reshape(logits.shape)[
+        Mistake(-np.log(softmax(logits.reshape(-1))).reshape(logits.shape)[
                 np.arange(len(targets)), targets].mean(), "Softmax runs over the whole table; each "
                 "*row* is a distribution, so sum along dim 1."),
         Mistake((losses - logits.max(1)).mean(), "The largest logit was subtracted in the sum but "
@@ -1047,7 +1043,7 @@ def _stable(given, got, hint) -> None:
     },
 )
 def _(given, got):
-    want = _softmax(given["logits"].astype(np.float64))
+    want = softmax(given["logits"].astype(np.float64))
     want[np.arange(8), given["targets"]] -= 1
     expect("the gradient of the logits", got["grad"], want / 8, tol=1e-5)
 
@@ -1112,7 +1108,7 @@ def _normalise_case(name, shape, points=1):
                     "added."),
             Mistake(given["N"] / given["N"].sum(-1, keepdims=True) + given["k"], "The k belongs to "
                     "the counts: add it before dividing."),
-            Mistake(_softmax(N), "Softmax expects logits, which are *logarithms* of counts; these "
+            Mistake(softmax(N), "Softmax expects logits, which are *logarithms* of counts; these "
                     "are the counts themselves, so dividing is enough."),
             Mistake(N // N.sum(-1, keepdims=True), "`//` rounds down to whole numbers; divide with "
                     "`/`."),

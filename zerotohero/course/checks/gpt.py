@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from zerotohero.course.checks import gpt_training
+from zerotohero.course.checks.numerics import softmax
 from zerotohero.course.exercise import Exercise, Mistake, Wrong, array, expect, expect_that
 
 
@@ -81,19 +82,13 @@ fused(torch.randn(2, 5, 12)).shape                # torch.Size([2, 5, 12])
 )
 
 
-def _softmax(a: np.ndarray, axis: int = -1) -> np.ndarray:
-    with np.errstate(invalid="ignore"):  # a row of −∞ alone gives NaN, as in torch
-        e = np.exp(a - a.max(axis, keepdims=True))
-    return e / e.sum(axis, keepdims=True)
-
-
 def _separate(x: np.ndarray, heads: list, proj: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """One head after another, as in the notebook: the reference."""
     future = np.triu(np.ones((x.shape[1],) * 2, bool), 1)
     outs = []
     for query, key, value in heads:
         scores = (x @ query.T) @ (x @ key.T).swapaxes(1, 2) / math.sqrt(len(query))
-        outs.append(_softmax(np.where(future, -np.inf, scores)) @ (x @ value.T))
+        outs.append(softmax(np.where(future, -np.inf, scores)) @ (x @ value.T))
     return np.concatenate(outs, 2) @ proj.T + bias
 
 
@@ -129,7 +124,7 @@ def _fused(
         scores = np.where(hidden, 0.0, scores)
     elif mask != "after":
         scores = np.where(hidden, -np.inf, scores)
-    weights = np.nan_to_num(_softmax(scores, axis), nan=empty)  # of rows that see nothing
+    weights = np.nan_to_num(softmax(scores, axis), nan=empty)  # of rows that see nothing
     if mask == "after":
         weights = np.where(hidden, 0.0, weights)
     y = weights @ v
@@ -296,15 +291,13 @@ def _expect_fused(given: dict, got: dict) -> None:
         )
 
 
-@fuse.case(
+fuse.case(
     "equal to the separate heads",
     points=3,
     adapter="attended",
     inputs=lambda rng: {"layers": [_heads(rng, 3, 4, 2, 7, 7)]},
     crashes=FUSED_CRASHES | SCORES,
-)
-def _(given, got):
-    _expect_fused(given, got)
+)(_expect_fused)
 
 
 @fuse.case(
@@ -319,15 +312,13 @@ def _(given, got):
     _expect_fused(given, got)
 
 
-@fuse.case(
+fuse.case(
     "texts shorter than block_size",
     points=2,
     adapter="attended",
     inputs=lambda rng: {"layers": [_heads(rng, 3, 4, 2, T, 9) for T in (5, 1, 8)]},
     crashes=FUSED_CRASHES | SHORT,
-)
-def _(given, got):
-    _expect_fused(given, got)
+)(_expect_fused)
 
 
 def _to_drop(rng: np.random.Generator) -> dict:
@@ -561,7 +552,7 @@ def _gpt_logits(w: dict, idx: np.ndarray, sees=None, at=None, swapped=None) -> n
         parts = np.split(_linear(_normed(x, w, f"h.{i}.ln_1"), w, f"h.{i}.attn.c_attn"), 3, 2)
         q, k, v = (z.reshape(*idx.shape, n, C // n).swapaxes(1, 2) for z in parts)
         scores = np.where(swapped, q @ v.swapaxes(2, 3), q @ k.swapaxes(2, 3))
-        weights = _softmax(np.where(sees, scores / math.sqrt(C // n), -np.inf))
+        weights = softmax(np.where(sees, scores / math.sqrt(C // n), -np.inf))
         y = np.where(swapped, 0, weights) @ v + np.where(swapped, weights, 0) @ k
         x = x + _linear(y.swapaxes(1, 2).reshape(x.shape), w, f"h.{i}.attn.c_proj")
         h = _linear(_normed(x, w, f"h.{i}.ln_2"), w, f"h.{i}.mlp.0")
@@ -739,26 +730,22 @@ def _expect_parts(given: dict, got: dict) -> None:
     )
 
 
-@remember.case(
+remember.case(
     "a prompt of four, then one token at a time",
     points=3,
     adapter="in_parts",
     inputs=lambda rng: _fed(rng, [4, 1, 1, 1, 1]),
     crashes=CACHE_CRASHES,
-)
-def _(given, got):
-    _expect_parts(given, got)
+)(_expect_parts)
 
 
-@remember.case(
+remember.case(
     "several tokens into a cache that holds some",
     points=2,
     adapter="in_parts",
     inputs=lambda rng: _fed(rng, [*map(int, rng.permutation([2, 3, 5])), 1]),
     crashes=CACHE_CRASHES,
-)
-def _(given, got):
-    _expect_parts(given, got)
+)(_expect_parts)
 
 
 @remember.case(
@@ -1037,14 +1024,14 @@ def _kept_wrongly(logits: np.ndarray, probs: np.ndarray, p: float) -> list[tuple
 
 
 def _top_p_wrongly(logits: np.ndarray, p: float, temperature: float) -> list[Mistake]:
-    plain, probs = _softmax(logits), _softmax(logits / temperature)
+    plain, probs = softmax(logits), softmax(logits / temperature)
     keep = _nucleus(probs, p)
     right = _renormalised(probs * keep)
     order = np.argsort(-probs, 1, kind="stable")
     in_order = np.take_along_axis(right, order, 1)
-    hot, divided = _softmax(logits * temperature), _softmax(plain / temperature)
-    twice = _softmax(logits / temperature**2)
-    batch = _softmax(logits / temperature, 0)
+    hot, divided = softmax(logits * temperature), softmax(plain / temperature)
+    twice = softmax(logits / temperature**2)
+    batch = softmax(logits / temperature, 0)
     sorted_still = (
         "The result is in sorted order, the likeliest first: column i has to be token i again. "
         "`scatter` with the indices of `sort`."
@@ -1074,9 +1061,9 @@ def _top_p_wrongly(logits: np.ndarray, p: float, temperature: float) -> list[Mis
             (np.log(right), "These are logarithms: return the probabilities."),
             (np.where(keep, logits, -np.inf), filtered),
             (np.where(keep, logits / temperature, -np.inf), filtered),
-            (_softmax(np.where(keep, logits / temperature, 0.0)), zeroed),
-            (_softmax(probs * keep), again),
-            (_softmax(np.where(keep, probs, -np.inf)), again),
+            (softmax(np.where(keep, logits / temperature, 0.0)), zeroed),
+            (softmax(probs * keep), again),
+            (softmax(np.where(keep, probs, -np.inf)), again),
         ]  # fmt: skip
     if temperature != 1:
         wrong += [
@@ -1121,7 +1108,7 @@ def _telling_rows(rng: np.random.Generator, temperature: float = 1.0) -> dict:
     spread = temperature * np.linspace(0.5, 2.5, B)[:, None]  # from an unsure row to a sure one
     while True:
         logits = rng.permutation(spread) * rng.normal(size=(B, V)) + rng.normal(size=(B, 1))
-        probs = _softmax(logits / temperature)
+        probs = softmax(logits / temperature)
         sums = np.sort(probs)[:, ::-1].cumsum(1)
         sizes = _nucleus(probs, p).sum(1)
         # No sum so close to p that rounding decides; a nucleus of several tokens, not of all.
@@ -1139,7 +1126,7 @@ def _telling_rows(rng: np.random.Generator, temperature: float = 1.0) -> dict:
 
 def _expect_nucleus(given: dict, got: dict, mistakes: Callable, hint: str) -> None:
     logits, p, temperature = given["logits"], given["p"], given["temperature"]
-    probs = _softmax(logits / temperature)
+    probs = softmax(logits / temperature)
     warmth = f", temperature={temperature:g}" if temperature != 1 else ""
     what = f"top_p(logits, {p:g}{warmth})"
     mine = got["probs"]
@@ -1162,26 +1149,22 @@ def _expect_telling(given: dict, got: dict) -> None:
     )
 
 
-@sample.case(
+sample.case(
     "rows of different certainty",
     points=2,
     adapter="nucleus",
     inputs=lambda rng: _telling_rows(rng),
     crashes=TOP_P_CRASHES,
-)
-def _(given, got):
-    _expect_telling(given, got)
+)(_expect_telling)
 
 
-@sample.case(
+sample.case(
     "with a temperature",
     points=2,
     adapter="nucleus",
     inputs=lambda rng: _telling_rows(rng, float(rng.choice([0.5, 1.75]))),
     crashes=TOP_P_CRASHES,
-)
-def _(given, got):
-    _expect_telling(given, got)
+)(_expect_telling)
 
 
 def _sure(rng: np.random.Generator) -> dict:
@@ -1220,7 +1203,7 @@ def _long_tail(rng: np.random.Generator) -> dict:
 @sample.case("p = 1", adapter="nucleus", inputs=_long_tail, crashes=TOP_P_CRASHES)
 def _(given, got):
     logits = given["logits"].astype(np.float64)
-    want = _softmax(logits)
+    want = softmax(logits)
     _one_tensor("top_p(logits, 1.0)", got["probs"])
     if np.shape(got["probs"]) == want.shape and np.isnan(got["probs"]).any():
         raise Wrong(

@@ -11,6 +11,7 @@ from functools import cache, partial
 import numpy as np
 
 from zerotohero.course import data
+from zerotohero.course.checks.numerics import mean_loss, softmax
 from zerotohero.course.exercise import (
     Exercise,
     Mistake,
@@ -249,15 +250,13 @@ def _(given, got):
            hint="Tokens index a table: make X and Y int64, `.long()`.")  # fmt: skip
 
 
-@adder.case(
+adder.case(
     "the question masked out of the targets",
     points=2,
     adapter="encoded",
     inputs=lambda rng: _pairs(rng, 20, True),
     crashes=ENCODE_CRASHES,
-)
-def _(given, got):
-    _expect_Y(given, got)
+)(_expect_Y)
 
 
 @adder.case(
@@ -320,25 +319,21 @@ def _questions(rng: np.random.Generator, reverse: bool) -> dict:
     return {**_pairs(rng, 40, reverse), "shift": shift}
 
 
-@adder.case(
+adder.case(
     "what a model says",
     points=2,
     adapter="asked_for_sums",
     inputs=lambda rng: _questions(rng, True),
     crashes=ADD_CRASHES,
-)
-def _(given, got):
-    _expect_sums(given, got)
+)(_expect_sums)
 
 
-@adder.case(
+adder.case(
     "what a model says that writes from left to right",
     adapter="asked_for_sums",
     inputs=lambda rng: _questions(rng, False),
     crashes=ADD_CRASHES,
-)
-def _(given, got):
-    _expect_sums(given, got)
+)(_expect_sums)
 
 
 def _carries(a: np.ndarray, b: np.ndarray, incoming: bool = True, least: int = 10) -> np.ndarray:
@@ -975,8 +970,7 @@ def _attend(q, k, v, causal=True, scale=None) -> np.ndarray:
     scores = q @ k.swapaxes(-1, -2) / (scale or math.sqrt(q.shape[-1]))
     if causal:
         scores = np.where(np.tri(q.shape[2], dtype=bool), scores, -np.inf)
-    e = np.exp(scores - scores.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True) @ v
+    return softmax(scores) @ v
 
 
 def _grouped_values(calls: list, got: list) -> None:
@@ -1286,9 +1280,7 @@ def _(given, got):
 
 def _next_loss(what: str, run: dict, target: np.ndarray) -> float:
     logits = array(f"the logits of {what}", run["logits"], (len(target), V))
-    top = logits.max(1, keepdims=True)
-    log_sum = top[:, 0] + np.log(np.exp(logits - top).sum(1))
-    return float((log_sum - logits[np.arange(len(target)), target]).mean())
+    return mean_loss(logits, target)
 
 
 # --- 7.8 ----------------------------------------------------------------------------------------

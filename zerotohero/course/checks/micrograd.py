@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from zerotohero.course.checks.numerics import softmax
 from zerotohero.course.exercise import (
     NOTHING,
     Exercise,
@@ -581,24 +582,20 @@ def _check_chain(given: dict[str, Any], got: dict[str, Any]) -> None:
     _check_order(got["order"], dict(zip(names, made_from, strict=False)), names[-1])
 
 
-@order.case(
+order.case(
     "30 doublings, one after the other",
     adapter="order_of_a_chain",
     inputs=lambda rng: {"links": rng.permutation(31), "twice": True},
     crashes=_EVERY_PATH,
-)
-def _(given, got):
-    _check_chain(given, got)
+)(_check_chain)
 
 
-@order.case(
+order.case(
     "5,000 operations deep",
     adapter="order_of_a_chain",
     inputs=lambda rng: {"links": rng.permutation(5001), "twice": False},
     crashes=_EVERY_TIME,
-)
-def _(given, got):
-    _check_chain(given, got)
+)(_check_chain)
 
 
 # --- 1.4 ----------------------------------------------------------------------------------------
@@ -662,11 +659,6 @@ _GRAPH_BROKEN = {
 }
 
 
-def _softmax(z: np.ndarray) -> np.ndarray:
-    e = np.exp(z - z.max())
-    return e / e.sum()
-
-
 @likelihood.case(
     "probabilities",
     adapter="probabilities",
@@ -680,7 +672,7 @@ def _(given, got):
     expect(
         "softmax(logits)",
         probs,
-        _softmax(z),
+        softmax(z),
         mistakes=[
             Mistake(z / z.sum(), "You divide the logits themselves; take exp of each first."),
             Mistake(
@@ -700,14 +692,14 @@ def _(given, got):
     crashes=_GRAPH_BROKEN,
 )
 def _(given, got):
-    want = _softmax(np.array(given["logits"]))
+    want = softmax(np.array(given["logits"]))
     bad = [np.full(3, 1 / 3), np.full(3, math.nan)]
     expect("softmax(logits)", got["probs"], want, mistakes=[Mistake(b, _SHIFT) for b in bad])
 
 
 def _check_loss(given: dict[str, Any], got: dict[str, Any]) -> None:
     z, label = np.array(given["logits"]), given["label"]
-    p = _softmax(z)
+    p = softmax(z)
     right = np.arange(len(z)) == label
     expect(
         "nll(logits, label)",
@@ -735,7 +727,7 @@ def _check_loss(given: dict[str, Any], got: dict[str, Any]) -> None:
                 "That is the log of the logit; make probabilities of the logits first.",
             ),
             Mistake(
-                -np.log(_softmax(p)[label]),
+                -np.log(softmax(p)[label]),
                 "softmax is applied twice; nll is given logits and applies it once.",
             ),
             Mistake(
@@ -764,17 +756,15 @@ def _check_loss(given: dict[str, Any], got: dict[str, Any]) -> None:
     )
 
 
-@likelihood.case(
+likelihood.case(
     "the loss above and its gradients",
     adapter="loss_and_gradients",
     inputs={"logits": [0.0, 3.0, -2.0, 1.0], "label": 3},
     crashes=_GRAPH_BROKEN,
-)
-def _(given, got):
-    _check_loss(given, got)
+)(_check_loss)
 
 
-@likelihood.case(
+likelihood.case(
     "other logits",
     points=2,
     adapter="loss_and_gradients",
@@ -783,9 +773,7 @@ def _(given, got):
         "label": int(rng.integers(6)),
     },
     crashes=_GRAPH_BROKEN,
-)
-def _(given, got):
-    _check_loss(given, got)
+)(_check_loss)
 
 
 # --- 1.5 ----------------------------------------------------------------------------------------
@@ -957,26 +945,22 @@ _NO_NUMBERS = {
 }
 
 
-@debugging.case(
+debugging.case(
     "a few steps of a small network",
     points=2,
     adapter="training",
     inputs=_training_inputs,
     crashes=_NO_NUMBERS,
-)
-def _(given, got):
-    _check_training(given, got)
+)(_check_training)
 
 
-@debugging.case(
+debugging.case(
     "a model with gradients left in it",
     points=1,
     adapter="training",
     inputs=lambda rng: _training_inputs(rng, left_over=1.0),
     crashes=_NO_NUMBERS,
-)
-def _(given, got):
-    _check_training(given, got)
+)(_check_training)
 
 
 # --- 1.6 ----------------------------------------------------------------------------------------

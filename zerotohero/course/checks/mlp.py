@@ -10,6 +10,7 @@ import string
 import numpy as np
 
 from zerotohero.course.checks.names import STOI, V, all_names, some_names
+from zerotohero.course.checks.numerics import mean_loss, softmax
 from zerotohero.course.exercise import (
     Exercise,
     Mistake,
@@ -41,12 +42,6 @@ def _examples(words, block_size, stoi=STOI, end=True, reset=True, pad_right=Fals
             context = after
             past.append(target)
     return np.array(X), np.array(Y), np.array(source)
-
-
-def _mean_loss(logits: np.ndarray, targets: np.ndarray) -> float:
-    shifted = logits - logits.max(-1, keepdims=True)
-    log_sum = np.log(np.exp(shifted).sum(-1))
-    return float((log_sum - shifted[np.arange(len(targets)), targets]).mean())
 
 
 # --- 3.1 ----------------------------------------------------------------------------------------
@@ -285,7 +280,7 @@ def _(given, got):
     wte, W1, b1, W2, b2 = _parameters(given, got["first"])
     X, Y, _ = _examples(all_names()[::200], given["block_size"])
     h = _hidden(X, wte, W1, b1)
-    loss, want = _mean_loss(h @ W2 + b2, Y), math.log(V)
+    loss, want = mean_loss(h @ W2 + b2, Y), math.log(V)
     hint = (
         f"The logits are still too far apart: W2 has a standard deviation of {W2.std():.2g}. "
         "Dividing by the root of the number of units brings the logits near 1, and they must be "
@@ -295,7 +290,7 @@ def _(given, got):
         hint = NO_CONTEXT
     elif W2.std() > 0.5:
         hint = "W2 is as large as at the naive start: make it small, so that all logits are near 0."
-    elif abs(_mean_loss(h @ W2, Y) - want) < CALM:
+    elif abs(mean_loss(h @ W2, Y) - want) < CALM:
         hint = "Only b2 is in the way: without it the loss would be right, so start it at zero."
     expect_that(
         abs(loss - want) < CALM, f"the first loss: expected {want:.4f}, got {loss:.4f}", hint
@@ -656,7 +651,7 @@ def _(given, got):
     train, dev = (_examples(words, T)[:2] for words in (given["words"], given["_dev"]))
 
     def loss_of(rows: tuple, W1: np.ndarray = W1) -> float:
-        return _mean_loss(_hidden(rows[0], wte, W1, b1) @ W2 + b2, rows[1])
+        return mean_loss(_hidden(rows[0], wte, W1, b1) @ W2 + b2, rows[1])
 
     loss = loss_of(dev)
     if loss < TARGET:
@@ -842,8 +837,7 @@ def _(given, got):
     x = wte[X].reshape(len(X), -1)
     h = np.tanh(x @ W1 + b1)
     logits = h @ W2 + b2 + x @ W3
-    e = np.exp(logits - logits.max(1, keepdims=True))
-    dlogits = (e / e.sum(1, keepdims=True) - np.eye(len(b2))[Y]) / len(Y)
+    dlogits = (softmax(logits) - np.eye(len(b2))[Y]) / len(Y)
 
     def to_table(dx: np.ndarray) -> np.ndarray:
         dwte = np.zeros_like(wte)

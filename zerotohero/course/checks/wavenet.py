@@ -454,24 +454,20 @@ def _expect_bugs(given: dict, got: dict) -> None:
         raise Wrong(message, "Look at that layer's `mean`: over which axes does it vanish?")
 
 
-@bug.case(
+bug.case(
     "networks whose running means tell",
     points=2,
     adapter="searched",
     inputs=lambda rng: _networks(rng, ["sound", "even", "3", "3", "2"], 2, telling=True),
-)
-def _(given, got):
-    _expect_bugs(given, got)
+)(_expect_bugs)
 
 
-@bug.case(
+bug.case(
     "networks whose running means all have the right shape",
     points=3,
     adapter="searched",
     inputs=lambda rng: _networks(rng, ["sound", "even", "3", "3", "3", "2"], 3, telling=False),
-)
-def _(given, got):
-    _expect_bugs(given, got)
+)(_expect_bugs)
 
 
 # --- 6.3 ----------------------------------------------------------------------------------------
@@ -616,35 +612,29 @@ def _expect_conv(given: dict, got: dict) -> None:
     )  # fmt: skip
 
 
-@convolve.case(
+convolve.case(
     "neighbours: dilation 1",
     adapter="convolved",
     inputs=lambda rng: _conv_inputs(rng, 1, int(rng.integers(9, 14))),
     crashes=CONV_CRASHES,
-)
-def _(given, got):
-    _expect_conv(given, got)
+)(_expect_conv)
 
 
-@convolve.case(
+convolve.case(
     "vectors further apart",
     points=2,
     adapter="convolved",
     inputs=lambda rng: _conv_inputs(rng, int(rng.integers(3, 6)), int(rng.integers(11, 16))),
     crashes=CONV_CRASHES,
-)
-def _(given, got):
-    _expect_conv(given, got)
+)(_expect_conv)
 
 
-@convolve.case(
+convolve.case(
     "a sequence shorter than the dilation",
     adapter="convolved",
     inputs=lambda rng: _conv_inputs(rng, 7, int(rng.integers(2, 5))),
     crashes=CONV_CRASHES,
-)
-def _(given, got):
-    _expect_conv(given, got)
+)(_expect_conv)
 
 
 def _tree_inputs(rng: np.random.Generator) -> dict:
@@ -1045,15 +1035,13 @@ def _expect_size(given: dict, got: dict) -> None:
         )  # fmt: skip
 
 
-@reach.case(
+reach.case(
     "dilations that double",
     adapter="sized",
     inputs=lambda rng: {
         "stacks": [[[2, 2**i, 1] for i in range(n)] for n in rng.choice(range(2, 11), 3, False)]
     },
-)
-def _(given, got):
-    _expect_size(given, got)
+)(_expect_size)
 
 
 def _stacks(rng: np.random.Generator, strides: list[int]) -> dict:
@@ -1069,19 +1057,17 @@ def _stacks(rng: np.random.Generator, strides: list[int]) -> dict:
     }
 
 
-@reach.case("any kernels and dilations", adapter="sized", inputs=lambda rng: _stacks(rng, [1] * 4))
-def _(given, got):
-    _expect_size(given, got)
-
-
-@reach.case(
-    "strides as well", points=2, adapter="sized", inputs=lambda rng: _stacks(rng, [1, 2, 3, 2, 4])
+reach.case("any kernels and dilations", adapter="sized", inputs=lambda rng: _stacks(rng, [1] * 4))(
+    _expect_size
 )
-def _(given, got):
-    _expect_size(given, got)
 
 
-@reach.case(
+reach.case(
+    "strides as well", points=2, adapter="sized", inputs=lambda rng: _stacks(rng, [1, 2, 3, 2, 4])
+)(_expect_size)
+
+
+reach.case(
     "no layers, layers of kernel 1, and the tree",
     adapter="sized",
     inputs=lambda rng: {
@@ -1092,9 +1078,7 @@ def _(given, got):
             [[int(rng.integers(3, 6)), 1, 1], [1, 1, int(rng.integers(2, 5))], [3, 1, 1]],
         ]
     },
-)
-def _(given, got):
-    _expect_size(given, got)
+)(_expect_size)
 
 
 # --- 6.6 ----------------------------------------------------------------------------------------
@@ -1247,26 +1231,22 @@ def _expect_block(given: dict, got: dict) -> None:
            "changes it in place: make a new tensor, `x + skip`.")  # fmt: skip
 
 
-@gate.case(
+gate.case(
     "one block",
     points=2,
     adapter="gated",
     inputs=lambda rng: _one_block(rng, square=True),
     crashes=GATE_CRASHES,
-)
-def _(given, got):
-    _expect_block(given, got)
+)(_expect_block)
 
 
-@gate.case(
+gate.case(
     "one block with more channels inside than outside",
     points=1,
     adapter="gated",
     inputs=lambda rng: _one_block(rng, square=False),
     crashes=GATE_CRASHES,
-)
-def _(given, got):
-    _expect_block(given, got)
+)(_expect_block)
 
 
 def _stack_of_blocks(rng: np.random.Generator) -> dict:

@@ -8,7 +8,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from torch import Tensor
 
 from zerotohero.course.plots import BLACK, BLUE, ORANGE, RED, SKY
-from zerotohero.course.plots.mlp import smooth
+from zerotohero.course.plots.mlp import smoothed_losses
 
 
 def visible(text: str) -> list[str]:
@@ -41,13 +41,7 @@ def sharpness(rows: Mapping[str, Float[Tensor, " T"]]) -> None:
 
 def rungs(runs: Mapping[str, Sequence[float]]) -> None:
     """Minibatch losses of up to four runs against the step, smoothed."""
-    _, ax = plt.subplots()
-    styles = zip(runs.items(), (RED, ORANGE, SKY, BLUE), (":", "-.", "--", "-"), strict=False)
-    for (name, losses), colour, dash in styles:
-        window = max(1, len(losses) // 15)
-        steps = range(window, len(losses) + 1)  # full windows only
-        ax.plot(steps, smooth(losses, window)[window - 1 :], dash, color=colour, label=name)
-    ax.set(xlabel="step", ylabel="loss, nats a character")
+    ax = smoothed_losses(runs, ((RED, ":"), (ORANGE, "-."), (SKY, "--"), (BLUE, "-")))
     ax.set_ylim(top=min(ax.get_ylim()[1], 4.5))  # a run that diverged must not squash the others
     ax.set_title("A stack of blocks: loss of the minibatches, smoothed")
     ax.legend()

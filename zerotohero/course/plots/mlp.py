@@ -1,10 +1,11 @@
 """The figures of lecture 03, each drawn from numbers that the notebook has measured."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from torch import Tensor
 
 from zerotohero.course.plots import BLACK, BLUE, ORANGE, RED
@@ -116,6 +117,20 @@ def smooth(values: Sequence[float], window: int) -> list[float]:
         total += value - (values[i - window] if i >= window else 0.0)
         means.append(total / min(i + 1, window))
     return means
+
+
+def smoothed_losses(runs: Mapping[str, Sequence[float]], looks: Iterable[tuple[str, str]]) -> Axes:
+    """Minibatch losses against the step, each run smoothed over a fifteenth; return the axes.
+
+    `looks` are the runs' colours and dashes.
+    """
+    _, ax = plt.subplots()
+    for (name, losses), (colour, dash) in zip(runs.items(), looks, strict=False):
+        window = max(1, len(losses) // 15)
+        steps = range(window, len(losses) + 1)  # full windows only
+        ax.plot(steps, smooth(losses, window)[window - 1 :], dash, color=colour, label=name)
+    ax.set(xlabel="step", ylabel="loss, nats a character")
+    return ax
 
 
 def _train_and_dev(ax, x: Sequence[int], train: Sequence[float], dev: Sequence[float]) -> None:

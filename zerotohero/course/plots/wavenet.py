@@ -6,20 +6,14 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 
 from zerotohero.course.plots import BLUE, GREEN, ORANGE, RED
-from zerotohero.course.plots.mlp import smooth
+from zerotohero.course.plots.mlp import smoothed_losses
 
 STEP, ROW, LEFT, TOP = 44, 62, 150, 34  # pixels of the network's picture
 
 
 def loss_curves(runs: Mapping[str, Sequence[float]]) -> None:
     """Minibatch losses of several runs against the step, smoothed."""
-    _, ax = plt.subplots()
-    styles = zip(runs.items(), (ORANGE, BLUE, RED, GREEN), ("--", "-", ":", "-."), strict=False)
-    for (name, losses), colour, dash in styles:
-        window = max(1, len(losses) // 15)
-        steps = range(window, len(losses) + 1)  # full windows only
-        ax.plot(steps, smooth(losses, window)[window - 1 :], dash, color=colour, label=name)
-    ax.set(xlabel="step", ylabel="loss, nats a character")
+    ax = smoothed_losses(runs, ((ORANGE, "--"), (BLUE, "-"), (RED, ":"), (GREEN, "-.")))
     ax.set_title("Loss of the minibatches, smoothed over a fifteenth of the run")
     ax.legend()
 
