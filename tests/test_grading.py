@@ -13,7 +13,16 @@ from pathlib import Path
 import pytest
 
 from grading.hostile import FULL, HONEST, SUBMISSIONS
-from zerotohero.course import adapters, checking, checks, grading, sandbox, submission, worker
+from zerotohero.course import (
+    adapters,
+    checking,
+    checks,
+    grading,
+    marking,
+    sandbox,
+    submission,
+    worker,
+)
 from zerotohero.course.submission import FORMAT, Submission
 
 HERE = Path(__file__).parent
@@ -269,23 +278,23 @@ def test_the_seed_of_the_inputs_does_not_enter_the_sandbox(trial):
     """Or an answer could draw the cases that it will be asked, and all that they hide."""
     seed = 918_273_645
     for exercise in checks.all_exercises():
-        asked = grading._Asked(exercise, seed)
+        asked = marking.Asked(exercise, seed)
         assert str(seed) not in json.dumps(asked.request)
         assert "seed" not in asked.request
 
 
 def test_what_is_for_the_verdict_alone_does_not_enter_the_sandbox(trial):
     for exercise in checks.all_exercises():
-        asked = grading._Asked(exercise, 1)
+        asked = marking.Asked(exercise, 1)
         for given, question in zip(asked.givens, asked.questions, strict=True):
             given, question = worker.unpack(given), worker.unpack(question)
             assert set(question) == {name for name in given if not name.startswith("_")}
 
 
 def test_a_data_set_in_the_source_is_no_answer(trial):
-    names = "NAMES = '" + "x" * grading.MAX_SOURCE + "'\n"
+    names = "NAMES = '" + "x" * marking.MAX_SOURCE + "'\n"
     mine = Submission("", {"1.1": names + HONEST["1.1"], "1.2": HONEST["1.2"]})
-    marks = [outcomes for _, outcomes in grading.mark(mine, sandboxed=False)]
+    marks = [outcomes for _, outcomes in marking.mark(mine, sandboxed=False)]
     assert sum(outcome.points for outcome in marks[0]) == 0
     assert all("of source" in outcome.message for outcome in marks[0])
     assert sum(outcome.points for outcome in marks[1]) == FULL["1.2"]
@@ -371,11 +380,12 @@ def test_one_refuses_where_the_sandbox_cannot_run(trial, tmp_path, monkeypatch):
     folder = tmp_path / "submissions"
     folder.mkdir()
     hand_in(folder, "correct", HONEST)
-    monkeypatch.setattr(grading, "available", lambda: "No sandbox here.")
+    for module in (grading, marking):
+        monkeypatch.setattr(module, "available", lambda: "No sandbox here.")
     with pytest.raises(sandbox.Unavailable, match="No sandbox here"):
         grading.grade(folder, tmp_path / "out")
     with pytest.raises(sandbox.Unavailable, match="No sandbox here"):
-        next(grading.mark(Submission("", HONEST)))
+        next(marking.mark(Submission("", HONEST)))
     assert not (tmp_path / "out").exists()
 
 
@@ -403,7 +413,7 @@ def test_ones_own_work_is_marked_without_a_sandbox(trial):
     mine = Submission("", HONEST | {"1.2": "def shout(word):\n    import os; os._exit(0)\n"})
     marks = {
         exercise.number: sum(outcome.points for outcome in outcomes)
-        for exercise, outcomes in grading.mark(mine, sandboxed=False)
+        for exercise, outcomes in marking.mark(mine, sandboxed=False)
     }
     assert marks == FULL | {"1.2": 0}
 
@@ -415,7 +425,7 @@ def test_each_exercise_has_a_process_of_its_own_where_there_is_no_fork(trial, mo
     mine = Submission("", HONEST | {"1.1": endless, "1.2": "import os; os._exit(0)"})
     marks = [
         sum(outcome.points for outcome in outcomes)
-        for _, outcomes in grading.mark(mine, sandboxed=False)
+        for _, outcomes in marking.mark(mine, sandboxed=False)
     ]
     assert marks == [0, 0, 3, 4]
 
@@ -440,7 +450,7 @@ def test_the_solutions_get_full_marks_in_the_sandbox(lecture):
     """Which an adapter or a solution that needs more than the sandbox has would not."""
     solved = submission.from_notebooks(HERE.parent / "solutions", "")
     mine = [e for e in checks.exercises(lecture) if e.handed_in]
-    for exercise, outcomes in grading.mark(solved, mine):
+    for exercise, outcomes in marking.mark(solved, mine):
         assert [o.status for o in outcomes] == ["passed"] * len(outcomes), (
             exercise.number,
             outcomes,

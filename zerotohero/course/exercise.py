@@ -3,7 +3,7 @@
 The learner's code only ever meets the *adapter*, which calls it on the inputs and returns plain
 values. The *verdict* is made by `verify`, which sees those plain values and never the learner's
 objects. In a notebook both run in the kernel; when a stranger's work is graded, the adapter runs
-in the sandbox and the verdict outside it (`grading.py`), so a verdict cannot be forged.
+in the sandbox and the verdict outside it (`marking.py`), so a verdict cannot be forged.
 
 A lecture's exercises are two modules of the same name. In `checks/demo.py`:
 

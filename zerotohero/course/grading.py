@@ -1,29 +1,19 @@
-"""Mark what was handed in: one's own (`mark`) or a folder of strangers' (`grade`).
+"""Mark a folder of strangers' submissions: a `results.json` each, and `grades.csv` for the class.
 
     grades = grade(Path("submissions"), Path("grades"))
 
-Submitted code runs in a worker (`sandbox.py`), which replies with plain values; the verdicts are
-made here, by the exercise's own `verify`, with reference answers that the worker never sees. A
-forged reply is worth something only if it holds the right answer, and the inputs are drawn anew
-for each grading run.
-
-Each submission is marked in a process of its own, so that a file or a reply that breaks the
-verdict breaks no one else's. Results are one `results.json` a submission, in Gradescope's format,
-and one `grades.csv` for the class.
+Each submission is marked (`marking.py`) in a process of its own, so that a file or a reply that
+breaks the verdict breaks no one else's. The results are in Gradescope's format.
 """
 
-import contextlib
 import csv
-import importlib.util
 import io
 import json
 import multiprocessing
 import os
 import re
 import secrets
-import signal
 import sys
-import threading
 import time
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -32,194 +22,15 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from zerotohero.course import checks
-from zerotohero.course.checking import NOTEBOOK_SEED, Outcome, judge
-from zerotohero.course.exercise import Case, Exercise
+from zerotohero.course.checking import Outcome
+from zerotohero.course.exercise import Exercise
 from zerotohero.course.files import write_whole
-from zerotohero.course.sandbox import (
-    ALL_MEMORY,
-    Answered,
-    Unavailable,
-    Worker,
-    available,
-    packages_above,
-)
-from zerotohero.course.submission import NotASubmission, Submission, read
-from zerotohero.course.worker import pack, unpack
-
-MAX_SOURCE = 50_000  # bytes for one exercise: ten times a long answer, half of a zipped data set
-VERDICT_MEMORY = 4 * 2**30  # bytes that one verdict may take, on whatever values came back
-
+from zerotohero.course.marking import Asked, Marked, marked
+from zerotohero.course.sandbox import Unavailable, available
+from zerotohero.course.submission import NotASubmission, read
 
 _START = "fork" if sys.platform == "linux" else "spawn"
-_KILLED = -9  # the exit code; Windows has no signal.SIGKILL
-
-
-@dataclass(frozen=True)
-class Marked:
-    """An exercise of one submission, marked."""
-
-    number: str
-    outcomes: list[Outcome]  # one a case, in order
-    disturbed: bool = False  # killed from outside of it, perhaps for lack of memory
-
-    @property
-    def score(self) -> int:
-        return sum(outcome.points for outcome in self.outcomes)
-
-
-# --- one submission -----------------------------------------------------------------------------
-
-
-def mark(
-    submission: Submission,
-    exercises: Sequence[Exercise] | None = None,
-    *,
-    sandboxed: bool = True,
-    seed: int = NOTEBOOK_SEED,
-) -> Iterator[tuple[Exercise, list[Outcome]]]:
-    """Mark one submission: each exercise (all that are handed in by default) with its outcomes.
-
-    sandboxed: False runs the code with the rights of this process, which is for one's own work.
-    seed: of the inputs; by default those of the notebook's `check`.
-
-    Raises sandbox.Unavailable if the sandbox cannot run here.
-    """
-    exercises = checks.handed_in() if exercises is None else exercises
-    if sandboxed and (why_not := available()):
-        raise Unavailable(why_not)
-    asked = [_Asked(e, seed) for e in exercises]
-    for exercise, marked in zip(exercises, _mark(submission, asked, sandboxed), strict=True):
-        yield exercise, marked.outcomes
-
-
-class _Asked:
-    """What a worker is asked for one exercise, but for the answer. The same for all submissions."""
-
-    def __init__(self, exercise: Exercise, seed: int):
-        adapters = f"zerotohero.course.adapters.{checks.lecture_of(exercise)}"
-        self.exercise, self.seed = exercise, seed
-        givens = [case.given(np.random.default_rng(seed)) for case in exercise.cases]
-        self.givens = [pack(given) for given in givens]  # for the verdicts
-        self.questions = [pack(Case.asked(given)) for given in givens]  # for the answers
-        self.request = {
-            "adapters": adapters,
-            "sources": _sources(adapters, exercise.uses),
-            "answers": list(exercise.answers),
-            "cases": [case.adapter for case in exercise.cases],
-            "seconds": exercise.time_limit,
-        }
-
-    def __reduce__(self):  # a case holds functions, which do not travel to another process
-        return _asked_again, (self.exercise.number, self.seed)
-
-
-def _asked_again(number: str, seed: int) -> _Asked:
-    return _Asked(checks.find(number), seed)
-
-
-def _sources(adapters: str, uses: Sequence[str]) -> dict[str, str]:
-    """The modules that an answer may import: the adapters, what it `uses`, and what that uses."""
-    names, sources = [adapters, "zerotohero", *(f"zerotohero.{name}" for name in uses)], {}
-    while names:
-        name = names.pop()
-        if name not in sources:
-            sources[name] = importlib.util.find_spec(name).loader.get_source(name)
-            if name != adapters:
-                names += re.findall(r"^(?:from|import) (zerotohero\.\w+)", sources[name], re.M)
-    return {package: "" for package in packages_above(sources)} | sources
-
-
-def _mark(
-    submission: Submission, asked: Sequence[_Asked], sandboxed: bool, slot: int = 0
-) -> Iterator[Marked]:
-    sources = {a.exercise.number: submission.exercises.get(a.exercise.number) for a in asked}
-    texts = [t for a in asked for t in a.request["sources"].values() if sources[a.exercise.number]]
-    torch = any("torch" in text for text in (*texts, *filter(None, sources.values())))
-    with Worker(sandboxed=sandboxed, torch=torch, slot=slot) as worker:
-        for a in asked:
-            source = sources[a.exercise.number]
-            if source and source.strip():
-                yield _mark_one(a, source, worker)
-            else:
-                absent = [Outcome(c, "not yet", "not handed in") for c in a.exercise.cases]
-                yield Marked(a.exercise.number, absent)
-
-
-def _mark_one(asked: _Asked, source: str, worker: Worker) -> Marked:
-    exercise, outcomes = asked.exercise, []
-    if len(source.encode(errors="replace")) > MAX_SOURCE:
-        why = f"more than {MAX_SOURCE // 1000} kB of source: hand in the code, not data"
-        return Marked(exercise.number, [Outcome(c, "crashed", why) for c in exercise.cases])
-    try:
-        answered = worker.ask(asked.request | {"source": source}, asked.questions)
-    except Unavailable:  # though it was there before: something has taken its room
-        answered = Answered()
-    for i, case in enumerate(exercise.cases):
-        if i < len(answered.replies):
-            outcome = _verdict(case, asked.givens[i], answered.replies[i], exercise.time_limit)
-        else:
-            outcome = Outcome(case, "crashed", _why_no_answer(answered, exercise.time_limit))
-        outcomes.append(outcome)
-    killed = answered.ended == "exited" and answered.code == _KILLED
-    return Marked(exercise.number, outcomes, disturbed=killed or answered.ended == "lost")
-
-
-def _verdict(case: Case, given: bytes, reply: bytes, seconds: float) -> Outcome:
-    try:
-        with _bounded(seconds):
-            return judge(case, unpack(given), unpack(reply))
-    except Exception as error:  # by a reply that is made to break what reads it
-        return Outcome(case, "wrong", f"the answer is not of the kind asked for ({error!r:.80})")
-
-
-@contextlib.contextmanager
-def _bounded(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError or MemoryError in the block if it takes too much, where that is known."""
-    if os.name != "posix" or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    import resource
-
-    def stop(*_: Any) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, stop)
-    limits = resource.getrlimit(resource.RLIMIT_AS)
-    if sys.platform == "linux":
-        hard = limits[1]
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * resource.getpagesize() + VERDICT_MEMORY
-        unlimited = hard == resource.RLIM_INFINITY
-        resource.setrlimit(resource.RLIMIT_AS, (limit if unlimited else min(limit, hard), hard))
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        if sys.platform == "linux":
-            resource.setrlimit(resource.RLIMIT_AS, limits)
-
-
-def _why_no_answer(answered: Answered, seconds: float) -> str:
-    code = answered.code
-    if answered.ended == "timeout":
-        return f"no answer within the {seconds:g} seconds that this exercise has"
-    if answered.ended == "exited" and code is not None and code >= 0:
-        return f"your code ended the whole program (exit code {code}) before it answered"
-    if answered.ended == "exited" and code not in (None, _KILLED):
-        return f"your code crashed Python (signal {-code}) before it answered"
-    if answered.ended == "memory":
-        return f"your code took more than {ALL_MEMORY // 2**30} GB of memory"
-    if answered.ended == "garbage":
-        return "your code wrote to where the answers go, so no answer came back"
-    return "your code was ended before it answered; perhaps it took too much memory"
-
-
-# --- a folder of submissions --------------------------------------------------------------------
 
 
 @dataclass
@@ -284,7 +95,7 @@ def grade(
     if sandbox and (why_not := available()):
         raise Unavailable(why_not)
     seed = secrets.randbelow(10**15) if seed is None else seed
-    asked = [_Asked(e, seed) for e in chosen]
+    asked = [Asked(e, seed) for e in chosen]
     grades = Grades(chosen, seed, todo)
     print(f"Grading {len(todo)} files with seed {seed}.")
     with tqdm(total=len(todo), unit="file") as bar:
@@ -325,7 +136,7 @@ def _listed(folder: Path, out: Path) -> list[Graded]:
     return listed
 
 
-def _disturbed(graded: Graded, asked: _Asked) -> bool:
+def _disturbed(graded: Graded, asked: Asked) -> bool:
     marked = graded.marked.get(asked.exercise.number)
     return marked is not None and marked.disturbed
 
@@ -336,7 +147,7 @@ def _cores() -> int:
 
 
 def _all_graded(
-    todo: Sequence[Graded], asked: Sequence[_Asked], sandboxed: bool, jobs: int
+    todo: Sequence[Graded], asked: Sequence[Asked], sandboxed: bool, jobs: int
 ) -> Iterator[Graded]:
     """Fill in each of `todo`, in a process of its own, and yield it when it is done."""
     context = multiprocessing.get_context(_START)
@@ -381,7 +192,7 @@ def _all_graded(
 
 
 def _mark_file(
-    pipe: Connection, path: Path, asked: Sequence[_Asked], sandboxed: bool, slot: int
+    pipe: Connection, path: Path, asked: Sequence[Asked], sandboxed: bool, slot: int
 ) -> None:
     """In a process of its own: mark one file, and send what comes out, exercise by exercise."""
     if "torch" in sys.modules:
@@ -389,9 +200,9 @@ def _mark_file(
     try:
         submission = read(path)
         pipe.send(("name", submission.name))
-        for marked in _mark(submission, asked, sandboxed, slot):
-            plain = [(o.status, o.message, o.where, o.hint) for o in marked.outcomes]
-            pipe.send(("marked", (marked.number, plain, marked.disturbed)))
+        for done in marked(submission, asked, sandboxed, slot):
+            plain = [(o.status, o.message, o.where, o.hint) for o in done.outcomes]
+            pipe.send(("marked", (done.number, plain, done.disturbed)))
     except NotASubmission as error:
         pipe.send(("note", str(error)))
     except OSError as error:
@@ -402,7 +213,7 @@ def _mark_file(
         pipe.close()
 
 
-def _take(graded: Graded, what: str, value: Any, asked: Sequence[_Asked]) -> None:
+def _take(graded: Graded, what: str, value: Any, asked: Sequence[Asked]) -> None:
     if what == "marked":
         number, plain, disturbed = value
         cases = next(a.exercise.cases for a in asked if a.exercise.number == number)
@@ -412,7 +223,7 @@ def _take(graded: Graded, what: str, value: Any, asked: Sequence[_Asked]) -> Non
         setattr(graded, what, value)
 
 
-def _fill(graded: Graded, asked: Sequence[_Asked]) -> None:
+def _fill(graded: Graded, asked: Sequence[Asked]) -> None:
     """Give an outcome to the exercises that have none: the file or its marking failed."""
     for exercise in (a.exercise for a in asked):
         if exercise.number not in graded.marked:

@@ -6,7 +6,7 @@ Answers run in a process of their own, without a sandbox: they are the learner's
 from collections.abc import Sequence
 from pathlib import Path
 
-from zerotohero.course import checks, grading, submission
+from zerotohero.course import checks, marking, submission
 from zerotohero.course.checking import Outcome, report
 from zerotohero.course.exercise import Exercise
 
@@ -24,7 +24,7 @@ def show(folder: Path, numbers: Sequence[str]) -> None:
                 f"{exercise.number} is checked only in its notebook, where your trained model is."
             )
     mine = submission.from_notebooks(folder, "")
-    marked = grading.mark(mine, chosen, sandboxed=False)
+    marked = marking.mark(mine, chosen, sandboxed=False)
     answered = submission.answered_in(mine)
     points = done = 0
     for exercise in chosen:

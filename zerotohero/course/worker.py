@@ -7,7 +7,7 @@ imports only the standard library and NumPy.
 
 Run as a program it is the worker: it reads exercises from its standard input, answers each in a
 forked child that it stops in time (without fork, one exercise in itself), and writes the replies
-to its standard output. `sandbox.py` starts it and `grading.py` judges what it says.
+to its standard output. `sandbox.py` starts it and `marking.py` judges what it says.
 """
 
 import ast
