@@ -203,9 +203,22 @@ def test_what_is_for_the_verdict_alone_is_not_sent(double):
     assert examine(double, [lambda x: 3 * x])[-1].status == "passed"
 
 
-@pytest.mark.parametrize("reply", [None, 3, {}, {"got": None}, {"got": {}}, {"got": {"y": "x"}},
-                                   {"got": {"y": np.zeros((1000, 3))}}, {"error": 3},
-                                   {"got": {"y": None}}, {"got": {"y": {"a": 1}}}, []])  # fmt: skip
+@pytest.mark.parametrize(
+    "reply",
+    [
+        None,
+        3,
+        {},
+        {"got": None},
+        {"got": {}},
+        {"got": {"y": "x"}},
+        {"got": {"y": np.zeros((1000, 3))}},
+        {"error": 3},
+        {"got": {"y": None}},
+        {"got": {"y": {"a": 1}}},
+        [],
+    ],
+)
 def test_a_forged_reply_is_wrong_and_never_an_exception(double, reply):
     outcome = judge(double.cases[0], {"x": np.arange(3.0)}, reply)
     assert outcome.status in ("wrong", "crashed") and outcome.points == 0

@@ -1,12 +1,14 @@
 """Every exercise keeps the course's promises: its stub says "not yet", its solution passes, and
 each of its misconceptions fails with the hint that names it. One without these is an orphan."""
 
+import dataclasses
 import importlib
 import inspect
 import re
 import statistics
 import sys
 import time
+import types
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +23,11 @@ ROOT = Path(__file__).parent.parent
 EXERCISES = checks.all_exercises()
 HANDED_IN = checks.handed_in()
 WRONG = misconceptions()
+MODULES = {
+    name: getattr(module, name.rsplit(".", 1)[1].split("_", 2)[2])
+    for name, module in list(sys.modules.items())
+    if re.fullmatch(r"zerotohero\.course\.checks\.\w+\.e\d+_\d+_\w+", name)
+}
 each_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.number)
 each_handed_in = pytest.mark.parametrize("exercise", HANDED_IN, ids=lambda e: e.number)
 
@@ -48,10 +55,59 @@ def test_the_card_is_whole(exercise):
     assert len(re.findall(r"[.:?](?:\s|$)", exercise.summary)) == 2, "the summary is two sentences"
     for name in exercise.answers:
         assert f"{name}(" in exercise.statement, f"the statement lacks the signature of {name}"
-    adapters = importlib.import_module(f"zerotohero.course.adapters.{checks.lecture_of(exercise)}")
+    adapters = importlib.import_module(checks.adapters_of(exercise))
     for case in exercise.cases:
         assert inspect.isfunction(getattr(adapters, case.adapter))
         worker.unpack(worker.pack(case.given(np.random.default_rng(7))))
+
+
+@each_exercise
+def test_a_verdict_has_a_name(exercise):
+    """It stands in a traceback, and a search finds it."""
+    for case in exercise.cases:
+        verify = getattr(case.verify, "func", case.verify)  # that of a partial
+        assert re.fullmatch(r"[a-z_]*[a-z]{3}[a-z_0-9]*", verify.__name__), case.name
+
+
+@each_exercise
+def test_its_wrong_answers_are_in_a_module_of_the_same_name(exercise):
+    module = next(m for m, made in MODULES.items() if made is exercise)
+    mirrored = module.replace("zerotohero.course.checks", "misconceptions")
+    assert {w.make.__module__ for w in WRONG if w.number == exercise.number} == {mirrored}
+
+
+def test_numbers_sort_as_numbers(monkeypatch):
+    made = {"e9_10_ten": "9.10", "e9_9_nine": "9.9", "e9_2_two": "9.2"}
+    package = types.ModuleType("zerotohero.course.checks.ninth")
+    package.__path__ = []
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+    for name, number in made.items():
+        exercise = dataclasses.replace(EXERCISES[0], number=number)
+        module = types.ModuleType(f"{package.__name__}.{name}")
+        setattr(module, name.split("_")[2], exercise)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    modules = [types.SimpleNamespace(name=name) for name in (*sorted(made), "shared")]
+    monkeypatch.setattr(checks.pkgutil, "iter_modules", lambda path: modules)
+    monkeypatch.setattr(checks, "LECTURES", ("ninth",))
+    assert [e.number for e in checks.exercises("ninth")] == ["9.2", "9.9", "9.10"]
+
+
+def test_a_module_that_does_not_hold_its_exercise_is_named(monkeypatch, tmp_path):
+    package = types.ModuleType("zerotohero.course.checks.tenth")
+    package.__path__ = [str(tmp_path)]
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+    monkeypatch.setattr(checks, "LECTURES", ("tenth",))
+    (tmp_path / "e10_1_first.py").write_text("second = 2\n")
+    with pytest.raises(ValueError, match=r"e10_1_first has to define exercise 10\.1 as first"):
+        checks.exercises("tenth")
+
+
+def test_nothing_is_kept_from_the_formatter():
+    skipped = "fmt: " + "skip"
+    files = [
+        p for folder in ("zerotohero", "tests", "benchmarks") for p in (ROOT / folder).rglob("*.py")
+    ]
+    assert not [path for path in files if skipped in path.read_text(encoding="utf-8")]
 
 
 def test_numbers_and_names_are_unique():
@@ -96,7 +152,7 @@ def test_what_is_learned_by_heart_is_worth_less_than_half(exercise):
     """
     if exercise.number == "4.5":
         return
-    adapters = importlib.import_module(f"zerotohero.course.adapters.{checks.lecture_of(exercise)}")
+    adapters = importlib.import_module(checks.adapters_of(exercise))
     mine, points = answers(exercise, "solutions"), []
     for case in exercise.cases:
         known = case.given(np.random.default_rng(1))

@@ -191,6 +191,7 @@ def test_a_learner_s_answers_are_never_overwritten(tmp_path):
 
     for folder in ("lectures", "exercises", "solutions"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copy(ROOT / "README.md", tmp_path)
     assert notebooks.make_exercises(tmp_path) == []
     path = tmp_path / "exercises" / f"{LECTURES[-1]}.ipynb"
     path.write_text(path.read_text().replace("raise NotImplementedError", "return 42; raise X"))

@@ -1,4 +1,6 @@
-"""Wrong answers that learners really write, one module a lecture, each with the hint it must get.
+"""Wrong answers that learners really write, each with the hint that it must get.
+
+A module an exercise, with the name that it has in `zerotohero/course/checks`:
 
     @wrong("1.1", "divide by 2h")
     def one_sided():
@@ -10,6 +12,7 @@ the text given here, and that no other misconception of the same exercise has th
 """
 
 import importlib
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +47,9 @@ def wrong(number: str, hint: str) -> Callable[[Callable[[], Any]], Callable[[], 
 
 
 def misconceptions() -> list[Misconception]:
-    """Those of all lectures."""
+    """Return those of all exercises, each registered by importing its module."""
     for lecture in LECTURES:
-        importlib.import_module(f"misconceptions.{lecture}")
+        package = importlib.import_module(f"misconceptions.{lecture}")
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{package.__name__}.{module.name}")
     return _ALL

@@ -72,8 +72,7 @@ def hint(number: str = "") -> None:
 
 def examine(exercise: Exercise, answers: Sequence[Any], seed: int = NOTEBOOK_SEED) -> list[Outcome]:
     """Put every case of an exercise to the answers, in this process."""
-    lecture = checks.lecture_of(exercise)
-    adapters = importlib.import_module(f"zerotohero.course.adapters.{lecture}")
+    adapters = importlib.import_module(checks.adapters_of(exercise))
     outcomes: list[Outcome] = []
     for case in exercise.cases:
         given = case.given(np.random.default_rng(seed))

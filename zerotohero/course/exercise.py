@@ -5,7 +5,8 @@ values. The *verdict* is made by `verify`, which sees those plain values and nev
 objects. In a notebook both run in the kernel; when a stranger's work is graded, the adapter runs
 in the sandbox and the verdict outside it (`marking.py`), so a verdict cannot be forged.
 
-A lecture's exercises are two modules of the same name. In `checks/demo.py`:
+An exercise is a module of its own, named after its number and the variable that it defines. In
+`checks/demo/e0_1_double.py`:
 
     from zerotohero.course.exercise import Exercise, Mistake, expect
 
@@ -22,7 +23,7 @@ A lecture's exercises are two modules of the same name. In `checks/demo.py`:
     )
 
     @double.case("three numbers", points=2, adapter="doubled", inputs={"x": np.arange(3.0)})
-    def _(given, got):
+    def every_number_doubled(given, got):
         square = Mistake(given["x"] ** 2, "You squared x: 2 * x doubles, x ** 2 squares.")
         expect("double(x)", got["y"], 2 * given["x"], mistakes=[square])
 
@@ -103,6 +104,7 @@ class Exercise:
     hints: tuple[str, str, str]  # from a nudge to nearly the answer
     uses: tuple[str, ...] = ()  # modules of zerotohero that an answer may import when graded
     takes: float | None = None  # seconds on two cores, if the check trains; else None
+    adapters: str = ""  # the module of adapters/, where it is not the one named after the lecture
     handed_in: bool = True  # False: the answer is a trained model, and a submission holds source
     cases: list[Case] = field(default_factory=list)
 
@@ -113,6 +115,12 @@ class Exercise:
             raise ValueError(f"{self.number}: difficulty is 1 to 5, not {self.difficulty!r}.")
         if len(self.hints) != 3:
             raise ValueError(f"{self.number}: three hints, not {len(self.hints)}.")
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """The number as numbers, by which 7.10 comes after 7.9."""
+        lecture, place = self.number.split(".")
+        return int(lecture), int(place)
 
     @property
     def points(self) -> int:

@@ -81,7 +81,7 @@ class Asked:
     """What a worker is asked for one exercise, but for the answer. The same for all submissions."""
 
     def __init__(self, exercise: Exercise, seed: int):
-        adapters = f"zerotohero.course.adapters.{checks.lecture_of(exercise)}"
+        adapters = checks.adapters_of(exercise)
         self.exercise, self.seed = exercise, seed
         givens = [case.given(np.random.default_rng(seed)) for case in exercise.cases]
         self.givens = [pack(given) for given in givens]  # for the verdicts

@@ -2,8 +2,8 @@
 
 `make exercises` reads `solutions/NN_name.ipynb`, writes the cards of the exercises into it, and
 makes `exercises/NN_name.ipynb` from it: solution regions become stubs, cells tagged `solution`
-are left out. It also fills the list of exercises at the end of the lecture. In a solution
-notebook
+are left out. It also fills the list of exercises at the end of the lecture, and the counts and
+minutes of exercises wherever they stand. In a solution notebook
 
 - a Markdown cell tagged `card:1.1` holds the card of exercise 1.1, made from `checks/<name>.py`;
 - a region from `# BEGIN SOLUTION` to `# END SOLUTION` is what the learner will write. Commented
@@ -59,6 +59,31 @@ def exercise_list(lecture: str) -> str:
     return f"{EXERCISE_LIST}\n" + "\n".join(lines)
 
 
+def minutes(lecture: str) -> int:
+    """The minutes of all the lecture's exercises together, as their cards say."""
+    return sum(exercise.minutes for exercise in checks.exercises(lecture))
+
+
+_COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def count(lecture: str) -> str:
+    """How many exercises a lecture has, as a word."""
+    return _COUNTS[len(checks.exercises(lecture))]
+
+
+def fill_readme(text: str) -> str:
+    """The README with the counts and minutes of exercises in its curriculum."""
+    for lecture in checks.LECTURES:
+        name = checks.file_name(lecture)
+        row = rf"\[\w+\](\(exercises/{name}\.ipynb\).*) \d+ min \|$"
+        new = rf"[{count(lecture)}]\1 {minutes(lecture)} min |"
+        text, found = re.subn(row, new, text, flags=re.M)
+        if found != 1:
+            raise ValueError(f"README.md needs one row with [{count(lecture)}](exercises/{name}).")
+    return text
+
+
 # --- exercises from solutions -------------------------------------------------------------------
 
 
@@ -92,11 +117,16 @@ def stub(source: str, number: str) -> str:
 
 
 def fill_cards(solution: Any) -> Any:
-    """The solution notebook with each `card:…` cell written anew from the checks."""
-    solution = copy.deepcopy(solution)
+    """The solution notebook with its `card:…` cells, and their count, written anew."""
+    solution, lecture = copy.deepcopy(solution), ""
     for cell in solution.cells:
         if number := _card_number(cell):
             cell.source = card(checks.find(number))
+            lecture = checks.lecture_of(checks.find(number))
+    first = solution.cells[0]
+    first.source = re.sub(
+        r"\b\w+ exercises on", f"{count(lecture).title()} exercises on", first.source
+    )
     return solution
 
 
@@ -133,7 +163,7 @@ def _digest(notebook: Any) -> str:
 
 
 def make_exercises(root: Path) -> list[Path]:
-    """Write cards, lists and exercise notebooks for every lecture; return the files changed.
+    """Write cards, lists, counts and exercise notebooks of all lectures; return what changed.
 
     Raises FileExistsError, before anything is written, if an exercise notebook holds what a
     learner has written.
@@ -147,9 +177,11 @@ def make_exercises(root: Path) -> list[Path]:
         lecture_path = root / "lectures" / name
         made[lecture_path] = _with_exercise_list(nbformat.read(lecture_path, 4), lecture)
         _refuse_to_overwrite(root / "exercises" / name)
+    texts = {path: _text(notebook) for path, notebook in made.items()}
+    readme = root / "README.md"
+    texts[readme] = fill_readme(readme.read_text(encoding="utf-8"))
     changed = []
-    for path, notebook in made.items():
-        text = _text(notebook)
+    for path, text in texts.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             write_whole(path, text.encode())
             changed.append(path)

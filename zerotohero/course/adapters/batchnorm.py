@@ -139,10 +139,13 @@ def normed_backwards(BatchNorm1d, x, dy, eps, momentum, gamma, beta):
         for p in (norm.gamma, norm.beta):
             p.grad = None
         (norm(leaf) * torch.tensor(dy)).sum().backward()
-    grads = [torch.zeros_like(p) if p.grad is None else p.grad
-             for p in (leaf, norm.gamma, norm.beta)]  # fmt: skip
-    listed = [["gamma", "beta"][p is norm.beta] if p is norm.gamma or p is norm.beta else "another"
-              for p in norm.parameters()]  # fmt: skip
+    grads = [
+        torch.zeros_like(p) if p.grad is None else p.grad for p in (leaf, norm.gamma, norm.beta)
+    ]
+    listed = [
+        ["gamma", "beta"][p is norm.beta] if p is norm.gamma or p is norm.beta else "another"
+        for p in norm.parameters()
+    ]
     linked = norm.running_mean.requires_grad or norm.running_var.requires_grad
     return {"x": grads[0], "gamma": grads[1], "beta": grads[2], "listed": listed, "linked": linked}
 

@@ -1,11 +1,15 @@
-"""The exercises of all lectures: cards, cases and verdicts, one module a lecture.
+"""The exercises of all lectures, a package a lecture, a module an exercise.
 
-To add a lecture's exercises, write `checks/<name>.py` with a tuple `EXERCISES`, its adapters in
-`adapters/<name>.py`, its misconceptions in `tests/misconceptions/<name>.py`, and add the name
-here, in the lectures' order.
+`checks/gpt/e7_2_adder.py` defines `adder`, exercise 7.2: its card, its cases and their verdicts.
+`tests/misconceptions/gpt/e7_2_adder.py` holds wrong answers to it, and the functions of
+`adapters/gpt.py` that its cases name call an answer. Modules are found by their names, so a new
+one need not be listed anywhere; a new lecture's name is added to `LECTURES`.
 """
 
 import importlib
+import pkgutil
+import re
+from functools import cache
 
 from zerotohero.course.exercise import Exercise
 
@@ -13,10 +17,29 @@ LECTURES = ("micrograd", "bigram", "mlp", "batchnorm", "backprop", "wavenet", "g
 
 
 def exercises(lecture: str) -> tuple[Exercise, ...]:
-    """The exercises of one lecture, by its module's name. Raises ValueError for another name."""
+    """Return the exercises of one lecture, by its module's name, in the order of their numbers.
+
+    Raises ValueError for a name that no lecture has, and for a module whose name is not that of
+    the exercise in it.
+    """
     if lecture not in LECTURES:
         raise ValueError(f"No lecture is called {lecture!r}; there are {', '.join(LECTURES)}.")
-    return importlib.import_module(f"{__name__}.{lecture}").EXERCISES
+    return _of_package(f"{__name__}.{lecture}")
+
+
+@cache
+def _of_package(package: str) -> tuple[Exercise, ...]:
+    found = []
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        if match := re.fullmatch(r"e(\d+)_(\d+)_(\w+)", module.name):
+            *number, name = match.groups()
+            exercise = getattr(importlib.import_module(f"{package}.{module.name}"), name, None)
+            if not isinstance(exercise, Exercise) or exercise.number != ".".join(number):
+                raise ValueError(
+                    f"{package}.{module.name} has to define exercise {'.'.join(number)} as {name}."
+                )
+            found.append(exercise)
+    return tuple(sorted(found, key=lambda exercise: exercise.order))
 
 
 def all_exercises() -> list[Exercise]:
@@ -29,9 +52,14 @@ def handed_in() -> list[Exercise]:
     return [exercise for exercise in all_exercises() if exercise.handed_in]
 
 
+def adapters_of(exercise: Exercise) -> str:
+    """Return the full name of the module whose functions call answers to an exercise."""
+    return f"zerotohero.course.adapters.{exercise.adapters or lecture_of(exercise)}"
+
+
 def lecture_of(exercise: Exercise) -> str:
     """The name of the lecture that an exercise belongs to: "micrograd" for 1.3."""
-    return LECTURES[int(exercise.number.split(".")[0]) - 1]
+    return LECTURES[exercise.order[0] - 1]
 
 
 def file_name(lecture: str) -> str:

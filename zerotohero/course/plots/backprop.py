@@ -48,13 +48,34 @@ def _boxes(ax, values: Sequence[float], y: float, colour: str) -> None:
 
 # Where each node of the network stands on the map (column, row), and what it is made of.
 _PLACES = {
-    "wte": (0, 0), "emb": (1, 0), "x": (2, 0), "pre": (3, 0), "W1": (2, 1), "b1": (3, 1),
-    "mean": (4, -1), "diff": (4, 0), "square": (5, 1), "var": (6, 1), "inv": (7, 1),
-    "normed": (7, 0), "gamma": (8, 1), "beta": (9, 1), "act": (8, 0), "h": (9, 0),
-    "W2": (0, -3), "b2": (1, -4), "logits": (1, -3), "top": (2, -4), "shifted": (3, -3),
-    "counts": (4, -3), "total": (5, -4), "share": (6, -4), "probs": (6, -3),
-    "logprobs": (7, -3), "loss": (8, -3),
-}  # fmt: skip
+    "wte": (0, 0),
+    "emb": (1, 0),
+    "x": (2, 0),
+    "pre": (3, 0),
+    "W1": (2, 1),
+    "b1": (3, 1),
+    "mean": (4, -1),
+    "diff": (4, 0),
+    "square": (5, 1),
+    "var": (6, 1),
+    "inv": (7, 1),
+    "normed": (7, 0),
+    "gamma": (8, 1),
+    "beta": (9, 1),
+    "act": (8, 0),
+    "h": (9, 0),
+    "W2": (0, -3),
+    "b2": (1, -4),
+    "logits": (1, -3),
+    "top": (2, -4),
+    "shifted": (3, -3),
+    "counts": (4, -3),
+    "total": (5, -4),
+    "share": (6, -4),
+    "probs": (6, -3),
+    "logprobs": (7, -3),
+    "loss": (8, -3),
+}
 _EDGES = (
     "wte emb, emb x, x pre, W1 pre, b1 pre, pre mean, pre diff, mean diff, diff square, "
     "square var, var inv, inv normed, diff normed, normed act, gamma act, beta act, act h, "

@@ -97,8 +97,10 @@ def gradient_ratios(diagnoses: Mapping[str, Diagnosis]) -> None:
         ratios = [weight.ratio for weight in d.weights]
         ax.semilogy(ratios, marker=marker, color=colour, label=title)
     names = [
-        "embedding", *[f"hidden {i + 1}" for i in range(len(ratios) - 2)], "output",
-    ]  # fmt: skip
+        "embedding",
+        *[f"hidden {i + 1}" for i in range(len(ratios) - 2)],
+        "output",
+    ]
     ax.set_xticks(range(len(ratios)), names, fontsize=9)
     ax.set(ylabel="std(gradient) / std(data)", title="Gradient:data ratio of the weights")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))

@@ -27,9 +27,14 @@ def scatter(points: Sequence[Sequence[float]], labels: Sequence[int], ax: Axes) 
     xy, y = np.asarray(points), np.asarray(labels)
     for label, colour, marker in ((-1, BLUE, "o"), (1, ORANGE, "s")):
         ax.scatter(
-            *xy[y == label].T, c=colour, marker=marker, s=28, edgecolors="black", linewidths=0.5,
+            *xy[y == label].T,
+            c=colour,
+            marker=marker,
+            s=28,
+            edgecolors="black",
+            linewidths=0.5,
             label=f"label {label}".replace("-", "−"),
-        )  # fmt: skip
+        )
     ax.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
     ax.set_axisbelow(True)
     ax.legend(loc="upper right", frameon=True)
@@ -54,9 +59,13 @@ def loss_curves(losses: Mapping[str, Sequence[float]], ignorance: float) -> Figu
     ax.axhline(ignorance, color="#777777", linewidth=1)
     last = max(map(len, losses.values())) - 1
     ax.annotate(
-        "knows nothing", (last, ignorance), (0, 3), textcoords="offset points", ha="right",
+        "knows nothing",
+        (last, ignorance),
+        (0, 3),
+        textcoords="offset points",
+        ha="right",
         color="#555555",
-    )  # fmt: skip
+    )
     ax.set(xlabel="training step", ylabel="loss", title="Loss while training")
     ax.legend()
     plt.close(fig)

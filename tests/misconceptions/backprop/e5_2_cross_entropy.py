@@ -1,0 +1,108 @@
+"""Wrong answers to 5.2, Cross-entropy in one expression."""
+
+import torch.nn.functional as F
+
+from misconceptions import wrong
+
+
+def loss_of(logits, targets):
+    return F.cross_entropy(logits, targets)
+
+
+def entropy(force, loss=loss_of):
+    """An answer from the gradient's formula, given softmax and one-hot."""
+
+    def cross_entropy_fused(logits, targets):
+        hot = F.one_hot(targets, logits.shape[1]).to(logits)
+        return loss(logits, targets), force(F.softmax(logits, 1), hot, len(logits))
+
+    return cross_entropy_fused
+
+
+@wrong("5.2", "has a 1/B, which is missing")
+def gradient_of_the_sum():
+    return entropy(lambda p, hot, B: p - hot)
+
+
+@wrong("5.2", "a step against it pulls the target's logit up")
+def force_turned_round():
+    return entropy(lambda p, hot, B: (hot - p) / B)
+
+
+@wrong("5.2", "The −1 at the targets is missing")
+def softmax_alone():
+    return entropy(lambda p, hot, B: p / B)
+
+
+@wrong("5.2", "takes whole columns")
+def targets_as_columns():
+    def cross_entropy_fused(logits, targets):
+        dlogits = F.softmax(logits, 1)
+        dlogits[:, targets] -= 1
+        return loss_of(logits, targets), dlogits / len(logits)
+
+    return cross_entropy_fused
+
+
+@wrong("5.2", "The softmax runs down the columns")
+def softmax_over_the_batch():
+    def cross_entropy_fused(logits, targets):
+        hot = F.one_hot(targets, logits.shape[1])
+        return loss_of(logits, targets), (F.softmax(logits, 0) - hot) / len(logits)
+
+    return cross_entropy_fused
+
+
+@wrong("5.2", "only the slope of a probability by its own")
+def elementwise_slope():
+    return entropy(lambda p, hot, B: p * (1 - p) / B)
+
+
+@wrong("5.2", "That is the gradient by the probabilities")
+def stopped_at_the_probabilities():
+    return entropy(lambda p, hot, B: -hot / (B * p))
+
+
+@wrong("5.2", "came after the division")
+def one_after_the_division():
+    return entropy(lambda p, hot, B: p / B - hot)
+
+
+@wrong("5.2", "the loss is its mean")
+def loss_as_a_sum():
+    return entropy(
+        lambda p, hot, B: (p - hot) / B,
+        lambda logits, targets: F.cross_entropy(logits, targets, reduction="sum"),
+    )
+
+
+@wrong("5.2", "`exp` of a thousand is infinite")
+def softmax_without_a_maximum():
+    def cross_entropy_fused(logits, targets):
+        rows = range(len(logits))
+        probs = logits.exp() / logits.exp().sum(1, keepdim=True)
+        loss = -probs[rows, targets].log().mean()
+        probs[rows, targets] -= 1
+        return loss, probs / len(logits)
+
+    return cross_entropy_fused
+
+
+@wrong("5.2", "Your code changed its arguments")
+def maximum_subtracted_in_place():
+    def cross_entropy_fused(logits, targets):
+        logits -= logits.amax(1, keepdim=True)
+        return entropy(lambda p, hot, B: (p - hot) / B)(logits, targets)
+
+    return cross_entropy_fused
+
+
+@wrong("5.2", "no `backward()`")
+def loss_backward():
+    def cross_entropy_fused(logits, targets):
+        logits = logits.clone().requires_grad_()
+        loss = F.cross_entropy(logits, targets)
+        loss.backward()
+        return loss, logits.grad
+
+    return cross_entropy_fused

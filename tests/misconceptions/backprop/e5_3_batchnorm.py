@@ -1,0 +1,90 @@
+"""Wrong answers to 5.3, BatchNorm in one expression."""
+
+import torch
+import torch.nn.functional as F
+
+from misconceptions import wrong
+from misconceptions.backprop.shared import norm, right
+
+
+@wrong("5.3", "Mean and variance are taken for constants")
+def statistics_as_constants():
+    return norm(lambda dout, xhat, gamma, inv, mean: inv * dout * gamma)
+
+
+@wrong("5.3", "The way through the mean is missing")
+def without_the_mean():
+    return norm(
+        lambda dout, xhat, gamma, inv, mean: inv * gamma * (dout - xhat * mean(dout * xhat))
+    )
+
+
+@wrong("5.3", "The way through the variance is missing")
+def without_the_variance():
+    return norm(lambda dout, xhat, gamma, inv, mean: inv * gamma * (dout - mean(dout)))
+
+
+@wrong("5.3", "gamma is missing in dx")
+def gamma_left_out():
+    return norm(lambda dout, xhat, gamma, inv, mean: right(dout, xhat, 1, inv, mean))
+
+
+@wrong("5.3", "The sums in dx lack their 1/n")
+def sums_for_means():
+    def dx(dout, xhat, gamma, inv, mean):
+        return right(dout, xhat, gamma, inv, lambda a: mean(a) * dout.numel() / len(gamma))
+
+    return norm(dx)
+
+
+@wrong("5.3", "(torch's default): pass correction=0")
+def variance_by_default():
+    return norm(right, correction=1)
+
+
+@wrong("5.3", "eps is missing under the root when you make x̂")
+def without_eps():
+    return norm(right, eps=False)
+
+
+@wrong("5.3", "Gamma multiplies x̂, not x")
+def gamma_times_x():
+    return norm(right, dgamma=lambda d, h, x: (d * x).sum(tuple(range(x.ndim - 1))))
+
+
+@wrong("5.3", "dgamma lacks x̂")
+def dgamma_as_dbeta():
+    return norm(right, dgamma=lambda d, h, x: d.sum(tuple(range(d.ndim - 1))))
+
+
+@wrong("5.3", "That is the mean for dbeta")
+def mean_of_dbeta():
+    return norm(right, dbeta=lambda d: d.mean(tuple(range(d.ndim - 1))))
+
+
+@wrong("5.3", "not over the batch alone")
+def three_axes_as_two():
+    def batchnorm_fused(dout, x, gamma, eps):
+        var, mean = torch.var_mean(x, 0, correction=0)
+        inv = (var + eps) ** -0.5
+        xhat = (x - mean) * inv
+        dx = right(dout, xhat, gamma, inv, lambda a: a.mean(0))
+        return dx, (dout * xhat).sum(0), dout.sum(0)
+
+    return batchnorm_fused
+
+
+@wrong("5.3", "LayerNorm's along the last")
+def examples_normalised():
+    return norm(right, along=-1)
+
+
+@wrong("5.3", "no `torch.func`")
+def vjp():
+    def batchnorm_fused(dout, x, gamma, eps):
+        def forward(x, gamma, beta):
+            return F.batch_norm(x, None, None, gamma, beta, training=True, eps=eps)
+
+        return torch.func.vjp(forward, x, gamma, torch.zeros_like(gamma))[1](dout)
+
+    return batchnorm_fused

@@ -1,0 +1,109 @@
+"""Wrong answers to 5.6, one attention head backwards."""
+
+import torch
+import torch.nn.functional as F
+
+from misconceptions import wrong
+
+
+def head(mask="before", scale=None, back=None, jacobian=None, dk=None, dv=None):
+    def attention_fused(dout, q, k, v):
+        T, size = q.shape[1:]
+        by = size**-0.5 if scale is None else scale(T, size)
+        seen = torch.ones(T, T, dtype=torch.bool).tril()
+        scores = q @ k.mT * by
+        if mask == "before":
+            scores = scores.masked_fill(~seen, -torch.inf)
+        elif mask == "turned":
+            scores = scores.masked_fill(~seen.T, -torch.inf)
+        att = F.softmax(scores, -1)
+        if mask == "after":
+            att = att * seen
+        datt = dout @ v.mT
+        ds = att * (datt - (att * datt).sum(-1, keepdim=True))
+        if jacobian:
+            ds = jacobian(att, datt) * seen
+        by = by if back is None else back(size)
+        return (
+            ds @ k * by,
+            (dk or (lambda s, q: s.mT @ q))(ds, q) * by,
+            (dv or (lambda att, dout: att.mT @ dout))(att, dout),
+        )
+
+    return attention_fused
+
+
+@wrong("5.6", "The mask is missing")
+def mask_forgotten():
+    return head(mask=None)
+
+
+@wrong("5.6", "The mask came after the softmax")
+def mask_after_softmax():
+    return head(mask="after")
+
+
+@wrong("5.6", "The mask is the wrong way round")
+def mask_turned():
+    return head(mask="turned")
+
+
+@wrong("5.6", "is missing, forwards and backwards")
+def scale_forgotten():
+    return head(scale=lambda T, size: 1.0)
+
+
+@wrong("5.6", "The scale is missing backwards")
+def scale_forgotten_backwards():
+    return head(back=lambda size: 1.0)
+
+
+@wrong("5.6", "not 1/√T")
+def scale_by_the_context():
+    return head(scale=lambda T, size: T**-0.5)
+
+
+@wrong("5.6", "the root is missing")
+def scale_without_root():
+    return head(scale=lambda T, size: 1 / size)
+
+
+@wrong("5.6", "att (1 − att) is only the slope")
+def softmax_elementwise():
+    return head(jacobian=lambda att, datt: att * (1 - att) * datt)
+
+
+@wrong("5.6", "The sum is missing in softmax's backward pass")
+def softmax_without_its_sum():
+    return head(jacobian=lambda att, datt: att * datt)
+
+
+@wrong("5.6", "Softmax's backward pass is missing")
+def softmax_skipped():
+    return head(jacobian=lambda att, datt: datt)
+
+
+@wrong("5.6", "runs down the columns; it runs along")
+def softmax_sum_over_the_wrong_axis():
+    return head(jacobian=lambda att, datt: att * (datt - (att * datt).sum(-2, keepdim=True)))
+
+
+@wrong("5.6", "dk: dscores must be transposed")
+def dk_not_transposed():
+    return head(dk=lambda ds, q: ds @ q)
+
+
+@wrong("5.6", "dv: att must be transposed")
+def dv_not_transposed():
+    return head(dv=lambda att, dout: att @ dout)
+
+
+@wrong("5.6", "no `torch.autograd.grad`")
+def grad_of_the_forward_pass():
+    def attention_fused(dout, q, k, v):
+        with torch.enable_grad():
+            given = [t.clone().requires_grad_() for t in (q, k, v)]
+            out = F.scaled_dot_product_attention(*given, is_causal=True)
+            return torch.autograd.grad(out, given, dout)
+
+    return attention_fused

@@ -1,0 +1,112 @@
+"""Wrong answers to 4.1, all zeros."""
+
+import torch
+import torch.nn.functional as F
+
+from misconceptions import wrong
+
+NAMES = ["wte", "W1", "b1", "W2", "b2"]
+
+
+def move(parameters, X, Y, steps, rate, update=True, late=False, clone=True, by="grad"):
+    ps = {n: (p.clone() if clone else p).requires_grad_() for n, p in parameters.items()}
+    moved = []
+    for step in range(steps + late):
+        h = torch.tanh(ps["wte"][X].flatten(1) @ ps["W1"] + ps["b1"])
+        loss = F.cross_entropy(h @ ps["W2"] + ps["b2"], Y)
+        for p in ps.values():
+            p.grad = None
+        loss.backward()
+        shown = {
+            "grad": lambda p: p.grad.any(),
+            "value": lambda p: p.any(),
+            "there": lambda p: p.grad is not None,
+        }[by]
+        if step >= late:
+            moved.append([n for n, p in ps.items() if shown(p)])
+        for p in ps.values():
+            p.data -= rate * update * p.grad
+    return moved
+
+
+def blame(zero, h_alone=False, slope=False, x=True, both=True, nearest=False):
+    x_zero = "wte" in zero
+    h_zero = (x_zero or "W1" in zero) and ("b1" in zero or h_alone)
+    back = ["W2"] * ("W2" in zero) + ["h"] * (h_zero and slope)
+    found = {
+        "wte": ["W1"] * ("W1" in zero) + back * both,
+        "W1": back + ["x"] * (x_zero and x),
+        "b1": back,
+        "W2": ["h"] * h_zero,
+    }
+    return {n: factors[:1] if nearest else factors for n, factors in found.items() if factors}
+
+
+@wrong("4.1", "Not all gradients are zero")
+def nothing_moves():
+    return lambda parameters, X, Y, steps, rate: [[]] * steps, blame
+
+
+@wrong("4.1", "not every bias moves")
+def all_biases_move():
+    return lambda *given: [sorted({*step, "b1", "b2"}) for step in move(*given)], blame
+
+
+@wrong("4.1", "Every step gives the answer of the first")
+def never_updated():
+    return lambda *given: move(*given, update=False), blame
+
+
+@wrong("4.1", "You are one step late")
+def looked_after_the_update():
+    return lambda *given: move(*given, late=True), blame
+
+
+@wrong("4.1", "whose *values* aren't zero")
+def values_for_gradients():
+    return lambda *given: move(*given, by="value"), blame
+
+
+@wrong("4.1", "`grad is not None`")
+def a_gradient_that_is_there():
+    return lambda *given: move(*given, by="there"), blame
+
+
+@wrong("4.1", "Train on copies")
+def given_tensors_trained():
+    return lambda *given: move(*given, clone=False), blame
+
+
+@wrong("4.1", "h is not zero as long as b1 isn't")
+def hidden_zero_in_spite_of_the_bias():
+    return move, lambda zero: blame(zero, h_alone=True)
+
+
+@wrong("4.1", "tanh is steepest there")
+def slope_of_zero_at_zero():
+    return move, lambda zero: blame(zero, slope=True)
+
+
+@wrong("4.1", "A parameter that is zero can have a gradient")
+def zero_means_still():
+    return move, lambda zero: {n: [n] for n in zero}
+
+
+@wrong("4.1", "where the embeddings are zero, x is")
+def input_forgotten():
+    return move, lambda zero: blame(zero, x=False)
+
+
+@wrong("4.1", "each of the two can stop it")
+def embeddings_behind_one_matrix():
+    return move, lambda zero: blame(zero, both=False)
+
+
+@wrong("4.1", "You stop at the first factor")
+def one_factor_each():
+    return move, lambda zero: blame(zero, nearest=True)
+
+
+@wrong("4.1", "instead of giving them an empty list")
+def movers_listed_too():
+    return move, lambda zero: {n: blame(zero).get(n, []) for n in NAMES}

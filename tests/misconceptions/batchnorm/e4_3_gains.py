@@ -1,0 +1,105 @@
+"""Wrong answers to 4.3, the gain, measured and derived."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from misconceptions import wrong
+
+
+def measure(f, z):
+    return 1 / (f(z) ** 2).mean().sqrt().item()
+
+
+def derive(slope):
+    return math.sqrt(2 / (1 + slope**2))
+
+
+def follow(f, gain, z, depth, size=lambda y: (y**2).mean().sqrt().item(), grow=True, first=False):
+    s, sizes = 1.0, []
+    for _ in range(depth):
+        before, s = s, gain * size(f(s * z if grow else z))
+        sizes.append(before if first else s)
+    return sizes
+
+
+@wrong("4.3", "A sum of weight · f(z) has no such subtraction")
+def standard_deviation_measured():
+    return lambda f, z: 1 / f(z).std().item(), derive, follow
+
+
+@wrong("4.3", "yours is its square")
+def gain_squared():
+    return lambda f, z: 1 / (f(z) ** 2).mean().item(), derive, follow
+
+
+@wrong("4.3", "That is how large f(z) is; the gain has to make up for it")
+def size_for_gain():
+    return lambda f, z: 1 / measure(f, z), derive, follow
+
+
+@wrong("4.3", "ReLU's gain, whatever f is")
+def always_root_two():
+    return lambda f, z: math.sqrt(2), derive, follow
+
+
+@wrong("4.3", "You took the mean of |f(z)|")
+def mean_of_absolutes():
+    return lambda f, z: 1 / f(z).abs().mean().item(), derive, follow
+
+
+@wrong("4.3", "the negative half counts too")
+def slope_ignored():
+    return measure, lambda slope: math.sqrt(2), follow
+
+
+@wrong("4.3", "it is *squared* in the mean")
+def slope_not_squared():
+    return measure, lambda slope: math.sqrt(2 / (1 + slope)), follow
+
+
+@wrong("4.3", "The root is missing: gain² is")
+def root_forgotten():
+    return measure, lambda slope: 2 / (1 + slope**2), follow
+
+
+@wrong("4.3", "and the 2 is missing")
+def half_forgotten():
+    return measure, lambda slope: math.sqrt(1 / (1 + slope**2)), follow
+
+
+@wrong("4.3", "The root goes over the whole fraction")
+def root_of_the_two_alone():
+    return measure, lambda slope: math.sqrt(2) / (1 + slope**2), follow
+
+
+@wrong("4.3", "so it was measured")
+def measured_instead_of_derived():
+    z = torch.randn(100_000, generator=torch.Generator().manual_seed(1))
+    return measure, lambda slope: measure(lambda z: F.leaky_relu(z, slope), z), follow
+
+
+@wrong("4.3", "return the s *after* each layer")
+def starts_with_one():
+    return measure, derive, lambda *given: follow(*given, first=True)
+
+
+@wrong("4.3", "Every layer is given z itself")
+def size_not_carried_on():
+    return measure, derive, lambda *given: follow(*given, grow=False)
+
+
+@wrong("4.3", "the next sums grow with the mean of f(s · z)²")
+def standard_deviation_followed():
+    return measure, derive, lambda *given: follow(*given, size=lambda y: y.std().item())
+
+
+@wrong("4.3", "These are variances")
+def variances_returned():
+    return measure, derive, lambda *given: [s**2 for s in follow(*given)]
+
+
+@wrong("4.3", "The gain counts once")
+def gain_counted_twice():
+    return measure, derive, lambda f, gain, *given: follow(f, gain**2, *given)

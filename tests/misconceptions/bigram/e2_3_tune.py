@@ -1,0 +1,92 @@
+"""Wrong answers to 2.3, tune on dev, report test once."""
+
+from misconceptions import wrong
+
+
+@wrong("2.3", "This k is the best on train")
+def tunes_on_train():
+    def tune_smoothing(loss, ks):
+        best = min(ks, key=lambda k: loss("train", k))
+        return best, loss("test", best)
+
+    return tune_smoothing
+
+
+@wrong("2.3", "This k is the best on test")
+def tunes_on_test():
+    def tune_smoothing(loss, ks):
+        test_loss, best = min((loss("test", k), k) for k in ks)
+        return best, test_loss
+
+    return tune_smoothing
+
+
+@wrong("2.3", "Test was looked at for several k")
+def looks_at_test_for_all():
+    def tune_smoothing(loss, ks):
+        table = [(loss("dev", k), k, loss("test", k)) for k in ks]
+        _, best, test_loss = min(table)
+        return best, test_loss
+
+    return tune_smoothing
+
+
+@wrong("2.3", "This is the loss on dev")
+def reports_dev():
+    def tune_smoothing(loss, ks):
+        dev_loss, best = min((loss("dev", k), k) for k in ks)
+        return best, dev_loss
+
+    return tune_smoothing
+
+
+@wrong("2.3", "return the k itself")
+def returns_the_place():
+    def tune_smoothing(loss, ks):
+        dev = [loss("dev", k) for k in ks]
+        best = dev.index(min(dev))
+        return best, loss("test", ks[best])
+
+    return tune_smoothing
+
+
+@wrong("2.3", "highest loss on dev")
+def takes_the_highest():
+    def tune_smoothing(loss, ks):
+        best = max(ks, key=lambda k: loss("dev", k))
+        return best, loss("test", best)
+
+    return tune_smoothing
+
+
+@wrong("2.3", "Return two numbers")
+def returns_nothing():
+    def tune_smoothing(loss, ks):
+        best = min(ks, key=lambda k: loss("dev", k))
+        print(best, loss("test", best))
+
+    return tune_smoothing
+
+
+@wrong("2.3", "twice with the same k")
+def looks_twice():
+    def tune_smoothing(loss, ks):
+        best = min(ks, key=lambda k: loss("dev", k))
+        print(end=f"{loss('test', best)}"[:0])
+        return best, loss("test", best)
+
+    return tune_smoothing
+
+
+@wrong("2.3", "the k comes first")
+def returns_them_swapped():
+    def tune_smoothing(loss, ks):
+        best = min(ks, key=lambda k: loss("dev", k))
+        return loss("test", best), best
+
+    return tune_smoothing
+
+
+@wrong("2.3", "The split comes first")
+def asks_with_k_first():
+    return lambda loss, ks: min(ks, key=lambda k: loss(k, "dev"))

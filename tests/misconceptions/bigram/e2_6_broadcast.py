@@ -1,0 +1,120 @@
+"""Wrong answers to 2.6, repair the broadcasting bug."""
+
+import torch
+import torch.nn.functional as F
+
+from misconceptions import wrong
+
+
+def judge(P):
+    return bool((P >= 0).all() and ((P.sum(-1) - 1).abs() < 1e-5).all())
+
+
+def normalise(N, k):
+    return (N + k) / (N + k).sum(-1, keepdim=True)
+
+
+@wrong("2.6", "divided by the sum of row j")
+def no_keepdim():
+    return lambda N, k: (N + k) / (N + k).sum(-1), judge
+
+
+@wrong("2.6", "Each *column* sums to 1")
+def normalises_columns():
+    return lambda N, k: (N + k) / (N + k).sum(0, keepdim=True), judge
+
+
+@wrong("2.6", "The whole table sums to 1")
+def normalises_everything():
+    return lambda N, k: (N + k) / (N + k).sum(), judge
+
+
+@wrong("2.6", "count from the end")
+def dimension_1():
+    return lambda N, k: (N + k) / (N + k).sum(1, keepdim=True), judge
+
+
+@wrong("2.6", "before k was added")
+def sum_before_k():
+    return lambda N, k: (N + k) / N.sum(-1, keepdim=True), judge
+
+
+@wrong("2.6", "The caller's counts have changed")
+def in_place():
+    def normalise_rows(N, k):
+        N += int(k)
+        return N / N.sum(-1, keepdim=True)
+
+    return normalise_rows, judge
+
+
+@wrong("2.6", "The test looks at columns")
+def judges_columns():
+    return normalise, lambda P: bool((P >= 0).all() and ((P.sum(-2) - 1).abs() < 1e-5).all())
+
+
+@wrong("2.6", "right on average only")
+def judges_the_mean():
+    return normalise, lambda P: bool((P >= 0).all() and abs(P.sum(-1).mean() - 1) < 1e-5)
+
+
+@wrong("2.6", "look at the entries too")
+def judges_sums_only():
+    return normalise, lambda P: bool(((P.sum(-1) - 1).abs() < 1e-5).all())
+
+
+@wrong("2.6", "ask whether all is right")
+def asks_what_is_wrong():
+    def is_distribution(P):
+        return not bool((P < 0).any() or ((P.sum(-1) - 1).abs() > 1e-5).any())
+
+    return normalise, is_distribution
+
+
+@wrong("2.6", "add it before dividing")
+def adds_k_afterwards():
+    return lambda N, k: N / N.sum(-1, keepdim=True) + k, judge
+
+
+@wrong("2.6", "*logarithms* of counts")
+def softmax_of_counts():
+    return lambda N, k: F.softmax(N + k, dim=-1), judge
+
+
+@wrong("2.6", "Each matrix sums to 1")
+def matrix_by_matrix():
+    return lambda N, k: torch.stack([(M + k) / (M + k).sum() for M in N]), judge
+
+
+@wrong("2.6", "Return False for a table that is none")
+def asserts():
+    def is_distribution(P):
+        assert judge(P)
+        return True
+
+    return normalise, is_distribution
+
+
+@wrong("2.6", "One answer for the whole table")
+def judges_each_row():
+    return normalise, lambda P: (P.sum(-1) - 1).abs() < 1e-5
+
+
+@wrong("2.6", "says the opposite")
+def judges_the_opposite():
+    return normalise, lambda P: not judge(P)
+
+
+@wrong("2.6", "more than a rounding error")
+def judges_loosely():
+    return normalise, lambda P: bool((P >= 0).all() and ((P.sum(-1) - 1).abs() < 0.01).all())
+
+
+@wrong("2.6", "seldom exactly 1")
+def compares_exactly():
+    return normalise, lambda P: bool((P > 0).all() and (P.sum(-1) == 1).all())
+
+
+@wrong("2.6", "Nothing came back")
+def judges_by_printing():
+    return normalise, lambda P: print(end="")

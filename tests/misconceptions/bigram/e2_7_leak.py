@@ -1,0 +1,99 @@
+"""Wrong answers to 2.7, the leak between the splits."""
+
+from misconceptions import wrong
+
+
+def share(train, dev):
+    return sum(name in set(train) for name in dev) / len(dev)
+
+
+def clean(train, dev):
+    return [name for name in dev if name not in set(train)]
+
+
+@wrong("2.7", "the share of *train* that stands in dev")
+def share_of_train():
+    return lambda train, dev: share(dev, train), clean
+
+
+@wrong("2.7", "Repeated dev names count once here")
+def distinct_dev_names():
+    return lambda train, dev: len(set(train) & set(dev)) / len(set(dev)), clean
+
+
+@wrong("2.7", "Distinct names are divided by all entries")
+def distinct_over_all():
+    return lambda train, dev: len(set(train) & set(dev)) / len(dev), clean
+
+
+@wrong("2.7", "divided by all names")
+def overlap_of_sets():
+    def leak_share(train, dev):
+        return len(set(train) & set(dev)) / len(set(train) | set(dev))
+
+    return leak_share, clean
+
+
+@wrong("2.7", "This is in per cent")
+def per_cent():
+    return lambda train, dev: 100 * share(train, dev), clean
+
+
+@wrong("2.7", "Order and repetitions are lost")
+def difference_of_sets():
+    return share, lambda train, dev: list(set(dev) - set(train))
+
+
+@wrong("2.7", "You cleaned *train*")
+def cleans_train():
+    return share, lambda train, dev: clean(dev, train)
+
+
+@wrong("2.7", "skips the name after")
+def removes_while_walking():
+    def without_leak(train, dev):
+        for name in dev:
+            if name in train:
+                dev.remove(name)
+        return dev
+
+    return share, without_leak
+
+
+@wrong("2.7", "counts twice here")
+def pairs_of_equal_names():
+    return lambda train, dev: sum(a == b for a in train for b in dev) / len(dev), clean
+
+
+@wrong("2.7", "a part of a longer one")
+def parts_of_names():
+    text = " ".join
+    return (
+        lambda train, dev: sum(name in text(train) for name in dev) / len(dev),
+        lambda train, dev: [name for name in dev if name not in text(train)],
+    )
+
+
+@wrong("2.7", "The entries of *train* were counted")
+def counts_train_entries():
+    return lambda train, dev: sum(name in dev for name in train) / len(dev), clean
+
+
+@wrong("2.7", "return a list, made by going")
+def returns_a_set():
+    return share, lambda train, dev: set(dev) - set(train)
+
+
+@wrong("2.7", "work on a copy, or on a set")
+def empties_train():
+    def without_leak(train, dev):
+        left = clean(train, dev)
+        train.clear()
+        return left
+
+    return share, without_leak
+
+
+@wrong("2.7", "Nothing came back")
+def share_without_return():
+    return lambda train, dev: None, clean

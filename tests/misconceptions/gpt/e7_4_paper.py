@@ -1,0 +1,294 @@
+"""Wrong answers to 7.4, an improvement from a paper."""
+
+from functools import partial
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from misconceptions import wrong
+
+
+def no_training(batches, V, improved, seed):
+    raise NotImplementedError
+
+
+def only(name, function):
+    return (lambda: {name: function}), no_training
+
+
+def rotate(x, first=0, power=2.0, mirror=1, same=False, axis=2):
+    T, S = x.shape[axis], x.shape[3]
+    speeds = 10_000 ** (-power * torch.arange(S // 2) / S)
+    angles = (torch.arange(T) + first)[:, None] * speeds
+    if axis == 1:
+        angles = angles[:, None]
+    cos, sin = angles.cos(), angles.sin()
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * cos - b * sin, a * sin + mirror * b * cos], -1)
+
+
+@wrong("7.4", "Positions count from 0")
+def rotary_from_one():
+    return only("rotary", partial(rotate, first=1))
+
+
+@wrong("7.4", "The exponent is −2i/S")
+def rotary_with_half_the_exponent():
+    return only("rotary", partial(rotate, power=1.0))
+
+
+@wrong("7.4", "makes it a mirror")
+def rotary_with_a_sign_wrong():
+    return only("rotary", partial(rotate, mirror=-1))
+
+
+@wrong("7.4", "You turn by the number of the head")
+def rotary_over_the_heads():
+    return only("rotary", partial(rotate, axis=1))
+
+
+@wrong("7.4", "Sines and cosines are *added*")
+def sinusoidal_positions():
+    def added(x):
+        a, b = rotate(torch.ones_like(x)).chunk(2, -1)  # cos − sin, sin + cos
+        return x + torch.cat([(b - a) / 2, (a + b) / 2], -1)
+
+    return only("rotary", added)
+
+
+@wrong("7.4", "a turned pair mixes its two")
+def rotary_without_the_partner():
+    return only("rotary", lambda x: x * rotate(torch.ones_like(x)))
+
+
+@wrong("7.4", "that is LayerNorm. RMSNorm only divides")
+def layer_norm():
+    return only("rms_norm", lambda x: F.layer_norm(x, x.shape[-1:]))
+
+
+@wrong("7.4", "measures from the mean")
+def divided_by_the_deviation():
+    return only("rms_norm", lambda x: x / x.std(-1, keepdim=True))
+
+
+@wrong("7.4", "the root of the *sum* of squares")
+def unit_length():
+    return only("rms_norm", lambda x: F.normalize(x, dim=-1))
+
+
+@wrong("7.4", "You normalise over time")
+def norm_over_time():
+    return only("rms_norm", lambda x: x / x.square().mean(1, keepdim=True).sqrt())
+
+
+@wrong("7.4", "SiLU is around the wrong product")
+def gate_and_value_exchanged():
+    return only("swiglu", lambda x, g, u, d: (F.silu(x @ u) * (x @ g)) @ d)
+
+
+@wrong("7.4", "which is GLU")
+def plain_sigmoid():
+    return only("swiglu", lambda x, g, u, d: (torch.sigmoid(x @ g) * (x @ u)) @ d)
+
+
+@wrong("7.4", "which is GEGLU")
+def gelu_gate():
+    return only("swiglu", lambda x, g, u, d: (F.gelu(x @ g) * (x @ u)) @ d)
+
+
+@wrong("7.4", "x W_up is missing")
+def no_gate():
+    return only("swiglu", lambda x, g, u, d: F.silu(x @ g) @ d)
+
+
+@wrong("7.4", "came back as it was: both are normalised")
+def only_queries_normalised():
+    return only("qk_norm", lambda q, k: (F.rms_norm(q, q.shape[-1:]), k))
+
+
+@wrong("7.4", "Unit length is too short")
+def cosine_of_queries_and_keys():
+    return only("qk_norm", lambda q, k: (F.normalize(q, dim=-1), F.normalize(k, dim=-1)))
+
+
+@wrong("7.4", "You normalise across the heads")
+def normalised_across_heads():
+    return only("qk_norm", lambda *qk: [x / x.square().mean(1, keepdim=True).sqrt() for x in qk])
+
+
+@wrong("7.4", "Negative numbers are squared too")
+def squared_without_relu():
+    return only("relu2", lambda x: x**2)
+
+
+@wrong("7.4", "its square is missing")
+def relu():
+    return only("relu2", F.relu)
+
+
+@wrong("7.4", "`repeat_interleave`, not `repeat`")
+def heads_dealt_out_in_turns():
+    def grouped_query(q, k, v):
+        n = q.shape[1] // k.shape[1]
+        k, v = k.repeat(1, n, 1, 1), v.repeat(1, n, 1, 1)
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+    return only("grouped_query", grouped_query)
+
+
+@wrong("7.4", "The future is visible")
+def groups_without_a_mask():
+    def grouped_query(q, k, v):
+        n = q.shape[1] // k.shape[1]
+        k, v = (x.repeat_interleave(n, 1) for x in (k, v))
+        return F.scaled_dot_product_attention(q, k, v)
+
+    return only("grouped_query", grouped_query)
+
+
+@wrong("7.4", "that is multi-query attention")
+def one_key_head():
+    def grouped_query(q, k, v):
+        k, v = (x[:, :1].expand_as(q) for x in (k, v))
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+    return only("grouped_query", grouped_query)
+
+
+def orthogonal(X, rounds=5, a=3.4445, b=-4.7750, c=2.0315):
+    X = X / X.norm()
+    for _ in range(rounds):
+        A = X @ X.T
+        X = a * X + (b * A + c * A @ A) @ X
+    return X
+
+
+@wrong("7.4", "Orthogonalise it")
+def plain_momentum():
+    def muon(gradient, buffer, momentum):
+        buffer = momentum * buffer + gradient
+        return buffer / buffer.norm(), buffer
+
+    return only("muon", muon)
+
+
+@wrong("7.4", "it is the *buffer* that is orthogonalised")
+def gradient_orthogonalised():
+    return only("muon", lambda g, buffer, m: (orthogonal(g), m * buffer + g))
+
+
+@wrong("7.4", "Each number became its sign")
+def sign_of_the_momentum():
+    return only("muon", lambda g, buffer, m: ((m * buffer + g).sign(), m * buffer + g))
+
+
+@wrong("7.4", "the past is forgotten")
+def no_momentum():
+    return only("muon", lambda g, buffer, m: (orthogonal(g), g))
+
+
+@wrong("7.4", "here the gradient is added whole")
+def averaged_momentum():
+    def muon(gradient, buffer, momentum):
+        buffer = torch.lerp(gradient, buffer, momentum)
+        return orthogonal(buffer), buffer
+
+    return only("muon", muon)
+
+
+@wrong("7.4", "The singular values are not yet equal")
+def one_round():
+    def muon(gradient, buffer, momentum):
+        buffer = momentum * buffer + gradient
+        return orthogonal(buffer, rounds=1), buffer
+
+    return only("muon", muon)
+
+
+@wrong("7.4", "The names are those of the list")
+def another_name():
+    return only("rmsnorm", lambda x: x)
+
+
+@wrong("7.4", "without calling it")
+def called():
+    return only("relu2", 3.0)
+
+
+def relu2(x):
+    return F.relu(x) ** 2
+
+
+class Pairs(nn.Module):
+    """What counting pairs of letters gives, in a moment; `by` makes it worse or better."""
+
+    def __init__(self, batches, V, by=1.0, width=8):
+        super().__init__()
+        counts = torch.ones(V, V)
+        for xb, yb in batches:
+            counts.index_put_((xb.flatten(), yb.flatten()), torch.ones(xb.numel()), True)
+        self.logits = by * (counts / counts.sum(1, keepdim=True)).log()
+        self.more = nn.Linear(width, width)
+
+    def forward(self, idx):
+        x = self.more(torch.zeros(*idx.shape, self.more.in_features))
+        return self.logits[idx] + 0 * x.sum(-1, keepdim=True)
+
+
+def counting(function):
+    """An honest pair of functions around a train_model of counted pairs."""
+    return (lambda: {"relu2": relu2}), function
+
+
+@wrong("7.4", "Both models are the same")
+def improvement_not_used():
+    return counting(lambda batches, V, improved, seed: Pairs(batches, V))
+
+
+@wrong("7.4", "both models go through all batches")
+def fewer_batches_for_the_plain_one():
+    def train_model(batches, V, improved, seed):
+        pairs = (pair for i, pair in enumerate(batches) if improved or i < 20)
+        if improved:
+            return Pairs(pairs, V)
+        return Pairs([next(pairs) for _ in range(20)], V)
+
+    return counting(train_model)
+
+
+@wrong("7.4", "A larger model isn't an improvement")
+def a_larger_model():
+    def train_model(batches, V, improved, seed):
+        return Pairs(batches, V, by=1.0 if improved else 0.9, width=16 if improved else 8)
+
+    return counting(train_model)
+
+
+@wrong("7.4", "whatever beats it proves nothing")
+def a_plain_model_that_has_hardly_learned():
+    def train_model(batches, V, improved, seed):
+        return Pairs(batches, V, by=1.0 if improved else 0.3)
+
+    return counting(train_model)
+
+
+@wrong("7.4", "not everything pays off alone")
+def no_better():
+    def train_model(batches, V, improved, seed):
+        return Pairs(batches, V, by=0.95 if improved else 1.0)
+
+    return counting(train_model)
+
+
+@wrong("7.4", "Each batch may be used once")
+def two_epochs():
+    def train_model(batches, V, improved, seed):
+        return [Pairs(batches, V) for _ in range(2)][-1]
+
+    return counting(train_model)
+
+
+@wrong("7.4", "neither its loss nor its class")
+def loss_returned():
+    return counting(lambda batches, V, improved, seed: 2.3)

@@ -1,0 +1,153 @@
+"""Wrong answers to 1.2, an operation of your own."""
+
+import math
+
+import numpy as np
+
+from misconceptions import wrong
+from zerotohero.micrograd import Value
+
+
+@wrong("1.2", "e¹⁰⁰⁰ is too large for a float: use")
+def overflow():
+    def softplus(x):
+        e = math.exp(x.data)
+        return Value(math.log(1 + e), (x,), "softplus", local=(e / (1 + e),))
+
+    return softplus
+
+
+@wrong("1.2", "the log's factor")
+def inner_derivative_only():
+    def softplus(x):
+        e = math.exp(-abs(x.data))
+        data = max(x.data, 0.0) + math.log1p(e)
+        return Value(data, (x,), "softplus", local=(math.exp(min(x.data, 700.0)),))
+
+    return softplus
+
+
+@wrong("1.2", "No gradient arrives")
+def not_connected():
+    def softplus(x):
+        return Value(max(x.data, 0.0) + math.log1p(math.exp(-abs(x.data))))
+
+    return softplus
+
+
+@wrong("1.2", "only the last one's share is left")
+def overwrites():
+    def softplus(x):
+        out = Value(max(x.data, 0.0) + math.log1p(math.exp(-abs(x.data))), (x,), "softplus")
+
+        def _backward():
+            x.grad = x.sigmoid().data * out.grad
+
+        out._backward = _backward
+        return out
+
+    return softplus
+
+
+@wrong("1.2", "Your node has no rule")
+def no_rule():
+    def softplus(x):
+        return Value(max(x.data, 0.0) + math.log1p(math.exp(-abs(x.data))), (x,), "softplus")
+
+    return softplus
+
+
+@wrong("1.2", "You put softplus together from other operations")
+def composed():
+    def softplus(x):
+        if x.data > 0:
+            return x + ((-x).exp() + 1).log()
+        return (x.exp() + 1).log()
+
+    return softplus
+
+
+def stable(x):
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+@wrong("1.2", "You return a plain number")
+def numpy_number():
+    return lambda x: np.logaddexp(0.0, x.data)
+
+
+@wrong("1.2", "Nothing came back")
+def value_not_returned():
+    def softplus(x):
+        Value(stable(x.data), (x,), "softplus", local=(x.sigmoid().data,))
+
+    return softplus
+
+
+@wrong("1.2", "Compute with x.data")
+def math_of_a_value():
+    return lambda x: Value(math.log(1 + math.exp(x)), (x,), "softplus", local=(1.0,))
+
+
+@wrong("1.2", "local is a tuple")
+def local_without_comma():
+    return lambda x: Value(stable(x.data), (x,), "softplus", local=(x.sigmoid().data))
+
+
+@wrong("1.2", "The operands are a tuple")
+def operands_without_comma():
+    return lambda x: Value(stable(x.data), (x), "softplus", local=(x.sigmoid().data,))
+
+
+@wrong("1.2", "you passed a Value")
+def local_is_a_value():
+    return lambda x: Value(stable(x.data), (x,), "softplus", local=(x.sigmoid(),))
+
+
+@wrong("1.2", "not base 2")
+def base_two():
+    return lambda x: Value(
+        math.log2(1 + math.exp(min(x.data, 700))), (x,), "softplus", local=(x.sigmoid().data,)
+    )
+
+
+@wrong("1.2", "That is the sigmoid's derivative")
+def one_derivative_too_many():
+    def softplus(x):
+        s = x.sigmoid().data
+        return Value(stable(x.data), (x,), "softplus", local=(s * (1 - s),))
+
+    return softplus
+
+
+@wrong("1.2", "leaves out the gradient of the result")
+def rule_without_its_result():
+    def softplus(x):
+        out = Value(stable(x.data), (x,), "softplus")
+
+        def _backward():
+            x.grad += x.sigmoid().data
+
+        out._backward = _backward
+        return out
+
+    return softplus
+
+
+@wrong("1.2", "while the result is computed")
+def gradient_too_early():
+    def softplus(x):
+        x.grad = x.sigmoid().data
+        return Value(stable(x.data), (x,), "softplus", local=(0.0,))
+
+    return softplus
+
+
+@wrong("1.2", "∞/∞ in the derivative")
+def not_a_number():
+    def softplus(x):
+        with np.errstate(all="ignore"):
+            e = np.exp(x.data)
+            return Value(stable(x.data), (x,), "softplus", local=(e / (1 + e),))
+
+    return softplus

@@ -1,0 +1,184 @@
+"""Wrong answers to 1.3, a topological order without recursion."""
+
+import sys
+
+from misconceptions import wrong
+
+
+@wrong("1.3", "Your function calls itself")
+def recursive():
+    def operands_first(operands, root):
+        order = []
+
+        def visit(name):
+            if name not in order:
+                for operand in operands[name]:
+                    visit(operand)
+                order.append(name)
+
+        visit(root)
+        return order
+
+    return operands_first
+
+
+@wrong("1.3", "turn it round")
+def root_first():
+    def operands_first(operands, root):
+        order, seen, stack = [], set(), [root]
+        while stack:
+            name = stack[-1]
+            if name not in seen:
+                seen.add(name)
+                stack += [o for o in operands[name] if o not in seen]
+            else:
+                stack.pop()
+                if name not in order:
+                    order.append(name)
+        return order[::-1]
+
+    return operands_first
+
+
+@wrong("1.3", "You list level by level")
+def by_level():
+    def operands_first(operands, root):
+        seen, queue = [root], [root]
+        while queue:
+            for operand in operands[queue.pop(0)]:
+                if operand not in seen:
+                    seen.append(operand)
+                    queue.append(operand)
+        return seen[::-1]
+
+    return operands_first
+
+
+@wrong("1.3", "You walk every path")
+def every_path():
+    def operands_first(operands, root):
+        order, stack = [], [root]
+        while stack:
+            name = stack.pop()
+            order.append(name)
+            stack += operands[name]
+        return list(dict.fromkeys(order[::-1]))
+
+    return operands_first
+
+
+@wrong("1.3", "You list all that is in the dict")
+def whole_dict():
+    def operands_first(operands, root):
+        order, seen, stack = {}, set(), [root, *operands]
+        while stack:
+            name = stack[-1]
+            if name not in seen:
+                seen.add(name)
+                stack += [o for o in operands[name] if o not in seen]
+            else:
+                order[stack.pop()] = True
+        return list(order)
+
+    return operands_first
+
+
+@wrong("1.3", "a higher limit only moves the end")
+def recursive_with_a_higher_limit():
+    def operands_first(operands, root):
+        order, seen, limit = [], set(), sys.getrecursionlimit()
+
+        def visit(name):
+            if name not in seen:
+                seen.add(name)
+                for operand in operands[name]:
+                    visit(operand)
+                order.append(name)
+
+        try:
+            sys.setrecursionlimit(100_000)
+            visit(root)
+        finally:
+            sys.setrecursionlimit(limit)
+        return order
+
+    return operands_first
+
+
+@wrong("1.3", "not when you first meet it")
+def when_first_met():
+    def operands_first(operands, root):
+        order, stack = [], [root]
+        while stack:
+            name = stack.pop()
+            if name not in order:
+                order.append(name)
+                stack += operands[name]
+        return order[::-1]
+
+    return operands_first
+
+
+@wrong("1.3", "Your loop has no end")
+def never_popped():
+    def operands_first(operands, root):
+        order, stack = [], [root]
+        while stack:
+            name = stack[-1]
+            if all(operand in order for operand in operands[name]):
+                order.append(name)
+            else:
+                stack += operands[name]
+        return order
+
+    return operands_first
+
+
+@wrong("1.3", "You go over the graph again and again")
+def round_after_round():
+    def operands_first(operands, root):
+        reached, todo = [], [root]
+        while todo:
+            name = todo.pop()
+            if name not in reached:
+                reached.append(name)
+                todo += operands[name]
+        order, listed = [], set()
+        while len(order) < len(reached):
+            for name in reached:
+                if name not in listed and all(o in listed for o in operands[name]):
+                    order.append(name)
+                    listed.add(name)
+        return order
+
+    return operands_first
+
+
+@wrong("1.3", "is listed twice")
+def listed_twice():
+    def operands_first(operands, root):
+        order, seen, stack = [], set(), [root]
+        while stack:
+            if stack[-1] in seen:
+                order.append(stack.pop())
+            else:
+                seen.add(stack[-1])
+                stack += operands[stack[-1]]
+        return order
+
+    return operands_first
+
+
+@wrong("1.3", "A set has no order")
+def as_a_set():
+    return lambda operands, root: set(operands)
+
+
+@wrong("1.3", "A name is text")
+def attribute_of_a_name():
+    return lambda operands, root: [*root.operands, root]
+
+
+@wrong("1.3", "Nothing came back")
+def order_not_returned():
+    return lambda operands, root: None

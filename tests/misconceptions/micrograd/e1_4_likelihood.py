@@ -1,0 +1,145 @@
+"""Wrong answers to 1.4, softmax and negative log-likelihood."""
+
+import math
+
+import numpy as np
+
+from misconceptions import wrong
+from zerotohero.micrograd import Value
+
+
+def exponentials(logits):
+    top = max(z.data for z in logits)
+    return [(z - top).exp() for z in logits]
+
+
+def right_softmax(logits):
+    e = exponentials(logits)
+    total = sum(e)
+    return [x / total for x in e]
+
+
+@wrong("1.4", "take the largest logit away from all")
+def softmax_overflow():
+    def softmax(logits):
+        e = [z.exp() for z in logits]
+        return [x / sum(e) for x in e]
+
+    return softmax, lambda logits, label: -softmax(logits)[label].log()
+
+
+@wrong("1.4", "The sign: a loss is")
+def log_likelihood():
+    return right_softmax, lambda logits, label: right_softmax(logits)[label].log()
+
+
+@wrong("1.4", "is made of .data")
+def constant_sum():
+    def softmax(logits):
+        e = exponentials(logits)
+        return [x / sum(x.data for x in e) for x in e]
+
+    return softmax, lambda logits, label: -softmax(logits)[label].log()
+
+
+@wrong("1.4", "has cut the graph")
+def graph_cut():
+    def nll(logits, label):
+        return Value(-math.log(right_softmax(logits)[label].data))
+
+    return right_softmax, nll
+
+
+@wrong("1.4", "You take the largest probability")
+def most_likely():
+    def nll(logits, label):
+        return -max(right_softmax(logits), key=lambda p: p.data).log()
+
+    return right_softmax, nll
+
+
+@wrong("1.4", "You divide the logits themselves")
+def no_exponential():
+    def softmax(logits):
+        return [z / sum(logits) for z in logits]
+
+    return softmax, lambda logits, label: -right_softmax(logits)[label].log()
+
+
+@wrong("1.4", "a Value has methods")
+def floats_of_math():
+    def softmax(logits):
+        e = [math.exp(z) for z in logits]
+        return [x / sum(e) for x in e]
+
+    return softmax, lambda logits, label: -math.log(softmax(logits)[label])
+
+
+@wrong("1.4", "You return plain numbers")
+def numpy_probabilities():
+    def softmax(logits):
+        e = np.exp([z.data - max(z.data for z in logits) for z in logits])
+        return e / e.sum()
+
+    return softmax, lambda logits, label: -np.log(softmax(logits)[label])
+
+
+@wrong("1.4", "Nothing came back")
+def loss_printed():
+    return right_softmax, lambda logits, label: print(-right_softmax(logits)[label].log())
+
+
+@wrong("1.4", "Values don't compare")
+def largest_value():
+    def softmax(logits):
+        e = [(z - max(logits)).exp() for z in logits]
+        return [x / sum(e) for x in e]
+
+    return softmax, lambda logits, label: -softmax(logits)[label].log()
+
+
+@wrong("1.4", "not a fixed number")
+def shifted_by_a_constant():
+    def softmax(logits):
+        e = [(z - 1000).exp() for z in logits]
+        return [x / sum(e) for x in e]
+
+    return softmax, lambda logits, label: -right_softmax(logits)[label].log()
+
+
+@wrong("1.4", "A loss is one Value")
+def every_loss():
+    return right_softmax, lambda logits, label: [-p.log() for p in right_softmax(logits)]
+
+
+@wrong("1.4", "softmax is applied twice")
+def softmax_twice():
+    def nll(logits, label):
+        return -right_softmax(right_softmax(logits))[label].log()
+
+    return right_softmax, nll
+
+
+@wrong("1.4", "That is the log of the logit")
+def without_softmax():
+    return right_softmax, lambda logits, label: -logits[label].log()
+
+
+@wrong("1.4", "Labels count from 0")
+def label_from_one():
+    return right_softmax, lambda logits, label: -right_softmax(logits)[label - 1].log()
+
+
+@wrong("1.4", "must not call backward()")
+def backward_inside():
+    def nll(logits, label):
+        loss = -right_softmax(logits)[label].log()
+        loss.backward()
+        return loss
+
+    return right_softmax, nll
+
+
+@wrong("1.4", "check takes them in this order")
+def the_two_swapped():
+    return (lambda logits, label: -right_softmax(logits)[label].log()), right_softmax

@@ -1,0 +1,134 @@
+"""Wrong answers to 1.5, a loop that learns nothing."""
+
+from misconceptions import wrong
+
+
+def loop(before=False, after=False, end=False, sign=-1.0):
+    def train(model, points, labels, steps, rate):
+        losses = []
+        for _ in range(steps):
+            margins = [y * model(x) for x, y in zip(points, labels, strict=True)]
+            loss = sum((1 - m).relu() for m in margins) / len(margins)
+            if before:
+                model.zero_grad()
+            loss.backward()
+            if after:
+                model.zero_grad()
+            for p in model.parameters():
+                p.data += sign * rate * p.grad
+            if end:
+                model.zero_grad()
+            losses.append(loss.data)
+        return losses
+
+    return train
+
+
+@wrong("1.5", "zero_grad() wipes the gradients after")
+def as_it_came():
+    return loop(after=True, sign=1.0)
+
+
+@wrong("1.5", "The weights move uphill")
+def uphill():
+    return loop(before=True, sign=1.0)
+
+
+@wrong("1.5", "Gradients add up over the steps")
+def never_zeroed():
+    return loop()
+
+
+@wrong("1.5", "You zero at the end of each step")
+def zeroed_at_the_end():
+    return loop(end=True)
+
+
+@wrong("1.5", "Two faults")
+def never_zeroed_and_uphill():
+    return loop(sign=1.0)
+
+
+def steps_of(update, report=lambda loss, losses: losses.append(loss.data), scale=1.0):
+    """An answer to 1.5 that zeroes and goes back as it should, and updates with `update`."""
+
+    def train(model, points, labels, steps, rate):
+        losses = []
+        for _ in range(steps):
+            margins = [y * model(x) for x, y in zip(points, labels, strict=True)]
+            loss = scale * sum((1 - m).relu() for m in margins) / len(margins)
+            model.zero_grad()
+            loss.backward()
+            update(model, rate)
+            report(loss, losses)
+        return losses
+
+    return train
+
+
+def downhill(model, rate):
+    for p in model.parameters():
+        p.data -= rate * p.grad
+
+
+@wrong("1.5", "gives the name p another value")
+def name_rebound():
+    def update(model, rate):
+        for p in model.parameters():
+            p = p - rate * p.grad
+
+    return steps_of(update)
+
+
+@wrong("1.5", "You don't use the rate")
+def rate_left_out():
+    return steps_of(lambda model, rate: downhill(model, 1.0))
+
+
+@wrong("1.5", "You train on the sum")
+def loss_not_divided():
+    return steps_of(downhill, scale=8.0)  # the check asks for eight points
+
+
+@wrong("1.5", "Return a list of plain numbers")
+def losses_are_values():
+    return steps_of(downhill, report=lambda loss, losses: losses.append(loss))
+
+
+@wrong("1.5", "compute it inside the loop")
+def loss_before_the_loop():
+    def train(model, points, labels, steps, rate):
+        margins = [y * model(x) for x, y in zip(points, labels, strict=True)]
+        loss, losses = sum((1 - m).relu() for m in margins) / len(margins), []
+        for _ in range(steps):
+            model.zero_grad()
+            loss.backward()
+            downhill(model, rate)
+            losses.append(loss.data)
+        return losses
+
+    return train
+
+
+@wrong("1.5", "is the return inside the loop")
+def one_step():
+    train = steps_of(downhill)
+    return lambda model, points, labels, steps, rate: train(model, points, labels, 1, rate)
+
+
+@wrong("1.5", "You measure after the update")
+def measured_late():
+    train = steps_of(downhill)
+    return lambda model, points, labels, steps, rate: train(model, points, labels, steps + 1, rate)[
+        1:
+    ]
+
+
+@wrong("1.5", "Nothing came back")
+def losses_not_returned():
+    train = steps_of(downhill)
+
+    def nothing(*given):
+        train(*given)
+
+    return nothing

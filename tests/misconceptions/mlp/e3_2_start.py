@@ -1,0 +1,89 @@
+"""Wrong answers to 3.2, an honest start."""
+
+import math
+
+import torch
+
+from misconceptions import wrong
+
+
+def init(block_size, n_embd, n_hidden, V, generator, first=1.0, W2=0.01, b2=0.0, wte=1.0):
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    return (
+        wte * normal(V, n_embd),
+        first * normal(block_size * n_embd, n_hidden),
+        first * normal(n_hidden),
+        W2 * normal(n_hidden, V),
+        b2 * normal(V),
+    )
+
+
+@wrong("3.2", "That is in bits")
+def loss_in_bits():
+    return math.log2, init
+
+
+@wrong("3.2", "1/V is the probability")
+def probability_for_loss():
+    return lambda V: 1 / V, init
+
+
+@wrong("3.2", "The logarithm of a probability is negative")
+def likelihood_for_loss():
+    return lambda V: math.log(1 / V), init
+
+
+@wrong("3.2", "W2 is as large as at the naive start")
+def naive_start():
+    return math.log, lambda *given: init(*given, W2=1.0, b2=1.0)
+
+
+@wrong("3.2", "Only b2 is in the way")
+def random_output_bias():
+    return math.log, lambda *given: init(*given, b2=1.0)
+
+
+@wrong("3.2", "root of the number of units")
+def root_of_the_width():
+    return math.log, lambda *given: init(*given, W2=given[2] ** -0.5)
+
+
+@wrong("3.2", "Units that start alike")
+def all_zeros():
+    return math.log, lambda *given: init(*given, first=0.0, W2=0.0, wte=0.0)
+
+
+@wrong("3.2", "The hidden layer doesn't see its context")
+def embeddings_of_zero():
+    return math.log, lambda *given: init(*given, wte=0.0)
+
+
+@wrong("3.2", "Pass the generator to every random call")
+def global_generator():
+    return math.log, lambda *given: init(*given[:4], None)
+
+
+@wrong("3.2", "don't make a new one inside")
+def generator_of_its_own():
+    return math.log, lambda *given: init(*given[:4], torch.Generator().manual_seed(42))
+
+
+@wrong("3.2", "All are at one end of tanh")
+def all_weights_positive():
+    def calm_init(block_size, n_embd, n_hidden, V, generator):
+        wte = torch.rand(V, n_embd, generator=generator)
+        W1 = torch.rand(block_size * n_embd, n_hidden, generator=generator)
+        return wte, W1, torch.zeros(n_hidden), torch.zeros(n_hidden, V), torch.zeros(V)
+
+    return math.log, calm_init
+
+
+@wrong("3.2", "wte and W1 must be random")
+def weights_of_zero_and_random_biases():
+    def calm_init(*given):
+        wte, W1, *rest = init(*given)
+        return wte, 0 * W1, *rest
+
+    return math.log, calm_init

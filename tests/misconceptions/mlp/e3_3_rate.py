@@ -1,0 +1,173 @@
+"""Wrong answers to 3.3, a learning rate, found."""
+
+import math
+
+import torch
+
+from misconceptions import wrong
+
+
+def search(step, low, high, n, rates=None, keep=False, go_on=False):
+    tried, losses = [], []
+    for rate in rates or torch.logspace(math.log10(low), math.log10(high), n).tolist():
+        loss = step(rate)
+        if not math.isfinite(loss) and not go_on:
+            losses += [loss] if keep else []
+            break
+        tried.append(rate)
+        losses.append(loss)
+    return tried, losses
+
+
+def choose(rates, losses, window):
+    means = [sum(losses[i : i + window]) for i in range(len(losses) - window + 1)]
+    return rates[means.index(min(means)) + window - 1] / 2
+
+
+@wrong("3.3", "space the exponents evenly")
+def linear_spacing():
+    def sweep(step, low, high, n):
+        return search(step, low, high, n, torch.linspace(low, high, n).tolist())
+
+    return sweep, choose
+
+
+@wrong("3.3", "The rates fall")
+def from_large_to_small():
+    return lambda step, low, high, n: search(step, high, low, n), choose
+
+
+@wrong("3.3", "`high` is left out")
+def without_the_last():
+    def sweep(step, low, high, n):
+        return search(step, low, high, n, [low * (high / low) ** (i / n) for i in range(n)])
+
+    return sweep, choose
+
+
+@wrong("3.3", "These are the exponents")
+def exponents_for_rates():
+    def sweep(step, low, high, n):
+        rates, losses = search(step, low, high, n)
+        return [math.log10(rate) for rate in rates], losses
+
+    return sweep, choose
+
+
+@wrong("3.3", "step is called twice")
+def two_steps_a_rate():
+    def sweep(step, low, high, n):
+        rates = torch.logspace(math.log10(low), math.log10(high), n).tolist()
+        return rates, [step(rate) for rate in rates if math.isfinite(step(rate))]
+
+    return sweep, choose
+
+
+@wrong("3.3", "break off")
+def stepping_on_after_infinity():
+    return lambda *given: search(*given, go_on=True), choose
+
+
+@wrong("3.3", "is still in the list")
+def infinity_kept():
+    return lambda *given: search(*given, keep=True), choose
+
+
+@wrong("3.3", "one lucky minibatch")
+def lowest_single_loss():
+    return search, lambda rates, losses, window: rates[losses.index(min(losses))] / 2
+
+
+@wrong("3.3", "take half of it")
+def not_halved():
+    return search, lambda *given: 2 * choose(*given)
+
+
+@wrong("3.3", "the rate at its beginning")
+def beginning_of_the_window():
+    def choose_rate(rates, losses, window):
+        means = [sum(losses[i : i + window]) for i in range(len(losses) - window + 1)]
+        return rates[means.index(min(means))] / 2
+
+    return search, choose_rate
+
+
+@wrong("3.3", "before there are `window` losses")
+def windows_that_are_not_full():
+    def choose_rate(rates, losses, window):
+        windows = [losses[max(0, i - window + 1) : i + 1] for i in range(len(losses))]
+        means = [sum(w) / len(w) for w in windows]
+        return rates[means.index(min(means))] / 2
+
+    return search, choose_rate
+
+
+@wrong("3.3", "That is a place in the list")
+def index_for_rate():
+    return search, lambda rates, *given: rates.index(2 * choose(rates, *given))
+
+
+@wrong("3.3", "`logspace` takes exponents")
+def logspace_of_rates():
+    def sweep(step, low, high, n):
+        return search(step, low, high, n, torch.logspace(low, high, n).tolist())
+
+    return sweep, choose
+
+
+@wrong("3.3", "`low` is left out")
+def without_the_first():
+    def sweep(step, low, high, n):
+        rates = [low * (high / low) ** (i / n) for i in range(1, n + 1)]
+        return search(step, low, high, n, rates)
+
+    return sweep, choose
+
+
+@wrong("3.3", "ten times the one before")
+def ten_times_each():
+    def sweep(step, low, high, n):
+        return search(step, low, high, n, [low * 10**i for i in range(n)])
+
+    return sweep, choose
+
+
+@wrong("3.3", "return the rates first")
+def losses_first():
+    return lambda *given: search(*given)[::-1], choose
+
+
+@wrong("3.3", "The last window is left out")
+def last_window_left_out():
+    return search, lambda rates, losses, window: choose(rates, losses[:-1], window)
+
+
+@wrong("3.3", "One place too far")
+def window_without_its_last_loss():
+    def choose_rate(rates, losses, window):
+        means = [sum(losses[i - window : i]) for i in range(window, len(losses))]
+        return rates[means.index(min(means)) + window] / 2
+
+    return search, choose_rate
+
+
+@wrong("3.3", "the rate in its middle")
+def middle_of_the_window():
+    def choose_rate(rates, losses, window):
+        means = [sum(losses[i : i + window]) for i in range(len(losses) - window + 1)]
+        return rates[means.index(min(means)) + window // 2] / 2
+
+    return search, choose_rate
+
+
+@wrong("3.3", "the lowest mean, a loss")
+def mean_for_rate():
+    def choose_rate(rates, losses, window):
+        return min(sum(losses[i : i + window]) / window for i in range(len(losses) - window + 1))
+
+    return search, choose_rate
+
+
+@wrong("3.3", "the rate at half the place")
+def place_halved():
+    return search, lambda rates, *given: rates[rates.index(2 * choose(rates, *given)) // 2]

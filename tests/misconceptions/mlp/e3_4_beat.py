@@ -1,0 +1,87 @@
+"""Wrong answers to 3.4, beat 2.17."""
+
+import torch
+import torch.nn.functional as F
+
+from misconceptions import wrong
+from misconceptions.mlp.shared import build
+
+
+def briefly(words, stoi, steps=150, aligned=True, newest=False, lr=0.02, before=False):
+    """A small network of torch.nn, trained a little; its five parameters, Linear's transposed."""
+    X, Y, _ = build(words, 3, stoi)
+    X = X.flip(1) if newest else X
+    g = torch.Generator().manual_seed(1)
+    net = torch.nn.Sequential(
+        torch.nn.Embedding(27, 5),
+        torch.nn.Flatten(),
+        torch.nn.Linear(15, 30),
+        torch.nn.Tanh(),
+        torch.nn.Linear(30, 27),
+    )
+    with torch.no_grad():
+        for p in net.parameters():
+            p.copy_((3.0 if before else 0.3) * torch.randn(p.shape, generator=g))
+    untrained = [p.detach().clone() for p in net.parameters()]
+    optimizer = torch.optim.Adam(net.parameters(), lr=lr)
+    for _ in range(steps):
+        rows = torch.randint(len(X), (128,), generator=g)
+        targets = rows if aligned else torch.randint(len(X), (128,), generator=g)
+        loss = F.cross_entropy(net(X[rows]), Y[targets])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    wte, W1, b1, W2, b2 = untrained if before else net.parameters()
+    return wte, W1.T, b1, W2.T, b2
+
+
+@wrong("3.4", "the context isn't used")
+def rows_that_do_not_match():
+    return lambda *given: briefly(*given, steps=400, aligned=False)
+
+
+@wrong("3.4", "With its context turned round")
+def trained_newest_first():
+    return lambda *given: briefly(*given, steps=600, newest=True)
+
+
+@wrong("3.4", "worse than knowing nothing")
+def copy_from_before_the_training():
+    return lambda *given: briefly(*given, steps=10, before=True)
+
+
+@wrong("3.4", "underfits: more steps")
+def too_few_steps():
+    return briefly
+
+
+@wrong("3.4", "`torch.nn.Linear` keeps its weight the other way round")
+def weights_of_linear_layers():
+    def train_mlp(words, stoi):
+        wte, W1, b1, W2, b2 = briefly(words, stoi, steps=2)
+        return wte, W1.T, b1, W2.T, b2
+
+    return train_mlp
+
+
+@wrong("3.4", "The training has diverged")
+def diverged():
+    def train_mlp(words, stoi):
+        wte, W1, b1, W2, b2 = briefly(words, stoi, steps=2)
+        return wte, W1 * float("inf"), b1, W2, b2
+
+    return train_mlp
+
+
+@wrong("3.4", "12,000 numbers")
+def too_large_a_network():
+    return lambda words, stoi: [
+        torch.zeros(shape) for shape in [(27, 10), (30, 5000), (5000,), (5000, 27), (27,)]
+    ]
+
+
+@wrong("3.4", "They must be wte")
+def one_character_too_few():
+    return lambda words, stoi: [
+        torch.zeros(shape) for shape in [(26, 10), (30, 200), (200,), (200, 26), (26,)]
+    ]

@@ -1,0 +1,1 @@
+"""Wrong answers to the exercises of lecture 06, and the hint each must get."""

@@ -1,0 +1,122 @@
+"""Wrong answers to 6.2, a BatchNorm that is too good."""
+
+from misconceptions import wrong
+
+
+def axes_of(record, sets=((0,), (0, 1), (0, 2), (0, 1, 2)), close=0.005):
+    mean, var = record["mean"], record["var"]
+    for axes in sets:
+        over = [a - 1 for a in axes if a > 0]
+        if over and max(over) >= mean.ndim:
+            continue
+        m, v = mean, var
+        if over:
+            m, v = mean.mean(over), var.mean(over) + mean.var(over, correction=0)
+        if m.abs().max() < close and (v - 1).abs().max() < close:
+            return axes
+    return None
+
+
+def search(records, axes=axes_of):
+    for i, record in enumerate(records):
+        found = axes(record)
+        if found is not None and found != tuple(range(len(record["shape"]) - 1)):
+            return i, found
+    return None
+
+
+def changed(change):
+    return lambda records: (found := search(records)) and change(*found, records)
+
+
+@wrong("6.2", "The shapes of these running means look right")
+def by_shape_alone():
+    def axes(record):
+        shape, kept = record["shape"], record["running_mean"]
+        if kept == shape[-1:]:
+            return tuple(range(len(shape) - 1))
+        sets = [(0,), (0, 2), (0, 1, 2)] if len(shape) == 3 else [(0, 1)]
+        return next(a for a in sets if tuple(n for i, n in enumerate(shape) if i not in a) == kept)
+
+    return lambda records: search(records, axes)
+
+
+@wrong("6.2", "what gives them away is that they are too good")
+def looks_sound_together():
+    def axes(record):
+        right = tuple(range(len(record["shape"]) - 1))
+        return axes_of(record, [right, (0,), (0, 2), (0, 1), (0, 1, 2)])
+
+    return lambda records: search(records, axes)
+
+
+@wrong("6.2", "You take the largest set of axes")
+def largest_first():
+    sets = [(0, 1, 2), (0, 1), (0, 2), (0,)]
+    return lambda records: search(records, lambda r: axes_of(r, sets))
+
+
+@wrong("6.2", "You look at the means alone")
+def means_alone():
+    def axes(record):
+        mean = record["mean"]
+        for over in ((0,), (0, 1), (0, 2), (0, 1, 2))[: 2 * mean.ndim]:
+            m = mean.mean([a - 1 for a in over if a]) if len(over) > 1 else mean
+            if m.abs().max() < 0.005:
+                return over
+        return None
+
+    return lambda records: search(records, axes)
+
+
+@wrong("6.2", "leave room for `eps`")
+def exactly_one():
+    return lambda records: search(records, lambda r: axes_of(r, close=1e-9))
+
+
+@wrong("6.2", "is sound when it reduces over (0,)")
+def three_axes_everywhere():
+    def find_bug(records):
+        for i, record in enumerate(records):
+            axes = axes_of(record)
+            if axes != (0, 1):
+                return i, axes
+        return None
+
+    return find_bug
+
+
+@wrong("6.2", "You count layers from 1")
+def counted_from_one():
+    return changed(lambda i, axes, records: (i + 1, axes))
+
+
+@wrong("6.2", "These are the axes that are kept")
+def axes_that_are_kept():
+    def kept(i, axes, records):
+        return i, tuple(a for a in range(len(records[i]["shape"])) if a not in axes)
+
+    return changed(kept)
+
+
+@wrong("6.2", "these are the axes that it should reduce over")
+def axes_that_would_be_right():
+    return changed(lambda i, axes, records: (i, tuple(range(len(records[i]["shape"]) - 1))))
+
+
+@wrong("6.2", "axis 0 of `mean` is axis 1 of y")
+def axes_of_the_record():
+    return changed(lambda i, axes, records: (i, tuple(a - 1 for a in axes if a)))
+
+
+@wrong("6.2", "the mean of the variances plus the variance")
+def variances_averaged():
+    def find_bug(records):
+        for i, record in enumerate(records):
+            over = list(range(record["mean"].ndim - 1))
+            v = record["var"].mean(over) if over else record["var"]
+            if (v - 1).abs().max() > 0.005:
+                return i, (0,)
+        return None
+
+    return find_bug

@@ -1,0 +1,106 @@
+"""Wrong answers to 6.3, the tree as convolutions."""
+
+import torch
+
+from misconceptions import wrong
+from misconceptions.wavenet.shared import conv
+
+
+def stack(x, layers, dilations=(1, 2, 4), last=True, bend=torch.tanh):
+    for i, ((weight, bias), d) in enumerate(zip(layers, dilations, strict=True)):
+        x = conv(x, weight, bias, d)
+        x = bend(x) if last or i < len(layers) - 1 else x
+    return x
+
+
+@wrong("6.3", "which is the future")
+def padded_on_the_right():
+    return lambda *given: conv(*given, ahead=True), stack
+
+
+@wrong("6.3", "The two vectors are exchanged")
+def taps_swapped():
+    return lambda *given: conv(*given, swap=True), stack
+
+
+@wrong("6.3", "a vector that the tree never sees")
+def zeros_in_front():
+    return lambda *given: conv(*given, front="zeros"), stack
+
+
+@wrong("6.3", "comes round to its beginning, as `torch.roll` has it: the first rows")
+def rolled():
+    return lambda *given: conv(*given, front="wrap"), stack
+
+
+@wrong("6.3", "The first row is missing: the front is padded by dilation − 1")
+def padded_by_one_less():
+    def causal_dilated(x, weight, bias, dilation):
+        padded = torch.cat([x[:, :1].expand(-1, dilation - 1, -1), x], 1)
+        return torch.cat([padded[:, :-dilation], padded[:, dilation:]], 2) @ weight + bias
+
+    return causal_dilated, stack
+
+
+@wrong("6.3", "Rows are missing at the beginning")
+def not_padded():
+    return lambda x, w, b, d: conv(x, w, b, d)[:, d:], stack
+
+
+@wrong("6.3", "they lie `dilation` apart")
+def dilation_ignored():
+    return lambda x, w, b, d: conv(x, w, b, 1), stack
+
+
+@wrong("6.3", "too much stands in front")
+def cut_by_a_negative_index():
+    def causal_dilated(x, weight, bias, d):
+        past = torch.cat([x[:, :1].expand(-1, d, -1), x[:, :-d]], 1)
+        return torch.cat([past, x], 2) @ weight + bias
+
+    return causal_dilated, stack
+
+
+@wrong("6.3", "The dilations are 1, 2, 3")
+def dilations_that_count():
+    return conv, lambda x, layers: stack(x, layers, (1, 2, 3))
+
+
+@wrong("6.3", "All dilations are 1")
+def no_dilations():
+    return conv, lambda x, layers: stack(x, layers, (1, 1, 1))
+
+
+@wrong("6.3", "The dilations begin at 2")
+def dilations_from_two():
+    return conv, lambda x, layers: stack(x, layers, (2, 4, 8))
+
+
+@wrong("6.3", "The dilations are 4, 2, 1")
+def dilations_that_fall():
+    return conv, lambda x, layers: stack(x, layers, (4, 2, 1))
+
+
+@wrong("6.3", "The tanh after the last layer is missing")
+def last_layer_straight():
+    return conv, lambda x, layers: stack(x, layers, last=False)
+
+
+@wrong("6.3", "The tanh after each layer is missing")
+def all_layers_straight():
+    return conv, lambda x, layers: stack(x, layers, bend=lambda x: x)
+
+
+@wrong("6.3", "tanh comes after each convolution, not before it.")
+def tanh_before():
+    def tree_everywhere(x, layers):
+        for i, (weight, bias) in enumerate(layers):
+            x = conv(torch.tanh(x), weight, bias, 2**i)
+        return x
+
+    return conv, tree_everywhere
+
+
+@wrong("6.3", "Only the last window came back")
+def last_window_only():
+    return conv, lambda x, layers: stack(x, layers)[:, -1]

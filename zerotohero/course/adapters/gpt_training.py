@@ -1,0 +1,256 @@
+"""How answers to the exercises of lecture 07 that train are called. This enters the sandbox."""
+
+import contextlib
+import dataclasses
+import pathlib
+import tempfile
+import types
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+# --- 7.2 ------------------------------------------------------------------------------------------
+
+
+def encoded(encode_sums, add, carry_chain, train_adder, a, b, reverse):
+    returned = encode_sums(torch.tensor(a), torch.tensor(b), reverse)
+    X, Y = _several(returned, "encode_sums", "X, Y")
+    return {"X": X, "Y": Y, "kinds": [str(getattr(part, "dtype", type(part))) for part in (X, Y)]}
+
+
+def asked_for_sums(encode_sums, add, carry_chain, train_adder, a, b, reverse, shift):
+    model, a, b = _Calculator(shift, reverse), torch.tensor(a), torch.tensor(b)
+    with torch.no_grad():
+        return {"sums": add(model, a, b, reverse), "again": add(model, a, b, reverse)}
+
+
+def chained(encode_sums, add, carry_chain, train_adder, a, b):
+    return {"chain": carry_chain(torch.tensor(a), torch.tensor(b))}
+
+
+def trained_adder(encode_sums, add, carry_chain, train_adder, a, b):
+    pairs = (torch.tensor(part.astype("int64")) for part in (a, b))
+    return _trained(train_adder(*pairs), "train_adder")
+
+
+class _Calculator(nn.Module):
+    """Stands in for a model: it writes a + b + shift, digit by digit, as long as it may.
+
+    Fed with digits that it would not have written, it goes wrong from there on.
+    """
+
+    def __init__(self, shift, reverse):
+        super().__init__()
+        self.shift, self.reverse = shift, reverse
+        self.sure = nn.Parameter(torch.tensor(3.0))
+        self.config = types.SimpleNamespace(vocab_size=12, block_size=11)
+        self.device = self.sure.device
+
+    def forward(self, idx, cache=None):
+        if idx.ndim != 2 or idx.shape[1] < 8 or (idx[:, 3] != 10).any() or (idx[:, 7] != 11).any():
+            raise ValueError(
+                f"the model was given {tuple(idx.shape)} tokens that do not begin with a question "
+                "such as 1 2 3 + 4 5 6 ="
+            )
+        place = torch.tensor([100, 10, 1])
+        said = (idx[:, :3] * place).sum(1) + (idx[:, 4:7] * place).sum(1) + self.shift
+        digits = said[:, None] // torch.tensor([1000, 100, 10, 1]) % 10  # (N, 4)
+        if self.reverse:
+            digits = digits.flip(1)
+        logits = torch.zeros(*idx.shape, 12)
+        for t in range(7, min(idx.shape[1], 11)):
+            off = (idx[:, 8 : t + 1] != digits[:, : t - 7]).sum(1)
+            logits[:, t] = self.sure * F.one_hot((digits[:, t - 7] + off) % 10, 12)
+        return logits
+
+    def generate(self, *args, **options):  # GPT's; there is nothing here that a cache could keep
+        from zerotohero.generation import generate
+
+        return generate(self, *args, **{**options, "use_cache": False})
+
+
+# --- 7.3 ------------------------------------------------------------------------------------------
+
+
+def alphabet(to_alphabet, pretrain, from_scratch, finetune, text, chars):
+    return {"text": to_alphabet(text, chars)}
+
+
+def finetuned(to_alphabet, pretrain, from_scratch, finetune, other=None, tokens=None, missing=""):
+    if missing:
+        raise FileNotFoundError(missing)
+    other, tokens = (torch.tensor(part.astype("int64")) for part in (other, tokens))
+    got = {}
+    model, got["seen_before"] = _counting(lambda: pretrain(other, 65))
+    got["pretrained"] = _trained(model, "pretrain")
+    model, got["seen_tuned"] = _counting(lambda: finetune(model, tokens))
+    got["tuned"] = _trained(model, "finetune")
+    model, got["seen_scratch"] = _counting(lambda: from_scratch(tokens, 65))
+    got["scratch"] = _trained(model, "from_scratch")
+    return got
+
+
+def _counting(train):
+    """What `train` returns, and how many tokens went through a GPT in train mode meanwhile."""
+    seen = 0
+
+    def count(module, inputs):
+        nonlocal seen
+        whole = hasattr(module, "lm_head") and hasattr(module, "config")
+        if whole and module.training and torch.is_grad_enabled():
+            seen += inputs[0].numel()
+
+    hook = nn.modules.module.register_module_forward_pre_hook(count)
+    try:
+        return train(), seen
+    finally:
+        hook.remove()
+
+
+# --- 7.8 ------------------------------------------------------------------------------------------
+
+
+def read(read_data, bigram_loss, own_data, text, block_size):
+    with _file(text.encode()) as path:
+        chars, train, val = _several(read_data(path, block_size), "read_data", "chars, train, val")
+    return {"chars": chars, "train": train, "val": val}
+
+
+def unreadable(read_data, bigram_loss, own_data, contents, block_size):
+    replies = []
+    for content in contents:
+        with _file(bytes(content)) as path:
+            try:
+                read_data(path, block_size)
+            except NotImplementedError:
+                raise
+            except Exception as error:
+                replies.append({"type": type(error).__name__, "message": str(error)[:300]})
+            else:
+                replies.append({"type": "", "message": ""})
+    return {"replies": replies, "name": path.name}
+
+
+def baseline(read_data, bigram_loss, own_data, train, val, V):
+    return {"loss": bigram_loss(torch.tensor(train), torch.tensor(val), V)}
+
+
+def reported(read_data, bigram_loss, own_data, text):
+    with _file(text.encode()) as path:
+        model, report = _several(own_data(path), "own_data", "model, report")
+    if not isinstance(report, dict):
+        raise TypeError(f"The report has to be a dict; own_data returned a {type(report).__name__}")
+    return {**_trained(model, "own_data"), "report": report}
+
+
+@contextlib.contextmanager
+def _file(content):
+    """A file of that content, in a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "mine.txt")
+        path.write_bytes(content)
+        yield path
+
+
+# --- what they share ------------------------------------------------------------------------------
+
+
+def _trained(model, name):
+    """A trained GPT as plain values: its configuration and its weights."""
+    config = getattr(model, "config", None)
+    if not isinstance(model, nn.Module) or not dataclasses.is_dataclass(config):
+        raise TypeError(
+            f"{name} has to return a trained `zerotohero.gpt.GPT`, and it returned "
+            f"{'nothing' if model is None else f'a {type(model).__name__}'}."
+        )
+    model = getattr(model, "_orig_mod", model)  # of a compiled one
+    weights = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    return {"config": dataclasses.asdict(config), "weights": weights}
+
+
+def _several(returned, name, values):
+    """The values that were returned, if there are as many as `values` names."""
+    if returned is None:
+        raise TypeError(f"Nothing came back from {name}: end it with `return {values}`.")
+    if not isinstance(returned, (tuple, list)) or len(returned) != len(values.split(", ")):
+        raise TypeError(f"{name} has to end with `return {values}`.")
+    return returned
+
+
+# --- 7.4 ------------------------------------------------------------------------------------------
+
+
+def improved(improvements, train_model, **given):
+    """Each of the functions that were returned, called on its own inputs."""
+    functions = improvements()
+    if not isinstance(functions, dict) or not functions:
+        raise TypeError('improvements has to return a dict such as {"rotary": rotary}.')
+    if strangers := functions.keys() - given.keys():
+        raise KeyError(f"{sorted(map(str, strangers))} is none of {', '.join(given)}")
+    got = {}
+    for name, function in functions.items():
+        if not callable(function):
+            raise TypeError(f"{name!r} has to stand for a function, not a {type(function)}")
+        got[name] = []
+        for inputs in given[name]:
+            leaves = [_double(x) for x in inputs]
+            y = function(*leaves)
+            got[name].append(list(y) if isinstance(y, (tuple, list)) else y)
+    return got
+
+
+def _double(x):
+    return torch.tensor(x, dtype=torch.float64) if hasattr(x, "shape") else x
+
+
+def compared(improvements, train_model, runs=(), windows=None, V=0, missing=""):
+    if missing:
+        raise FileNotFoundError(missing)
+    windows = torch.tensor(windows.astype("int64"))
+    got = {"plain": [], "improved": [], "names": list(improvements())}
+    for run in runs:
+        for name in ("plain", "improved"):
+            batches = _Batches(run["tokens"])
+            model = train_model(batches, V, name == "improved", run["seed"])
+            if not callable(model) or isinstance(model, type):
+                raise TypeError(
+                    "train_model has to return the trained model, which can be called on xb; it "
+                    f"returned {'nothing' if model is None else f'a {type(model).__name__}'}."
+                )
+            got[name].append({"taken": batches.taken, **_last_logits(model, windows)})
+    return got
+
+
+class _Batches:
+    """(xb, yb) of shape (B, T) each; they can be gone through once."""
+
+    def __init__(self, tokens):
+        self.tokens, self.taken = torch.tensor(tokens.astype("int64")), 0
+
+    def __len__(self):
+        return len(self.tokens)
+
+    def __iter__(self):
+        if self.taken:
+            raise RuntimeError("the batches can be gone through once: that is the compute")
+        for rows in self.tokens:
+            self.taken += 1
+            yield rows[:, :-1], rows[:, 1:]
+
+
+@torch.no_grad()
+def _last_logits(model, windows):
+    """The logits after each window, and the operations that one window takes."""
+    if isinstance(model, nn.Module):
+        model.eval()
+    with FlopCounterMode(display=False) as counter:
+        first = model(windows[:1])
+    if first.ndim != 3 or first.shape[:2] != windows[:1].shape:
+        raise TypeError(
+            f"the model takes {tuple(windows[:1].shape)} tokens to logits of the shape "
+            f"{tuple(first.shape)}: (B, T) goes to (B, T, V)"
+        )
+    logits = torch.cat([model(part)[:, -1] for part in windows.split(512)])
+    return {"logits": logits.float(), "flops": counter.get_total_flops()}

@@ -1,0 +1,277 @@
+"""4.1 · All zeros: reading a gradient as a product, and finding the factor that is zero."""
+
+from itertools import combinations
+
+import numpy as np
+
+from zerotohero.course.checks.batchnorm.shared import NONE
+from zerotohero.course.exercise import (
+    Exercise,
+    expect,
+    expect_that,
+)
+
+NAMES = ("wte", "W1", "b1", "W2", "b2")
+
+
+zeros = Exercise(
+    number="4.1",
+    title="All zeros",
+    difficulty=3,
+    minutes=35,
+    practises="reading a gradient as a product, and finding the factor that is zero",
+    answers=("which_move", "why_still"),
+    summary=(
+        "Find out which parameters of the lecture-03 network get a gradient when some or all of "
+        "them start at zero. Then say for each that stands still which factor of its gradient is "
+        "to blame."
+    ),
+    statement="""
+The network is lecture 03's: `x` holds the embeddings of a context side by side, `h = tanh(x @ W1 +
+b1)`, `logits = h @ W2 + b2`, and the loss is the mean cross-entropy.
+
+`which_move(parameters: dict[str, Tensor], X, Y, steps: int, rate: float) -> list[list[str]]`
+
+`parameters` has the keys `wte` (V, C), `W1` (T · C, H), `b1` (H,), `W2` (H, V), `b2` (V,). Train on
+contexts `X` (N, T) and targets `Y` (N,), all of them in each step, by plain gradient descent at
+that rate. Return, for each step, the names of the parameters whose gradient in that step is not all
+zeros, in any order. Leave the tensors that you were given as they were.
+
+`why_still(zero: list[str]) -> dict[str, list[str]]`
+
+`zero` names the parameters that start at zero; the others are random. For each parameter that gets
+no gradient in the **first** step, and for no other, list every factor that makes its gradient zero
+by itself: `"x"`, `"h"`, `"W1"` or `"W2"`.
+
+```python
+# with W2 at zero and the other four random:
+which_move(parameters, X, Y, 2, 0.1)    # [["W2", "b2"], ["wte", "W1", "b1", "W2", "b2"]]
+why_still(["W1", "W2"])    # {"wte": ["W1", "W2"], "W1": ["W2"], "b1": ["W2"]}
+why_still([])              # {}
+```
+
+In the second example `W2` does move: `b1` is random, so `h` is not zero. Which parameters ever move
+if everything starts at zero, and what can such a network learn?
+""",
+    hints=(
+        "A parameter that is zero may well have a gradient. Write each of the five gradients as a "
+        "product, going back from the logits: what is multiplied with what?",
+        "The gradient of W2 is h.T @ dlogits. What goes back to the hidden layer is dh = dlogits @ "
+        "W2.T; the gradients of W1 and b1 come from it, and wte's from W1 as well. When is h zero?",
+        "Blame: for W2, h; for W1, x and W2; for b1, W2; for wte, W1 and W2; for b2 never any. x "
+        "is zero if wte is; h is zero if b1 is, and x or W1 too. For the steps: `grads = "
+        "torch.autograd.grad(loss, ps)`, note the names where `grad.any()`, then `p -= rate * "
+        "grad` under `torch.no_grad()`, on clones.",
+    ),
+)
+
+
+def _blame(zero, h_needs_b1=True, through_tanh=False) -> dict[str, list[str]]:
+    """The factors that are zero in each gradient; the switches are what learners get wrong."""
+    x = "wte" in zero
+    h = (x or "W1" in zero) and ("b1" in zero or not h_needs_b1)
+    blame = {
+        "wte": [w for w in ("W1", "W2") if w in zero],
+        "W1": ["W2"] * ("W2" in zero) + ["x"] * x,
+        "b1": ["W2"] * ("W2" in zero),
+        "W2": ["h"] * h,
+    }
+    if through_tanh and h:
+        for name in ("wte", "W1", "b1"):
+            blame[name] = sorted([*blame[name], "h"])
+    return {name: factors for name, factors in blame.items() if factors}
+
+
+def _steps(zero, steps: int) -> list[list[str]]:
+    """Which parameters get a gradient in each step: what has moved once is zero no more."""
+    moved, zero = [], set(zero)
+    for _ in range(steps):
+        moved.append(sorted(set(NAMES) - _blame(zero).keys()))
+        zero -= set(moved[-1])
+    return moved
+
+
+ALL_ZERO_SETS = [list(zero) for n in range(1, 5) for zero in combinations(NAMES, n)]
+
+
+# Sets with which the first step isn't like the next.
+SLOW = [zero for zero in ALL_ZERO_SETS if len({str(step) for step in _steps(zero, 4)}) > 1]
+
+
+def _networks(rng: np.random.Generator, zero_sets) -> dict:
+    T, C, H, V, N = 3, int(rng.integers(2, 5)), int(rng.integers(4, 8)), 7, 40
+    shapes = {"wte": (V, C), "W1": (T * C, H), "b1": (H,), "W2": (H, V), "b2": (V,)}
+    networks = [
+        {n: (n not in zero) * 0.5 * rng.normal(size=shape) for n, shape in shapes.items()}
+        for zero in zero_sets
+    ]
+    X, Y = rng.integers(0, V, (N, T)), rng.integers(0, V, N)
+    return {"networks": networks, "X": X, "Y": Y, "steps": 4, "rate": 0.3, "_zeros": zero_sets}
+
+
+def _some(rng: np.random.Generator, sets, n: int):
+    return [sets[i] for i in rng.choice(len(sets), n, replace=False)]
+
+
+def _expect_moves(given, got) -> None:
+    steps, everything = given["steps"], sorted(NAMES)
+    for zero, found in zip(given["_zeros"], got["moved"], strict=True):
+        want = _steps(zero, steps)
+        values = [sorted(set(NAMES) - set(zero))]  # what is not zero when each step begins
+        for step in want[:-1]:
+            values.append(sorted({*values[-1], *step}))
+        wrong = [
+            (
+                [[]] * steps,
+                "Not all gradients are zero: b2 is added to the logits as it is, and its gradient, "
+                "probs minus target, doesn't ask what the others are.",
+            ),
+            (
+                [sorted({*step, "b1", "b2"}) for step in want],
+                "You list b1 even where nothing reaches it: what comes back to b1 has been through "
+                "W2, so that not every bias moves. Measure its gradient.",
+            ),
+            (
+                [want[0]] * steps,
+                "Every step gives the answer of the first: after each step, change the parameters "
+                "by -rate times their gradients.",
+            ),
+            (
+                _steps(zero, steps + 1)[1:],
+                "You are one step late: look at the gradients before the update, beginning with "
+                "the untouched parameters.",
+            ),
+            (
+                values,
+                "You list the parameters whose *values* aren't zero; it is their gradients that "
+                "are asked for.",
+            ),
+            (
+                [values[0]] * steps,
+                "You list the parameters that don't start at zero; it is those with a gradient "
+                "that are asked for.",
+            ),
+            (
+                [everything] * steps,
+                "You list all parameters. `grad is not None` says that there is a gradient; "
+                "`grad.any()` says that it isn't all zeros.",
+            ),
+            (
+                [sorted(set(NAMES) - set(step)) for step in want],
+                "You list the parameters that stand still: it is those that move that are asked "
+                "for.",
+            ),
+        ]
+        hint = next((text for value, text in wrong if value == found), None)
+        what = "everything" if len(zero) == len(NAMES) else " and ".join(zero)
+        expect(
+            f"the number of steps, with {what} at zero",
+            len(found),
+            steps,
+            hint="Return one list of names for each of the `steps` steps.",
+        )
+        for i, (step, moved) in enumerate(zip(want, found, strict=True), 1):
+            expect(f"step {i}, with {what} at zero", moved, step, hint=hint)
+    expect_that(
+        got["kept"],
+        "the tensors in `parameters` have changed",
+        "Train on copies: `p.clone().requires_grad_()` for each of the parameters.",
+    )
+
+
+zeros.case(
+    "everything starts at zero",
+    adapter="moving",
+    inputs=lambda rng: _networks(rng, [list(NAMES)]),
+    crashes=NONE,
+)(_expect_moves)
+
+
+zeros.case(
+    "some start at zero, four steps",
+    points=2,
+    adapter="moving",
+    inputs=lambda rng: _networks(rng, _some(rng, SLOW, 5)),
+    crashes=NONE,
+)(_expect_moves)
+
+
+def _zero_sets(rng: np.random.Generator) -> dict:
+    # Two sets in which h is zero and one in which b1 saves it, whatever is drawn beside them.
+    sets = [["W1", "b1"], ["wte", "b1"], ["wte", "W1", "W2"], *_some(rng, ALL_ZERO_SETS, 6)]
+    return {"zeros": [sets[i] for i in rng.permutation(len(sets))]}
+
+
+PRODUCTS = {
+    "wte": "wte's gradient has come back through W2, the hidden layer and W1.",
+    "W1": "W1's gradient is x, turned, times what has come back through W2.",
+    "b1": "b1's gradient is the sum of what has come back through W2, and nothing else.",
+    "W2": "W2's gradient is h, turned, times the gradient of the logits, which is never zero.",
+    "b2": "b2's gradient is the sum of the gradient of the logits, which is never zero.",
+}
+
+
+@zeros.case("why they stand still", points=3, adapter="reasons", inputs=_zero_sets, crashes=NONE)
+def reasons_they_stand_still(given, got):
+    wrong_everywhere = [
+        (
+            lambda z: _blame(z, h_needs_b1=False),
+            "h is not zero as long as b1 isn't: tanh(0 + b1) is the same for every context, but W2 "
+            "has something to multiply.",
+        ),
+        (
+            lambda z: _blame(z, through_tanh=True),
+            "A hidden value of zero doesn't hold back what comes from behind: tanh is steepest "
+            "there, its slope 1 - h² is 1. h = 0 stops W2 only.",
+        ),
+        (
+            lambda z: {n: [n] for n in NAMES if n in z},
+            "A parameter that is zero can have a gradient: it says how the loss would change if "
+            "the parameter did. Ask what it is multiplied with.",
+        ),
+        (
+            lambda z: {
+                n: [f for f in factors if f != "x"]
+                for n, factors in _blame(z).items()
+                if factors != ["x"]
+            },
+            "The gradient of W1 is x times what comes back: where the embeddings are zero, x is.",
+        ),
+        (
+            lambda z: {
+                n: [f for f in factors if (n, f) != ("wte", "W2")]
+                for n, factors in _blame(z).items()
+                if (n, factors) != ("wte", ["W2"])
+            },
+            "What comes back to wte has been through W2 before it goes through W1: each of the two "
+            "can stop it.",
+        ),
+        (
+            lambda z: {n: factors[:1] for n, factors in _blame(z).items()},
+            "You stop at the first factor that is zero; list every one that would be enough by "
+            "itself.",
+        ),
+        (
+            lambda z: {n: factors[-1:] for n, factors in _blame(z).items()},
+            "You stop at the first factor that is zero; list every one that would be enough by "
+            "itself.",
+        ),
+        (
+            lambda z: {n: _blame(z).get(n, []) for n in NAMES},
+            "Leave out the parameters that move, instead of giving them an empty list.",
+        ),
+        (
+            lambda z: {
+                n: [f for f in ("W1", "W2", "h", "x") if f in z or (f == "x" and "wte" in z)]
+                for n in _blame(z)
+            },
+            "The same factors stand under every name: each gradient is a product of its own.",
+        ),
+    ]
+    sets = given["zeros"]
+    known = [hint for answer, hint in wrong_everywhere if [answer(z) for z in sets] == got["why"]]
+    for zero, found in zip(sets, got["why"], strict=True):
+        want = _blame(zero)
+        off = [name for name in NAMES if found.get(name) != want.get(name)]
+        hints = known or [PRODUCTS[name] for name in off] or ["Its keys are names of parameters."]
+        expect(f"why_still({zero})".replace("'", '"'), found, want, hint=hints[0])

@@ -1,0 +1,324 @@
+"""4.6 · LayerNorm and RMSNorm: normalising over the right axis, and measuring what depends
+on what.
+"""
+
+import numpy as np
+
+from zerotohero.course.exercise import (
+    Exercise,
+    Mistake,
+    Wrong,
+    expect,
+    expect_that,
+    show,
+)
+
+relatives = Exercise(
+    number="4.6",
+    title="LayerNorm and RMSNorm",
+    difficulty=3,
+    minutes=35,
+    practises="normalising over the right axis, and measuring what depends on what",
+    answers=("layer_norm", "rms_norm", "depends"),
+    summary=(
+        "Write the two relatives of BatchNorm that language models use, equal to torch's. Then "
+        "measure, for any normalisation, which examples of a batch depend on which."
+    ),
+    statement="""
+`layer_norm(x, gamma, beta, eps: float) -> Tensor`, x of any shape (..., C), gamma and beta (C,)
+
+For each vector of C numbers by itself: subtract its mean, divide by √(variance + eps), with the
+biased variance (÷ C), multiply by gamma, add beta (Ba et al. 2016).
+
+`rms_norm(x, gamma, eps: float) -> Tensor`, x of any shape (..., C), gamma (C,)
+
+For each vector by itself: divide by √(mean of the squares + eps), multiply by gamma. No mean is
+subtracted, nothing is added (Zhang & Sennrich 2019).
+
+`depends(norm, x: Tensor) -> Tensor`, x (B, C), result (B, B) of booleans
+
+`norm` is any function from (B, C) to (B, C). Entry [i, j] says whether the output for example i
+changes when the input of example j does. Measure it, on copies of x.
+
+```python
+one, zero = torch.ones(2), torch.zeros(2)
+layer_norm(torch.tensor([[3.0, 5.0]]), one, zero, eps=0.0)        # [[-1.0, 1.0]]
+rms_norm(torch.tensor([[1.0, 7.0]]), one, eps=0.0)                # [[0.2, 1.4]]
+depends(lambda x: x - x[0], torch.randn(3, 2))
+# [[False, False, False], [True, True, False], [True, False, True]]
+```
+""",
+    hints=(
+        "BatchNorm compares the examples of a channel; LayerNorm compares the channels of an "
+        "example. Along which axis is that, whatever the number of axes?",
+        "Use axis -1 with keepdim=True. For depends, change example j in a copy and see which "
+        "outputs are no longer the same; but choose a change that a normalisation can't undo.",
+        "`x.var(-1, keepdim=True, correction=0)`, `(x * x).mean(-1, keepdim=True)`. In depends: "
+        "`changed = x.clone(); changed[j] = torch.randn(C)`, then `(norm(changed) != "
+        "norm(x)).any(1)` is column j.",
+    ),
+)
+
+
+def _layer_norm(
+    given,
+    x,
+    axis=-1,
+    correction=0,
+    eps="inside",
+    gamma=True,
+    beta=True,
+    mean=True,
+    shift=True,
+    root=True,
+):
+    """LayerNorm's output; the switches are what learners get wrong."""
+    m = x.mean(axis, keepdims=True)
+    v = (
+        (x - m * mean).var(axis, ddof=correction, keepdims=True)
+        if mean
+        else ((x**2).mean(axis, keepdims=True))
+    )
+    v = v + given["eps"] * (eps == "inside")
+    y = (x - m * shift) / ((np.sqrt(v) if root else v) + given["eps"] * (eps == "outside"))
+    return y * (given["gamma"] if gamma else 1) + (given["beta"] if beta else 0)
+
+
+def _vectors(rng: np.random.Generator, *shape: int) -> dict:
+    C = shape[-1]
+    return {
+        "x": rng.normal(rng.normal(0, 1, C), rng.uniform(0.5, 2, C), shape),
+        "gamma": rng.uniform(0.5, 2, C),
+        "eps": float(rng.uniform(0.1, 0.3)),
+    }
+
+
+def _with_beta(rng: np.random.Generator, *shape: int) -> dict:
+    return {**_vectors(rng, *shape), "beta": rng.normal(size=shape[-1])}
+
+
+AXIS_CRASHES = {
+    r"must match the size|broadcast": "The statistics must keep their axis to fit x again: "
+    "`mean(-1, keepdim=True)`.",
+}
+MUTATED = "`x -= …` changes the tensor that was given: write `x - …`, which makes a new one."
+ONE_AXIS = "Only the channels of one vector are compared, the last axis: use `-1`, not the axis "
+
+
+def _expect_layer_norm(given, got) -> None:
+    x = given["x"]
+
+    def norm(**switches):
+        return _layer_norm(given, x, **switches)
+
+    # Without keepdim they fit as well, to the wrong numbers, since x is as long as it is wide.
+    flat = (x - x.mean(-1)) / np.sqrt(x.var(-1) + given["eps"]) * given["gamma"] + given["beta"]
+    mistakes = [
+        Mistake(x, "x came back as it was."),
+        Mistake(norm(axis=0), ONE_AXIS + "of the batch: over axis 0 it is BatchNorm."),
+        Mistake(
+            norm(correction=1),
+            "`x.var(-1)` divides by C − 1; LayerNorm divides by C: `correction=0`.",
+        ),
+        Mistake(norm(eps=None), "eps is missing: it is added to the variance, under the root."),
+        Mistake(
+            norm(eps="outside"),
+            "eps is added to the standard deviation; it belongs under the root.",
+        ),
+        Mistake(norm(root=False), "You divide by the variance: divide by its root."),
+        Mistake(
+            norm(gamma=False, beta=False), "gamma and beta are missing: LayerNorm has them too."
+        ),
+        Mistake(norm(gamma=False), "gamma is missing."),
+        Mistake(norm(beta=False), "beta is missing."),
+        Mistake(
+            flat,
+            "The mean and the variance of one vector went to another: keep their axis, `mean(-1, "
+            "keepdim=True)`.",
+        ),
+        Mistake(norm(shift=False), "The mean isn't subtracted; that is nearly RMSNorm."),
+        Mistake(
+            norm(shift=False, mean=False, beta=False),
+            "That is RMSNorm: LayerNorm subtracts the mean, and adds beta.",
+        ),
+        Mistake(
+            norm(shift=False, mean=False), "The mean isn't subtracted; that is RMSNorm with a beta."
+        ),
+    ]
+    if x.ndim == 3:
+        mistakes += [
+            Mistake(
+                norm(axis=1),
+                ONE_AXIS + "of the positions: with three axes the channels are axis 2, and -1 "
+                "means the last, however many there are.",
+            ),
+            Mistake(
+                norm(axis=(1, 2)),
+                "The positions of an example are mixed: each of its vectors has a mean and a "
+                "variance of its own.",
+            ),
+            Mistake(
+                norm(axis=(0, 1)), ONE_AXIS + "of the batch: over axes 0 and 1 it is BatchNorm."
+            ),
+        ]
+    else:
+        mistakes.append(
+            Mistake(
+                norm(axis=(0, 1)),
+                "One mean and one variance for the whole batch: each vector has its own, along "
+                "axis -1.",
+            )
+        )
+    expect("layer_norm", got["y"], norm(), mistakes=mistakes)
+    expect_that(got["kept"], "layer_norm changed x", MUTATED)
+
+
+relatives.case(
+    "layer_norm of a batch",
+    adapter="layer_normed",
+    inputs=lambda rng: _with_beta(rng, 5, 5),
+    crashes=AXIS_CRASHES,
+)(_expect_layer_norm)
+
+
+relatives.case(
+    "layer_norm of (B, T, C)",
+    adapter="layer_normed",
+    inputs=lambda rng: _with_beta(rng, 4, 4, 4),
+    crashes=AXIS_CRASHES,
+)(_expect_layer_norm)
+
+
+@relatives.case(
+    "rms_norm of (B, T, C)",
+    points=2,
+    adapter="rms_normed",
+    inputs=lambda rng: _vectors(rng, 4, 4, 4),
+    crashes=AXIS_CRASHES,
+)
+def root_mean_square(given, got):
+    x = given["x"]
+
+    def norm(**switches):
+        return _layer_norm(given, x, **(dict(beta=False, mean=False, shift=False) | switches))
+
+    length = np.sqrt((x**2).sum(-1, keepdims=True) + given["eps"])
+    expect(
+        "rms_norm",
+        got["y"],
+        norm(),
+        mistakes=[
+            Mistake(x, "x came back as it was."),
+            Mistake(
+                norm(mean=True, shift=True),
+                "That is LayerNorm without beta: RMSNorm subtracts no mean.",
+            ),
+            Mistake(
+                norm(mean=True),
+                "You divide by the standard deviation, which takes the mean out: take the root of "
+                "the mean of x².",
+            ),
+            Mistake(
+                norm(eps=None),
+                "eps is missing in rms_norm: it is added to the mean of the squares.",
+            ),
+            Mistake(
+                norm(eps="outside"),
+                "eps is added to the root in rms_norm; it belongs under it, beside the mean of the "
+                "squares.",
+            ),
+            Mistake(norm(root=False), "The root is missing in rms_norm."),
+            Mistake(norm(gamma=False), "gamma is missing in rms_norm."),
+            Mistake(norm(axis=0), "rms_norm runs over the batch: use axis -1."),
+            Mistake(norm(axis=1), "rms_norm runs over the positions: use axis -1."),
+            Mistake(
+                norm(axis=(1, 2)), "rms_norm mixes the positions of an example: use axis -1 alone."
+            ),
+            Mistake(
+                x / length * given["gamma"],
+                "You divide by the length of the vector, the root of the *sum* of squares; RMS "
+                "takes their mean.",
+            ),
+        ],
+    )
+    expect_that(got["kept"], "rms_norm changed x", MUTATED)
+
+
+def _groups(rng: np.random.Generator) -> dict:
+    B = 7
+    groups = []
+    for i in range(B):
+        others = rng.choice([j for j in range(B) if j != i], int(rng.integers(2, 5)), replace=False)
+        groups.append(sorted([i, *others.tolist()]))
+    for i in rng.choice(B, 2, replace=False):
+        groups[i] = None  # normalised over its own channels, as by LayerNorm
+    return {"groups": groups, "x": rng.normal(size=(B, 4))}
+
+
+@relatives.case(
+    "what depends on what",
+    points=2,
+    adapter="dependence",
+    inputs=_groups,
+    crashes={
+        r"does not require grad": "x has no gradient here: use `x.clone().requires_grad_()`, or "
+        "change an example and compare.",
+        r"ambiguous": "A whole row is compared: `.any()` makes one truth value of it.",
+    },
+)
+def dependence_named(given, got):
+    groups, B = given["groups"], len(given["groups"])
+    want = np.zeros((B, B), dtype=bool)
+    for i, group in enumerate(groups):
+        want[i, [i] if group is None else group] = True
+    alone = np.array([group is None for group in groups])
+    undone = want & ~(np.eye(B, dtype=bool) & alone[:, None])
+    found = got["depends"]
+    if isinstance(found, np.ndarray) and found.dtype != bool:
+        raise Wrong(
+            f"depends: expected booleans, got {show(found)}",
+            "Each entry is True or False: compare the outputs, `(a != b).any(1)`.",
+        )
+    expect(
+        "depends",
+        found,
+        want,
+        tol=0,
+        mistakes=[
+            Mistake(
+                want.T,
+                "Rows and columns are swapped: [i, j] is whether output i depends on input j.",
+            ),
+            Mistake(
+                undone,
+                "Where an example is normalised by itself, you see no dependence at all: a change "
+                "of all its channels by the same amount, or the sum of its outputs, is what a "
+                "normalisation takes out. Change them at random.",
+            ),
+            Mistake(
+                undone.T,
+                "Rows and columns are swapped, and where an example is normalised by itself you "
+                "see no dependence: change its channels at random.",
+            ),
+            Mistake(
+                want & ~np.eye(B, dtype=bool),
+                "An example depends on itself too: the diagonal is left out.",
+            ),
+            Mistake(
+                np.eye(B, dtype=bool),
+                "That each example depends on itself alone is so for LayerNorm; `norm` may be "
+                "anything: measure it.",
+            ),
+            Mistake(
+                np.ones((B, B), dtype=bool),
+                "That everything depends on everything is so for BatchNorm; `norm` may be "
+                "anything: measure it.",
+            ),
+            Mistake(
+                np.logical_or.accumulate(want, 1),
+                "The change of one example stays in x for the next: begin each time with a fresh "
+                "copy.",
+            ),
+            Mistake(~want, "That is where nothing changes: turn it round."),
+        ],
+    )

@@ -1,0 +1,321 @@
+"""2.1 · A trigram, counted and learned: carrying an idea to one dimension more, in both of
+its forms.
+"""
+
+from itertools import permutations
+
+import numpy as np
+
+from zerotohero.course.checks.bigram.shared import ORDER, count_grams
+from zerotohero.course.checks.names import STOI, V, some_names
+from zerotohero.course.checks.numerics import softmax
+from zerotohero.course.exercise import (
+    Exercise,
+    Mistake,
+    expect,
+)
+
+LOGITS = "These are the logits; return their softmax along the last dimension."
+
+
+trigram = Exercise(
+    number="2.1",
+    title="A trigram, counted and learned",
+    difficulty=3,
+    minutes=40,
+    practises="carrying an idea to one dimension more, in both of its forms",
+    answers=("trigram_counts", "trigram_network"),
+    summary=(
+        "Count which character follows each pair of characters. Then let a one-layer network find "
+        "the same probabilities by gradient descent."
+    ),
+    statement="""
+`trigram_counts(words: list[str], stoi: dict[str, int]) -> Tensor` of whole numbers, shape
+`(V, V, V)` with V = `len(stoi)`: entry (i, j, k) says how often character k followed the pair i, j.
+Two boundaries `.` stand before each word and one after it, so that a word of L letters gives
+L + 1 trigrams.
+
+`trigram_network(N: Tensor, steps: int, lr: float) -> Tensor` takes such counts and returns
+probabilities of shape `(V, V, V)`. It starts from logits that are **all zero**, does `steps` steps
+of gradient descent with the learning rate `lr` on the mean negative log-likelihood of all the
+trigrams in N, and returns the softmax of the logits.
+
+```python
+N = trigram_counts(["ab"], {".": 0, "a": 1, "b": 2})
+N.sum(), N[0, 0, 1], N[0, 1, 2], N[1, 2, 0]  # 3, 1, 1, 1
+trigram_network(N, steps=0, lr=1.0)[0, 0]  # 0.3333, 0.3333, 0.3333
+trigram_network(N, steps=1, lr=1.0)[0, 0]  # 0.2945, 0.4110, 0.2945
+```
+
+Afterwards, measure both on all the names: counting gives a loss of about 2.186 on the names that
+were counted, against the bigram's 2.454. How many steps does the network need to come near, with a
+learning rate of 100?
+""",
+    hints=(
+        "`'..' + word + '.'` has every trigram of a word in it; `zip(s, s[1:], s[2:])` reads them "
+        "off. For the network, the lecture's loss from 729 cells works with 19,683 as well.",
+        "The logits have the shape of N, and each row along the *last* dimension is one "
+        "distribution. Weight each cell's log-probability with its share of all counts.",
+        "In each step: `loss = -(N / N.sum() * F.log_softmax(W, dim=-1)).sum()`, then `(grad,) = "
+        "torch.autograd.grad(loss, W)` and, under `torch.no_grad()`, `W -= lr * grad`.",
+    ),
+)
+
+
+COUNT_CRASHES = ORDER | {
+    "invalid data type 'str'|indices must be integers": "Characters can't be indices: look each "
+    "one up in `stoi`."
+}
+
+
+@trigram.case(
+    "the counts of one word, ada",
+    adapter="counts",
+    points=1,
+    crashes=COUNT_CRASHES,
+    inputs={"words": ["ada"], "stoi": {".": 0, "a": 1, "d": 2}},
+)
+def counts_of_one_word(given, got):
+    want = np.zeros((3, 3, 3), dtype=np.int64)
+    for cell in [(0, 0, 1), (0, 1, 2), (1, 2, 1), (2, 1, 0)]:
+        want[cell] = 1
+    one_boundary = want.copy()
+    one_boundary[0, 0, 1] = 0
+    no_end = want.copy()
+    no_end[2, 1, 0] = 0
+    bare = np.zeros_like(want)
+    bare[1, 2, 1] = 1
+    two_ends = want.copy()
+    two_ends[1, 0, 0] = 1
+    hint = None
+    if isinstance(got["N"], dict):
+        hint = "Return a tensor of shape (V, V, V): `stoi` turns each character into an index."
+    elif isinstance(got["N"], np.ndarray) and got["N"].shape == (V, V, V):
+        hint = "Here there are three characters: take V from `len(stoi)`, not 27."
+    elif isinstance(got["N"], np.ndarray) and got["N"].ndim == 2:
+        hint = "The table needs three dimensions, one for each character of a trigram."
+    wrong = _count_mistakes(want, one_boundary, no_end, bare, two_ends)
+    expect("trigram_counts", got["N"], want, mistakes=wrong, hint=hint)
+
+
+@trigram.case(
+    "the counts of 200 names",
+    adapter="counts",
+    points=1,
+    crashes=COUNT_CRASHES,
+    inputs=lambda rng: {"words": some_names(rng, 200), "stoi": STOI},
+)
+def counts_of_many_names(given, got):
+    words = given["words"]
+    right = count_grams(words, 3)
+    one_boundary, no_end = count_grams(words, 3, front=1), count_grams(words, 3, end=False)
+    bare = count_grams(words, 3, front=0, end=False)
+    two_ends = right + count_grams([word + "." for word in words], 3) - count_grams(words, 3)
+    wrong = _count_mistakes(right, one_boundary, no_end, bare, two_ends)
+    expect("trigram_counts", got["N"], right, mistakes=wrong)
+
+
+def _count_mistakes(right, one_boundary, no_end, bare, two_ends):
+    return [
+        Mistake(
+            bare,
+            "Only the letters are counted: two boundaries must stand before each word and one "
+            "after it.",
+        ),
+        Mistake(
+            two_ends,
+            "One boundary after the word is enough: the second one is never predicted, since the "
+            "name has ended.",
+        ),
+        Mistake(
+            one_boundary,
+            "The first letter of each word is missing: with two characters of context, two "
+            "boundaries must stand before the word.",
+        ),
+        Mistake(
+            no_end,
+            "The end is missing: one boundary must follow each word, or the model never learns to "
+            "stop.",
+        ),
+        Mistake(
+            (right > 0).astype(np.int64),
+            "Each trigram is counted once at most: add 1 to its cell instead of setting it to 1. "
+            "(`N[i, j, k] += 1` with whole tensors as indices also adds only once; a loop or "
+            "`torch.bincount` adds each time.)",
+        ),
+        Mistake(
+            right.transpose(2, 1, 0),
+            "The dimensions are in reverse order: the character to predict is the last index, the "
+            "two before it come first.",
+        ),
+        *(
+            Mistake(
+                right.transpose(axes),
+                "The dimensions are not in the order of the characters: `N[i, j, k]` says how "
+                "often k followed i and j.",
+            )
+            for axes in permutations(range(3))
+        ),
+    ]
+
+
+def _network(N, steps, lr, axis=-1, scale=1.0, weights=None) -> np.ndarray:
+    """The logits after gradient descent by the formula of the lecture: share × (p − P)."""
+    share = (N / N.sum() if weights is None else weights) * scale
+    W = np.zeros(N.shape)
+    for _ in range(steps):
+        W -= lr * (share.sum(axis, keepdims=True) * softmax(W, axis) - share)
+    return W
+
+
+NETWORK_CRASHES = ORDER | {
+    "softmax.*Long": "The counts are whole numbers; softmax belongs to the logits W, a float "
+    "tensor of zeros in the shape of N.",
+    "can require gradients": "`zeros_like(N)` makes whole numbers as N has; `torch.zeros(N.shape, "
+    "requires_grad=True)` makes floats.",
+    "does not require grad": "W must be created with `requires_grad=True`, and the loss must be "
+    "computed from it.",
+    "leaf Variable that requires grad": "Change W inside `with torch.no_grad():`, since the step "
+    "is not part of what is differentiated.",
+    "NoneType": "`W.grad` is None: after `W = W - …`, W is another tensor, the result of a "
+    "computation, and those keep no gradient. Change it in place under `torch.no_grad()`.",
+}
+
+
+@trigram.case(
+    "the network before its first step",
+    adapter="network",
+    inputs=lambda rng: {"N": count_grams(some_names(rng, 50), 3), "steps": 0, "lr": 20.0},
+    crashes=NETWORK_CRASHES,
+)
+def network_before_training(given, got):
+    N, probs = given["N"], got["probs"]
+    shape, hint = N.shape, None
+    if isinstance(probs, np.ndarray) and probs.shape == shape:
+        if not np.allclose(probs.sum(-1), 1, atol=1e-4):
+            hint = "The rows along the last dimension don't sum to 1: is softmax the last step?"
+        elif (probs > 0).all():
+            hint = "With no step, nothing is learned yet: W begins at zero, `torch.zeros`, without "
+            hint += "random numbers, and `range(steps)` is empty."
+    counted = N / np.maximum(N.sum(-1, keepdims=True), 1)
+    expect(
+        "trigram_network",
+        probs,
+        np.full(shape, 1 / V),
+        mistakes=[
+            Mistake(np.zeros(shape), LOGITS),
+            Mistake(
+                np.full(shape, -np.log(V)),
+                "These are logarithms of probabilities: return `softmax`, not `log_softmax`.",
+            ),
+            Mistake(
+                np.full(shape, 1 / V**3),
+                "The whole table sums to 1; each row along the last dimension must: `dim=-1`.",
+            ),
+            Mistake(
+                counted,
+                "These are the counted shares; here a network is to find them, and before its "
+                "first step it knows nothing.",
+            ),
+            Mistake(
+                np.where(N.sum(-1, keepdims=True) > 0, counted, np.nan),
+                "These are the counted shares; here a network is to find them, and before its "
+                "first step it knows nothing.",
+            ),
+        ],
+        hint=hint,
+    )
+
+
+@trigram.case(
+    "one step of the network",
+    adapter="network",
+    points=2,
+    inputs=lambda rng: {"N": count_grams(some_names(rng, 200), 3), "steps": 1, "lr": 20.0},
+    crashes=NETWORK_CRASHES,
+)
+def one_step_of_descent(given, got):
+    N, lr = given["N"], given["lr"]
+    W = _network(N, 1, lr)
+    once = (N > 0) / (N > 0).sum()
+    P = N / np.maximum(N.sum(-1, keepdims=True), 1)
+    cells = "This loss is a mean over the cells of the table, most of them empty; the mean is over "
+    cells += "the trigrams, so divide the sum by `N.sum()`."
+    contexts = "Every context weighs the same here, however rare: weight each trigram with "
+    contexts += "`N / N.sum()`, its share of all, not with its share of its row."
+    wrong = [
+        Mistake(
+            softmax(_network(N, 1, lr, scale=N.sum())),
+            "The step is as many times too large as there are trigrams: the loss is the mean, so "
+            "divide by `N.sum()`.",
+        ),
+        Mistake(
+            softmax(_network(N, 1, lr, axis=0), 0),
+            "Softmax runs along dimension 0, the first character of the context; the distribution "
+            "is along the last, `dim=-1`.",
+        ),
+        Mistake(
+            softmax(_network(N, 1, lr, axis=1), 1),
+            "Softmax runs along dimension 1, the second character of the context; the distribution "
+            "is along the last, `dim=-1`.",
+        ),
+        Mistake(
+            softmax(_network(N, 1, -lr)),
+            "The loss goes up: subtract the gradient times the learning rate, and mind the minus "
+            "sign of the negative log-likelihood.",
+        ),
+        Mistake(
+            softmax(_network(N, 1, lr, weights=once)),
+            "Every different trigram counts once here; the mean is over all of them, so weight "
+            "each with its count.",
+        ),
+        Mistake(W, LOGITS),
+        Mistake(
+            np.log(softmax(W)),
+            "These are logarithms of probabilities: return `softmax`, not `log_softmax`.",
+        ),
+        Mistake(softmax(_network(N, 2, lr)), "This is one step too many."),
+        Mistake(softmax(_network(N, 1, lr, scale=N.sum() / N.size)), cells),
+        Mistake(softmax(_network(N, 1, lr, weights=P)), contexts),
+    ]
+    probs = got["probs"]
+    still = "These are still the probabilities of all-zero logits: the step has not changed W, or "
+    still += "they were computed before it. (`W = W - …` under `torch.no_grad()` makes another "
+    still += "tensor; `W -= …` changes it.)"
+    uniform = isinstance(probs, np.ndarray) and probs.size > 0 and np.ptp(probs) < 1e-9
+    hint = still if uniform else None
+    if isinstance(probs, np.ndarray) and probs.shape == N.shape and not uniform:
+        for small in (P / N.size, P / (N.sum(-1) > 0).sum(), P / V**2):
+            if np.allclose(probs, softmax(_network(N, 1, lr, weights=small)), rtol=1e-6, atol=0):
+                hint = contexts
+    expect("trigram_network", got["probs"], softmax(W), tol=1e-4, mistakes=wrong, hint=hint)
+
+
+@trigram.case(
+    "fifteen steps of the network",
+    adapter="network",
+    points=2,
+    inputs=lambda rng: {"N": count_grams(some_names(rng, 200), 3), "steps": 15, "lr": 20.0},
+    crashes=NETWORK_CRASHES,
+)
+def fifteen_steps_of_descent(given, got):
+    N, lr = given["N"], given["lr"]
+    accumulated = "After the first step the gradients add up: set `W.grad = None` before each."
+    W, velocity = np.zeros(N.shape), np.zeros(N.shape)
+    for _ in range(given["steps"]):
+        velocity += N.sum(-1, keepdims=True) / N.sum() * softmax(W) - N / N.sum()
+        W -= lr * velocity
+    expect(
+        "trigram_network",
+        got["probs"],
+        softmax(_network(N, given["steps"], lr)),
+        tol=1e-3,
+        mistakes=[
+            Mistake(softmax(W), accumulated),
+            Mistake(
+                softmax(_network(N, given["steps"] - 1, lr)),
+                "This is one step short: are the probabilities computed before the last step "
+                "changes W?",
+            ),
+        ],
+    )

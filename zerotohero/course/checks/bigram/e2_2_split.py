@@ -1,0 +1,340 @@
+"""2.2 · Names that were held back: honest measurement: counting on one part of the data and
+judging on another.
+"""
+
+import numpy as np
+
+from zerotohero.course.checks.bigram.shared import ORDER, WHOLE, count_grams, grams
+from zerotohero.course.checks.names import STOI, V, some_names
+from zerotohero.course.exercise import (
+    NOTHING,
+    Exercise,
+    Mistake,
+    expect,
+    expect_that,
+)
+
+split = Exercise(
+    number="2.2",
+    title="Names that were held back",
+    difficulty=3,
+    minutes=35,
+    practises="honest measurement: counting on one part of the data and judging on another",
+    answers=("split_words", "ngram_loss"),
+    summary=(
+        "Split the names 80/10/10 into train, dev and test after shuffling a copy. Then compare "
+        "bigram and trigram by their loss on names that they were not counted on."
+    ),
+    statement="""
+`split_words(words: list[str], generator: torch.Generator) -> tuple` shuffles a **copy** of the
+words with the generator and cuts it into three lists, train, dev and test: the first
+`int(0.8 * n)` words, those up to `int(0.9 * n)`, and the rest.
+
+`ngram_loss(train: list[str], held_out: list[str], n: int, k: float, stoi: dict[str, int]) -> float`
+counts the n-grams of `train` (n is 2 or 3, with n − 1 boundaries before each word and one after),
+adds k to every count, and returns the mean negative log-likelihood, in nats, of all the n-grams of
+`held_out`.
+
+```python
+g = torch.Generator().manual_seed(1)
+train, dev, test = split_words(list("abcdefghij"), g)
+len(train), len(dev), len(test)  # 8, 1, 1
+ngram_loss(["ab"], ["a"], 2, 1.0, {".": 0, "a": 1, "b": 2})  # 1.0397
+```
+
+Afterwards, measure both models on the dev names of the whole list, with k = 0.1 for instance. The
+usual figures are 2.45 for the bigram and 2.22 for the trigram, which scored 2.19 on its own
+training names: where does the difference come from, and why has the bigram hardly any?
+""",
+    hints=(
+        "`torch.randperm(len(words), generator=generator)` gives the numbers of the words in a "
+        "random order. Counting is 2.1 once more, for pairs or triples, on `train` alone.",
+        "Each row of counts plus k is divided by *its own* sum, along the last dimension. Then "
+        "look up the probability of each n-gram of `held_out`, one at a time or all at once.",
+        "`P = (N + k) / (N + k).sum(-1, keepdim=True)`, and for each n-gram add "
+        "`-math.log(P[ids])` with `ids` a tuple of n numbers; divide by how many there were.",
+    ),
+)
+
+
+@split.case(
+    "a split of 203 words",
+    adapter="split",
+    points=3,
+    inputs=lambda rng: {"words": [*some_names(rng, 200), "ava", "ava", "ava"], "seed": 5},
+    crashes={
+        "can be converted to an? (scalar )?index|list indices must be": "A list can't be indexed "
+        "by a tensor; `[words[i] for i in order]` takes the words one by one.",
+        "shuffle.. takes|shuffle.*argument": "`random.shuffle` can't draw from a torch generator; "
+        "`torch.randperm(n, generator=generator)` can.",
+        "NoneType": "`random.shuffle` and `list.sort` change their list and return None: don't "
+        "assign what they return.",
+        "slice indices": "0.8 * n is a float, and slices need whole numbers: `int(0.8 * n)`.",
+    }
+    | ORDER,
+)
+def words_split(given, got):
+    words, parts = given["words"], got["parts"]
+    numbers = "These are the places of words; return the words that stand there."
+    lists = isinstance(parts, list) and all(isinstance(p, list) for p in parts)
+    tensors = isinstance(parts, list) and any(isinstance(p, np.ndarray) for p in parts)
+    expect_that(
+        lists and len(parts) == 3,
+        "split_words: expected three lists of words, train, dev and test"
+        + (f"; got {len(parts)}" if lists else ""),
+        NOTHING if parts is None else numbers if tensors else None,
+    )
+    train, dev, test = parts
+    expect_that(
+        all(isinstance(word, str) for part in parts for word in part),
+        "split_words: expected lists of words, got lists of other things",
+        numbers,
+    )
+    expect_that(
+        got["words_after"] == words,
+        "split_words: the list that was passed in has changed",
+        "You shuffled the caller's own list; `random.shuffle` and `list.sort` work in place. "
+        "Shuffle a copy.",
+    )
+    sizes, cuts = [len(p) for p in parts], (int(0.8 * len(words)), int(0.9 * len(words)))
+    joined = train + dev + test
+    lost = (
+        "Some words are lost: a random order takes each word exactly once (`torch.randperm`); "
+        "draws with replacement (`torch.randint`) don't."
+    )
+    if sorted(joined) == sorted(set(words)):
+        lost = "Repeated words are lost: a set keeps one of each. Shuffle the list as it is."
+    elif len(joined) < len(words):
+        lost = "Some words are in no part: dev must begin where train ends, and test must go to "
+        lost += "the end, `words[b:]`."
+    overlap = (
+        "Some words are in two parts, and a model would be judged on what it was counted on: each "
+        "part must begin where the one before ends, `words[a:b]`, `words[b:]`."
+    )
+    expect(
+        "sizes of train, dev and test",
+        sizes,
+        [cuts[0], cuts[1] - cuts[0], len(words) - cuts[1]],
+        tol=0,
+        mistakes=[
+            Mistake(
+                [len(words) - cuts[1], cuts[1] - cuts[0], cuts[0]],
+                "Train comes first and is the largest.",
+            ),
+        ],
+        hint={1: overlap, 0: None, -1: lost}[int(np.sign(sum(sizes) - len(words)))],
+    )
+    expect_that(
+        joined != words,
+        "split_words: the words are in their old order",
+        "Nothing was shuffled. The list is sorted by popularity, so train would hold the common "
+        "names and test the rare ones.",
+    )
+    expect_that(
+        sorted(map(str, joined)) == sorted(words),
+        "split_words: the three parts together are not the words that were passed in",
+        lost,
+    )
+    expect_that(
+        sorted(train) != sorted(words[: cuts[0]]),
+        "split_words: train holds the first words of the list, whatever the generator",
+        "The words were shuffled within a part. Cut *after* shuffling all of them, or test holds "
+        "the rare names, which stand at the end of the list.",
+    )
+    expect_that(
+        parts == got["same_seed"],
+        "split_words: two generators with the same seed gave two splits",
+        "The generator that is passed in was not used, so nobody can repeat your split: pass "
+        "`generator=generator` to `torch.randperm`.",
+    )
+    expect_that(
+        parts != got["other_seed"],
+        "split_words: two generators with different seeds gave the same split",
+        "You use a seed of your own; draw from the generator that is passed in.",
+    )
+
+
+def _ngram_loss(
+    train, held_out, n, k, *, V=V, in_sums=None, axis=-1, keepdims=True, words=False, **boundaries
+):
+    """The loss, or what comes of a slip in the sums, in the mean or in the boundaries.
+
+    in_sums: what the sums are taken of beside the counts, if not k; axis: the sums' own.
+    """
+    N = count_grams(train, n, V, **boundaries)
+    with np.errstate(all="ignore"):
+        sums = (N + (k if in_sums is None else in_sums)).sum(axis, keepdims=keepdims)
+        losses = -np.log((N + k) / sums)
+    terms = [[losses[gram] for gram in grams(word, n, **boundaries)] for word in held_out]
+    means = [np.mean(t) for t in terms if t]
+    return float(
+        np.mean(means) if words else np.average(means, weights=[len(t) for t in terms if t])
+    )
+
+
+LOSS_CRASHES = (
+    ORDER
+    | WHOLE
+    | {
+        "math domain error|expected a positive input": "`math.log(0)` raises an error where the "
+        "loss is infinite; `torch.log` gives −∞.",
+        "too many indices": "The table needs n dimensions: `torch.zeros((len(stoi),) * n)`.",
+    }
+)
+
+
+def _loss_case(name, n, k, stoi=STOI, points=1):
+    @split.case(
+        name,
+        adapter="held_out_loss",
+        points=points,
+        inputs=lambda rng: {
+            "train": (names := some_names(rng, 180))[:150],
+            "held_out": names[150:],
+            "n": n,
+            "k": k,
+            "stoi": stoi,
+        },
+        crashes=LOSS_CRASHES,
+    )
+    def loss_on_held_out_words(given, got):
+        a, b, size = given["train"], given["held_out"], len(given["stoi"])
+        total = sum(len(word) + 1 for word in b)
+
+        def loss(a, b, n, k, **slip):
+            return _ngram_loss(a, b, n, k, **{"V": size} | slip)
+
+        right = loss(a, b, n, k)
+        probs = (count_grams(a, n, size) + k) / (count_grams(a, n, size) + k).sum(-1, keepdims=True)
+        mean = np.mean([probs[gram] for word in b for gram in grams(word, n)])
+        wrong = [
+            Mistake(
+                loss(b, b, n, k),
+                "This is the loss of a model that was counted on the held-out words themselves: "
+                "count on `train`, judge on `held_out`.",
+            ),
+            Mistake(
+                loss(a, a, n, k),
+                "This is the loss on `train`, the words that the model has seen: judge it on "
+                "`held_out`.",
+            ),
+            Mistake(
+                loss(a + b, b, n, k), "The held-out words were counted too: count on `train` alone."
+            ),
+            Mistake(
+                loss(a, b, n, k, words=True),
+                "This is a mean over words of means over their n-grams; the mean is over all "
+                "n-grams, so long words weigh more.",
+            ),
+            Mistake(right / np.log(2), "This is in bits; take the natural logarithm for nats."),
+            Mistake(
+                loss(a, b, n, k, in_sums=0),
+                "The k is added to the counts but not to their sums, so the rows don't sum to 1: "
+                "sum after adding k.",
+            ),
+            Mistake(
+                loss(a, b, n, k, in_sums=k / size),
+                "The k is added once to the sum of a row; but each of its V counts gains k, so the "
+                "sum gains V times k.",
+            ),
+            Mistake(
+                loss(a, b, n, k, axis=None),
+                "These are the shares of the n-grams among all n-grams; the model needs the "
+                "probability of the last character *given* those before it, so divide each row by "
+                "its own sum.",
+            ),
+            Mistake(
+                loss(a, b, n, k, end=False),
+                "The end is missing: one boundary must follow each word.",
+            ),
+            Mistake(
+                loss(a, b, n, k, front=0, end=False),
+                "Only the letters are counted: n − 1 boundaries must stand before each word and "
+                "one after it.",
+            ),
+            Mistake(
+                loss(a, b, n, k, front=n),
+                "There is one boundary too many before each word: n − 1 of them, 1 for a bigram.",
+            ),
+            Mistake(right * total, "This is the sum over all n-grams; divide by their number."),
+            Mistake(-right, "This is the log-likelihood; the loss is its negative."),
+            Mistake(
+                np.exp(right),
+                "This is e to the power of the loss, the number of equally likely choices; return "
+                "the loss itself.",
+            ),
+            Mistake(
+                -np.log(mean),
+                "This is the logarithm of a mean probability; the loss is the mean of logarithms.",
+            ),
+        ]
+        if size != V:
+            wrong.append(
+                Mistake(
+                    loss(a, b, n, k, in_sums=k * V / size),
+                    "Here there are 28 characters: take V from `len(stoi)`, not 27.",
+                )
+            )
+        if k != 1:
+            wrong.append(Mistake(loss(a, b, n, 1), f"This is the loss for k = 1; here it is {k}."))
+        if n == 3:  # for n = 2 the loss is the same, since each character is left and entered
+            wrong += [
+                Mistake(
+                    loss(a, b, n, k, keepdims=False),
+                    "Each row was divided by another row's sum: the sum needs `keepdim=True`. (The "
+                    "bigram's loss comes out right all the same, as in the lecture.)",
+                ),
+                Mistake(loss(a, b, 2, k), "This is the loss of a bigram, and n is 3."),
+                Mistake(
+                    loss(a, b, n, k, front=1),
+                    "With two characters of context, two boundaries must stand before each word: n "
+                    "− 1 of them.",
+                ),
+                Mistake(
+                    loss(a, b, n, k, axis=1),
+                    "Dimension 1 is the last one only for a bigram; sum along the last, `-1`.",
+                ),
+            ]
+        hint = None
+        if isinstance(got["loss"], float | np.ndarray) and not np.isfinite(got["loss"]).all():
+            hint = "Some n-gram has probability 0, or its row divides 0 by 0: is k added to every "
+            hint += "count?"
+        expect("ngram_loss", got["loss"], right, tol=1e-4, mistakes=wrong, hint=hint)
+
+
+# One character more than the names have, so that a 27 in the code shows.
+_loss_case("the loss of a bigram, k = 1, of 28 characters", 2, 1.0, STOI | {"'": V})
+_loss_case("the loss of a trigram, k = 0.1", 3, 0.1, points=2)
+
+
+@split.case(
+    "a pair that train has not, k = 0",
+    adapter="held_out_loss",
+    inputs={
+        "train": ["ab"],
+        "held_out": ["aa"],
+        "n": 2,
+        "k": 0.0,
+        "stoi": {".": 0, "a": 1, "b": 2},
+    },
+    crashes=LOSS_CRASHES,
+)
+def unseen_pair_unsmoothed(given, got):
+    hint = None
+    if isinstance(got["loss"], float | np.ndarray) and np.isnan(got["loss"]).any():
+        hint = "A row that train never entered divides 0 by 0."
+    elif isinstance(got["loss"], float | np.ndarray) and np.isfinite(got["loss"]).all():
+        hint = (
+            "What was never seen and is not smoothed has probability 0 and an infinite loss; "
+            "leaving such a pair out, or adding a little something, hides it."
+        )
+    one = _ngram_loss(given["train"], given["held_out"], 2, 1, V=3)
+    wrong = [
+        Mistake(one, "This is the loss for k = 1, and k is 0."),
+        Mistake(
+            np.log(3),
+            "This is the logarithm of a mean probability; the loss is the mean of logarithms, and "
+            "one of them is infinite.",
+        ),
+    ]
+    expect("ngram_loss", got["loss"], np.inf, mistakes=wrong, hint=hint)

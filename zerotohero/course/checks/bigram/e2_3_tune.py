@@ -1,0 +1,144 @@
+"""2.3 · Tune on dev, report test once: choosing a setting without spoiling the number that
+is reported.
+"""
+
+import numpy as np
+
+from zerotohero.course.checks.bigram.shared import ORDER
+from zerotohero.course.exercise import (
+    Exercise,
+    Mistake,
+    expect,
+    expect_that,
+    show,
+)
+
+tune = Exercise(
+    number="2.3",
+    title="Tune on dev, report test once",
+    difficulty=2,
+    minutes=20,
+    practises="choosing a setting without spoiling the number that is reported",
+    answers=("tune_smoothing",),
+    summary=(
+        "Find the smoothing that the dev names like best. Then look at the test names a single "
+        "time, with that one."
+    ),
+    statement="""
+`tune_smoothing(loss: Callable[[str, float], float], ks: list[float]) -> tuple[float, float]`.
+`loss(split, k)` gives the loss of a model with smoothing k on the split `"train"`, `"dev"` or
+`"test"`. Return the best k of the list and the loss on test with it. Every look at test is
+recorded, and only one is allowed.
+
+```python
+def loss(split, k):
+    dip = (k - 1) ** 2
+    return {"train": k, "dev": dip + 2, "test": dip + 2.5}[split]
+
+tune_smoothing(loss, [0.0, 1.0, 10.0])  # (1.0, 2.5)
+```
+
+Afterwards, tune the trigram: give it a `loss` that calls your `ngram_loss` of 2.2. Which k is best,
+and by how much does it beat k = 1? Why would tuning on train always choose the smallest k?
+""",
+    hints=(
+        "Three jobs, three splits: train is for counting, dev for choosing, test for reporting.",
+        "`min` takes a `key`: the function by which it compares.",
+        '`best = min(ks, key=lambda k: loss("dev", k))`, and one call of `loss("test", best)`.',
+    ),
+)
+PAIR = "Return two numbers, the best k and its loss on test: `return best, …`."
+
+
+def _losses(ks, rng):
+    """Losses of three splits for each k, as they are: train rises with k, dev and test dip."""
+    place = np.argsort(np.argsort(ks))
+    # The best of dev is in the lower half, so that its worst is not also the best of train, and
+    # train rises faster than dev falls, so that their sum misleads.
+    on_dev = rng.integers(1, len(ks) // 2)
+    on_test = rng.choice([i for i in range(1, len(ks) - 1) if i != on_dev])
+    noise = rng.random((2, len(ks))) / 1000
+    return {
+        "train": (2.1 + 0.03 * place).tolist(),
+        "dev": (2.2 + 0.02 * abs(place - on_dev) + noise[0]).tolist(),
+        "test": (2.21 + 0.02 * abs(place - on_test) + noise[1]).tolist(),
+    }
+
+
+def _tune_case(name, inputs, points=1):
+    @tune.case(
+        name,
+        adapter="tuned",
+        points=points,
+        inputs=inputs,
+        crashes={
+            "was asked for [0-9]": 'The split comes first, then k: `loss("dev", k)`.',
+            "loss.. missing": 'The loss takes two arguments, the split and k: `loss("dev", k)`.',
+        }
+        | ORDER,
+    )
+    def k_tuned_on_dev(given, got):
+        ks, losses, pair = given["ks"], given["losses"], got["pair"]
+        expect_that(
+            isinstance(pair, list | np.ndarray) and np.shape(pair)[:1] == (2,),
+            f"tune_smoothing: expected two numbers, got {show(pair)}",
+            PAIR,
+        )
+        k, test_loss = list(pair)
+        best = int(np.argmin(losses["dev"]))
+        wrong = [
+            Mistake(
+                ks[int(np.argmin(losses["train"]))],
+                "This k is the best on train, where the model was counted: there, less smoothing "
+                "always looks better.",
+            ),
+            Mistake(
+                ks[int(np.argmin(losses["test"]))],
+                "This k is the best on test. Chosen there, the loss on test is no longer that of "
+                "unseen names: choose on dev.",
+            ),
+            Mistake(
+                ks[int(np.argmax(losses["dev"]))],
+                "This k has the highest loss on dev; the lowest is the best.",
+            ),
+            Mistake(best, "This is the place of the best k in the list; return the k itself."),
+            Mistake(losses["dev"][best], "This is the best loss; return the k that gave it."),
+            Mistake(losses["test"][best], "This is the loss on test: the k comes first, then it."),
+        ]
+        expect("the best k", k, ks[best], mistakes=wrong)
+        looks = [float(k) for split, k in got["asked"] if split == "test"]
+        once = "Test was looked at twice with the same k: keep what the first call returned."
+        several = "Test was looked at for several k. Whoever sees all of them will choose by them "
+        several += 'one day: call `loss("test", …)` once, after the choice.'
+        expect_that(
+            len(looks) <= 1,
+            f"the looks at test: expected 1, got {len(looks)}",
+            once if len(set(looks)) == 1 else several,
+        )
+        wrong = [
+            Mistake(
+                losses["dev"][best],
+                "This is the loss on dev, which was used to choose and is therefore too good: "
+                "report test.",
+            ),
+            Mistake(losses["train"][best], "This is the loss on train: report test."),
+            Mistake(min(losses["test"]), "This is the lowest loss on test, of another k."),
+            Mistake(None, PAIR),
+        ]
+        expect("the loss on test", test_loss, losses["test"][best], mistakes=wrong)
+
+
+def _disagreeing(rng):
+    ks = [0.03125, 0.0625, 0.25, 0.5, 2.5, 7.5]  # the same numbers as float32
+    return {"ks": ks, "losses": _losses(ks, rng)}
+
+
+def _infinite_at_zero(rng):
+    ks = rng.permutation([0.0, 0.125, 0.375, 1.5, 9.0, 30.0]).tolist()
+    losses = _losses(ks, rng)
+    losses["dev"][ks.index(0.0)] = losses["test"][ks.index(0.0)] = float("inf")
+    return {"ks": ks, "losses": losses}
+
+
+_tune_case("dev and test disagree", _disagreeing, points=2)
+_tune_case("an infinite loss at k = 0, in no order", _infinite_at_zero)

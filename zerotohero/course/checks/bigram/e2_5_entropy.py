@@ -1,0 +1,229 @@
+"""2.5 · Cross-entropy by hand: the loss of every later lecture, and why it is not written as
+it is derived.
+"""
+
+import numpy as np
+
+from zerotohero.course.checks.bigram.shared import NO_NUMPY, as_number
+from zerotohero.course.checks.numerics import softmax
+from zerotohero.course.exercise import (
+    NOTHING,
+    Exercise,
+    Mistake,
+    Wrong,
+    expect,
+)
+
+entropy = Exercise(
+    number="2.5",
+    title="Cross-entropy by hand",
+    difficulty=3,
+    minutes=25,
+    practises="the loss of every later lecture, and why it is not written as it is derived",
+    answers=("cross_entropy",),
+    summary=(
+        "Write the mean negative log-likelihood from logits, equal to torch's own. It must hold "
+        "for logits of a thousand, where the formula as derived breaks."
+    ),
+    statement="""
+`cross_entropy(logits: Tensor, targets: Tensor) -> Tensor`, shapes `(N, V)` and `(N,)` to a tensor
+with one number: the mean over the rows of −ln softmax(logits)[target]. Use `exp`, `log`, sums and
+the like; not torch's `cross_entropy`, `nll_loss`, `softmax`, `log_softmax` or `logsumexp`.
+
+```python
+logits = torch.tensor([[0.0, 3.0, -2.0, 1.0]])
+cross_entropy(logits, torch.tensor([3]))  # tensor(2.1755)
+cross_entropy(torch.tensor([[1000.0, 0.0]]), torch.tensor([1]))  # tensor(1000.)
+```
+
+Try the plain formula first and look at what `torch.tensor(1000.0).exp()` is. Adding the same number
+to all logits of a row changes nothing in its softmax: which number would you add?
+""",
+    hints=(
+        "Float32 ends at about e^88. Softmax only depends on differences of logits, so subtract "
+        "from each row a number that makes all exponents harmless.",
+        "Subtract the row's maximum. Then don't take the logarithm of a softmax that may have "
+        "become 0: ln(e^x / s) is x − ln s.",
+        "`x = logits - logits.max(1, keepdim=True).values`, `logprobs = x - x.exp().sum(1, "
+        "keepdim=True).log()`, and from each row the target's.",
+    ),
+)
+
+
+ENTROPY_CRASHES = {
+    "return_types": "`max` along a dimension gives two tensors, the values and their places: take "
+    "`.values`.",
+    "size of tensor": "Two shapes don't fit: what is taken from each row, its largest logit or its "
+    "sum, must keep its dimension, `keepdim=True`.",
+    "too many indices|out of bounds|shape mismatch": "One target a row: `logprobs[rows, targets]` "
+    "with `rows = torch.arange(N)`.",
+    "math range error": "e^1000 is too large for a float: subtract each row's largest logit before "
+    "exp, which changes nothing in the softmax.",
+}
+
+
+# Parts of the names of torch's functions that do the exercise, or half of it.
+FORBIDDEN = ("entropy", "nll_loss", "softmax", "softmin", "logsumexp", "logaddexp", "logcumsumexp")
+
+
+def _entropies(logits, targets) -> np.ndarray:
+    x = logits.astype(np.float64)
+    x = x - x.max(1, keepdims=True)
+    logprobs = x - np.log(np.exp(x).sum(1, keepdims=True))
+    return -logprobs[np.arange(len(targets)), targets]
+
+
+def _by_hand(got) -> None:
+    if used := [name for name in got["called"] if any(part in name for part in FORBIDDEN)]:
+        raise Wrong(
+            f"cross_entropy: it calls torch's {used[0].removeprefix('special_')}",
+            "Here the loss is to be written out, with exp, log and sums, to see what torch does.",
+        )
+
+
+@entropy.case(
+    "32 rows of 27 logits",
+    adapter="entropy",
+    points=2,
+    inputs=lambda rng: {
+        "logits": (3 * rng.normal(size=(32, 27))).astype(np.float32),
+        "targets": rng.integers(0, 27, 32),
+    },
+    crashes=ENTROPY_CRASHES,
+)
+def mean_loss_of_rows(given, got):
+    logits, targets = given["logits"].astype(np.float64), given["targets"]
+    losses = _entropies(logits, targets)
+    columns = softmax(logits, 0)[np.arange(len(targets)), targets]
+    wrong = [
+        Mistake(
+            losses.sum(),
+            "This is the sum over the rows; the loss is their mean, so that it doesn't depend on "
+            "how many there are.",
+        ),
+        Mistake(-losses.mean(), "This is the mean log-likelihood; the loss is its negative."),
+        Mistake(
+            -np.log(columns).mean(),
+            "Softmax runs down the columns, over the examples; each *row* is a distribution, so "
+            "sum along dim 1.",
+        ),
+        Mistake(losses.mean() / np.log(2), "This is in bits; take the natural logarithm."),
+        Mistake(
+            -logits[np.arange(len(targets)), targets].mean(),
+            "The logits are not yet log-probabilities: subtract the logarithm of the sum of their "
+            "exponentials.",
+        ),
+        Mistake(
+            np.exp(-losses).mean(),
+            "This is the mean probability of the targets; take the negative logarithm of each "
+            "before the mean.",
+        ),
+        Mistake(
+            -np.log(np.exp(-losses).mean()),
+            "This is the logarithm of a mean; the loss is the mean of logarithms.",
+        ),
+        Mistake(
+            -np.log(softmax(logits)[:, targets]).mean(),
+            "`probs[:, targets]` takes every target from every row, N × N numbers; one a row is "
+            "`probs[torch.arange(N), targets]`.",
+        ),
+        Mistake(losses, "There is a loss for each row; return their mean."),
+        Mistake(losses.mean() / np.log(10), "This is with base 10; take the natural logarithm."),
+        Mistake(
+            -np.log(softmax(logits)).mean(),
+            "This is a mean over all characters; only the target's log-probability counts in each "
+            "row.",
+        ),
+        Mistake(
+            -np.log(softmax(logits))[targets].mean(),
+            "`logprobs[targets]` takes whole rows; one number from each row is "
+            "`logprobs[torch.arange(N), targets]`.",
+        ),
+        Mistake(
+            -np.log(softmax(logits.reshape(-1)))
+            .reshape(logits.shape)[np.arange(len(targets)), targets]
+            .mean(),
+            "Softmax runs over the whole table; each *row* is a distribution, so sum along dim 1.",
+        ),
+        Mistake(
+            (losses - logits.max(1)).mean(),
+            "The largest logit was subtracted in the sum but not from the target's logit: subtract "
+            "it in both.",
+        ),
+    ]
+    expect("cross_entropy", as_number(got["loss"]), losses.mean(), tol=1e-5, mistakes=wrong)
+    _by_hand(got)
+
+
+EXP = "e^1000 is infinite in a float: subtract each row's largest logit before exp, which changes "
+EXP += "nothing in the softmax."
+LOG = "The target's probability has become 0 and its logarithm −∞: keep to logarithms, ln(e^x / s) "
+LOG += "= x − ln s, and never take the log of a softmax."
+
+
+def _large(rng, logits):
+    """The logits, each a little off."""
+    return (np.array(logits) + rng.uniform(-0.4, 0.4, np.shape(logits))).astype(np.float32)
+
+
+@entropy.case(
+    "logits of 1,000 and of 100",
+    adapter="entropy",
+    points=2,
+    crashes=ENTROPY_CRASHES,
+    inputs=lambda rng: {
+        "logits": _large(rng, [[1000, 0, 999], [100, -100, 99]]),
+        "targets": np.array([0, 2]),
+    },
+)
+def loss_of_large_logits(given, got):
+    _stable(given, got, EXP)
+
+
+@entropy.case(
+    "a target that is 1,000 below the largest",
+    adapter="entropy",
+    points=1,
+    crashes=ENTROPY_CRASHES,
+    inputs=lambda rng: {
+        "logits": _large(rng, [[1000, 0], [0, -1000], [-1000, -1000]]),
+        "targets": np.array([1, 1, 0]),
+    },
+)
+def loss_of_an_unlikely_target(given, got):
+    _stable(given, got, LOG)
+
+
+def _stable(given, got, hint) -> None:
+    want = float(_entropies(given["logits"], given["targets"]).mean())
+    loss, broken = as_number(got["loss"]), None
+    if isinstance(loss, float | np.ndarray) and np.ndim(loss) == 0:
+        if not np.isfinite(loss):
+            broken = hint if loss == np.inf else EXP
+        elif want > 100 and 0 < loss < 0.12 * want:  # ln of the smallest float is −104
+            broken = "An addend or a clamp inside the logarithm hides the 0, and the loss is wrong "
+            broken += "by a lot: subtract ln(sum) instead of dividing."
+    expect("cross_entropy", loss, want, tol=1e-5, hint=broken)
+    _by_hand(got)
+
+
+@entropy.case(
+    "its gradient",
+    adapter="gradient_of_entropy",
+    points=1,
+    inputs=lambda rng: {
+        "logits": rng.normal(size=(8, 5)).astype(np.float32),
+        "targets": rng.integers(0, 5, 8),
+    },
+    crashes={
+        "does not require grad|'float.*backward": "The loss has lost its connection to the logits: "
+        "`.data`, `.detach()`, `.item()` and NumPy cut it. Return a tensor.",
+        "Can't call numpy": NO_NUMPY,
+        "'NoneType' object has no attribute 'backward'": NOTHING,
+        "only for scalar outputs": "There is a loss for each row; return their mean.",
+    },
+)
+def gradient_of_the_loss(given, got):
+    want = softmax(given["logits"].astype(np.float64))
+    want[np.arange(8), given["targets"]] -= 1
+    expect("the gradient of the logits", got["grad"], want / 8, tol=1e-5)

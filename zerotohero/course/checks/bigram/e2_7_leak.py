@@ -1,0 +1,175 @@
+"""2.7 · The leak between the splits: asking whether held-out data are really unseen, and
+what it costs if not.
+"""
+
+from zerotohero.course.checks.bigram.shared import ORDER
+from zerotohero.course.checks.names import some_names
+from zerotohero.course.exercise import (
+    NOTHING,
+    Exercise,
+    Mistake,
+    expect,
+    expect_that,
+    show,
+)
+
+leak = Exercise(
+    number="2.7",
+    title="The leak between the splits",
+    difficulty=2,
+    minutes=25,
+    practises="asking whether held-out data are really unseen, and what it costs if not",
+    answers=("leak_share", "without_leak"),
+    summary=(
+        "Some of the dev names also stand in the training names, since boys and girls share them. "
+        "Measure how many, take them out, and see what that does to the loss."
+    ),
+    statement="""
+`leak_share(train: list[str], dev: list[str]) -> float` is the share of the entries of `dev` that
+also stand in `train`, between 0 and 1.
+
+`without_leak(train: list[str], dev: list[str]) -> list[str]` returns the entries of `dev` that
+don't stand in `train`, in their order, and leaves both lists as they are.
+
+```python
+train, dev = ["ava", "mia", "zoe"], ["ava", "kim", "ava", "lee"]
+leak_share(train, dev)  # 0.5
+without_leak(train, dev)  # ['kim', 'lee']
+```
+
+Afterwards, split all the names as in 2.2 and measure: 12 to 13 % of the dev names leak. Compare the
+loss of the bigram and of the trigram on all of dev, on the leaked names and on the rest. Which
+model gains by the leak, and what would you expect of one that looks back ten characters?
+""",
+    hints=(
+        "`name in train` walks through 25,000 names each time. What finds a name at once?",
+        "Make a set of the training names; go through `dev` itself, so that order and repetitions "
+        "stay.",
+        "`seen = set(train)`, then `[name for name in dev if name not in seen]`; the share is "
+        "`sum(name in seen for name in dev) / len(dev)`.",
+    ),
+)
+
+
+def _leaky(rng):
+    names = some_names(rng, 42)
+    # Numbers for which no wrong share is right by luck.
+    start, times = int(rng.choice([15, 16, 17, 18, 20])), int(rng.choice([1, 3, 4]))
+    # Repetitions on both sides, so that sets of dev, of train and of both give other shares, and
+    # a name that stands in a longer one.
+    return {
+        "train": [*names[:25], *names[14:23], "marianabelle"],
+        "dev": [*names[start : start + 22], *names[20:24], *[names[30]] * times, *["anabel"] * 2],
+    }
+
+
+PART = "A name that is only a part of a longer one was found too: look among the names, not in one "
+PART += "long text."
+
+
+@leak.case(
+    "the share of about 30 dev names", adapter="share", points=2, inputs=_leaky, crashes=ORDER
+)
+def share_of_dev_names(given, got):
+    train, dev = given["train"], given["dev"]
+    a, b = set(train), set(dev)
+    share = sum(name in a for name in dev) / len(dev)
+    wrong = [
+        Mistake(
+            sum(name in b for name in train) / len(train),
+            "This is the share of *train* that stands in dev; the question is how much of dev is "
+            "not new.",
+        ),
+        Mistake(
+            len(a & b) / len(b),
+            "Repeated dev names count once here, but each adds to the loss: go through the entries "
+            "of `dev`, not through a set of them.",
+        ),
+        Mistake(
+            len(a & b) / len(dev),
+            "Distinct names are divided by all entries: go through `dev` itself, where a repeated "
+            "name counts each time.",
+        ),
+        Mistake(
+            len(a & b) / len(train),
+            "The shared names are divided by the length of train; divide by that of dev.",
+        ),
+        Mistake(
+            len(a & b) / len(a | b),
+            "This is the overlap of two sets, divided by all names; divide by the entries of dev.",
+        ),
+        Mistake(1 - share, "This is the share that does *not* stand in train."),
+        Mistake(100 * share, "This is in per cent; a share is between 0 and 1."),
+        Mistake(sum(name in a for name in dev), "This is a number of names; divide by all."),
+        Mistake(
+            sum(name in b for name in train) / len(dev),
+            "The entries of *train* were counted; go through those of dev.",
+        ),
+        Mistake(
+            sum(name in a for name in dev) / len(train),
+            "Divide by the length of dev, not by that of train.",
+        ),
+        Mistake(
+            sum(name in a for name in dev) / (len(train) + len(dev)),
+            "Divide by the length of dev alone.",
+        ),
+        Mistake(
+            sum(map(train.count, dev)) / len(dev),
+            "A dev name that stands twice in train counts twice here; ask only whether it stands "
+            "there.",
+        ),
+        Mistake(sum(name in " ".join(train) for name in dev) / len(dev), PART),
+        Mistake(
+            0,
+            "No leak at all? `//` rounds down to 0, and `zip` compares only names that stand at "
+            "the same place.",
+        ),
+        Mistake(round(share, 2), "This is rounded; return the share as it is."),
+    ]
+    hint = "Return a number, not a text." if isinstance(got["share"], str) else None
+    expect("leak_share", got["share"], share, mistakes=wrong, hint=hint)
+
+
+@leak.case(
+    "dev without the leak",
+    adapter="cleaned",
+    points=2,
+    inputs=_leaky,
+    crashes=ORDER
+    | {
+        "returned a set": "A set has no order and no repetitions: return a list, made by going "
+        "through `dev` in its order.",
+        "returned a (filter|generator)": "Make a list of it: `list(…)`.",
+    },
+)
+def dev_without_the_leak(given, got):
+    train, dev = given["train"], given["dev"]
+    clean = [name for name in dev if name not in set(train)]
+    come = got["dev"]
+    expect_that(
+        isinstance(come, list) and all(isinstance(name, str) for name in come),
+        f"without_leak: expected a list of names, got {show(come)}",
+        NOTHING if come is None else "Return the list alone: `[name for name in dev if …]`.",
+    )
+    hint = None
+    if come == [name for name in train if name not in set(dev)]:
+        hint = "You cleaned *train* of dev; the loss is measured on dev, so clean that."
+    elif come != clean and set(map(str, come)) == set(clean):
+        hint = "Order and repetitions are lost: a set has neither. Go through `dev` in its order."
+    elif come == [name for name in dev if name in set(train)]:
+        hint = "These are the names that leak; keep the others."
+    elif come == [name for name in dev if name not in " ".join(train)]:
+        hint = PART
+    elif got["dev_after"] != dev and come != clean:
+        hint = "Removing from a list while walking through it skips the name after each removed."
+    expect("without_leak", come, clean, hint=hint)
+    expect_that(
+        got["dev_after"] == dev,
+        "without_leak: the list that was passed in has changed",
+        "The caller's own list was changed; build a new one.",
+    )
+    expect_that(
+        got["train_after"] == train,
+        "without_leak: the list `train` has changed",
+        "The caller's own list was changed; work on a copy, or on a set made from it.",
+    )

@@ -1,0 +1,37 @@
+"""What the exercises of lecture 02 share: counting n-grams, and hints."""
+
+import numpy as np
+
+from zerotohero.course.checks.names import STOI, V
+
+
+def grams(word: str, n: int, front: int | None = None, end: bool = True) -> list[tuple[int, ...]]:
+    """A word's n-grams as numbers, with `front` boundaries before it: n − 1, if right."""
+    ids = [STOI[s] for s in "." * (n - 1 if front is None else front) + word + "." * end]
+    return [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
+
+
+def count_grams(words: list[str], n: int, V: int = V, **boundaries) -> np.ndarray:
+    N = np.zeros((V,) * n, dtype=np.int64)
+    for word in words:
+        for gram in grams(word, n, **boundaries):
+            N[gram] += 1
+    return N
+
+
+ORDER = {
+    "positional argument": "Does the function take the arguments that the card names, and do the "
+    "answers stand in the card's order in the call of `check`?"
+}
+
+
+WHOLE = {
+    "can't be cast": "`+=` writes into the table itself, which holds whole numbers and no "
+    "fractions: `N + k` makes a new one."
+}
+NO_NUMPY = "NumPy knows nothing of gradients: stay with torch's functions."
+
+
+def as_number(loss):
+    """One number in brackets is one number too."""
+    return loss.reshape(()) if isinstance(loss, np.ndarray) and loss.size == 1 else loss

@@ -1,0 +1,477 @@
+"""7.2 · A GPT that adds: writing a task as tokens, and deciding which of them the loss is
+about.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from zerotohero.course.checks.gpt.shared import GPT_AND_TRAINER, TRAINED_CRASHES, gpt_of
+from zerotohero.course.exercise import (
+    Exercise,
+    Mistake,
+    Wrong,
+    expect,
+    expect_that,
+)
+
+PLUS, EQUALS, IGNORED = 10, 11, -100
+SHARE = 0.99
+MOST_NUMBERS = 500_000
+
+
+adder = Exercise(
+    number="7.2",
+    title="A GPT that adds",
+    difficulty=3,
+    minutes=60,
+    practises="writing a task as tokens, and deciding which of them the loss is about",
+    answers=("encode_sums", "add", "carry_chain", "train_adder"),
+    adapters="gpt_training",
+    uses=GPT_AND_TRAINER,
+    takes=10,
+    summary=(
+        "Train a small GPT on sums of three-digit numbers until 99 in 100 unseen ones are exactly "
+        "right. The answer is written backwards, and the question is no part of the loss."
+    ),
+    statement=f"""
+`encode_sums(a: Tensor, b: Tensor, reverse: bool = True) -> tuple[Tensor, Tensor]`
+
+`a` and `b` are (N,) int64, numbers from 0 to 999. A sum is a row of twelve tokens: the three digits
+of a, {PLUS} for "+", the three digits of b, {EQUALS} for "=", the four digits of a + b. Digits are
+their own tokens, and leading zeros are written. With `reverse`, the **answer** (and only it) has
+its units first, which is the order in which one adds. Return inputs `X` and targets `Y`, both
+(N, 11) int64: X is the row without its last token, Y the row without its first. Targets that
+belong to the question are {IGNORED}, so that the loss, which ignores these, is about the four
+digits of the answer alone.
+
+`add(model, a: Tensor, b: Tensor, reverse: bool = True) -> Tensor`
+
+What the model says a + b is, (N,) int64: give it the questions, eight tokens each, let it write
+four more, always the likeliest, and read them as a number. `model` maps (N, T) tokens to
+(N, T, 12) logits; the check also hands in one that always errs by the same amount.
+
+`carry_chain(a: Tensor, b: Tensor) -> Tensor`
+
+For each sum, (N,) int64, the length of the longest run of neighbouring columns that carry, from 0
+to 3. A column carries if its two digits and what the column to its right carried make 10 or more.
+
+`train_adder(a: Tensor, b: Tensor, reverse: bool = True) -> GPT`
+
+Train a `zerotohero.gpt.GPT` of 12 tokens and at most {MOST_NUMBERS:,} parameters on the sums of
+these pairs, and return it.
+
+```python
+X, Y = encode_sums(torch.tensor([123]), torch.tensor([48]))
+X.tolist()    # [[1, 2, 3, 10, 0, 4, 8, 11, 1, 7, 1]]
+Y.tolist()    # [[-100, -100, -100, -100, -100, -100, -100, 1, 7, 1, 0]]
+carry_chain(torch.tensor([905, 955]), torch.tensor([905, 45])).tolist()    # [1, 3]
+```
+
+The check trains on all pairs but those of 1,000 sums, which it then asks: {SHARE:.0%} must be
+exactly right. It takes as long as `train_adder` does: ten seconds can do, stay under a minute.
+Afterwards, train one on answers that aren't reversed, with the same budget, and compare its errors
+by carry chain.
+""",
+    hints=(
+        "To write the first digit of a sum, what has to be known of the other columns? And to "
+        "write the last? For the mask: Y[t] is what follows X[t], so the first target that belongs "
+        "to the answer is the one at the position of the equals sign.",
+        "`a // 100 % 10` and its like are digits; `torch.stack(columns, 1)` makes rows. Two small "
+        "layers are enough. AdamW alone needs thousands of steps; with "
+        '`optimizer="muon"`, hundreds do.',
+        "`GPTConfig(12, 11, n_layer=2, n_head=4, n_embd=64, bias=False, norm='rmsnorm', "
+        "activation='relu2', qk_norm=True, tied=False)`, and `TrainConfig(steps=350, "
+        "batch_size=128, lr=0.01, min_lr=0.0, warmup=20, schedule='trapezoid', weight_decay=0.0, "
+        "betas=(0.9, 0.98), grad_clip=1.0, optimizer='muon', muon_lr=0.05, precision='fp32')`, "
+        "with the data as a pair (X, Y).",
+    ),
+)
+
+
+def _digits(n: np.ndarray, width: int) -> np.ndarray:
+    """(N, width): the digits, the units last."""
+    return n[:, None] // 10 ** np.arange(width)[::-1] % 10
+
+
+def _rows(a, b, reverse, turn=(0, 0, 0), signs=(PLUS, EQUALS)) -> np.ndarray:
+    """(N, 12); `turn` says which of a, b and the answer are turned round once more."""
+    answer = _digits(a + b, 4)
+    answer = answer[:, ::-1] if reverse else answer
+    parts = (_digits(a, 3), _digits(b, 3), answer)
+    parts = [p[:, ::-1] if t else p for p, t in zip(parts, turn, strict=True)]
+    sign = [np.full((len(a), 1), s) for s in signs]
+    return np.hstack([parts[0], sign[0], parts[1], sign[1], parts[2]])
+
+
+def _targets(rows: np.ndarray, masked: int = 7) -> np.ndarray:
+    Y = rows[:, 1:].copy()
+    Y[:, :masked] = IGNORED
+    return Y
+
+
+def _pairs(rng: np.random.Generator, n: int, reverse: bool) -> dict:
+    a, b = rng.integers(0, 1000, (2, n))
+    a[0], b[0], a[1], b[1] = 999, rng.integers(500, 1000), rng.integers(10), rng.integers(10, 90)
+    return {"a": a, "b": b, "reverse": reverse}
+
+
+ENCODE_CRASHES = {
+    "Nothing came back": "End encode_sums with `return X, Y`.",
+    "equal size|same size|must match": "Every row has twelve tokens: write leading zeros, three "
+    "digits for a and b, and four for the sum.",
+}
+
+
+def _expect_X(given: dict, got: dict) -> np.ndarray:
+    a, b, reverse = (given[name] for name in ("a", "b", "reverse"))
+    rows = partial(_rows, a, b, reverse)
+    right = rows()
+    turned = (
+        "The answer stands with its largest digit first: with `reverse`, its units come first."
+        if reverse
+        else "The answer is reversed although `reverse` is False."
+    )
+    wrong = [
+        (
+            right,
+            "X is the whole row, the last digit of the answer included: nothing follows it, so X "
+            "is `row[:, :-1]`.",
+        ),
+        (
+            right[:, 1:],
+            "X is shifted: it is the row without its *last* token, and Y the one without its "
+            "first.",
+        ),
+        (rows(turn=(0, 0, 1))[:, :-1], turned),
+        (
+            rows(turn=(1, 1, 0))[:, :-1],
+            "The digits of a and b are turned round too: `reverse` is about the answer alone, the "
+            "question stands as we write it.",
+        ),
+        (rows(turn=(1, 1, 1))[:, :-1], "The question is reversed instead of the answer."),
+        (
+            right[:, ::-1][:, :-1],
+            "The whole row is turned round: only the four digits of the answer are.",
+        ),
+        (
+            rows(signs=(EQUALS, PLUS))[:, :-1],
+            f"{PLUS} is the plus sign and {EQUALS} the equals sign; yours are exchanged.",
+        ),
+        (_rows(b, a, reverse)[:, :-1], "b stands before a."),
+        (
+            np.where(np.arange(11) < 7, IGNORED, right[:, :-1]),
+            f"{IGNORED} stands in X: the model has to read the question. Only its *targets* are "
+            "masked, in Y.",
+        ),
+        (
+            np.hstack([right[:, :8], right[:, 8:11] * 0]),
+            "X holds nothing of the answer: while it learns, the model reads the right digits "
+            "before the one that it has to write.",
+        ),
+    ]
+    expect("X", got["X"], right[:, :-1], tol=0, mistakes=[Mistake(*w) for w in wrong])
+    return right
+
+
+def _expect_Y(given: dict, got: dict) -> None:
+    right = _rows(given["a"], given["b"], given["reverse"])
+    plain, want = right[:, 1:], _targets(right)
+    head = np.arange(11)
+    wrong = [
+        (
+            plain,
+            "The question is not masked: the loss would also ask to guess the digits of a and b, "
+            f"which nobody can. Their targets are {IGNORED}.",
+        ),
+        (
+            _targets(right, 8),
+            "One target too many is masked: the first digit of the answer, whose target stands at "
+            "the position of the equals sign, has to be learned too.",
+        ),
+        (
+            _targets(right, 6),
+            "One target too few is masked: the equals sign is part of the question, and its target "
+            "stands at position 6.",
+        ),
+        (
+            np.where(head < 7, 0, plain),
+            "The masked targets are 0, which is a digit that would be learned: `F.cross_entropy` "
+            f"ignores {IGNORED}.",
+        ),
+        (
+            np.where(head < 7, -1, plain),
+            "The masked targets are −1, which `F.cross_entropy` does not ignore by itself: it is "
+            f"{IGNORED}.",
+        ),
+        (
+            np.where(head < 7, plain, IGNORED),
+            "The mask lies over the answer: the question's targets are those to be ignored.",
+        ),
+        (
+            np.where(head < 7, IGNORED, right[:, :-1]),
+            "Y is not shifted: Y[t] is the token that *follows* X[t].",
+        ),
+        (
+            np.where(head < 8, IGNORED, right[:, :-1]),
+            "Y is not shifted: Y[t] is the token that *follows* X[t].",
+        ),
+        (
+            want[:, 7:],
+            f"Y holds the four digits alone: it is as long as X, with {IGNORED} where nothing is "
+            "asked.",
+        ),
+    ]
+    expect("Y", got["Y"], want, tol=0, mistakes=[Mistake(*w) for w in wrong])
+
+
+@adder.case(
+    "rows of tokens, the answer reversed",
+    points=2,
+    adapter="encoded",
+    inputs=lambda rng: _pairs(rng, 20, True),
+    crashes=ENCODE_CRASHES,
+)
+def answer_reversed(given, got):
+    _expect_X(given, got)
+    expect(
+        "the data types of X and Y",
+        got["kinds"],
+        ["torch.int64"] * 2,
+        hint="Tokens index a table: make X and Y int64, `.long()`.",
+    )
+
+
+adder.case(
+    "the question masked out of the targets",
+    points=2,
+    adapter="encoded",
+    inputs=lambda rng: _pairs(rng, 20, True),
+    crashes=ENCODE_CRASHES,
+)(_expect_Y)
+
+
+@adder.case(
+    "the same, not reversed",
+    adapter="encoded",
+    inputs=lambda rng: _pairs(rng, 20, False),
+    crashes=ENCODE_CRASHES,
+)
+def answer_not_reversed(given, got):
+    _expect_X(given, got)
+    _expect_Y(given, got)
+
+
+ADD_CRASHES = {
+    "do not begin with a question": "A question is eight tokens, as `encode_sums` begins its rows: "
+    "`X[:, :8]`, with the equals sign as the last.",
+    "has no attribute": "`model` is any function of tokens, `model(idx)` with idx (N, T) gives "
+    "logits (N, T, 12): write the four tokens in a loop.",
+}
+
+
+def _expect_sums(given: dict, got: dict) -> None:
+    a, b, shift, reverse = (given[name] for name in ("a", "b", "shift", "reverse"))
+    said = a + b + shift
+    digits = _digits(said, 4)
+    order = digits[:, ::-1] if reverse else digits
+    # What the stand-in writes when it is fed with the true sum's digits instead of its own.
+    true = _digits(a + b, 4)
+    true = true[:, ::-1] if reverse else true
+    off = np.cumsum(np.hstack([0 * true[:, :1], (true != order)[:, :3]]), 1)
+    fed = (order + off) % 10
+    read = np.array([1, 10, 100, 1000]) if reverse else np.array([1000, 100, 10, 1])
+    wrong = [
+        (
+            a + b,
+            f"You add the numbers yourself. This model is one that errs by {shift}: what is asked "
+            "for is what the *model* writes.",
+        ),
+        (
+            (fed * read).sum(1),
+            "The model was fed with the digits of the true sum: it has to read the digits that it "
+            "has written itself, for at an exam the sum isn't known.",
+        ),
+        (
+            (order * read[::-1]).sum(1),
+            "The four digits are read in the wrong order: "
+            + (
+                "the first that the model writes is the units."
+                if reverse
+                else "without `reverse`, the first that the model writes is the thousands."
+            ),
+        ),
+        (
+            order,
+            "These are the four digits; return the number that they make, `digits @ "
+            "torch.tensor([1, 10, 100, 1000])` where the units come first.",
+        ),
+        (
+            order[:, 0] * read[3],
+            "All four digits were taken from one call: the model writes one token, reads it, and "
+            "writes the next.",
+        ),
+        (
+            (order[:, :3] * (read[:3] if reverse else read[1:])).sum(1),
+            "Three digits were read; a sum has four.",
+        ),
+    ]
+    expect_that(
+        np.array_equal(got["sums"], got["again"]),
+        "add: expected the same sums when asked twice, got others",
+        "The digits were drawn at random: take the likeliest, `logits[:, -1].argmax(-1)`, or "
+        "`temperature=0`.",
+    )
+    expect("add", got["sums"], said, tol=0, mistakes=[Mistake(*w) for w in wrong])
+
+
+def _questions(rng: np.random.Generator, reverse: bool) -> dict:
+    # The amount changes the digit that is written first, or all others would come out right.
+    shift = int(rng.integers(1, 9)) + int(1000 * rng.integers(1, 4)) + 10 * int(rng.integers(1, 9))
+    return {**_pairs(rng, 40, reverse), "shift": shift}
+
+
+adder.case(
+    "what a model says",
+    points=2,
+    adapter="asked_for_sums",
+    inputs=lambda rng: _questions(rng, True),
+    crashes=ADD_CRASHES,
+)(_expect_sums)
+
+
+adder.case(
+    "what a model says that writes from left to right",
+    adapter="asked_for_sums",
+    inputs=lambda rng: _questions(rng, False),
+    crashes=ADD_CRASHES,
+)(_expect_sums)
+
+
+def _carries(a: np.ndarray, b: np.ndarray, incoming: bool = True, least: int = 10) -> np.ndarray:
+    """(N, 3) of 0 and 1: which columns carry, the units first."""
+    columns = (_digits(a, 3) + _digits(b, 3))[:, ::-1]
+    carries, carry = [], np.zeros(len(a), int)
+    for column in columns.T:
+        carry = (column + incoming * carry >= least).astype(int)
+        carries.append(carry)
+    return np.stack(carries, 1)
+
+
+def _longest(carries: np.ndarray) -> np.ndarray:
+    run = best = np.zeros(len(carries), int)
+    for column in carries.T:
+        run = (run + 1) * column
+        best = np.maximum(best, run)
+    return best
+
+
+def _with_chains(rng: np.random.Generator) -> dict:
+    a, b = rng.integers(0, 1000, (2, 60))
+    # Carries that only an incoming one causes, gaps between carries, and no carry at all.
+    a[:6] = [955, 999, 905, 444, 0, 195]
+    b[:6] = [45, 1, 905, 555, 0, 905]
+    order = rng.permutation(60)
+    return {"a": a[order], "b": b[order]}
+
+
+@adder.case("carry chains", points=2, adapter="chained", inputs=_with_chains)
+def carries_counted(given, got):
+    a, b = given["a"], given["b"]
+    carries = _carries(a, b)
+    wrong = [
+        (
+            carries.sum(1),
+            "You count all columns that carry: a *chain* is broken by a column that doesn't, so "
+            "905 + 905 has 1, not 2.",
+        ),
+        (
+            _longest(_carries(a, b, incoming=False)),
+            "What a column gets from its right neighbour is left out: in 955 + 45 the tens make 9, "
+            "and carry because the units do.",
+        ),
+        (
+            _carries(a, b, incoming=False).sum(1),
+            "What a column gets from its right neighbour is left out, and all that carry are "
+            "counted: the longest *run* is asked for.",
+        ),
+        (
+            carries.cumprod(1).sum(1),
+            "Only a run that begins at the units is counted: it may begin in any column.",
+        ),
+        (_longest(_carries(a, b, least=11)), "A column carries from 10 on, not from 11."),
+        (_longest(_carries(a, b, least=9)), "A column that makes 9 does not carry."),
+        (carries.max(1), "That says whether anything carries; how long is the longest run?"),
+        (_longest(carries[:, :2]), "The hundreds carry too, into the thousands."),
+    ]
+    expect(
+        "carry_chain", got["chain"], _longest(carries), tol=0, mistakes=[Mistake(*w) for w in wrong]
+    )
+
+
+def _sums_to_learn(rng: np.random.Generator) -> dict:
+    """All pairs but those of 1,000 sums, in either order of the two numbers."""
+    held_out = rng.choice(10**6, 1000, replace=False)
+    a, b = held_out // 1000, held_out % 1000
+    learn = np.ones(10**6, bool)
+    learn[held_out] = learn[b * 1000 + a] = False
+    learn = np.flatnonzero(learn)
+    return {
+        "a": (learn // 1000).astype(np.int16),
+        "b": (learn % 1000).astype(np.int16),
+        "_a": a,
+        "_b": b,
+    }
+
+
+@adder.case(
+    "1,000 sums that it has not seen",
+    points=4,
+    adapter="trained_adder",
+    inputs=_sums_to_learn,
+    crashes=TRAINED_CRASHES,
+)
+def unseen_sums_right(given, got):
+    import torch
+
+    model = gpt_of("train_adder", got, MOST_NUMBERS)
+    a, b = given["_a"], given["_b"]
+    expect_that(
+        model.config.vocab_size >= 12 and model.config.block_size >= 11,
+        f"train_adder: a GPT of {model.config.vocab_size} tokens and a context of "
+        f"{model.config.block_size}",
+        "Twelve tokens and a context of eleven are needed: `GPTConfig(12, 11, …)`.",
+    )
+    idx = torch.tensor(_rows(a, b, True)[:, :8])
+    with torch.no_grad():
+        for _ in range(4):
+            idx = torch.cat([idx, model(idx)[:, -1].argmax(-1, keepdim=True)], 1)
+    wrote = idx[:, 8:].numpy()
+    right = _rows(a, b, True)[:, 8:]
+    exact = (wrote == right).all(1)
+    if exact.mean() >= SHARE:
+        return
+    chain = _longest(_carries(a, b))
+    shares = ", ".join(f"{exact[chain == n].mean():.0%} of chain {n}" for n in range(4))
+    no_carry = (_digits(a, 3) + _digits(b, 3))[:, ::-1] % 10
+    if (wrote == right[:, ::-1]).all(1).mean() > 0.5:
+        hint = (
+            "It writes the largest digit first: `train_adder` has to train on reversed answers "
+            "unless it is told otherwise."
+        )
+    elif (wrote == right)[:, 0].mean() < 0.5:
+        hint = (
+            "Not even the units are learned, which need no carry. Has it been trained on X and Y "
+            "of `encode_sums`, and long enough? A rate that is too high, and rotary positions on "
+            "so short a row, also end here."
+        )
+    elif (wrote[:, :3] == no_carry).all(1).mean() > 0.5:
+        hint = "It adds column by column and hasn't learned to carry yet: train longer."
+    else:
+        hint = (
+            "It has learned most of it: more steps, or a rate that falls to zero over the last "
+            "four tenths of them, do the rest."
+        )
+    raise Wrong(
+        f"exactly right: expected at least {SHARE:.0%}, got {exact.mean():.1%} ({shares})", hint
+    )

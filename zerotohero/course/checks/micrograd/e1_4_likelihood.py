@@ -1,0 +1,195 @@
+"""1.4 · Softmax and negative log-likelihood: building a loss from Values, which the next
+lectures use all the time.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from zerotohero.course.checks.micrograd.shared import call_hint
+from zerotohero.course.checks.numerics import softmax
+from zerotohero.course.exercise import (
+    NOTHING,
+    Exercise,
+    Mistake,
+    array,
+    expect,
+)
+
+likelihood = Exercise(
+    number="1.4",
+    title="Softmax and negative log-likelihood",
+    difficulty=2,
+    minutes=25,
+    practises="building a loss from Values, which the next lectures use all the time",
+    answers=("softmax", "nll"),
+    uses=("micrograd",),
+    summary=(
+        "Turn scores into probabilities, and probabilities into a loss. The gradients come by "
+        "themselves, if the graph holds together."
+    ),
+    statement="""
+A network that chooses among several answers gives each a score, its *logit*: any number, larger
+for an answer that it finds more likely. Write two functions:
+
+`softmax(logits: list[Value]) -> list[Value]`: the probabilities
+$p_i = e^{z_i} / \\sum_k e^{z_k}$ that are made of the logits z. They are positive and add up to 1.
+It must work for logits such as 1000, too.
+
+`nll(logits: list[Value], label: int) -> Value`: the **n**egative **l**og-**l**ikelihood of the
+right answer, whose place in the list is `label`: $-\\log p_{label}$. It is 0 when the right answer
+has probability 1, and grows without end as that goes to 0.
+
+```python
+logits = [Value(0.0), Value(3.0), Value(-2.0), Value(1.0)]
+loss = nll(logits, 3)
+loss.backward()
+loss.data                       # about 2.175502
+[z.grad for z in logits]        # 0.04177257, 0.83902451, 0.00565330, -0.88645038
+```
+""",
+    hints=(
+        "Values have exp() and log(), and Python's sum() adds them.",
+        "softmax doesn't change when the same number is taken from all logits; take away the "
+        "largest, so that no exponential is above 1.",
+        "top = max(z.data for z in logits); e = [(z - top).exp() for z in logits]; total = sum(e); "
+        "return [x / total for x in e]; and nll is -softmax(logits)[label].log().",
+    ),
+)
+_SHIFT = "e¹⁰⁰⁰ is too large for a float: take the largest logit away from all of them first."
+
+
+_GRAPH_BROKEN = {
+    **call_hint('"1.4"', "softmax", "nll"),
+    "returned None": NOTHING,
+    "softmax returned a Value": "softmax returns a list: one probability for each logit.",
+    "nll returned a (list|tuple)": "A loss is one Value: −log of the label's probability alone.",
+    "returned a (float|int)|'float' object has no attribute": "You return plain numbers; compute "
+    "with the Values themselves, not with their .data.",
+    "OverflowError": _SHIFT,
+    "ZeroDivisionError": "Every exponential has become 0: take away the largest logit, not a fixed "
+    "number.",
+    "not supported between": "Values don't compare: max(z.data for z in logits) is the largest.",
+    "missing 1 required positional|takes 1 positional argument": "softmax takes logits, nll takes "
+    'logits and a label, and check takes them in this order: check("1.4", softmax, nll).',
+    "unsupported operand|must be real number, not Value": "math.exp and math.log take floats; a "
+    "Value has methods, z.exp() and p.log().",
+}
+
+
+@likelihood.case(
+    "probabilities",
+    adapter="probabilities",
+    inputs=lambda rng: {"logits": rng.normal(0, 2, 5).round(3).tolist()},
+    crashes=_GRAPH_BROKEN,
+)
+def probabilities(given, got):
+    z = np.array(given["logits"])
+    sums = "The numbers don't add up to 1: divide each by the sum of all."
+    probs = array("softmax(logits)", got["probs"])
+    expect(
+        "softmax(logits)",
+        probs,
+        softmax(z),
+        mistakes=[
+            Mistake(z / z.sum(), "You divide the logits themselves; take exp of each first."),
+            Mistake(
+                1 / (1 + np.exp(-z)),
+                "That is a sigmoid of each score alone; in a softmax all scores share one sum.",
+            ),
+            Mistake(np.exp2(z) / np.exp2(z).sum(), "Those are powers of 2; take z.exp()."),
+        ],
+        hint=sums if abs(probs.sum() - 1) > 1e-6 else None,
+    )
+
+
+@likelihood.case(
+    "logits of 1000",
+    adapter="probabilities",
+    inputs=lambda rng: {"logits": (1000 + rng.normal(0, 1.5, 3)).round(3).tolist()},
+    crashes=_GRAPH_BROKEN,
+)
+def large_logits(given, got):
+    want = softmax(np.array(given["logits"]))
+    bad = [np.full(3, 1 / 3), np.full(3, math.nan)]
+    expect("softmax(logits)", got["probs"], want, mistakes=[Mistake(b, _SHIFT) for b in bad])
+
+
+def _check_loss(given: dict[str, Any], got: dict[str, Any]) -> None:
+    z, label = np.array(given["logits"]), given["label"]
+    p = softmax(z)
+    right = np.arange(len(z)) == label
+    expect(
+        "nll(logits, label)",
+        got["loss"],
+        -np.log(p[label]),
+        mistakes=[
+            Mistake(np.log(p[label]), "The sign: a loss is the negative log-likelihood, −log p."),
+            Mistake(1 - p[label], "That is 1 − p; the loss is −log p."),
+            Mistake(-p[label], "The log is missing: the loss is −log p."),
+            Mistake(
+                -np.log(p).mean(),
+                "You average over all answers; only the probability of the label counts.",
+            ),
+            Mistake(
+                -np.log(p).sum(),
+                "You add over all answers; only the probability of the label counts.",
+            ),
+            Mistake(
+                -np.log(p.max()),
+                "You take the largest probability; the loss looks at the label's.",
+            ),
+            Mistake(-z[label], "That is the logit itself; make probabilities of the logits first."),
+            Mistake(
+                -np.log(abs(z[label])),
+                "That is the log of the logit; make probabilities of the logits first.",
+            ),
+            Mistake(
+                -np.log(softmax(p)[label]),
+                "softmax is applied twice; nll is given logits and applies it once.",
+            ),
+            Mistake(
+                -np.log(p[label - 1]), "Labels count from 0: the label's is softmax(…)[label]."
+            ),
+            Mistake(-np.log2(p[label]), "Take the natural logarithm, p.log(), not base 2."),
+            Mistake((1 - p[label]) ** 2, "That is a squared error; the loss is −log p."),
+        ],
+    )
+    expect(
+        "the gradients of the logits",
+        got["grads"],
+        p - right,
+        mistakes=[
+            Mistake(
+                np.zeros_like(p),
+                "No gradient reaches the logits: a .data or a new Value(…) has cut the graph.",
+            ),
+            Mistake(
+                -1.0 * right,
+                "Only the label's logit gets a gradient: the sum below the fraction is made of "
+                ".data, and so it is missing from the graph.",
+            ),
+            Mistake(2 * (p - right), "Twice too large: nll must not call backward() itself."),
+        ],
+    )
+
+
+likelihood.case(
+    "the loss above and its gradients",
+    adapter="loss_and_gradients",
+    inputs={"logits": [0.0, 3.0, -2.0, 1.0], "label": 3},
+    crashes=_GRAPH_BROKEN,
+)(_check_loss)
+
+
+likelihood.case(
+    "other logits",
+    points=2,
+    adapter="loss_and_gradients",
+    inputs=lambda rng: {
+        "logits": rng.normal(0, 2, 6).round(3).tolist(),
+        "label": int(rng.integers(6)),
+    },
+    crashes=_GRAPH_BROKEN,
+)(_check_loss)

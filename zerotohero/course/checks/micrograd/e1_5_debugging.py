@@ -1,0 +1,200 @@
+"""1.5 · A loop that learns nothing: reading a training loop line by line."""
+
+import random
+from typing import Any
+
+import numpy as np
+
+from zerotohero.course.checks.micrograd.shared import call_hint
+from zerotohero.course.exercise import (
+    NOTHING,
+    Exercise,
+    Mistake,
+    expect,
+    expect_that,
+)
+from zerotohero.micrograd import MLP, moons
+
+debugging = Exercise(
+    number="1.5",
+    title="A loop that learns nothing",
+    difficulty=2,
+    minutes=20,
+    practises="reading a training loop line by line",
+    answers=("train",),
+    uses=("micrograd",),
+    summary=(
+        "A training loop runs without an error, and its loss never moves. Find out why, and when "
+        "it moves, find out why it moves the wrong way."
+    ),
+    statement="""
+`train(model: MLP, points: list[list[float]], labels: list[int], steps: int, rate: float)`
+`-> list[float]`
+
+It should train `model` in place by `steps` steps of gradient descent on the mean hinge loss, and
+return the loss of each step, measured before the step's update. The model may come with gradients
+that somebody else has left in it; they must not matter.
+
+```python
+points, labels = moons(20, random.Random(1))
+train(MLP(2, [4, 1], rng=random.Random(1)), points, labels, steps=20, rate=0.1)
+# twenty numbers that fall, not twenty equal ones
+```
+""",
+    hints=(
+        "Print p.grad of one parameter on the line before the update. What is it, and why?",
+        "The order of a step is: loss, zero_grad, backward, update. And which way is downhill?",
+        "Move model.zero_grad() in front of loss.backward(), and update with p.data -= rate * "
+        "p.grad.",
+    ),
+)
+
+
+def _reference(
+    given: dict[str, Any], zero: str = "before", sign: float = -1.0, factor: float = 1.0
+) -> tuple[list[float], list[float]]:
+    """Losses and weights of the right loop, or of one that zeroes elsewhere or goes uphill.
+
+    factor: by how much its loss is larger than the mean.
+    """
+    model = MLP(2, given["sizes"], rng=random.Random(0))
+    for p, w in zip(model.parameters(), given["weights"], strict=True):
+        p.data, p.grad = w, given["left_over"]
+    losses = []
+    for step in range(given["steps"]):
+        pairs = zip(given["points"], given["labels"], strict=True)
+        loss = factor * sum((1 - y * model(x)).relu() for x, y in pairs) / len(given["labels"])
+        if zero == "once" and step == 0:
+            model.zero_grad()
+        if zero == "before":
+            model.zero_grad()
+        loss.backward()
+        if zero == "after backward":
+            model.zero_grad()
+        for p in model.parameters():
+            p.data += sign * given["rate"] * p.grad
+        if zero == "at the end":
+            model.zero_grad()
+        losses.append(loss.data)
+    return losses, [p.data for p in model.parameters()]
+
+
+def _training_inputs(rng: np.random.Generator, left_over: float = 0.0) -> dict[str, Any]:
+    points, labels = moons(8, random.Random(int(rng.integers(2**31))))
+    return {
+        "sizes": [4, 1],
+        "weights": rng.uniform(-1, 1, 17).round(4).tolist(),
+        "left_over": left_over,
+        "points": points,
+        "labels": labels,
+        "steps": 4,
+        "rate": 0.1,
+    }
+
+
+def _check_training(given: dict[str, Any], got: dict[str, Any]) -> None:
+    expect_that(got["losses"] is not None, "expected a list of losses, got None", NOTHING)
+    losses, weights = _reference(given)
+    uphill = "The weights move uphill: the gradient points to a higher loss, so subtract it."
+    every_step = (
+        "Gradients add up over the steps: zero them in every step, before backward(), not once "
+        "before the loop. (And zero_grad needs its parentheses.)"
+    )
+    wrong = {
+        ("before", 1.0): uphill,
+        ("never", -1.0): every_step,
+        ("once", -1.0): every_step,
+        ("never", 1.0): "Two faults: gradients add up over the steps, and the weights move uphill.",
+        ("at the end", 1.0): uphill,
+        ("at the end", -1.0): "You zero at the end of each step, so the first step uses what "
+        "others left in the gradients; zero before backward().",
+    }
+    if given["left_over"] == 0.0:  # where nothing was left over, zeroing at the end is right
+        del wrong["at the end", -1.0]
+    runs = {how: _reference(given, *how) for how in wrong}
+    points, one = len(given["labels"]), {**given, "rate": 1.0}
+    longer = _reference({**given, "steps": given["steps"] + 1})[0]
+    expect(
+        "the losses",
+        got["losses"],
+        np.array(losses),
+        tol=1e-9,
+        mistakes=[
+            Mistake([losses[0]] * len(losses), _standstill(given, got)),
+            *(Mistake(run[0], wrong[how]) for how, run in runs.items()),
+            Mistake([x * points for x in losses], "You return sums over points; take the mean."),
+            Mistake(
+                _reference(given, factor=points)[0],
+                "You train on the sum over the points; divide by how many they are.",
+            ),
+            Mistake(_reference(one)[0], "You don't use the rate that you are given."),
+            Mistake(longer[1:], "You measure after the update; note the loss before it."),
+            Mistake(losses[1:], "The first loss is missing; note it before the update."),
+            Mistake(losses[:-1], "A step is missing: train for as many as `steps` says."),
+            Mistake(longer, "A step too many: train for as many as `steps` says."),
+            Mistake([losses[0]], "Only one step is done: is the return inside the loop?"),
+            Mistake([losses[-1]], "Only the last loss came back; return one for each step."),
+            Mistake(losses[-1], "Only the last loss came back; return one for each step."),
+        ],
+        hint=_training_hint(got["losses"], losses),
+    )
+    expect(
+        "the weights after training",
+        got["weights"],
+        np.array(weights),
+        tol=1e-9,
+        mistakes=[Mistake(run[1], wrong[how]) for how, run in runs.items()],
+        hint="The losses are right and the weights are not: what happens in the last step?",
+    )
+
+
+def _standstill(given: dict[str, Any], got: dict[str, Any]) -> str:
+    """Why the losses stay equal."""
+    if got["weights"] != given["weights"]:
+        return "The weights move and the loss does not: compute it inside the loop, in every step."
+    if any(got["gradients"]):
+        return (
+            "The gradients are there and the weights don't move: change p.data. (`p = p − …` gives "
+            "the name p another value, and the model keeps the old one.)"
+        )
+    return (
+        "The weights don't move, for their gradients are zero: zero_grad() wipes the gradients "
+        "after backward() has made them and before they are used, or backward() is missing."
+    )
+
+
+def _training_hint(got: Any, losses: list[float]) -> str:
+    first = np.ravel(got)[:1]
+    if isinstance(got, (list, np.ndarray)) and first.dtype.kind == "f" and first.size:
+        if len(got) != len(losses):
+            return "Return a list with one loss for each step."
+        if abs(first[0] - losses[0]) > 1e-9:
+            return (
+                "The first loss is wrong already, before any update: it is the mean over all "
+                "points of max(0, 1 − y·s), of the model that you are given, with nothing added."
+            )
+    return "Compare your loop line by line with a step: loss, zero_grad, backward, update."
+
+
+_NO_NUMBERS = {
+    **call_hint('"1.5"', "train"),
+    "returned a (Value|MLP)": "Return a list of plain numbers: loss.data of each step.",
+}
+
+
+debugging.case(
+    "a few steps of a small network",
+    points=2,
+    adapter="training",
+    inputs=_training_inputs,
+    crashes=_NO_NUMBERS,
+)(_check_training)
+
+
+debugging.case(
+    "a model with gradients left in it",
+    points=1,
+    adapter="training",
+    inputs=lambda rng: _training_inputs(rng, left_over=1.0),
+    crashes=_NO_NUMBERS,
+)(_check_training)

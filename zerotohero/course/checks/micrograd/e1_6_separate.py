@@ -1,0 +1,150 @@
+"""1.6 · Tell the moons apart: a whole training run, from the data to a model that works."""
+
+import math
+import random
+from typing import Any
+
+import numpy as np
+
+from zerotohero.course.exercise import (
+    Exercise,
+    array,
+    expect_that,
+)
+from zerotohero.micrograd import moons
+
+separate = Exercise(
+    number="1.6",
+    title="Tell the moons apart",
+    difficulty=3,
+    minutes=40,
+    practises="a whole training run, from the data to a model that works",
+    answers=("train_on_moons",),
+    uses=("micrograd",),
+    takes=6,
+    summary=(
+        "Train a network of your own on two moons until every point is on its side. Then it meets "
+        "points that it has not seen."
+    ),
+    statement="""
+`train_on_moons(points: list[list[float]], labels: list[int]) -> Callable[[list[float]], Value]`
+
+`points` are 100 pairs of numbers, `labels` are −1 or 1. Return a trained model, such as an `MLP`:
+called with one point it returns a score, positive for label 1 and negative for label −1. Size,
+loss, steps and learning rate are yours. Pass a `random.Random` with a seed to the `MLP`, so that a
+good run stays good. The check takes two runs; stay under ten seconds each.
+
+```python
+points, labels = moons(100, random.Random(7), noise=0.05)
+model = train_on_moons(points, labels)
+sum((model(p).data > 0) == (y > 0) for p, y in zip(points, labels))     # 100
+```
+""",
+    hints=(
+        "The lecture's last pages hold every part that you need. Print the loss while it trains.",
+        "One hidden layer of 16 neurons is enough. With the mean hinge loss, a learning rate "
+        "between 0.5 and 1 and some hundred steps, all points find their side.",
+        "Loop at most 400 times: margins = [y * model(p) for p, y in zip(points, labels)]; stop "
+        "when the smallest is above 0.5; loss = sum((1 - m).relu() for m in margins) / "
+        "len(margins); zero_grad, backward, p.data -= 1.0 * p.grad.",
+    ),
+)
+
+
+def _moon_inputs(rng: np.random.Generator) -> dict[str, Any]:
+    shared = random.Random(int(rng.integers(2**31)))
+    points, labels = moons(100, shared, noise=0.05)
+    fresh, _ = moons(200, shared, noise=0.05)
+    shared.shuffle(fresh)  # in turn, the places would tell the labels
+    return {"points": points, "labels": labels, "fresh": fresh}
+
+
+def _label(point: list[float]) -> int:
+    """The moon that a point with little noise belongs to. The answer never sees these labels."""
+    x, y = point
+    upper = math.hypot(x - math.cos(a := math.atan2(max(y, 0.0), x)), y - math.sin(a))
+    x, y = 1.0 - x, 0.5 - y
+    lower = math.hypot(x - math.cos(a := math.atan2(max(y, 0.0), x)), y - math.sin(a))
+    return -1 if upper < lower else 1
+
+
+def _right(scores: np.ndarray, labels: list[int]) -> float:
+    return float(np.mean((scores > 0) == (np.array(labels) > 0)))
+
+
+def _moon_hint(given: dict[str, Any], got: dict[str, Any], right: float) -> str:
+    points = array("the scores", got["points"], (len(given["points"]),))
+    fresh = array("the scores", got["fresh"], (len(given["fresh"]),))[: len(points)]
+    middles = array("the scores", got["middles"], points.shape)
+    if np.ptp(points) < 1e-9:
+        return (
+            "The score is the same everywhere: is the network dead or untrained? A learning rate "
+            "that is too large kills every ReLU."
+        )
+    if np.allclose(middles, (points + fresh) / 2, atol=1e-6):
+        return (
+            "Your score is a straight line's, and no straight line separates the moons; the "
+            "network needs a hidden layer with ReLU or tanh."
+        )
+    if points.min() >= 0 and points.max() <= 1:
+        return (
+            "Every score is between 0 and 1, like a probability; the side is told by the sign, so "
+            "return the score before the sigmoid, or take 0.5 off."
+        )
+    if right == 1.0:
+        return (
+            "All points that it was trained on are right and new ones are not, so they were "
+            "learned by heart: return a model that computes its score from any point."
+        )
+    if right < 0.2:
+        return "The sides are swapped: the score has to be positive for label 1, so y·s is good."
+    if right >= 0.95:
+        return "Nearly: train for more steps, or with a larger hidden layer."
+    how = "No better than luck." if right < 0.65 else "Better than luck, and not there yet."
+    return (
+        f"{how} Does the loss fall? Zero the gradients before each backward pass, step downhill, "
+        "and give it a few hundred steps."
+    )
+
+
+def _check_moons(given: dict[str, Any], got: dict[str, Any], on: str, enough: float) -> None:
+    labels = given["labels"] if on == "points" else [_label(p) for p in given["fresh"]]
+    scores = array("the scores", got[on], (len(labels),))
+    right = _right(scores, labels)
+    expect_that(
+        right >= enough,
+        f"{right:.1%} of the points are on their side, expected {enough:.0%}",
+        _moon_hint(given, got, _right(np.array(got["points"]), given["labels"])),
+    )
+
+
+_NO_MODEL = {
+    "'NoneType' object is not callable": "Your function returns nothing; return the model.",
+    "object is not callable": "Return something that can be called with a point, such as the MLP.",
+    "model returned None": "Your model returns nothing for a point; return the score.",
+    "model returned a (list|tuple)|'list' object has no attribute 'data'": "One score for each "
+    "point: let the network end in one neuron, as MLP(2, [16, 1]) does.",
+    "KeyError": "Your model knows only points it was trained on; compute a score from any point.",
+}
+
+
+@separate.case(
+    "every one of the 100 points",
+    points=3,
+    adapter="scores_on_moons",
+    inputs=_moon_inputs,
+    crashes=_NO_MODEL,
+)
+def all_points_separated(given, got):
+    _check_moons(given, got, "points", 1.0)
+
+
+@separate.case(
+    "200 points that it has not seen",
+    points=1,
+    adapter="scores_on_moons",
+    inputs=_moon_inputs,
+    crashes=_NO_MODEL,
+)
+def unseen_points_separated(given, got):
+    _check_moons(given, got, "fresh", 0.9)

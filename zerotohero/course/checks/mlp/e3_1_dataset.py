@@ -1,0 +1,185 @@
+"""3.1 · Contexts and targets: turning text into training examples without losing or leaking
+a character.
+"""
+
+import numpy as np
+
+from zerotohero.course.checks.mlp.shared import examples
+from zerotohero.course.checks.names import STOI, some_names
+from zerotohero.course.exercise import (
+    Exercise,
+    Mistake,
+    expect,
+)
+
+dataset = Exercise(
+    number="3.1",
+    title="Contexts and targets",
+    difficulty=2,
+    minutes=25,
+    practises="turning text into training examples without losing or leaking a character",
+    answers=("build_dataset",),
+    summary=(
+        "Build contexts and targets from a list of words, for any context length. "
+        "Keep track of the word that each example comes from, so that losses can be read by word."
+    ),
+    statement="""
+`build_dataset(words: list[str], block_size: int, stoi: dict[str, int]) -> tuple`
+
+Return `X` of shape `(N, block_size)`, `Y` of shape `(N,)` and `source` of shape `(N,)`, all
+int64. Row n of `X` holds the numbers of the `block_size` characters before the one to predict, the
+oldest first; `Y[n]` is the number of that character; `source[n]` is the position in `words` of the
+word that the example comes from. Each word starts from boundaries only (number 0) and ends by
+predicting the boundary, so a word of L letters gives L + 1 examples, in reading order.
+
+```python
+X, Y, source = build_dataset(["ab", "c"], 2, {".": 0, "a": 1, "b": 2, "c": 3})
+X.tolist()         # [[0, 0], [0, 1], [1, 2], [0, 0], [0, 3]]
+Y.tolist()         # [1, 2, 0, 3, 0]
+source.tolist()    # [0, 0, 0, 1, 1]
+```
+""",
+    hints=(
+        "Keep one list, the context. What has to happen to it after each character, and what "
+        "before each word?",
+        "For each word: context = block_size zeros. For each character of word + '.': note the "
+        "context, the character's number and the word's position, then move the context on.",
+        "`context = context[1:] + [ix]` makes a new list, so that the one that was noted stays as "
+        "it was. Loop with `for n, word in enumerate(words)`; wrap in `torch.tensor` at the end.",
+    ),
+)
+
+
+def _expect_examples(words: list[str], block_size: int, stoi: dict, got: dict) -> None:
+    def variant(**switches) -> np.ndarray:
+        return examples(words, block_size, stoi, **switches)[0]
+
+    X, Y, source = examples(words, block_size, stoi)
+    carried, leaking = variant(reset=False), variant(leak=True)
+    # One list that is changed in place and noted again and again shows its last state everywhere.
+    alias = [
+        np.repeat(rows[-1:], len(rows), 0) for rows in (leaking, variant(leak=True, reset=False))
+    ]
+    per_word = np.concatenate(
+        [np.repeat(leaking[source == n][-1:], (source == n).sum(), 0) for n in range(len(words))]
+    )
+    in_place = (
+        "All rows are one and the same list, which was changed after it was noted: make a new list "
+        "for each context, such as `context[1:] + [ix]`."
+    )
+    expect(
+        "X",
+        got["X"],
+        X,
+        mistakes=[
+            Mistake(
+                variant(end=False),
+                "The end of each word is missing: the last example of a word predicts the "
+                "boundary, or the model never learns to stop.",
+            ),
+            Mistake(
+                leaking,
+                "Each context already holds the character that it is to predict: note the context "
+                "first and move it on afterwards.",
+            ),
+            Mistake(
+                carried,
+                "The context is carried from one word into the next: start each word with a "
+                "context of zeros.",
+            ),
+            *(Mistake(rows, in_place) for rows in (*alias, per_word)),
+            Mistake(
+                variant(pad_right=True),
+                "The boundaries stand behind the letters: they fill the context from the left, so "
+                "that the newest character is always last.",
+            ),
+            Mistake(
+                variant(newest=True),
+                "The newest character stands first: contexts are in reading order, the oldest "
+                "character first.",
+            ),
+            Mistake(
+                examples(["." + word for word in words], block_size, stoi)[0],
+                "Each word has an example too many: the boundaries before it are context, not a "
+                "target.",
+            ),
+            Mistake(
+                examples(words, 3, stoi)[0],
+                "The context is always three characters long: its length is the argument "
+                "`block_size`.",
+            ),
+        ],
+    )
+    expect(
+        "Y",
+        got["Y"],
+        Y,
+        mistakes=[
+            Mistake(
+                X[:, -1],
+                "That is the newest character of the context; the target is the character after "
+                "it.",
+            ),
+        ],
+    )
+    expect(
+        "source",
+        got["source"],
+        source,
+        mistakes=[
+            Mistake(
+                np.arange(len(Y)),
+                "`source` numbers the examples; it is to hold the position of the word in `words`.",
+            ),
+            Mistake(source + 1, "`source` counts from 1; positions in a list count from 0."),
+            Mistake(
+                np.concatenate([np.arange(len(word) + 1) for word in words]),
+                "`source` holds the position of the character in its word; it is to hold the "
+                "position of the word in `words`.",
+            ),
+            Mistake(
+                np.array([words.index(words[n]) for n in source]),
+                "A name may stand in `words` twice, and `words.index` finds the first only: count "
+                "with `enumerate`.",
+            ),
+        ],
+    )
+    expect(
+        "the data types of X, Y and source",
+        got["kinds"],
+        ["torch.int64"] * 3,
+        hint="Numbers that are used as indices must be int64 tensors: `torch.tensor` of whole "
+        "numbers makes one. A list, a NumPy array or a tensor of floats won't do.",
+    )
+
+
+@dataset.case(
+    "two short words",
+    adapter="dataset",
+    inputs={"words": ["ab", "bca"], "block_size": 2, "stoi": {".": 0, "a": 1, "b": 2, "c": 3}},
+)
+def rows_of_two_words(given, got):
+    _expect_examples(given["words"], given["block_size"], given["stoi"], got)
+
+
+@dataset.case(
+    "100 names with a context of three",
+    points=2,
+    adapter="dataset",
+    inputs=lambda rng: {"words": 2 * some_names(rng, 50), "block_size": 3, "stoi": STOI},
+)
+def rows_of_many_names(given, got):
+    _expect_examples(given["words"], given["block_size"], given["stoi"], got)
+
+
+@dataset.case(
+    "a context longer than the words, and one of a single character",
+    adapter="dataset",
+    inputs=lambda rng: {
+        "words": some_names(rng, 20),
+        "block_size": int(rng.choice([1, 16])),
+        "stoi": STOI,
+    },
+)
+def long_and_short_contexts(given, got):
+    _expect_examples(given["words"], given["block_size"], given["stoi"], got)

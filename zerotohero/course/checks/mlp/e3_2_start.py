@@ -1,0 +1,178 @@
+"""3.2 · An honest start: predicting a loss before the first step, and initialising to meet
+it."""
+
+import math
+
+import numpy as np
+
+from zerotohero.course.checks.mlp.shared import examples, hidden_layer
+from zerotohero.course.checks.names import V, all_names
+from zerotohero.course.checks.numerics import mean_loss
+from zerotohero.course.exercise import (
+    Exercise,
+    Mistake,
+    Wrong,
+    array,
+    expect,
+    expect_that,
+)
+
+start = Exercise(
+    number="3.2",
+    title="An honest start",
+    difficulty=2,
+    minutes=25,
+    practises="predicting a loss before the first step, and initialising to meet it",
+    answers=("loss_knowing_nothing", "calm_init"),
+    summary=(
+        "Say what loss a model has that knows nothing. "
+        "Then initialise the lecture's network so that it starts there, and can still learn."
+    ),
+    statement="""
+`loss_knowing_nothing(V: int) -> float` returns the mean negative log-likelihood, in nats, of a
+model that gives each of V characters the same probability, whatever the data are.
+
+`calm_init(block_size: int, n_embd: int, n_hidden: int, V: int, generator) -> tuple`
+returns the five parameters `wte` (V, n_embd), `W1` (block_size · n_embd, n_hidden), `b1`
+(n_hidden,), `W2` (n_hidden, V) and `b2` (V,). All random numbers come from `generator`. The network
+`tanh(x @ W1 + b1) @ W2 + b2`, x being the embeddings side by side, must start with a loss within
+0.1 of knowing nothing. Its hidden units must differ from each other, and their values from context
+to context: a network of zeros starts there too, and stays.
+
+```python
+loss_knowing_nothing(4)                                            # 1.3862943611198906
+wte, W1, b1, W2, b2 = calm_init(3, 10, 200, 27, torch.Generator().manual_seed(1))
+```
+""",
+    hints=(
+        "The softmax of equal logits is uniform. Which of the five parameters decide how far apart "
+        "the logits are?",
+        "Logits near zero need a small W2 and a b2 of zero. The other three may stay random: they "
+        "make the units differ.",
+        "`W2 = 0.01 * torch.randn(n_hidden, V, generator=generator)`, `b2 = torch.zeros(V)`, and "
+        "for the other three `torch.randn(..., generator=generator)`. The loss is -log(1/V).",
+    ),
+)
+
+
+@start.case(
+    "the loss of knowing nothing",
+    adapter="knowing_nothing",
+    inputs=lambda rng: {"V": int(rng.integers(3, 200))},
+)
+def loss_of_knowing_nothing(given, got):
+    want = math.log(given["V"])
+    expect(
+        "loss_knowing_nothing",
+        got["loss"],
+        want,
+        mistakes=[
+            Mistake(
+                math.log2(given["V"]),
+                "That is in bits, with the logarithm to base 2; nats take the natural logarithm, "
+                "`math.log`.",
+            ),
+            Mistake(
+                math.log10(given["V"]),
+                "That is the logarithm to base 10; nats take the natural logarithm, `math.log`.",
+            ),
+            Mistake(
+                1 / given["V"],
+                "1/V is the probability; the loss is its logarithm with the sign turned.",
+            ),
+            Mistake(
+                math.log(27), "That is the loss for 27 characters: their number is the argument V."
+            ),
+            Mistake(-want, "The logarithm of a probability is negative; the loss is *minus* it."),
+        ],
+    )
+
+
+NO_CONTEXT = "The hidden layer doesn't see its context: wte and W1 must be random, and not tiny."
+
+
+def _sizes(rng: np.random.Generator) -> dict:
+    return {
+        "block_size": 3,
+        "n_embd": int(rng.integers(8, 13)),
+        "n_hidden": int(rng.integers(150, 251)),
+        "V": V,
+        "seed": int(rng.integers(1e6)),
+    }
+
+
+# An honest W2 of 0.01 · randn misses ln 27 by up to 0.05, by luck; randn / √200 by 0.2 or more.
+CALM = 0.1
+
+
+@start.case("the loss at the start", points=2, adapter="initialised", inputs=_sizes)
+def loss_at_the_start(given, got):
+    wte, W1, b1, W2, b2 = _parameters(given, got["first"])
+    X, Y, _ = examples(all_names()[::200], given["block_size"])
+    h = hidden_layer(X, wte, W1, b1)
+    loss, want = mean_loss(h @ W2 + b2, Y), math.log(V)
+    hint = (
+        f"The logits are still too far apart: W2 has a standard deviation of {W2.std():.2g}. "
+        "Dividing by the root of the number of units brings the logits near 1, and they must be "
+        "near 0: make it smaller still."
+    )
+    if np.median(h.std(0)) <= 0.01 and h.any():
+        hint = NO_CONTEXT
+    elif W2.std() > 0.5:
+        hint = "W2 is as large as at the naive start: make it small, so that all logits are near 0."
+    elif abs(mean_loss(h @ W2, Y) - want) < CALM:
+        hint = "Only b2 is in the way: without it the loss would be right, so start it at zero."
+    expect_that(
+        abs(loss - want) < CALM, f"the first loss: expected {want:.4f}, got {loss:.4f}", hint
+    )
+
+
+@start.case("it can still learn", adapter="initialised", inputs=_sizes)
+def can_still_learn(given, got):
+    wte, W1, b1, _, _ = _parameters(given, got["first"])
+    X, _, _ = examples(all_names()[::200], given["block_size"])
+    h = hidden_layer(X, wte, W1, b1)
+    alike = (
+        "Units that start alike get the same gradient and stay alike: with W1 all zeros or all "
+        "equal, all units do the work of one. Make W1 random."
+    )
+    if W1.std() > 0 and np.median(np.abs(h)) > 0.99:
+        alike = (
+            "All are at one end of tanh, where its slope is zero: `torch.rand` draws from 0 to 1, "
+            "so that nothing cancels in the sums. `torch.randn` draws around 0."
+        )
+    expect_that(
+        np.median(h.std(1)) > 0.01, "all hidden units of a context have the same value", alike
+    )
+    expect_that(
+        np.median(h.std(0)) > 0.01,
+        "the hidden units have the same value for every context",
+        NO_CONTEXT,
+    )
+
+
+@start.case("the generator decides", adapter="initialised", inputs=_sizes)
+def generator_decides(given, got):
+    first, again, other = (_parameters(given, got[key]) for key in ("first", "again", "other"))
+    same = all(np.array_equal(p, q) for p, q in zip(first, again, strict=True))
+    hint = (
+        "Pass the generator to every random call: `torch.randn(..., generator=generator)`. "
+        "Without it the numbers come from a hidden global state."
+    )
+    expect_that(same, "the same seed twice gave different parameters", hint)
+    # Constant parameters, such as biases of zero, are another case's matter.
+    fixed = [p.std() > 0 and np.array_equal(p, q) for p, q in zip(first, other, strict=True)]
+    expect_that(
+        not any(fixed),
+        "two seeds gave the same random numbers",
+        "The numbers don't depend on the generator you were given: don't make a new one inside, "
+        "and don't seed it again.",
+    )
+
+
+def _parameters(given: dict, got) -> list[np.ndarray]:
+    T, C, H, V = (given[key] for key in ("block_size", "n_embd", "n_hidden", "V"))
+    if not isinstance(got, list) or len(got) != 5:
+        raise Wrong("calm_init: expected five parameters: wte, W1, b1, W2, b2")
+    shapes = {"wte": (V, C), "W1": (T * C, H), "b1": (H,), "W2": (H, V), "b2": (V,)}
+    return [array(name, p, shape) for (name, shape), p in zip(shapes.items(), got, strict=True)]

@@ -1,0 +1,266 @@
+"""3.3 · A learning rate, found: searching over scales, and reading a noisy curve by a rule."""
+
+import math
+
+import numpy as np
+
+from zerotohero.course.exercise import (
+    Exercise,
+    Mistake,
+    expect,
+)
+
+rate = Exercise(
+    number="3.3",
+    title="A learning rate, found",
+    difficulty=3,
+    minutes=30,
+    practises="searching over scales, and reading a noisy curve by a rule",
+    answers=("sweep", "choose_rate"),
+    summary=(
+        "Try learning rates over several powers of ten, one step at each. "
+        "Then choose one from the losses by a rule that noise doesn't fool."
+    ),
+    statement="""
+`sweep(step, low: float, high: float, n: int) -> tuple[list[float], list[float]]`
+
+`step(rate)` does one step of training at that rate and returns the loss. Call it once at each of
+`n` rates from `low` to `high`, both included, in rising order and **evenly spaced on a logarithmic
+scale**. Return the rates and their losses. If a loss is not finite, stop there, and return neither
+it nor its rate.
+
+`choose_rate(rates: list[float], losses: list[float], window: int) -> float`
+
+For each place that has at least `window` losses up to and including its own, take the mean of the
+last `window` of them. Return **half** the rate at the place where this mean is lowest: the lowest
+point itself is already on the edge.
+
+```python
+sweep(lambda rate: 1 / rate, 0.01, 1.0, 3)                # ([0.01, 0.1, 1.0], [100.0, 10.0, 1.0])
+choose_rate([1, 2, 4, 8, 16], [5, 4, 0, 9, 9], window=2)  # 2.0: (4 + 0) / 2 is the lowest mean
+```
+
+Afterwards, use them on the lecture's network, and plot what you find.
+""",
+    hints=(
+        "From 0.001 to 1000 by even steps of the *exponent*: −3, −2, …, 3. A place of the curve is "
+        "judged by what led up to it, not by its own value alone.",
+        "The rate number i is low · (high / low) ** (i / (n − 1)). The windows are losses[i − "
+        "window + 1 : i + 1], the first of them at i = window − 1.",
+        "`means = [sum(losses[i - window + 1 : i + 1]) / window for i in range(window - 1, "
+        "len(losses))]`; the lowest is at `means.index(min(means)) + window - 1` in rates. In the "
+        "sweep, `if not math.isfinite(loss): break` before anything is appended.",
+    ),
+)
+
+
+def _even_exponents(low: float, high: float, n: int) -> list[float]:
+    return [low * (high / low) ** (i / (n - 1)) for i in range(n)]
+
+
+@rate.case(
+    "a sweep of five rates",
+    adapter="swept",
+    inputs=lambda rng: {
+        "losses": rng.uniform(1, 4, 5).tolist(),
+        "low": float(rng.uniform(0.001, 0.002)),
+        "high": float(rng.uniform(5, 20)),
+        "n": 5,
+    },
+)
+def sweep_of_rates(given, got):
+    low, high, n = given["low"], given["high"], given["n"]
+    rates = _even_exponents(low, high, n)
+    lin, without = np.linspace(low, high, n), _even_exponents(low, high, n + 1)[:-1]
+    hints = [
+        (
+            lin,
+            "These rates are evenly spaced on the plain scale, so nearly all are large: space the "
+            "exponents evenly instead.",
+        ),
+        (np.log10(rates), "These are the exponents; the rates are 10 to their power."),
+        (
+            rates[::-1],
+            "The rates fall: start at `low`, or the first steps already throw the parameters away.",
+        ),
+        (without, "`high` is left out: n rates with both ends included are n − 1 factors apart."),
+        (_even_exponents(low, high, n + 1)[1:], "`low` is left out: the first rate is number 0."),
+        (
+            np.logspace(low, high, n),
+            "`logspace` takes exponents, not rates: give it the logarithms to base 10 of `low` and "
+            "`high`.",
+        ),
+        (
+            [low * 10**i for i in range(n)],
+            "Each rate is ten times the one before: find the factor that leads from `low` to "
+            "`high` in n − 1 steps.",
+        ),
+        (given["losses"], "These are the losses: return the rates first, then the losses."),
+    ]
+    for what, found in (("the rates given to step", got["asked"]), ("rates", got["rates"])):
+        expect(
+            what,
+            found,
+            np.array(rates),
+            mistakes=[Mistake(np.array(wrong), hint) for wrong, hint in hints]
+            + [
+                Mistake(
+                    np.repeat(rates, 2),
+                    "step is called twice at each rate, and so takes two steps: keep the loss that "
+                    "it returns.",
+                )
+            ],
+        )
+    expect("the losses", got["losses"], np.array(given["losses"]))
+
+
+def _over_the_edge(rng: np.random.Generator) -> dict:
+    losses = rng.uniform(1, 4, 7)
+    losses[rng.integers(2, 5)] = np.inf
+    return {"losses": losses.tolist(), "low": 0.01, "high": float(rng.uniform(50, 200)), "n": 7}
+
+
+@rate.case(
+    "a sweep that goes over the edge",
+    adapter="swept",
+    inputs=_over_the_edge,
+)
+def sweep_over_the_edge(given, got):
+    rates = _even_exponents(given["low"], given["high"], given["n"])
+    edge = given["losses"].index(math.inf)
+    expect(
+        "the number of steps",
+        len(got["asked"]),
+        edge + 1,
+        hint="After a loss that is infinite or not a number the parameters are lost: break off "
+        "there instead of stepping on.",
+    )
+    kept = Mistake(
+        np.array(given["losses"][: edge + 1]),
+        "The loss that is not finite is still in the list: test it before you append it.",
+    )
+    expect("the losses", got["losses"], np.array(given["losses"][:edge]), mistakes=[kept])
+    expect("the rates", got["rates"], np.array(rates[:edge]), hint="As many rates as losses.")
+
+
+NOT_HALVED = "That is the rate of the lowest mean itself: take half of it, for safety."
+
+
+def _choose(rates, losses, window) -> float:
+    means = np.convolve(losses, np.ones(window) / window, "valid")
+    return rates[int(means.argmin()) + window - 1] / 2
+
+
+def _noisy_curve(rng: np.random.Generator) -> dict:
+    rates = _even_exponents(float(rng.uniform(5e-5, 2e-4)), 10.0, 60)
+    x = np.linspace(0, 1, 60)
+    losses = 3 + 20 * (x - 0.7) ** 2 + rng.normal(0, 0.1, 60)
+    losses[rng.integers(5, 20)] = 0.5  # one lucky minibatch
+    losses[0] = 2.0  # and a lucky start, which is not a window yet
+    return {"rates": rates, "losses": losses.tolist(), "window": 12}
+
+
+@rate.case("a choice from a noisy curve", adapter="chosen", inputs=_noisy_curve)
+def choice_from_a_noisy_curve(given, got):
+    rates, losses, window = given["rates"], given["losses"], given["window"]
+    want = _choose(rates, losses, window)
+    at = rates.index(want * 2)
+    one_loss = (
+        "You take the lowest single loss, which one lucky minibatch decides: compare the means of "
+        "the last `window` losses."
+    )
+    means = np.convolve(losses, np.ones(window) / window, "valid")
+    growing = [sum(losses[max(0, i - window + 1) : i + 1]) / min(i + 1, window) for i in range(60)]
+    expect(
+        "choose_rate",
+        got["rate"],
+        want,
+        mistakes=[
+            Mistake(rates[int(np.argmin(losses))] / 2, one_loss),
+            Mistake(rates[int(np.argmin(losses))], one_loss),
+            Mistake(2 * want, NOT_HALVED),
+            Mistake(at, "That is a place in the list; return the rate that stands there, halved."),
+            Mistake(
+                rates[at - window + 1] / 2,
+                "The lowest window is the right one, but you take the rate at its beginning: the "
+                "place of a mean is that of its last loss.",
+            ),
+            Mistake(
+                rates[int(np.argmin(growing))] / 2,
+                "You start before there are `window` losses: a mean of one or two is noise, so "
+                "begin at place window − 1.",
+            ),
+            Mistake(
+                rates[min(at + 1, 59)] / 2,
+                "One place too far: the window that ends at place i is losses[i − window + 1 : i + "
+                "1].",
+            ),
+            Mistake(
+                rates[at - window + 1 + window // 2] / 2,
+                "The lowest window is the right one, but you take the rate in its middle: the "
+                "place of a mean is that of its last loss.",
+            ),
+            Mistake(
+                min(means), "That is the lowest mean, a loss; return half the rate at its place."
+            ),
+            Mistake(
+                rates[at // 2],
+                "That is the rate at half the place; take the rate at the place, and half of it.",
+            ),
+        ],
+    )
+
+
+@rate.case(
+    "a choice from a curve that falls to its end",
+    adapter="chosen",
+    inputs=lambda rng: {
+        "rates": _even_exponents(1e-4, float(rng.uniform(0.01, 0.1)), 20),
+        "losses": np.linspace(3.3, float(rng.uniform(2.5, 3.0)), 20).tolist(),
+        "window": 6,
+    },
+)
+def choice_from_a_falling_curve(given, got):
+    rates = given["rates"]
+    expect(
+        "choose_rate",
+        got["rate"],
+        rates[-1] / 2,
+        mistakes=[
+            Mistake(
+                rates[-2] / 2,
+                "The last window is left out: it ends at the last loss, and `range` stops one "
+                "before its end.",
+            ),
+            Mistake(rates[-1], NOT_HALVED),
+        ],
+    )
+
+
+@rate.case(
+    "a search on a real slope",
+    points=2,
+    adapter="bowl",
+    inputs=lambda rng: {
+        "curvatures": rng.uniform(1.0, 20.0, 6).tolist(),
+        "noise": rng.normal(0, 0.3, (200, 6)),
+        "low": 1e-3,
+        "high": 10.0,
+        "n": 200,
+        "window": 10,
+    },
+)
+def search_on_a_real_slope(given, got):
+    c, x, losses = np.array(given["curvatures"]), np.full(6, 3.0), []
+    rates = _even_exponents(given["low"], given["high"], given["n"])
+    for r, noise in zip(rates, given["noise"], strict=True):
+        losses.append(0.5 * (c * (x - noise) ** 2).sum())
+        x = x - r * c * (x - noise)
+    want = _choose(rates, losses, given["window"])
+    expect(
+        "the rate that was chosen",
+        got["rate"],
+        want,
+        tol=1e-4,
+        mistakes=[Mistake(2 * want, NOT_HALVED)],
+    )

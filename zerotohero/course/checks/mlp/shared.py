@@ -1,0 +1,33 @@
+"""What the exercises of lecture 03 share: the data set, and the hidden layer."""
+
+import numpy as np
+
+from zerotohero.course.checks.names import STOI
+
+
+def examples(
+    words, block_size, stoi=STOI, end=True, reset=True, pad_right=False, newest=False, leak=False
+):
+    """Contexts, targets and word numbers; the switches are what learners get wrong."""
+    X, Y, source = [], [], []
+    context = [0] * block_size
+    for n, word in enumerate(words):
+        past: list[int] = []
+        if reset:
+            context = [0] * block_size
+        for s in word + "." * end:
+            target = stoi[s]
+            after = [*context[1:], target]
+            row = after if leak else context
+            if pad_right:
+                row = (past[-block_size:] + [0] * block_size)[:block_size]
+            X.append(row[::-1] if newest else row)
+            Y.append(target)
+            source.append(n)
+            context = after
+            past.append(target)
+    return np.array(X), np.array(Y), np.array(source)
+
+
+def hidden_layer(X: np.ndarray, wte: np.ndarray, W1: np.ndarray, b1: np.ndarray) -> np.ndarray:
+    return np.tanh(wte[X].reshape(len(X), -1) @ W1 + b1)

@@ -1,0 +1,286 @@
+"""6.1 · Fuse neighbours: reshaping without mixing what belongs to different examples."""
+
+import numpy as np
+
+from zerotohero.course.exercise import (
+    Exercise,
+    Mistake,
+    Wrong,
+    expect,
+    expect_that,
+)
+
+fuse = Exercise(
+    number="6.1",
+    title="Fuse neighbours",
+    difficulty=2,
+    minutes=20,
+    practises="reshaping without mixing what belongs to different examples",
+    answers=("flatten_consecutive",),
+    summary=(
+        "Put each n neighbouring vectors of a context side by side, as the tree does. "
+        "Refuse a length that n doesn't divide, with a sentence that helps."
+    ),
+    statement="""
+`flatten_consecutive(x: Tensor, n: int) -> Tensor`
+
+`x` has the shape (B, T, C): B examples, each with T vectors of C numbers. Return a tensor of shape
+(B, T/n, n · C), in which vectors 0 to n − 1 of an example stand side by side in the first row, the
+next n in the second, and so on, each group in the order in which it came. If only **one** row is
+left (T = n), its axis goes too: return (B, n · C). Whatever B is, the batch axis stays.
+
+If T is not a multiple of n, raise `ValueError` with one sentence for the person who reads it, and
+with T and n in it.
+
+```python
+x = torch.arange(8).view(1, 4, 2)    # the vectors [0, 1], [2, 3], [4, 5], [6, 7]
+flatten_consecutive(x, 2).tolist()   # [[[0, 1, 2, 3], [4, 5, 6, 7]]], of shape (1, 2, 4)
+flatten_consecutive(x, 4).tolist()   # [[0, 1, 2, 3, 4, 5, 6, 7]], of shape (1, 8)
+flatten_consecutive(x, 3)            # ValueError
+```
+""",
+    hints=(
+        "In memory, the numbers of an example already lie in reading order. What has to change is "
+        "only where one row ends and the next begins.",
+        "`view` or `reshape` to (B, T // n, n * C) never crosses from one example into another. "
+        "The axis of length 1 to remove is axis 1, and only that one.",
+        "`B, T, C = x.shape`; `if T % n: raise ValueError(f'{T} positions …')`; `x = x.reshape(B, "
+        "T // n, n * C)`; `return x.squeeze(1) if x.shape[1] == 1 else x`.",
+    ),
+)
+
+
+def _fused(x: np.ndarray, n: int) -> np.ndarray:
+    B, T, C = x.shape
+    rows = x.reshape(B, T // n, n * C)
+    return rows[:, 0] if rows.shape[1] == 1 else rows
+
+
+def _fused_wrongly(x: np.ndarray, n: int) -> list[Mistake]:
+    B, T, C = x.shape
+    m = T // n
+    groups, shape = x.reshape(B, m, n, C), (B, m, n * C)
+    wrong = [
+        (x, "x came back as it was: nothing has been fused yet."),
+        (
+            x.reshape(B, n, m, C).swapaxes(1, 2).reshape(shape),
+            "The vectors that stand side by side aren't neighbours: vector 0 belongs with vector "
+            "1, not with one half-way on.",
+        ),
+        (
+            groups[:, :, ::-1].reshape(shape),
+            "Within a group the later vector stands first: keep the order in which they came.",
+        ),
+        (
+            groups.swapaxes(2, 3).reshape(shape),
+            "The vectors of a group are interleaved number by number: put one whole vector after "
+            "the other.",
+        ),
+        (
+            x.swapaxes(0, 1).reshape(shape),
+            "Numbers of different examples stand in one row: the batch axis must stay where it is, "
+            "so don't transpose before you reshape.",
+        ),
+        (
+            x.reshape(m, B, n * C).swapaxes(0, 1),
+            "Numbers of different examples are mixed: keep B in front.",
+        ),
+        (
+            x.reshape(m, B, n * C),
+            "The first two axes are exchanged, so that rows hold other examples' numbers: the "
+            "shape is (B, T // n, n * C), the batch first.",
+        ),
+        (
+            x.reshape(B, -1),
+            "Everything of an example stands in one row: that is `Flatten`, which fuses the whole "
+            "context at once. Only n vectors at a time belong together.",
+        ),
+        (
+            groups.sum(2),
+            "The vectors of a group are added up: side by side, none of their numbers is lost.",
+        ),
+        (
+            groups.mean(2),
+            "The vectors of a group are averaged: side by side, none of their numbers is lost.",
+        ),
+        (
+            np.stack([x[:, i : i + n].reshape(B, -1) for i in range(T - n + 1)], 1),
+            "The groups overlap: each vector belongs to one group, so the next begins n further "
+            "on.",
+        ),
+    ]
+    if B % n == 0:
+        wrong.append(
+            (
+                x.reshape(B // n, T, n * C),
+                "Vectors were fused along the batch: there are fewer examples than before. Divide "
+                "T by n, not B.",
+            )
+        )
+    if T % 2 == 0 and n != 2:
+        wrong.append(
+            (
+                x.reshape(B, T // 2, 2 * C),
+                "Pairs are fused whatever n is: n vectors belong in a row.",
+            )
+        )
+    if 1 < m != n:
+        wrong.append(
+            (
+                x.reshape(B, n, m * C),
+                "There are n rows left: n is how many vectors go into a row, not how many rows "
+                "come out.",
+            )
+        )
+    return [Mistake(value, hint) for value, hint in wrong]
+
+
+SHAPE_CRASHES = {
+    "invalid for input of size|shape '.*' is invalid": "The number of entries changes: B · T · C "
+    "must be the same before and after, as it is in (B, T // n, n * C).",
+    "not compatible|use .reshape": "`view` needs numbers that lie in order in memory; after a "
+    "transposition they don't. Is the transposition needed?",
+}
+
+
+def _vectors(rng: np.random.Generator, B: int, T: int) -> np.ndarray:
+    return rng.normal(size=(B, T, int(rng.integers(3, 7))))
+
+
+@fuse.case(
+    "eight vectors, two at a time",
+    points=2,
+    adapter="fused",
+    inputs=lambda rng: {"x": _vectors(rng, int(rng.choice([6, 10])), 8), "n": 2},
+    crashes=SHAPE_CRASHES,
+)
+def pairs_fused(given, got):
+    x, n = given["x"], given["n"]
+    expect("flatten_consecutive(x, 2)", got["y"], _fused(x, n), mistakes=_fused_wrongly(x, n))
+
+
+@fuse.case(
+    "three or five at a time",
+    adapter="fused",
+    inputs=lambda rng: {"x": _vectors(rng, 4, 30), "n": int(rng.choice([3, 5]))},
+    crashes=SHAPE_CRASHES,
+)
+def threes_and_fives_fused(given, got):
+    x, n = given["x"], given["n"]
+    expect(f"flatten_consecutive(x, {n})", got["y"], _fused(x, n), mistakes=_fused_wrongly(x, n))
+
+
+@fuse.case(
+    "one row is left",
+    adapter="fused",
+    inputs=lambda rng: {"x": _vectors(rng, int(rng.integers(3, 9)), n := 4), "n": n},
+    crashes=SHAPE_CRASHES,
+)
+def axis_of_time_dropped(given, got):
+    x, n = given["x"], given["n"]
+    want = _fused(x, n)
+    kept = (
+        "One row is left, and its axis of length 1 is still there: take it away with `squeeze(1)`, "
+        "or the layers above meet three axes where they expect two."
+    )
+    expect(
+        "flatten_consecutive(x, 4)",
+        got["y"],
+        want,
+        mistakes=[Mistake(want[:, None], kept), *_fused_wrongly(x, n)],
+    )
+
+
+@fuse.case(
+    "a batch of one example",
+    adapter="fused_twice",
+    inputs=lambda rng: {"x": _vectors(rng, 1, 4), "few": 2, "all": 4},
+    crashes=SHAPE_CRASHES,
+)
+def batch_of_one(given, got):
+    x = given["x"]
+    gone = (
+        "The batch axis is gone because it happened to have length 1: `squeeze()` takes away every "
+        "axis of length 1. Say which: `squeeze(1)`."
+    )
+    for name in ("few", "all"):
+        want = _fused(x, given[name])
+        expect(
+            f"flatten_consecutive(x, {given[name]}) for x of shape {x.shape}",
+            got[name],
+            want,
+            mistakes=[
+                Mistake(np.squeeze(want), gone),
+                Mistake(
+                    want[0],
+                    "You take row 0 of the batch axis: the axis to remove is axis 1, and only when "
+                    "a single row is left.",
+                ),
+                Mistake(
+                    want[:, None],
+                    "The axis of length 1 is still there: where T = n, return (B, n · C).",
+                ),
+            ],
+        )
+
+
+def _no_multiple(rng: np.random.Generator) -> dict:
+    n = int(rng.integers(2, 5))
+    T = n * int(rng.integers(2, 6)) + int(rng.integers(1, n))
+    return {"x": _vectors(rng, 3, T), "n": n}
+
+
+@fuse.case("a length that n doesn't divide", adapter="refused", inputs=_no_multiple)
+def odd_length_refused(given, got):
+    x, n = given["x"], given["n"]
+    B, T, C = x.shape
+    want = f"flatten_consecutive(x, {n}) for {T} vectors: expected a ValueError"
+    if got["error"] is None:
+        padded = np.zeros((B, -(-T // n) * n, C))
+        padded[:, :T] = x
+        silent = [
+            (
+                _fused(x[:, : T // n * n], n),
+                "The vectors at the end that make no whole group were dropped without a word: the "
+                "newest characters are lost.",
+            ),
+            (
+                _fused(padded, n),
+                "The last group was filled with zeros without a word: to the layer above they look "
+                "like data.",
+            ),
+        ]
+        for value, hint in silent:
+            if np.shape(got["y"]) == value.shape and np.allclose(got["y"], value):
+                raise Wrong(f"{want}, got a result", hint)
+        raise Wrong(f"{want}, got a result", "Test `T % n` first, and raise.")
+    if got["error"] != "ValueError":
+        raise Wrong(
+            f"{want}, got {got['error']}: {str(got['message'])[:80]}",
+            "Test `T % n` yourself and raise ValueError: torch's own complaint about an invalid "
+            "shape comes later and doesn't say what to do, and an assertion can be switched off.",
+        )
+    words = str(got["message"]).split()
+    numbers = {str(T), str(n)} <= {w.strip(".,:;()[]'\"!?-") for w in words}
+    expect_that(
+        len(words) >= 5 and numbers,
+        f"the message: expected a sentence with {T} and {n} in it, got {got['message']!r:.100}",
+        "Whoever reads the message hasn't your code before them: say how many positions came, and "
+        "what they can't be divided into.",
+    )
+
+
+@fuse.case(
+    "gradients flow back to x",
+    adapter="fused_gradient",
+    inputs=lambda rng: {"x": _vectors(rng, 3, 6), "n": 2, "upstream": float(rng.uniform(1, 9))},
+    crashes={
+        "require.? grad": "The result is cut off from x: stay with torch's operations; "
+        "`torch.tensor`, `.data`, `.detach()` and NumPy make copies that know nothing of it.",
+        **SHAPE_CRASHES,
+    },
+)
+def gradient_reaches_x(given, got):
+    expect("the shape", got["shape"], [*_fused(given["x"], given["n"]).shape])
+    # The sum of c · y² has the gradient 2 · c · x, wherever the numbers stand.
+    expect("the gradient of x", got["grad"], 2 * given["upstream"] * given["x"])
