@@ -2,7 +2,7 @@
 
 What a notebook needs is here by name, and loaded when it is first used:
 
-    from zerotohero.course import budget, check, data, draw, hint, plots, submit
+    from zerotohero.course import Results, budget, check, data, draw, hint, plots, submit
 """
 
 import importlib
@@ -13,6 +13,7 @@ _HOME = {
     "hint": "checking",
     "submit": "submission",
     "draw": "drawing",
+    "Results": "results",
 }
 __all__ = [*_HOME, "data", "plots", "widgets"]
 

@@ -19,10 +19,13 @@ ADVICE = (
 
 
 class Drawing:
-    """A graph: `dot` is its text, `svg` its picture, or None where nothing can render it."""
+    """A graph: `dot` is its text, `svg` its picture, or None where nothing can render it.
 
-    def __init__(self, dot: str, svg: str | None):
-        self.dot, self.svg = dot, svg
+    alt: what it shows, for those who can't see it.
+    """
+
+    def __init__(self, dot: str, svg: str | None, alt: str):
+        self.dot, self.svg, self.alt = dot, svg, alt
 
     def _repr_svg_(self) -> str | None:
         return self.svg
@@ -35,7 +38,7 @@ class Drawing:
         if self.svg is not None:
             source = base64.b64encode(self.svg.encode()).decode()
             return (
-                f'<img src="data:image/svg+xml;base64,{source}" alt="a graph of values"'
+                f'<img src="data:image/svg+xml;base64,{source}" alt="{html.escape(self.alt)}"'
                 ' style="max-width:100%; background:white">'
             )
         return (
@@ -47,12 +50,15 @@ class Drawing:
         return f"{ADVICE}\n\n{self.dot}" if self.svg is None else f"<graph, {len(self.svg)} bytes>"
 
 
-def draw(root, **options) -> Drawing:
+def draw(root, *, alt: str = "a graph of values", **options) -> Drawing:
     """The graph behind a `Value`, or DOT text, as something that a notebook displays.
 
     A learner's own class will do, if it has `data`, `grad`, `operands`, `op` and `label`.
-    `options` go to `zerotohero.micrograd.to_dot`. Raises ValueError for a graph of more than
-    500 nodes and for DOT text that Graphviz rejects, TypeError for anything else.
+    alt: what the picture shows, for those who can't see it.
+    options: of `zerotohero.micrograd.to_dot`.
+
+    Raises ValueError for a graph of more than 500 nodes and for DOT text that Graphviz rejects,
+    TypeError for anything else.
     """
     from zerotohero.micrograd import to_dot, topological_order
 
@@ -66,7 +72,7 @@ def draw(root, **options) -> Drawing:
         root = to_dot(root, **options)
     elif not isinstance(root, str):
         raise TypeError(f"draw() takes a Value or DOT text, not {type(root).__name__}")
-    return Drawing(root, render(root))
+    return Drawing(root, render(root), alt)
 
 
 def render(dot: str) -> str | None:
