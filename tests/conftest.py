@@ -23,7 +23,6 @@ TYPED = (
     "gpt",
     "generation",
     "rotary",
-    "muon",
     "text",
 )
 install_import_hook([f"zerotohero.{name}" for name in TYPED], "beartype.beartype")

@@ -7,9 +7,9 @@ import torch
 
 from zerotohero.course import data
 from zerotohero.gpt import GPT
-from zerotohero.recipes import RECIPES
 from zerotohero.text import Characters, split_text
-from zerotohero.train import Trainer, evaluate
+from zerotohero.training import Trainer, evaluate
+from zerotohero.training.recipes import RECIPES
 
 GPT2 = ("layernorm", "learned")
 

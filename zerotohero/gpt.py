@@ -11,7 +11,7 @@ Models are Unsupervised Multitask Learners" (GPT-2), whose sizes, initialisation
 these are. What came later is the same model, switched on field by field in the configuration.
 
 New against `wavenet`: which earlier positions are read is decided by the text, not by the wiring;
-every position of a context is trained at once. Left out: training (`train.py`), sampling
+every position of a context is trained at once. Left out: training (`training/`), sampling
 (`generation.py`), Hugging Face's files (`huggingface.py`), encoders, tokenizers (lecture 09).
 """
 

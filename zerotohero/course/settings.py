@@ -12,7 +12,7 @@ from pathlib import Path
 
 from zerotohero.gpt import GPTConfig
 from zerotohero.text import read_text
-from zerotohero.train import TrainConfig
+from zerotohero.training import TrainConfig
 
 MODEL = typing.get_type_hints(GPTConfig)
 TRAIN = typing.get_type_hints(TrainConfig)

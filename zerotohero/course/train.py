@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from zerotohero.checkpoint import load_checkpoint
 from zerotohero.course import adder, settings
 from zerotohero.course import data as course_data
-from zerotohero.course.runs import (
+from zerotohero.course.export import read_characters
+from zerotohero.course.run import (
     RUNS,
     Run,
     Tokenizer,
@@ -27,15 +27,15 @@ from zerotohero.course.runs import (
     check_free,
     first,
     load,
-    read_characters,
     resume_command,
     say,
 )
 from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.huggingface import later_parts
-from zerotohero.recipes import RECIPES
 from zerotohero.text import Characters, gpt2_tokenizer, read_text, split_text
-from zerotohero.train import FREE, TrainConfig, Trainer, evaluate
+from zerotohero.training import TrainConfig, Trainer, evaluate, load_checkpoint
+from zerotohero.training.config import FREE
+from zerotohero.training.recipes import RECIPES
 
 # A trained model is changed gently, lest it forget what it knows; a recipe's rate is for random
 # weights.

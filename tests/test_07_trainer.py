@@ -24,17 +24,21 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zerotohero import batches, machine, train
-from zerotohero.checkpoint import CheckpointError
 from zerotohero.gpt import GPT, GPTConfig
-from zerotohero.train import (
+from zerotohero.training import (
+    CheckpointError,
     TrainConfig,
     Trainer,
-    configure_optimizers,
+    batches,
     evaluate,
     load_checkpoint,
-    save_checkpoint,
+    machine,
 )
+from zerotohero.training import (
+    trainer as training,
+)
+from zerotohero.training.checkpoint import save_checkpoint
+from zerotohero.training.config import configure_optimizers
 
 V, T = 11, 8
 SMALL = GPTConfig(V, T, n_layer=2, n_head=2, n_embd=16)
@@ -210,7 +214,7 @@ def test_frozen_weights_are_left_out():
 
 @pytest.mark.parametrize("clip", [0.0, 0.01])
 def test_the_gradient_is_clipped_as_a_whole(clip, monkeypatch):
-    monkeypatch.setattr(train, "configure_optimizers", sgd)
+    monkeypatch.setattr(training, "configure_optimizers", sgd)
     model = gpt()
     before = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
     trainer(plan(steps=1, lr=1.0, warmup=0, schedule="constant", grad_clip=clip), model).run()
@@ -227,7 +231,7 @@ def test_the_gradient_is_clipped_as_a_whole(clip, monkeypatch):
 @pytest.mark.parametrize("data", [TEXT, masked_rows()], ids=["text", "masked rows"])
 def test_micro_batches_equal_one_batch(data, monkeypatch):
     """In float64 and with plain SGD, in which a wrong weight of a micro-batch would show."""
-    monkeypatch.setattr(train, "configure_optimizers", sgd)
+    monkeypatch.setattr(training, "configure_optimizers", sgd)
     runs = []
     for accumulate in (1, 2, 4):
         model = gpt().double()
@@ -325,7 +329,7 @@ def test_each_step_draws_other_rows_and_evaluations_the_same(monkeypatch):
 
 def test_dropout_differs_between_steps_and_micro_batches(monkeypatch):
     seeds = []
-    monkeypatch.setattr(train, "seed_device", lambda device, seed: seeds.append(seed))
+    monkeypatch.setattr(training, "seed_device", lambda device, seed: seeds.append(seed))
     trainer(plan(accumulate=2)).run()
     assert len(set(seeds)) == len(seeds) == 60
 
@@ -474,11 +478,11 @@ def test_a_half_precision_run_multiplies_in_it(monkeypatch):
 
 def test_a_resumed_run_keeps_the_precision_that_was_measured(tmp_path, monkeypatch):
     config = plan(precision="auto")
-    monkeypatch.setattr(train, "choose_precision", lambda device: "bf16")
+    monkeypatch.setattr(training, "choose_precision", lambda device: "bf16")
     whole = trainer(config).run()
     assert whole.precision == "bf16"
     stopped_at(17, config, tmp_path)
-    monkeypatch.setattr(train, "choose_precision", lambda device: "fp32")
+    monkeypatch.setattr(training, "choose_precision", lambda device: "fp32")
     resumed = trainer(config, folder=tmp_path, resume=True).run()
     assert resumed.precision == "bf16" and resumed.losses == whole.losses
 
@@ -520,7 +524,7 @@ def test_the_real_compiler(root):
     """In a process of its own, in which types aren't checked, for that can't be compiled."""
     script = textwrap.dedent("""
     import warnings
-    from test_07_train import gpt, plan, trainer
+    from test_07_trainer import gpt, plan, trainer
     warnings.simplefilter("error", UserWarning)
     mine, theirs = (trainer(plan(compile=c), gpt()).run().losses for c in (True, False))
     assert max(abs(a - b) for a, b in zip(mine, theirs, strict=True)) < 1e-4, (mine, theirs)
@@ -529,7 +533,7 @@ def test_the_real_compiler(root):
 
 
 def test_mfu_is_the_share_of_the_peak(monkeypatch):
-    monkeypatch.setattr(train, "peak_flops", lambda device, precision: 1e12)
+    monkeypatch.setattr(training, "peak_flops", lambda device, precision: 1e12)
     run = trainer().run()
     for row in run.log:
         flops = row["tokens_per_s"] * run.model.flops_per_token()
@@ -560,7 +564,7 @@ def test_peaks_are_found_by_the_gpus_name(monkeypatch):
 def test_the_bar_says_what_is_reached(monkeypatch, capsys):
     bars = []
 
-    class Bar(train.tqdm):
+    class Bar(training.tqdm):
         said = ""
 
         def set_postfix_str(self, s="", refresh=True):
@@ -570,8 +574,8 @@ def test_the_bar_says_what_is_reached(monkeypatch, capsys):
             bars.append((self.n, self.total, self.disable, self.said))
             super().close()
 
-    monkeypatch.setattr(train, "tqdm", Bar)
-    monkeypatch.setattr(train, "peak_flops", lambda device, precision: 1e12)
+    monkeypatch.setattr(training, "tqdm", Bar)
+    monkeypatch.setattr(training, "peak_flops", lambda device, precision: 1e12)
     trainer(progress=True).run()
     (n, total, disabled, said), *_ = bars
     assert (n, total, disabled) == (30, 30, False)
@@ -895,7 +899,7 @@ def _run_in_child(folder: Path, deadly: int) -> None:
 
     for module, name in ((torch, "save"), (os, "fsync"), (os, "replace")):
         dangerous(module, name)
-    train.peak_flops = lambda device, precision: 1e12  # measuring it takes longer than the run
+    training.peak_flops = lambda device, precision: 1e12  # measuring it takes longer than the run
     config = plan(steps=120, eval_every=7, log_every=2, lr=0.01)
     trainer(config, gpt(dropout=0.3), folder=folder, resume=True).run()
 
@@ -907,7 +911,7 @@ def test_killed_at_any_moment_a_run_goes_on_to_the_bit(tmp_path):
     Children are forked from one process that has imported torch, so that many can be killed.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_07_train", "torch._dynamo"])  # slow to import
+    context.set_forkserver_preload(["test_07_trainer", "torch._dynamo"])  # slow to import
 
     def start(name: str, deadly: int = 0):
         child = context.Process(target=_run_in_child, args=(tmp_path / name, deadly))
@@ -950,7 +954,7 @@ IN_PROCESSES = textwrap.dedent(
     from pathlib import Path
     import torch, torch.distributed as dist
     from torch.nn.parallel import DistributedDataParallel
-    from test_07_train import TEXT, gpt, masked_rows, plan, trainer
+    from test_07_trainer import TEXT, gpt, masked_rows, plan, trainer
 
     syncs = []
     no_sync = DistributedDataParallel.no_sync

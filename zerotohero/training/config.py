@@ -8,7 +8,7 @@ gain near zero is no simpler than another.
 The papers: AdamW, Loshchilov & Hutter (2019), arXiv:1711.05101; the cosine schedule, the same
 (2017), arXiv:1608.03983; the trapezoid, Hägele et al. (2024), arXiv:2405.18392.
 
-New against `mlp.TrainConfig`: warm-up, clipping, accumulation, and two kinds of optimiser at once.
+New against `mlp.Plan`: warm-up, clipping, accumulation, and two kinds of optimiser at once.
 Left out: rates of one's own for single layers.
 """
 
@@ -19,7 +19,12 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from zerotohero.machine import DTYPES
+from zerotohero.training.machine import DTYPES
+from zerotohero.training.muon import Muon
+
+# What may differ between a run and its continuation. More steps stretch the schedule, and a
+# compiler rounds in its own way; the others change nothing that is computed.
+FREE = {"steps", "eval_every", "log_every", "compile"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +123,6 @@ def configure_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.op
     params = [p for p in model.parameters() if p.requires_grad]
     optimizers, muon = [], set()
     if config.optimizer == "muon":
-        from zerotohero.muon import Muon
-
         blocks = getattr(getattr(model, "transformer", None), "h", None)
         inner = set(blocks.parameters()) if blocks is not None else set()
         matrices = [p for p in params if p in inner and p.ndim == 2]

@@ -10,8 +10,8 @@ The rest is what makes it fast: numbers of half the size where the device multip
 no reading of a loss in a step that nobody looks at, for it would make the host wait.
 
 New against `mlp.train`: precision, accumulation, checkpoints, several processes. What a step is
-made of stands in modules of its own: the plan of the run in `trainconfig`, the rows of a batch in
-`batches`, the device in `machine`, the files in `checkpoint`.
+made of stands in modules of its own: the plan of the run in `config`, the rows of a batch in
+`batches`, the losses in `losses`, the device in `machine`, the files in `checkpoint`.
 
 Left out: models that don't fit on one device. "To the bit" holds on one kind of device with the
 same number of threads and processes; on CUDA it also needs
@@ -24,28 +24,29 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
-from zerotohero.batches import IGNORED, Data, Split, check_data, fingerprint, seed_of, windows
-from zerotohero.checkpoint import (
+from zerotohero.training.batches import Data, Split, check_data, fingerprint, seed_of
+from zerotohero.training.checkpoint import (
     CheckpointError,
     check_same,
     load_checkpoint,
     plain,
     save_checkpoint,
 )
-from zerotohero.machine import (
+from zerotohero.training.config import FREE, TrainConfig, configure_optimizers, param_groups
+from zerotohero.training.losses import SummedLoss, loss_and_count
+from zerotohero.training.machine import (
     autocast,
     best_device,
     choose_precision,
@@ -57,79 +58,8 @@ from zerotohero.machine import (
     seed_device,
     try_compile,
 )
-from zerotohero.trainconfig import TrainConfig, configure_optimizers, param_groups
-
-__all__ = [
-    "CheckpointError",
-    "TrainConfig",
-    "Trainer",
-    "configure_optimizers",
-    "evaluate",
-    "load_checkpoint",
-    "save_checkpoint",
-]
-
-
-# --- losses ---------------------------------------------------------------------------------------
-
-
-class _SummedLoss(nn.Module):
-    """The model with its loss, summed over the targets: one function to compile and distribute."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Int[Tensor, "B T"], y: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
-        logits = self.model(x)  # (B, T, V)
-        if logits.element_size() == 2:
-            logits = logits.float()  # half the digits are too few for a sum of exponentials
-        return F.cross_entropy(
-            logits.flatten(0, 1), y.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
-
-
-@torch.no_grad()
-def _loss_and_count(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device, precision: str
-) -> Float[Tensor, "2"]:
-    """Return the summed loss and the number of targets as two float64 on the CPU."""
-    training, loss = model.training, _SummedLoss(model)
-    sums = []
-    model.eval()
-    try:
-        for x, y in batches:
-            with autocast(device, precision):
-                sums.append(torch.stack([loss(x, y), (y != IGNORED).sum()]))
-    finally:
-        model.train(training)
-    return torch.stack(sums).cpu().double().sum(0) if sums else torch.zeros(2).double()
-
-
-def evaluate(
-    model: nn.Module, data: Data, *, batch_size: int = 64, precision: str = "fp32"
-) -> float:
-    """Return the mean loss a token over a whole split, where the model is and in the mode it's in.
-
-    A 1-D tensor is cut into windows of block_size that don't overlap, the last one shorter; of a
-    pair (X, Y), targets of -100 don't count. Raises ValueError for data that the model can't be
-    fed, or fewer than 2 tokens.
-    """
-    check_data(data, "data", model, least=2)
-    device, T = next(model.parameters()).device, model.config.block_size
-    if precision == "auto":
-        precision = choose_precision(device)
-    batches = windows(data, T, batch_size, device)
-    total, count = _loss_and_count(model, batches, device, precision)
-    return float(total / count)
-
-
-# --- the trainer ----------------------------------------------------------------------------------
 
 EVENTS = ("step", "log", "eval", "end")
-# What may differ between a run and its continuation. More steps stretch the schedule, and a
-# compiler rounds in its own way; the others change nothing that is computed.
-FREE = {"steps", "eval_every", "log_every", "compile"}
 
 
 class Trainer:
@@ -326,7 +256,7 @@ class Trainer:
         count = getattr(self.model, "flops_per_token", None)
         self._flops = count() if count else 0
         self._peak = peak_flops(self.device, self.precision) * self.world if self._flops else 0
-        module: nn.Module = _SummedLoss(self.model)
+        module: nn.Module = SummedLoss(self.model)
         if config.compile:
             rows = config.batch_size // (config.accumulate * self.world)
             x, y = self._train.rows(torch.zeros(rows, dtype=torch.long))
@@ -393,7 +323,7 @@ class Trainer:
         numbers = self._draw(self._val, config.eval_batches * config.batch_size, "eval")
         numbers = numbers.view(config.eval_batches * config.accumulate * self.world, -1)
         mine = (self._val.rows(n) for n in numbers[self.rank :: self.world])
-        sums = _loss_and_count(self.model, mine, self.device, self.precision)
+        sums = loss_and_count(self.model, mine, self.device, self.precision)
         if self.world > 1:
             sums = sums.to(self.device)
             dist.all_reduce(sums)

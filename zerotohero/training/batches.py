@@ -17,7 +17,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-IGNORED = -100  # a target that is no part of the loss; F.cross_entropy passes over it
+from zerotohero.wavenet import IGNORED
+
 Data = Tensor | Sequence[Tensor]  # a 1-D tensor of tokens, or inputs and targets, (N, T) each
 
 
