@@ -24,6 +24,7 @@ TYPED = (
     "generation",
     "rotary",
     "text",
+    "training",  # the package with all its modules
 )
 install_import_hook([f"zerotohero.{name}" for name in TYPED], "beartype.beartype")
 

@@ -114,7 +114,19 @@ def test_the_loss_at_the_end_is_of_the_best_model_on_all_validation_data(here, t
 
 
 def test_a_short_run_is_not_all_warm_up(trained):
-    assert Run.read(trained[0]).train.warmup == 0
+    assert Run.read(trained[0]).train.warmup_steps == 0
+
+
+def test_a_recipe_with_a_warm_up_of_its_own_can_be_made_short(here):
+    said = call("train", "speedrun-cpu", *TINY, "--data", "my.txt", "steps=20", "--out", "run")
+    assert said.exit_code == 0 and Run.read(here / "run").train.warmup == 2, said.output
+
+
+def test_a_rate_below_the_recipes_lowest_is_a_rate(here):
+    said = call("train", "nanogpt-cpu", *TINY, "--data", "my.txt", "lr=1e-5", "--out", "run")
+    assert said.exit_code == 0, said.output
+    rows = [json.loads(line) for line in (here / "run" / "log.jsonl").read_text().splitlines()]
+    assert 1e-6 < rows[-1]["lr"] < 3e-6
 
 
 def test_an_existing_run_is_not_overwritten(trained):
@@ -308,7 +320,7 @@ def test_two_processes_make_one_run(here):
 
 def test_fine_tuning_begins_where_a_run_of_ours_ended(here, trained):
     done, _ = trained
-    said = call("train", "--init-from", done, "--data", "my.txt", "steps=1", "lr=1e-9", "min_lr=0")
+    said = call("train", "--init-from", done, "--data", "my.txt", "steps=1", "lr=1e-9")
     assert said.exit_code == 0, said.output
     (_, old), (run, new) = load(done), load(here / "runs" / "fine-tuned")
     assert run.chars == Run.read(done).chars
@@ -322,7 +334,7 @@ def test_fine_tuning_is_gentle_whatever_the_recipe(here, trained):
     )
     assert said.exit_code == 0, said.output
     run = Run.read(here / "runs" / "nanogpt-cpu")
-    assert run.train == dataclasses.replace(train.FINE_TUNING, steps=2, lr=2e-4, warmup=0)
+    assert run.train == dataclasses.replace(train.FINE_TUNING, steps=2, lr=2e-4)
     assert "Steps: 2, each with 8 rows of 16 tokens, at a learning rate of 0.0002" in said.stdout
 
 

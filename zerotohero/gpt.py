@@ -338,13 +338,12 @@ class GPT(nn.Module):
 
         Dropout is off; rows add up to 1, and what lies in the future is 0.
         """
-        was_training, attentions = self.training, [block.attn for block in self.transformer.h]
-        self.eval()
+        attentions = [block.attn for block in self.transformer.h]
         for attention in attentions:
             attention.plain = True
-        self(idx)
+        with generation.modes_kept(self):
+            self.eval()(idx)
         maps = [attention.weights for attention in attentions]
         for attention in attentions:
             attention.plain, attention.weights = False, None
-        self.train(was_training)
         return maps

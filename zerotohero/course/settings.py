@@ -6,6 +6,7 @@ of the field and never executed.
 
 import difflib
 import tomllib
+import types
 import typing
 from collections.abc import Iterable
 from pathlib import Path
@@ -41,7 +42,10 @@ def typed(key: str, value: object) -> object:
     fields = MODEL | TRAIN
     if key not in fields:
         raise ValueError(f"There is no setting {key!r}; {nearest(key, fields)}")
-    kind = typing.get_origin(fields[key]) or fields[key]
+    kind = fields[key]
+    if isinstance(kind, types.UnionType):  # with None, which is to leave it out
+        kind = typing.get_args(kind)[0]
+    kind = typing.get_origin(kind) or kind
     try:
         if kind is bool:
             return {"true": True, "false": False}[str(value).lower()]

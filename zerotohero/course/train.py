@@ -39,9 +39,7 @@ from zerotohero.training.recipes import RECIPES
 
 # A trained model is changed gently, lest it forget what it knows; a recipe's rate is for random
 # weights.
-FINE_TUNING = TrainConfig(
-    steps=200, batch_size=8, lr=1e-4, min_lr=1e-5, warmup=20, eval_every=50, eval_batches=10
-)
+FINE_TUNING = TrainConfig(steps=200, batch_size=8, lr=1e-4, eval_every=50, eval_batches=10)
 OURS = {  # texts of the course, by the name that --data takes
     "tinyshakespeare": lambda: course_data.text("tinyshakespeare"),
     "plays": course_data.other_plays,
@@ -222,7 +220,7 @@ def prepare(
     train_wish = {key: value for key, value in wish.items() if key in settings.TRAIN}
     if recipe or init_from:
         base = FINE_TUNING if init_from else RECIPES[recipe].train
-        if "steps" in wish and "warmup" not in wish:  # a run made short is not all warm-up
+        if "steps" in wish and base.warmup and "warmup" not in wish:  # short, it isn't all warm-up
             train_wish["warmup"] = min(base.warmup, wish["steps"] // 10)
         train_config = dataclasses.replace(base, **train_wish)
     elif "steps" in train_wish:

@@ -35,8 +35,8 @@ class TrainConfig:
     batch_size: int = 12  # B: rows of one update, over all micro-batches and processes
     accumulate: int = 1  # micro-batches that an update is cut into, to save memory
     lr: float = 1e-3  # learning rate after the warm-up
-    min_lr: float = 1e-4  # where cosine and trapezoid end
-    warmup: int = 100  # steps in which the rate rises to lr
+    min_lr: float | None = None  # where cosine and trapezoid end; None: at a tenth of lr
+    warmup: int | None = None  # steps in which the rate rises to lr; None: a tenth, at most 100
     schedule: str = "cosine"  # or "trapezoid" (constant, then linear to min_lr), or "constant"
     cooldown: float = 0.4  # share of the steps in which a trapezoid falls
     weight_decay: float = 0.1  # pull towards 0, on matrices and embeddings only
@@ -58,12 +58,16 @@ class TrainConfig:
         least = {"steps": 1, "batch_size": 1, "accumulate": 1, "eval_batches": 1, "log_every": 1}
         for name, low in {**least, "warmup": 0, "eval_every": 0, "seed": 0}.items():
             value = getattr(self, name)
-            self._demand(name, type(value) is int and value >= low, f"a whole number ≥ {low}")
+            fine = type(value) is int and value >= low
+            if not (name == "warmup" and value is None):
+                self._demand(name, fine, f"a whole number ≥ {low}")
         for name in ("lr", "muon_lr"):
             self._demand(name, _finite(getattr(self, name), above=True), "a positive number")
-        for name in ("weight_decay", "grad_clip", "min_lr", "cooldown"):
+        for name in ("weight_decay", "grad_clip", "cooldown"):
             self._demand(name, _finite(getattr(self, name)), "0 or a positive number")
-        self._demand("min_lr", self.min_lr <= self.lr, f"at most lr, which is {self.lr}")
+        if self.min_lr is not None:
+            self._demand("min_lr", _finite(self.min_lr), "0 or a positive number")
+            self._demand("min_lr", self.min_lr <= self.lr, f"at most lr, which is {self.lr}")
         self._demand("cooldown", self.cooldown <= 1, "a share of the steps, at most 1")
         pair = isinstance(self.betas, tuple) and len(self.betas) == 2
         fine = pair and all(_finite(beta) and beta < 1 for beta in self.betas)
@@ -83,13 +87,24 @@ class TrainConfig:
             self.batch_size % self.accumulate == 0,
             f"a multiple of accumulate, {self.accumulate}, so that all micro-batches are equal",
         )
-        falling = self.cooldown * self.steps if self.schedule == "trapezoid" else 0
         self._demand(
             "warmup",
-            self.warmup + falling <= self.steps,
+            (self.warmup or 0) + self._falling <= self.steps,
             f"so short that it fits into {self.steps} steps"
-            + (f", {falling:.0f} of which are the cooldown" if falling else ""),
+            + (f", {self._falling:.0f} of which are the cooldown" if self._falling else ""),
         )
+
+    @property
+    def _falling(self) -> float:
+        """How many steps a trapezoid's cooldown takes."""
+        return self.cooldown * self.steps if self.schedule == "trapezoid" else 0.0
+
+    @property
+    def warmup_steps(self) -> int:
+        """How many steps the warm-up takes: as many as asked for, or what fits."""
+        if self.warmup is not None:
+            return self.warmup
+        return min(100, self.steps // 10, int(self.steps - self._falling))
 
     def _demand(self, name: str, fine: bool, what: str) -> None:
         if not fine:
@@ -97,14 +112,15 @@ class TrainConfig:
 
     def lr_factor(self, step: int) -> float:
         """Return what lr and muon_lr are multiplied by in update `step`, counted from 0."""
-        if step < self.warmup:
-            return (step + 1) / self.warmup
-        low = self.min_lr / self.lr
+        warmup = self.warmup_steps
+        if step < warmup:
+            return (step + 1) / warmup
+        low = 0.1 if self.min_lr is None else self.min_lr / self.lr
         if self.schedule == "cosine":
-            done = (step - self.warmup) / (self.steps - self.warmup)
+            done = (step - warmup) / (self.steps - warmup)
             return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * done))
-        if self.schedule == "trapezoid" and self.cooldown:
-            return low + (1 - low) * min(1.0, (self.steps - step) / (self.cooldown * self.steps))
+        if self._falling:
+            return low + (1 - low) * min(1.0, (self.steps - step) / self._falling)
         return 1.0
 
 

@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from zerotohero.generation import modes_kept
 from zerotohero.training.batches import Data, check_data, windows
+from zerotohero.training.checkpoint import bare
 from zerotohero.training.machine import autocast, choose_precision
 from zerotohero.wavenet import IGNORED
 
@@ -38,29 +40,26 @@ def loss_and_count(
     model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device, precision: str
 ) -> Float[Tensor, "2"]:
     """Return the summed loss and the number of targets as two float64 on the CPU."""
-    training, loss = model.training, SummedLoss(model)
-    sums = []
-    model.eval()
-    try:
+    loss, sums = SummedLoss(model), []
+    with modes_kept(model):
+        model.eval()
         for x, y in batches:
             with autocast(device, precision):
                 sums.append(torch.stack([loss(x, y), (y != IGNORED).sum()]))
-    finally:
-        model.train(training)
     return torch.stack(sums).cpu().double().sum(0) if sums else torch.zeros(2).double()
 
 
 def evaluate(
     model: nn.Module, data: Data, *, batch_size: int = 64, precision: str = "fp32"
 ) -> float:
-    """Return the mean loss a token over a whole split, where the model is and in the mode it's in.
+    """Return the mean loss a token over a whole split, in eval mode; the model is left as it was.
 
-    A 1-D tensor is cut into windows of block_size that don't overlap, the last one shorter; of a
-    pair (X, Y), targets of -100 don't count. Raises ValueError for data that the model can't be
-    fed, or fewer than 2 tokens.
+    A 1-D tensor or array is cut into windows of block_size that don't overlap, the last one
+    shorter; of a pair (X, Y), targets of -100 don't count. Raises ValueError for data that the
+    model can't be fed, or fewer than 2 tokens.
     """
-    check_data(data, "data", model, least=2)
-    device, T = next(model.parameters()).device, model.config.block_size
+    data = check_data(data, "data", model, least=2)
+    device, T = next(model.parameters()).device, bare(model).config.block_size
     if precision == "auto":
         precision = choose_precision(device)
     batches = windows(data, T, batch_size, device)
