@@ -506,6 +506,11 @@ def test_a_name_that_was_learned_by_heart_is_written():
     assert tree.training
     drawn = sample(tree, vocabulary, gen(1), 50)
     assert tree.training, "sampling leaves the mode as it was"
+    modes = [i % 2 == 0 for i in range(len(tree.layers))]  # and that of each layer
+    for layer, mode in zip(tree.layers, modes, strict=True):
+        layer.train(mode)
+    sample(tree, vocabulary, gen(1), 1)
+    assert tree.training and [layer.training for layer in tree.layers] == modes
     assert drawn.count("deadbeecab") > 40
 
 

@@ -197,11 +197,18 @@ def test_no_setting_has_two_meanings():
 )
 def test_every_field_can_be_written_as_a_word(config):
     for whole in [r.model for r in RECIPES.values()] + [r.train for r in RECIPES.values()]:
-        if hasattr(whole, config):
-            value = getattr(whole, config)
+        # None is what can be left out.
+        if (value := getattr(whole, config, None)) is not None:
             read = settings.typed(config, str(value))
             assert read == value and type(read) is type(value)
             assert settings.typed(config, value) == value  # as from a TOML file
+
+
+def test_what_can_be_left_out_is_read_as_its_type():
+    assert settings.typed("warmup", "7") == 7 and settings.typed("min_lr", "0.5") == 0.5
+    for word in ("None", "0.5", "true"):
+        with pytest.raises(ValueError, match=r"warmup is a whole number\."):
+            settings.typed("warmup", word)
 
 
 @given(st.floats(allow_nan=False) | st.integers(-(10**300), 10**300))

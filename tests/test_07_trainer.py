@@ -1,267 +1,45 @@
-"""Lecture 07: the trainer, its plan, its batches, its checkpoints, and its live curve."""
+"""Lecture 07: the trainer: what a step computes, on what, how precisely, with how many."""
 
-import dataclasses
-import functools
-import itertools
 import json
 import math
-import multiprocessing
-import os
-import pickle
-import random
 import re
-import signal
 import subprocess
 import sys
 import textwrap
-import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from small import (
+    PLAN,
+    TEXT,
+    Plain,
+    T,
+    V,
+    environment,
+    gpt,
+    masked_rows,
+    plan,
+    read_log,
+    same_each_time,
+    sgd,
+    stopped_at,
+    trainer,
+)
 from untyped import jaxtyping_off
-from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.training import (
-    CheckpointError,
-    TrainConfig,
     Trainer,
     batches,
     evaluate,
-    load_checkpoint,
     machine,
     update,
 )
 from zerotohero.training import trainer as trainer_module
-from zerotohero.training.checkpoint import save_checkpoint
-from zerotohero.training.config import configure_optimizers
-
-V, T = 11, 8
-SMALL = GPTConfig(V, T, n_layer=2, n_head=2, n_embd=16)
-TEXT = torch.randint(V, (300,), generator=torch.Generator().manual_seed(5))
-PLAN = TrainConfig(
-    30, batch_size=4, warmup=5, log_every=3, eval_every=8, eval_batches=2, precision="fp32"
-)
-
-
-def gpt(seed: int = 0, **changes) -> GPT:
-    config = dataclasses.replace(SMALL, **changes)
-    return GPT(config, torch.Generator().manual_seed(seed))
-
-
-def plan(**changes) -> TrainConfig:
-    return dataclasses.replace(PLAN, **changes)
-
-
-def trainer(
-    config: TrainConfig = PLAN, model=None, data=TEXT, val=TEXT[:100], **options
-) -> Trainer:
-    options = {"device": "cpu", "progress": False, **options}
-    return Trainer(config, gpt() if model is None else model, data, val, **options)
-
-
-def masked_rows(n: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows with 1 to T targets each, so that micro-batches hold different numbers of targets."""
-    g = torch.Generator().manual_seed(1)
-    X, Y = torch.randint(V, (2, n, T), generator=g)
-    first = torch.randint(T, (n, 1), generator=g)
-    return X, Y.masked_fill(torch.arange(T) < first, -100)
-
-
-def same_each_time(rows: list[dict]) -> list[tuple]:
-    """What of the log depends on the seed alone."""
-    return [(row["step"], row["loss"], row["lr"], row["val_loss"]) for row in rows]
-
-
-def read_log(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-
-
-def environment(root: Path) -> dict[str, str]:
-    """For a process that imports from the repository and from this file."""
-    path = os.pathsep.join([str(root), str(root / "tests")])
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-
-
-def sgd(model, config):
-    """In place of AdamW, whose steps hide the gradient's length."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=config.lr)
-    for group in optimizer.param_groups:
-        group["initial_lr"] = config.lr
-    return [optimizer]
-
-
-# --- the plan -------------------------------------------------------------------------------------
-
-
-def test_cosine_rises_and_falls():
-    config = TrainConfig(110, warmup=10, lr=1.0, min_lr=0.2)
-    factors = [config.lr_factor(step) for step in range(110)]
-    assert factors[:11] == pytest.approx([i / 10 for i in range(1, 11)] + [1.0])
-    assert factors[60] == pytest.approx(0.6)  # half-way down
-    assert factors[109] == pytest.approx(0.2, abs=1e-3)
-    assert sorted(factors[10:], reverse=True) == factors[10:]
-
-
-def test_a_trapezoid_is_constant_and_then_a_line():
-    config = TrainConfig(
-        100, warmup=10, lr=0.5, min_lr=0.0, schedule="trapezoid", cooldown=0.2, muon_lr=0.1
-    )
-    factors = [config.lr_factor(step) for step in range(100)]
-    assert factors[:10] == pytest.approx([i / 10 for i in range(1, 11)])
-    assert factors[10:81] == [1.0] * 71
-    assert factors[80:] == pytest.approx([i / 20 for i in range(20, 0, -1)])
-    higher = dataclasses.replace(config, min_lr=0.25)
-    assert higher.lr_factor(90) == pytest.approx(0.5 + 0.5 * 0.5)
-
-
-def test_without_warmup_a_constant_rate_is_constant():
-    config = TrainConfig(5, warmup=0, schedule="constant")
-    assert [config.lr_factor(step) for step in range(5)] == [1.0] * 5
-
-
-def test_a_warm_up_that_nobody_asked_for_fits():
-    assert [TrainConfig(n).warmup_steps for n in (1, 9, 50, 999, 1000, 5000)] == [
-        *(0, 0, 5, 99, 100, 100)
-    ]
-    short = TrainConfig(50, schedule="constant")
-    assert [short.lr_factor(step) for step in range(7)] == pytest.approx(
-        [0.2, 0.4, 0.6, 0.8, *[1.0] * 3]
-    )
-    # It is worked out anew for other steps, as in a recipe that is made short.
-    assert dataclasses.replace(TrainConfig(5000), steps=50).warmup_steps == 5
-    falling = TrainConfig(100, schedule="trapezoid", cooldown=0.95)
-    assert falling.warmup_steps == 5 and falling.lr_factor(5) == 1.0
-    assert TrainConfig(100, schedule="trapezoid", cooldown=1.0).warmup_steps == 0
-
-
-def test_a_lowest_rate_that_nobody_asked_for_is_a_tenth():
-    for lr in (1e-6, 1e-3, 5.0):
-        config = TrainConfig(200, lr=lr)
-        assert config.lr_factor(200) == pytest.approx(0.1)
-    assert TrainConfig(200, lr=1e-3, min_lr=0.0).lr_factor(200) == pytest.approx(0.0)
-
-
-@given(
-    steps=st.integers(1, 3000),
-    lr=st.floats(1e-12, 1e3),
-    schedule=st.sampled_from(["cosine", "trapezoid", "constant"]),
-    cooldown=st.floats(0, 1),
-)
-def test_steps_and_a_rate_are_enough_for_a_plan(steps, lr, schedule, cooldown):
-    config = TrainConfig(steps, lr=lr, schedule=schedule, cooldown=cooldown)
-    factors = [config.lr_factor(step) for step in {0, steps // 20, steps // 2, steps - 1}]
-    assert all(0 < factor <= 1 for factor in factors)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"steps": 0}, "steps is 0"),
-        ({"steps": 2.5}, "whole number"),
-        ({"batch_size": True}, "batch_size is True"),
-        ({"lr": 0.0, "min_lr": 0.0}, "lr is 0.0"),
-        ({"lr": "1e-3"}, "positive number"),
-        ({"lr": math.nan}, "lr is nan"),
-        ({"min_lr": 0.1}, "at most lr"),
-        ({"weight_decay": -0.1}, "weight_decay is -0.1"),
-        ({"grad_clip": math.inf}, "grad_clip is inf"),
-        ({"betas": (0.9, 1.0)}, "below 1"),
-        ({"betas": (0.9,)}, "two numbers"),
-        ({"muon_momentum": 1.0}, "muon_momentum is 1.0"),
-        ({"schedule": "linear"}, "cosine, trapezoid, constant"),
-        ({"optimizer": "sgd"}, "adamw, muon"),
-        ({"precision": "int8"}, "auto, fp32, bf16, fp16"),
-        ({"cooldown": 1.5}, "share"),
-        ({"accumulate": 5, "batch_size": 12}, "multiple of accumulate, 5"),
-        ({"steps": 50, "warmup": 51}, "fits into 50 steps"),
-        (
-            {"warmup": 500, "schedule": "trapezoid", "cooldown": 0.6},
-            "600 of which are the cooldown",
-        ),
-    ],
-)
-def test_a_plan_that_cannot_work_is_refused(changes, words):
-    with jaxtyping_off(), pytest.raises(ValueError, match=words) as error:
-        TrainConfig(**{"steps": 1000, **changes})
-    assert str(error.value).endswith(".") and "\n" not in str(error.value)
-
-
-def test_betas_may_come_from_a_file():
-    with jaxtyping_off():
-        assert TrainConfig(200, betas=[0.9, 0.95]).betas == (0.9, 0.95)
-
-
-# --- the optimisers -------------------------------------------------------------------------------
-
-
-def test_matrices_decay_and_nothing_else():
-    model = gpt()
-    (adamw,) = configure_optimizers(model, PLAN)
-    decays, stays = adamw.param_groups
-    assert (decays["weight_decay"], stays["weight_decay"]) == (0.1, 0.0)
-    assert {p.ndim for p in decays["params"]} == {2} and {p.ndim for p in stays["params"]} == {1}
-    # Each once, tied ones too.
-    held = [id(p) for group in adamw.param_groups for p in group["params"]]
-    assert sorted(held) == sorted(id(p) for p in model.parameters())
-    assert decays["fused"]
-
-    # Decoupled: without a gradient a weight shrinks by lr · weight_decay, whatever Adam's averages.
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    for p in model.parameters():
-        p.grad = torch.zeros_like(p)
-    adamw.step()
-    for name, p in model.named_parameters():
-        kept = 1 - PLAN.lr * 0.1 if p.ndim == 2 else 1.0
-        torch.testing.assert_close(p, before[name] * kept)
-
-
-def test_muon_takes_the_matrices_of_the_blocks():
-    model = gpt()
-    muon, adamw = configure_optimizers(model, plan(optimizer="muon", muon_lr=0.03))
-    names = {id(p): name for name, p in model.named_parameters()}
-    (group,) = muon.param_groups
-    assert group["initial_lr"] == 0.03
-    taken = {names[id(p)] for p in group["params"]}
-    assert taken == {
-        f"transformer.h.{i}.{part}.weight"
-        for i in range(2)
-        for part in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
-    }
-    rest = {names[id(p)] for group in adamw.param_groups for p in group["params"]}
-    assert rest == set(names.values()) - taken
-    with pytest.raises(ValueError, match="adamw"):
-        configure_optimizers(nn.Linear(2, 2), plan(optimizer="muon"))
-
-
-def test_frozen_weights_are_left_out():
-    model = gpt()
-    model.transformer.wte.requires_grad_(False)
-    before = model.transformer.wte.weight.clone()
-    run = trainer(plan(steps=5), model).run()
-    assert all(p.requires_grad for p in run._update.params)
-    assert torch.equal(model.transformer.wte.weight, before)
-
-
-@pytest.mark.parametrize("clip", [0.0, 0.01])
-def test_the_gradient_is_clipped_as_a_whole(clip, monkeypatch):
-    monkeypatch.setattr(update, "configure_optimizers", sgd)
-    model = gpt()
-    before = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
-    trainer(plan(steps=1, lr=1.0, warmup=0, schedule="constant", grad_clip=clip), model).run()
-    moved = (nn.utils.parameters_to_vector(model.parameters()) - before).norm().item()
-    if clip:
-        assert moved == pytest.approx(clip, rel=1e-3)
-    else:
-        assert moved > 0.1
-
 
 # --- what a step computes -------------------------------------------------------------------------
 
@@ -606,7 +384,8 @@ def test_a_compiled_run_leaves_the_model_as_it_is(tmp_path, root):
     """
     script = textwrap.dedent("""
     import functools, sys, torch
-    from test_07_trainer import T, TEXT, V, gpt, load_checkpoint, plan, trainer
+    from small import T, TEXT, V, gpt, plan, trainer
+    from zerotohero.training import load_checkpoint
 
     traced = []
 
@@ -646,7 +425,7 @@ def test_the_real_compiler(root):
     """In a process of its own, in which types aren't checked, for that can't be compiled."""
     script = textwrap.dedent("""
     import warnings
-    from test_07_trainer import gpt, plan, trainer
+    from small import gpt, plan, trainer
     warnings.simplefilter("error", UserWarning)
     mine, theirs = (trainer(plan(compile=c), gpt()).run().losses for c in (True, False))
     assert max(abs(a - b) for a, b in zip(mine, theirs, strict=True)) < 1e-4, (mine, theirs)
@@ -705,18 +484,6 @@ def test_the_bar_says_what_is_reached(monkeypatch, capsys):
     capsys.readouterr()
     trainer().run()
     assert capsys.readouterr() == ("", "")
-
-
-class Plain(nn.Module):
-    """A model that knows nothing but its sizes."""
-
-    def __init__(self, vocab_size: int = V):
-        super().__init__()
-        self.config = dataclasses.replace(SMALL, vocab_size=vocab_size)
-        self.table = nn.Embedding(V, V)
-
-    def forward(self, idx):
-        return self.table(idx)
 
 
 def test_any_module_with_sizes_can_be_trained():
@@ -794,411 +561,6 @@ def test_after_an_error_the_modes_are_what_they_were():
     assert modes(model) == before
 
 
-# --- checkpoints ----------------------------------------------------------------------------------
-
-
-class Stop(Exception):
-    pass
-
-
-def stopped_at(step: int, config: TrainConfig, folder: Path, **options) -> None:
-    """Start a run that fails after so many steps."""
-
-    def stop(t):
-        if t.step == step:
-            raise Stop
-
-    run = trainer(config, folder=folder, **options)
-    run.on("step", stop)
-    with pytest.raises(Stop):
-        run.run()
-
-
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_resumed_run_goes_on_to_the_bit(optimizer, precision, tmp_path):
-    config = plan(optimizer=optimizer, precision=precision, accumulate=2)
-    whole = trainer(config, gpt(dropout=0.2), folder=tmp_path / "whole").run()
-    part = tmp_path / "part"
-    stopped_at(21, config, part, model=gpt(dropout=0.2))
-    with open(part / "log.jsonl", "a") as file:
-        file.write('{"step": 22, "lo')  # the line that was being written
-    resumed = trainer(config, gpt(seed=9, dropout=0.2), folder=part, resume=True)
-    assert resumed.step == 16
-    resumed.run()
-    assert same_each_time(resumed.log) == same_each_time(whole.log)
-    assert read_log(part) == resumed.log and resumed.seconds > 0
-    for mine, theirs in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
-        assert torch.equal(mine, theirs)
-    for name in ("best.pt", "last.pt"):
-        mine, theirs = (load_checkpoint(tmp_path / run / name) for run in ("whole", "part"))
-        assert mine["step"] == theirs["step"]
-        assert all(torch.equal(p, theirs["model"][key]) for key, p in mine["model"].items())
-
-
-def test_a_finished_run_is_not_run_again(tmp_path):
-    first = trainer(folder=tmp_path).run()
-    stamp = (tmp_path / "last.pt").stat().st_mtime_ns
-    again = trainer(folder=tmp_path, resume=True).run()
-    assert again.log == first.log and (tmp_path / "last.pt").stat().st_mtime_ns == stamp
-    # More steps are a new schedule, and allowed.
-    longer = trainer(plan(steps=36), folder=tmp_path, resume=True).run()
-    assert longer.step == 36 and longer.log[: len(first.log)] == first.log
-
-
-def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path):
-    stopped_at(5, PLAN, tmp_path)
-    run = trainer(folder=tmp_path, resume=True).run()
-    assert same_each_time(read_log(tmp_path)) == same_each_time(trainer().run().log)
-    assert run.step == 30
-
-
-def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
-    trainer(folder=tmp_path).run()
-    with pytest.raises(FileExistsError, match=r"at step 30: resume it"):
-        trainer(folder=tmp_path)
-    with pytest.raises(ValueError, match="needs the folder"):
-        trainer(resume=True)
-
-
-def test_best_and_last(tmp_path):
-    # 12 tokens are soon known by heart, and the validation loss rises again.
-    config = plan(steps=60, lr=0.01, eval_every=5)
-    extra = {"chars": "abc", "sizes": [1, 2.5, None]}
-    run = trainer(config, data=TEXT[:12], folder=tmp_path, extra=extra).run()
-    best, last = (load_checkpoint(tmp_path / name) for name in ("best.pt", "last.pt"))
-    step, loss = min(run.val_losses, key=lambda pair: pair[1])
-    assert best["step"] == step < last["step"] == 60 and run.best_val == loss
-    assert best["extra"] == last["extra"] == extra
-    assert GPTConfig(**best["model_config"]) == SMALL
-    assert TrainConfig(**best["train_config"]) == config
-    model = gpt(seed=3)
-    model.load_state_dict(best["model"])
-    assert trainer(config, model)._val is not None
-    again = trainer(config, model)
-    again._prepare()
-    assert again._evaluate() == loss
-    assert read_log(tmp_path) == run.log
-
-
-def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    trainer().run()
-    assert not list(tmp_path.iterdir())
-
-
-def test_extra_must_be_plain():
-    with pytest.raises(ValueError, match="extra can't be kept"):
-        trainer(extra={"tokenizer": object()})
-
-
-@pytest.mark.parametrize("broken", ["save", "fsync", "replace"])
-def test_a_failed_write_leaves_the_old_file(broken, tmp_path, monkeypatch):
-    content = {"model": {}, "model_config": {}, "train_config": {}, "extra": {}, "log": []}
-    path = tmp_path / "last.pt"
-    save_checkpoint(path, {**content, "step": 1})
-
-    def fail(*args):
-        if broken == "save":
-            args[1].write(b"half of it")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(torch if broken == "save" else os, broken, fail)
-    with pytest.raises(OSError, match="No space"):
-        save_checkpoint(path, {**content, "step": 2})
-    monkeypatch.undo()
-    assert load_checkpoint(path)["step"] == 1
-    save_checkpoint(path, {**content, "step": 3})
-    assert load_checkpoint(path)["step"] == 3
-    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
-
-
-class Malicious:
-    def __init__(self, target: Path):
-        self.target = target
-
-    def __reduce__(self):
-        return os.system, (f"touch {self.target}",)
-
-
-@pytest.mark.parametrize("kind", ["torch", "pickle", "inside"])
-def test_a_hostile_file_is_refused_and_nothing_runs(kind, tmp_path):
-    target, path = tmp_path / "owned", tmp_path / "last.pt"
-    if kind == "pickle":
-        path.write_bytes(pickle.dumps(Malicious(target), protocol=2))
-    elif kind == "torch":
-        torch.save(Malicious(target), path)
-    else:
-        save_checkpoint(path, {"model": {"w": torch.zeros(2)}, "extra": {"x": Malicious(target)}})
-    with pytest.raises(CheckpointError, match="nothing in it was run"):
-        load_checkpoint(path)
-    with pytest.raises(ValueError):
-        trainer(folder=tmp_path, resume=True)
-    assert not target.exists()
-    # The trap does work: whoever reads it with trust is caught.
-    torch.load(path, weights_only=False) if kind != "pickle" else pickle.loads(path.read_bytes())
-    assert target.exists()
-
-
-def test_a_truncated_file_is_refused(tmp_path):
-    trainer(folder=tmp_path).run()
-    whole = (tmp_path / "last.pt").read_bytes()
-    for share in (0, 0.01, 0.3, 0.7, 0.99, 1 - 1 / len(whole)):
-        (tmp_path / "cut.pt").write_bytes(whole[: int(len(whole) * share)])
-        with pytest.raises(CheckpointError, match="cut off"):
-            load_checkpoint(tmp_path / "cut.pt")
-
-
-def test_what_is_no_checkpoint_is_refused(tmp_path):
-    path = tmp_path / "model.pt"
-    with pytest.raises(FileNotFoundError, match="no checkpoint"):
-        load_checkpoint(path)
-    path.write_text("To be, or not to be")
-    with pytest.raises(CheckpointError, match="can't be read"):
-        load_checkpoint(path)
-    good = {"model": {}, "model_config": {}, "train_config": {}, "extra": {}, "log": [], "step": 1}
-    for content in (gpt().state_dict(), [1, 2], torch.zeros(3), {**good, "format": "another"}):
-        torch.save(content, path)
-        with pytest.raises(CheckpointError, match=r"not a checkpoint of this course"):
-            load_checkpoint(path)
-    save_checkpoint(path, {**good, "step": "many"})
-    with pytest.raises(CheckpointError, match=r"not a checkpoint of this course"):
-        load_checkpoint(path)
-
-
-def test_what_does_not_fit_is_named(tmp_path):
-    trainer(folder=tmp_path).run()
-    options = {"folder": tmp_path, "resume": True}
-    with pytest.raises(CheckpointError, match=r"another model.*n_layer was 2 and is 3"):
-        trainer(model=gpt(n_layer=3), **options)
-    with pytest.raises(CheckpointError, match=r"another plan.*lr was 0.001 and is 0.002"):
-        trainer(plan(lr=0.002), **options)
-    saved = load_checkpoint(tmp_path / "last.pt")
-    del saved["model"]["transformer.wte.weight"], saved["format"]
-    save_checkpoint(tmp_path / "last.pt", saved)
-    with pytest.raises(CheckpointError, match="doesn't fit this model"):
-        trainer(**options)
-
-
-@pytest.mark.parametrize("changed", ["training", "validation", "both"])
-def test_a_resumed_run_needs_the_data_that_it_had(changed, tmp_path):
-    trainer(folder=tmp_path).run()
-    data, val = TEXT, TEXT[:100]
-    if changed != "validation":
-        data = data.flip(0)
-    others = [val] if changed == "training" else [val.flip(0), TEXT[:99], None]
-    what = "training and validation" if changed == "both" else changed
-    for other in others:
-        with pytest.raises(CheckpointError, match=f"with other {what} data. Resume with the same"):
-            trainer(data=data, val=other, folder=tmp_path, resume=True)
-    run = trainer(data=TEXT.to(torch.uint8), val=TEXT[:100].int(), folder=tmp_path, resume=True)
-    assert run.step == 30, "the same tokens as another kind of integer are the same data"
-
-
-class Deep(Plain):
-    """With modules in modules, so that some of them can be wrapped."""
-
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.ModuleList(nn.Sequential(nn.Linear(V, V), nn.Tanh()) for _ in range(2))
-
-    def forward(self, idx):
-        x = self.table(idx)
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-
-def wrapped(kind: str) -> nn.Module:
-    torch.manual_seed(3)
-    model = Deep()
-    compiled = functools.partial(torch.compile, backend="eager")
-    if kind == "inside":
-        model.layers[1][0] = compiled(model.layers[1][0])
-        model.layers[0] = nn.DataParallel(model.layers[0])
-        model.table = compiled(nn.DataParallel(model.table))
-    if kind == "parallel":
-        return nn.DataParallel(model)
-    if kind == "compiled":
-        return compiled(model)
-    return compiled(nn.DataParallel(model)) if kind == "both" else model
-
-
-KINDS = ["bare", "compiled", "parallel", "both", "inside"]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_wrapped_models_checkpoints_are_those_of_the_model(kind, tmp_path):
-    expected = trainer(model=wrapped("bare")).run()
-    stopped_at(21, PLAN, tmp_path, model=wrapped(kind))
-    weights = load_checkpoint(tmp_path / "last.pt")["model"]
-    assert list(weights) == list(Deep().state_dict())
-    raw = torch.load(tmp_path / "last.pt", weights_only=True)
-    assert list(raw["model"]) == list(weights), "the file itself has the names"
-    Deep().load_state_dict(weights)
-    for other in ("bare", kind):  # each goes on with what the other left
-        run = trainer(model=wrapped(other), folder=tmp_path, resume=True)
-        assert run.step == 16
-    run.run()
-    assert run.losses == pytest.approx(expected.losses, abs=1e-6)
-    assert evaluate(run.model, TEXT) == pytest.approx(evaluate(expected.model, TEXT), abs=1e-6)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_files_with_the_names_of_wrappers_load(kind, tmp_path):
-    trainer(model=wrapped("bare"), folder=tmp_path).run()
-    saved = torch.load(tmp_path / "last.pt", weights_only=True)
-    names = wrapped(kind).state_dict()
-    saved["model"] = dict(zip(names, saved["model"].values(), strict=True))
-    assert kind == "bare" or set(names) != set(Deep().state_dict())
-    torch.save(saved, tmp_path / "last.pt")
-    Deep().load_state_dict(load_checkpoint(tmp_path / "last.pt")["model"])
-    for other in KINDS:
-        assert trainer(model=wrapped(other), folder=tmp_path, resume=True).step == 30
-
-
-def test_a_module_that_is_called_module_keeps_its_name(tmp_path):
-    class Own(Plain):
-        def __init__(self):
-            super().__init__()
-            self.module = nn.Linear(V, V)
-
-        def forward(self, idx):
-            return self.module(self.table(idx))
-
-    for model in (Own(), torch.compile(Own(), backend="eager")):
-        folder = tmp_path / type(model).__name__
-        trainer(model=model, folder=folder).run()
-        weights = load_checkpoint(folder / "last.pt")["model"]
-        assert list(weights) == ["table.weight", "module.weight", "module.bias"]
-        Own().load_state_dict(weights)
-        assert trainer(model=Own(), folder=folder, resume=True).step == 30
-
-
-# --- what goes wrong on the way -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_ends_the_run(value, tmp_path):
-    run = trainer(plan(log_every=5), folder=tmp_path)
-
-    def spoil(t):
-        if t.step == 18:
-            t.model.transformer.wte.weight.data.fill_(value)
-
-    run.on("step", spoil)
-    with pytest.raises(FloatingPointError, match=r"The loss is .* at step 20: lower lr.*last.pt"):
-        run.run()
-    kept = load_checkpoint(tmp_path / "last.pt")
-    assert kept["step"] == 16 and all(p.isfinite().all() for p in kept["model"].values())
-    assert [row["step"] for row in read_log(tmp_path)] == [1, 5, 8, 10, 15, 16]
-
-
-def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
-    class Idle(Plain):
-        def __init__(self):
-            super().__init__()
-            self.idle = nn.Parameter(torch.zeros(2))
-
-    run = trainer(model=Idle(), folder=tmp_path)
-    run.on("step", lambda t: t.step == 15 and t.model.idle.data.fill_(math.nan))
-    with pytest.raises(
-        FloatingPointError, match="A weight is no longer a finite number at step 16"
-    ):
-        run.run()
-    assert load_checkpoint(tmp_path / "last.pt")["step"] == 8
-
-
-def test_ctrl_c_waits_for_the_step_and_keeps_it(tmp_path):
-    whole = trainer(model=gpt(dropout=0.2)).run()
-    handler = signal.getsignal(signal.SIGINT)
-    for folder in (tmp_path, None):
-        run = trainer(model=gpt(dropout=0.2), folder=folder)
-        run.on("step", lambda t: t.step == 13 and os.kill(os.getpid(), signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt, match=r"Stopped after step 13; .* goes on"):
-            run.run()
-        assert signal.getsignal(signal.SIGINT) is handler
-        assert not run.running
-        if folder:
-            run = trainer(model=gpt(seed=4, dropout=0.2), folder=folder, resume=True)
-            assert run.step == 13
-        run.run()
-        assert same_each_time(run.log) == same_each_time(whole.log)
-
-
-# --- kill -9 --------------------------------------------------------------------------------------
-
-
-def _run_in_child(folder: Path, deadly: int) -> None:
-    """Train, resuming; the process kills itself in its `deadly`-th operation on files."""
-    torch.set_num_threads(1)
-    countdown = itertools.count(1)
-
-    def dangerous(module, name):
-        real = getattr(module, name)
-
-        def call(*args):
-            if next(countdown) == deadly:
-                if name == "save":  # half of the file is on the disk
-                    real(*args)
-                    args[1].truncate(args[1].tell() // 2)
-                    args[1].flush()
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*args)
-
-        setattr(module, name, call)
-
-    for module, name in ((torch, "save"), (os, "fsync"), (os, "replace")):
-        dangerous(module, name)
-    trainer_module.peak_flops = lambda device, precision: (
-        1e12
-    )  # measuring it takes longer than the run
-    config = plan(steps=120, eval_every=7, log_every=2, lr=0.01)
-    trainer(config, gpt(dropout=0.3), folder=folder, resume=True).run()
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a POSIX system")
-def test_killed_at_any_moment_a_run_goes_on_to_the_bit(tmp_path):
-    """kill -9 while files are written, between them, and whenever; the log is the same in the end.
-
-    Children are forked from one process that has imported torch, so that many can be killed.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_07_trainer", "torch._dynamo"])  # slow to import
-
-    def start(name: str, deadly: int = 0):
-        child = context.Process(target=_run_in_child, args=(tmp_path / name, deadly))
-        child.start()
-        return child
-
-    whole = start("whole")
-    whole.join(60)
-    assert whole.exitcode == 0
-    kills = 0
-    for deadly in range(1, 16):  # a checkpoint takes three operations, the log one
-        child = start("killed", deadly)
-        child.join(60)
-        assert child.exitcode == -signal.SIGKILL
-        kills += 1
-        if (tmp_path / "killed" / "last.pt").exists():
-            load_checkpoint(tmp_path / "killed" / "last.pt")
-    moments = random.Random(7)
-    for _ in range(6):
-        child = start("killed")
-        time.sleep(moments.uniform(0.05, 0.4))
-        child.kill()
-        child.join(60)
-        kills += child.exitcode == -signal.SIGKILL
-    last = start("killed")
-    last.join(60)
-    assert last.exitcode == 0 and kills >= 15
-    expected, log = read_log(tmp_path / "whole"), read_log(tmp_path / "killed")
-    assert same_each_time(log) == same_each_time(expected) and log[-1]["step"] == 120
-    mine, theirs = (load_checkpoint(tmp_path / run / "best.pt") for run in ("whole", "killed"))
-    assert mine["step"] == theirs["step"]
-    assert not list((tmp_path / "killed").glob("*.tmp"))
-
-
 # --- several processes ----------------------------------------------------------------------------
 
 IN_PROCESSES = textwrap.dedent(
@@ -1207,7 +569,7 @@ IN_PROCESSES = textwrap.dedent(
     from pathlib import Path
     import torch, torch.distributed as dist
     from torch.nn.parallel import DistributedDataParallel
-    from test_07_trainer import TEXT, gpt, masked_rows, plan, trainer
+    from small import TEXT, gpt, masked_rows, plan, trainer
 
     syncs = []
     no_sync = DistributedDataParallel.no_sync
@@ -1370,18 +732,3 @@ def test_a_mixed_up_call_is_told_what_goes_where():
 def test_a_device_that_is_not_there_is_not_replaced_in_silence():
     with pytest.raises(ValueError, match="no CUDA device here"):
         trainer(device="cuda")
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is always full")
-def test_a_full_disk_is_the_disks_error(tmp_path):
-    (tmp_path / "last.pt.tmp").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left"):
-        save_checkpoint(tmp_path / "last.pt", {"x": torch.zeros(100_000)})
-
-
-def test_a_foreign_pickle_is_refused_without_torchs_warnings(tmp_path, recwarn):
-    path = tmp_path / "last.pt"
-    path.write_bytes(pickle.dumps({"x": 1}, protocol=4))
-    with pytest.raises(CheckpointError):
-        load_checkpoint(path)
-    assert not recwarn.list

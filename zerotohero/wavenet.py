@@ -280,7 +280,10 @@ def sample(
     """
     if n < 1:
         raise ValueError(f"n is {n}; ask for at least 1 name.")
-    training, device = model.training, model.parameters()[0].device
+    layers, device = [model], model.parameters()[0].device
+    for layer in layers:
+        layers += layer.children()
+    modes = [layer.training for layer in layers]
     context = torch.zeros(n, model.config.block_size, dtype=torch.long, device=device)
     columns = []
     model.eval()
@@ -291,6 +294,7 @@ def sample(
         context = torch.cat([context[:, 1:], token.to(device)], 1)
         if (torch.cat(columns, 1) == 0).any(1).all():
             break
-    model.train(training)
+    for layer, training in zip(layers, modes, strict=True):
+        layer.training = training
     rows = torch.cat([*columns, torch.zeros(n, 1, dtype=torch.long)], 1).tolist()
     return [vocabulary.decode(row[: row.index(0)]) for row in rows]

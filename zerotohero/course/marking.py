@@ -114,7 +114,7 @@ def _sources(adapters: str, uses: Sequence[str]) -> dict[str, str]:
         if name not in sources:
             above = packages_above([name])
             course = {package for package in above if package.startswith("zerotohero.course")}
-            sources |= dict.fromkeys(course, "") | {name: _file(name).read_text("utf-8")}
+            sources |= dict.fromkeys(course, "") | {name: _source(name)}
             names += [*(above - course), *_imported(sources[name])]
     return sources
 
@@ -123,6 +123,10 @@ def _file(name: str) -> Path:
     """Where the source of a module or a package of ours is. Nothing is imported to find it."""
     path = _LIBRARY.joinpath(*name.split(".")[1:])
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _source(module: str) -> str:
+    return _file(module).read_text("utf-8")
 
 
 def _imported(source: str) -> Iterator[str]:
