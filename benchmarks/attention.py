@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from zerotohero.gpt import plain_attention
-from zerotohero.machine import choose_precision
+from zerotohero.training.machine import choose_precision
 
 SHAPES = {"the speedrun's": (16, 4, 64, 32), "a GPT-2 head's, short": (2, 12, 256, 64)}
 REPEATS = 15

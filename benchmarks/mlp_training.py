@@ -24,7 +24,7 @@ from zerotohero.mlp import (
     MLP,
     QUICK,
     MLPConfig,
-    TrainConfig,
+    Plan,
     build_dataset,
     evaluate,
     split_words,
@@ -34,7 +34,7 @@ from zerotohero.mlp import (
 SLICE = replace(CLASSIC, steps=2_000, schedule="constant")
 
 
-def run(config: TrainConfig, train_rows, dev_rows) -> tuple[float, float, float]:
+def run(config: Plan, train_rows, dev_rows) -> tuple[float, float, float]:
     """Train a new network; return seconds, train loss and dev loss."""
     model = MLP(MLPConfig(), torch.Generator().manual_seed(1))
     start = time.perf_counter()

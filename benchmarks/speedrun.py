@@ -4,9 +4,9 @@
     python benchmarks/speedrun.py --rows   # and every step between the two, about eight minutes
     python benchmarks/speedrun.py --gpu    # on a GPU, 10.8 million parameters: to 1.47
 
-Both recipes are of `zerotohero.recipes` and trained by the same Trainer on the same data, in one
-run. The loss is that of the whole validation split, in float32. It is taken at times during the
-second half of a training, off the clock; what counts is the time of the training steps until it
+Both recipes are of `zerotohero.training.recipes` and trained by the same Trainer on the same data,
+in one run. The loss is that of the whole validation split, in float32. It is taken at times during
+the second half of a training, off the clock; what counts is the time of the training steps until it
 is first below the target, and for a peer that ends above it all its time. On a GPU the compiler's
 time is off the clock too, for both, and is printed. Exits with 1 if the speedrun needs more than
 its share of the peer's time, or misses the loss.
@@ -21,9 +21,9 @@ import torch
 
 from zerotohero.course import data
 from zerotohero.gpt import GPT
-from zerotohero.recipes import RECIPES, Recipe
 from zerotohero.text import Characters, split_text
-from zerotohero.train import Trainer, evaluate
+from zerotohero.training import Trainer, evaluate
+from zerotohero.training.recipes import RECIPES, Recipe
 
 CPU = ("nanogpt-cpu", "speedrun-cpu", 1.886, 1 / 10)  # peer, ours, loss, share of the time
 GPU = ("nanogpt-gpu", "speedrun-gpu", 1.47, 1 / 8)

@@ -23,8 +23,8 @@ TYPED = (
     "gpt",
     "generation",
     "rotary",
-    "muon",
     "text",
+    "training",  # the package with all its modules
 )
 install_import_hook([f"zerotohero.{name}" for name in TYPED], "beartype.beartype")
 

@@ -20,7 +20,7 @@ from zerotohero.mlp import (
     MLP,
     QUICK,
     MLPConfig,
-    TrainConfig,
+    Plan,
     build_dataset,
     evaluate,
     find_learning_rate,
@@ -211,7 +211,7 @@ def test_a_batch_overfits_to_what_its_repeated_contexts_allow():
         best -= (shares * (shares / shares.sum()).log()).sum().item() / len(X)
     assert best > 0.1, "eight names begin with seven letters, so zero cannot be reached"
     model = small(n_hidden=100)
-    train(model, X, Y, TrainConfig(800, batch_size=128, weight_decay=0.0), seeded())
+    train(model, X, Y, Plan(800, batch_size=128, weight_decay=0.0), seeded())
     assert best - 1e-6 <= evaluate(model, X, Y) < best + 0.02
 
 
@@ -228,7 +228,7 @@ def test_one_seed_gives_one_training_run_and_calls_back(config):
 def test_one_sgd_step_is_minus_lr_times_the_gradient():
     X, Y = build_dataset(WORDS, 3, VOCABULARY)
     model, by_hand = small().double(), small().double()
-    config = TrainConfig(1, batch_size=7, lr=0.1, optimizer="sgd", schedule="constant")
+    config = Plan(1, batch_size=7, lr=0.1, optimizer="sgd", schedule="constant")
     train(model, X, Y, config, seeded(3))
     rows = torch.randint(len(X), (7,), generator=seeded(3))
     F.cross_entropy(by_hand(X[rows]), Y[rows]).backward()
@@ -263,7 +263,7 @@ def test_train_config_refuses_what_cannot_work(change):
 def test_a_loss_that_is_no_number_stops_the_training_and_says_where():
     X, Y = build_dataset(WORDS, 3, VOCABULARY)
     model = small()
-    config = TrainConfig(50, batch_size=8, lr=1e38, optimizer="sgd", schedule="constant")
+    config = Plan(50, batch_size=8, lr=1e38, optimizer="sgd", schedule="constant")
     with pytest.raises(FloatingPointError, match=r"at step \d+, with learning rate 1e\+38"):
         train(model, X, Y, config, seeded())
 
@@ -320,7 +320,7 @@ def test_evaluation_in_chunks_is_evaluation_at_once():
 def test_sampling_follows_the_model():
     X, Y = build_dataset(["ab"] * 4, 2, VOCABULARY)
     model = small(block_size=2)
-    train(model, X, Y, TrainConfig(200, batch_size=16), seeded())
+    train(model, X, Y, Plan(200, batch_size=16), seeded())
     words = [sample(model, VOCABULARY, seeded(s)) for s in range(20)]
     assert words.count("ab") >= 18, "a model that has seen one word says that word"
 

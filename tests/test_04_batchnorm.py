@@ -30,7 +30,7 @@ from zerotohero.batchnorm import (
 from zerotohero.course.plots import batchnorm as figures
 from zerotohero.course.widgets.batchnorm import health, layer_explorer
 from zerotohero.diagnostics import UpdateRecorder, diagnose
-from zerotohero.mlp import TrainConfig, evaluate, train
+from zerotohero.mlp import Plan, evaluate, train
 
 sizes = st.integers(1, 7)
 
@@ -282,7 +282,7 @@ def test_a_batch_overfits():
     X = X.unique(dim=0)
     Y = torch.randint(27, (len(X),), generator=seeded(1))
     model = network(NetworkConfig(n_hidden=60), seeded())
-    train(model, X, Y, TrainConfig(300, 32, lr=0.01), seeded())
+    train(model, X, Y, Plan(300, 32, lr=0.01), seeded())
     model.eval()
     assert evaluate(model, X, Y) < 0.1
 
@@ -431,7 +431,7 @@ def test_update_ratio_of_sgd_is_lr_times_gradient_to_data():
     rows = torch.randint(len(X), (16,), generator=seeded(3))
     found = diagnose(model, X[rows], Y[rows])
     recorder = UpdateRecorder(model)
-    recipe = TrainConfig(1, 16, lr=0.1, optimizer="sgd", schedule="constant")
+    recipe = Plan(1, 16, lr=0.1, optimizer="sgd", schedule="constant")
     train(model, X, Y, recipe, seeded(3), recorder)
     for weight in found.weights:
         expected = math.log10(0.1 * weight.ratio)
@@ -447,7 +447,7 @@ def test_update_ratio_is_the_true_change_for_any_optimiser():
             values.append(model[2].weight.detach().clone())
             recorder(step, loss)
 
-        train(model, *batch(), TrainConfig(7, 16, lr=0.01), seeded(), on_step)
+        train(model, *batch(), Plan(7, 16, lr=0.01), seeded(), on_step)
         return values, recorder
 
     values, recorder = run(1)
@@ -553,7 +553,7 @@ def test_figures_show_the_numbers_they_are_given():
     figures.gradient_ratios({"one": found})
     assert list(plt.gca().lines[0].get_ydata()) == [w.ratio for w in found.weights]
     recorder = UpdateRecorder(model)
-    train(model, X, Y, TrainConfig(3, 16), seeded(), recorder)
+    train(model, X, Y, Plan(3, 16), seeded(), recorder)
     figures.updates({"one": recorder})
     assert plt.gca().lines[0].get_ydata()[0] == recorder.ratios["0.wte"][0]
     plt.close("all")

@@ -282,7 +282,7 @@ def test_layers_without_a_backward_pass_here_and_eval_mode_are_refused():
 
 # --- training -----------------------------------------------------------------------------------
 
-CONFIG = mlp.TrainConfig(60, batch_size=16, lr=0.5, optimizer="sgd")
+CONFIG = mlp.Plan(60, batch_size=16, lr=0.5, optimizer="sgd")
 
 
 def rows(n: int = 200) -> tuple[torch.Tensor, torch.Tensor]:

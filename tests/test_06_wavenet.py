@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from zerotohero import mlp
 from zerotohero.batchnorm import BatchNorm1d, Linear, Sequential, Tanh
 from zerotohero.bigram import Vocabulary
-from zerotohero.mlp import TrainConfig, build_dataset, split_words
+from zerotohero.mlp import Plan, build_dataset, split_words
 from zerotohero.wavenet import (
     FULL,
     IGNORED,
@@ -153,7 +153,7 @@ def test_the_tree_fuses_like_a_network_of_torch_nn():
 def test_it_learns_what_can_only_be_known_from_the_far_end_of_the_context():
     X = torch.randint(1, 6, (512, 8), generator=gen())
     tree = WaveNet(WaveNetConfig(len(vocabulary), 8, 4, 16), gen())
-    train(tree, X, X[:, 0], TrainConfig(300, 64), gen())
+    train(tree, X, X[:, 0], Plan(300, 64), gen())
     assert evaluate(tree.eval(), X, X[:, 0]) < 0.05
 
 
@@ -162,7 +162,7 @@ def test_the_same_generators_give_the_same_network():
     runs = []
     for _ in range(2):
         tree = WaveNet(WaveNetConfig(6, 4, 3, 5), gen(3))
-        runs.append(train(tree, X, Y, TrainConfig(5, 4), gen(4)))
+        runs.append(train(tree, X, Y, Plan(5, 4), gen(4)))
     assert runs[0] == runs[1]
 
 
@@ -256,7 +256,7 @@ def test_a_tree_with_the_bug_still_trains_but_is_no_convolution():
     X, Y = windows(["abcde", "bed", "dab", "cab"], 8)
     tree = lived_in(8).train()
     tree.layers = [OneAxis(5) if isinstance(la, BatchNorm1d) else la for la in tree]
-    losses = train(tree, X, Y, TrainConfig(20, 16), gen())
+    losses = train(tree, X, Y, Plan(20, 16), gen())
     assert losses[-1] < losses[0]
     with pytest.raises(RuntimeError):  # four, two and one positions; a name has another number
         as_convolutions(tree)(build_names(["abcde"], vocabulary)[0])
@@ -410,7 +410,7 @@ def test_parameters_statistics_and_modes_belong_to_both_forms():
     tree.train()
     assert all(layer.training for layer in net if isinstance(layer, BatchNorm1d))
     contexts, targets = windows(["abcde", "bead", "cab"], 4)
-    train(tree, contexts, targets, TrainConfig(3, 8), gen())
+    train(tree, contexts, targets, Plan(3, 8), gen())
     assert (net.eval()(X) - before).abs().max() > 1e-3, "training the tree trains both"
     assert not tree[3].training
 
@@ -502,10 +502,15 @@ def test_names_are_drawn_from_the_model_s_probabilities():
 def test_a_name_that_was_learned_by_heart_is_written():
     tree = WaveNet(WaveNetConfig(6, 8, 4, 16), gen())
     X, Y = windows(["deadbeecab"], 8)
-    train(tree, X, Y, TrainConfig(150, 16), gen())
+    train(tree, X, Y, Plan(150, 16), gen())
     assert tree.training
     drawn = sample(tree, vocabulary, gen(1), 50)
     assert tree.training, "sampling leaves the mode as it was"
+    modes = [i % 2 == 0 for i in range(len(tree.layers))]  # and that of each layer
+    for layer, mode in zip(tree.layers, modes, strict=True):
+        layer.train(mode)
+    sample(tree, vocabulary, gen(1), 1)
+    assert tree.training and [layer.training for layer in tree.layers] == modes
     assert drawn.count("deadbeecab") > 40
 
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from zerotohero.muon import Muon, orthogonalise
+from zerotohero.training.muon import Muon, orthogonalise
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -7,9 +7,9 @@ import torch
 
 from zerotohero.course import data
 from zerotohero.gpt import GPT
-from zerotohero.recipes import RECIPES
 from zerotohero.text import Characters, split_text
-from zerotohero.train import Trainer, evaluate
+from zerotohero.training import Trainer, evaluate
+from zerotohero.training.recipes import RECIPES
 
 GPT2 = ("layernorm", "learned")
 
@@ -24,9 +24,7 @@ def trained(name: str, steps: int, splits) -> float:
     recipe = RECIPES[name]
     model = GPT(recipe.model, torch.Generator().manual_seed(1))
     # fp32: where bfloat16 is emulated, it would take minutes.
-    config = dataclasses.replace(
-        recipe.train, steps=steps, warmup=min(recipe.train.warmup, 10), precision="fp32"
-    )
+    config = dataclasses.replace(recipe.train, steps=steps, warmup=10, precision="fp32")
     Trainer(config, model, splits[0], device="cpu", progress=False).run()
     return evaluate(model, splits[1][:20_000])
 
@@ -40,8 +38,9 @@ def test_the_peer_is_nanogpts_published_recipe():
     cpu, gpu = RECIPES["nanogpt-cpu"], RECIPES["nanogpt-gpu"]
     for recipe, steps, rows in ((cpu, 2000, 12), (gpu, 5000, 64)):
         train = recipe.train
-        assert (train.steps, train.batch_size, train.warmup) == (steps, rows, 100)
-        assert (train.lr, train.min_lr, train.betas) == (1e-3, 1e-4, (0.9, 0.99))
+        assert (train.steps, train.batch_size, train.warmup_steps) == (steps, rows, 100)
+        assert (train.lr, train.betas) == (1e-3, (0.9, 0.99))
+        assert train.lr * train.lr_factor(steps) == pytest.approx(1e-4)
         assert (train.weight_decay, train.grad_clip) == (0.1, 1.0)
         assert (train.optimizer, train.schedule) == ("adamw", "cosine")
     sizes = ("n_layer", "n_head", "n_embd", "block_size", "dropout", "bias", "norm", "position")

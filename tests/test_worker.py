@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from zerotohero.course import worker
+from zerotohero.course import marking, worker
 from zerotohero.course.worker import NotPlain, define, describe, pack, run_case, unpack
 
 numbers = st.one_of(
@@ -252,7 +252,7 @@ def test_an_answer_imports_the_course_only_from_what_was_sent():
     code = f"""
 import sys
 sys.path.insert(0, {str(Path(worker.__file__).parents[2])!r})
-from zerotohero.course import worker
+from zerotohero.course import marking, worker
 for name in [n for n in sys.modules if n.startswith("zerotohero")]:
     del sys.modules[name]
 sources = dict.fromkeys(["zerotohero", "zerotohero.course"], "")
@@ -269,6 +269,44 @@ for name in ("zerotohero.course.checks", "zerotohero.micrograd", "zerotohero.cou
         raise AssertionError(name)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("used", ["training", "training.trainer", "training.config"])
+def test_an_answer_may_import_the_package_that_its_exercise_uses(used):
+    """With all that it imports itself, and nothing of it besides."""
+    adapters = "zerotohero.course.adapters.gpt"
+    sources = marking._sources(adapters, ["gpt", used])
+    for name in ("zerotohero.course", "zerotohero.course.adapters"):
+        assert sources[name] == "", "the machinery's packages are empty there"
+    code = f"""
+import importlib, sys
+sys.path.insert(0, {str(Path(worker.__file__).parents[2])!r})
+from zerotohero.course import marking, worker
+for name in [n for n in sys.modules if n.startswith("zerotohero")]:
+    del sys.modules[name]
+sources = {sources!r}
+sys.meta_path.insert(0, worker._Given(sources))
+for name in sources:
+    importlib.import_module(name)
+import torch
+from zerotohero.gpt import GPT, GPTConfig
+from zerotohero.training import TrainConfig, Trainer, evaluate
+from zerotohero.training.muon import Muon
+model = GPT(GPTConfig(5, 4, n_layer=1, n_head=1, n_embd=8))
+tokens = torch.arange(50) % 5
+config = TrainConfig(3, optimizer="muon", precision="fp32")
+run = Trainer(config, model, tokens, device="cpu", progress=False).run()
+assert run.step == 3 and evaluate(model, tokens) > 0
+for name in ("zerotohero.training.recipes", "zerotohero.micrograd", "zerotohero.course.adder"):
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        assert f"without {{name}}" in str(error), error
+    else:
+        raise AssertionError(name)
+"""
+    done = subprocess.run([sys.executable, "-"], input=code, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

@@ -29,7 +29,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from zerotohero.batchnorm import BatchNorm1d, Embedding, Flatten, Layer, Linear, Sequential, Tanh
-from zerotohero.mlp import TrainConfig
+from zerotohero.mlp import Plan
 
 # --- the backward pass of each operation --------------------------------------------------------
 
@@ -241,8 +241,8 @@ def loss_and_gradients(
 
 # --- training without autograd ------------------------------------------------------------------
 
-QUICK = TrainConfig(6_000, batch_size=64, lr=0.5, optimizer="sgd")
-FULL = TrainConfig(40_000, batch_size=256, lr=0.5, optimizer="sgd")
+QUICK = Plan(6_000, batch_size=64, lr=0.5, optimizer="sgd")
+FULL = Plan(40_000, batch_size=256, lr=0.5, optimizer="sgd")
 
 
 @torch.no_grad()
@@ -250,7 +250,7 @@ def train(
     model: Sequential,
     X: Int[Tensor, "N T"],
     Y: Int[Tensor, " N"],
-    config: TrainConfig,
+    config: Plan,
     generator: torch.Generator,
     on_step: Callable[[int, float], None] | None = None,
 ) -> list[float]:

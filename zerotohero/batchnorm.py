@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from zerotohero.mlp import TrainConfig
+from zerotohero.mlp import Plan
 
 # --- layers -------------------------------------------------------------------------------------
 
@@ -301,5 +301,5 @@ def network(config: NetworkConfig, generator: torch.Generator | None = None) -> 
 
 
 # For NetworkConfig(). BatchNorm adds noise from the batch mates; large batches keep it low.
-QUICK = TrainConfig(6_000, batch_size=512, lr=0.005)
-FULL = TrainConfig(40_000, batch_size=512, lr=0.005)
+QUICK = Plan(6_000, batch_size=512, lr=0.005)
+FULL = Plan(40_000, batch_size=512, lr=0.005)

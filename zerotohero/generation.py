@@ -15,6 +15,7 @@ search, penalties for repetition, and speculative decoding.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from math import inf
 from operator import index
@@ -234,11 +235,18 @@ def _steps(
 @torch.no_grad()
 def _read(model, idx: Int[Tensor, "B T"], cache: KVCache | None) -> Float[Tensor, "B V"]:
     """Return the logits behind the last column; the model is back in its mode between tokens."""
-    training = model.training
-    if training:
-        model.eval()
-    try:
+    if not model.training:
         return model(idx, cache)[:, -1]
+    with modes_kept(model):
+        return model.eval()(idx, cache)[:, -1]
+
+
+@contextmanager
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Put every module back at the end into the mode that it was in, training or not."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
     finally:
-        if training:
-            model.train()
+        for module, training in modes:
+            module.training = training

@@ -11,7 +11,7 @@ Models are Unsupervised Multitask Learners" (GPT-2), whose sizes, initialisation
 these are. What came later is the same model, switched on field by field in the configuration.
 
 New against `wavenet`: which earlier positions are read is decided by the text, not by the wiring;
-every position of a context is trained at once. Left out: training (`train.py`), sampling
+every position of a context is trained at once. Left out: training (`training/`), sampling
 (`generation.py`), Hugging Face's files (`huggingface.py`), encoders, tokenizers (lecture 09).
 """
 
@@ -338,13 +338,12 @@ class GPT(nn.Module):
 
         Dropout is off; rows add up to 1, and what lies in the future is 0.
         """
-        was_training, attentions = self.training, [block.attn for block in self.transformer.h]
-        self.eval()
+        attentions = [block.attn for block in self.transformer.h]
         for attention in attentions:
             attention.plain = True
-        self(idx)
+        with generation.modes_kept(self):
+            self.eval()(idx)
         maps = [attention.weights for attention in attentions]
         for attention in attentions:
             attention.plain, attention.weights = False, None
-        self.train(was_training)
         return maps

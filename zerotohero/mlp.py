@@ -159,7 +159,7 @@ class MLP(nn.Module):
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class Plan:
     """How to train. Raises ValueError for a value that cannot work."""
 
     steps: int  # parameter updates
@@ -194,9 +194,9 @@ class TrainConfig:
 
 
 # The recipe that the dev loss 2.17 is known from, and two that get there sooner.
-CLASSIC = TrainConfig(200_000, batch_size=32, lr=0.1, optimizer="sgd", schedule="drop")
-QUICK = TrainConfig(8_000)
-FULL = TrainConfig(40_000, lr=0.01)
+CLASSIC = Plan(200_000, batch_size=32, lr=0.1, optimizer="sgd", schedule="drop")
+QUICK = Plan(8_000)
+FULL = Plan(40_000, lr=0.01)
 
 
 @runtime_checkable
@@ -220,7 +220,7 @@ def train(
     model: Trainable,
     X: Int[Tensor, "N T"],
     Y: Int[Tensor, " N"],
-    config: TrainConfig,
+    config: Plan,
     generator: torch.Generator,
     on_step: Callable[[int, float], None] | None = None,
 ) -> list[float]:
@@ -287,7 +287,7 @@ def find_learning_rate(
     rates, losses = torch.logspace(math.log10(low), math.log10(high), steps).tolist(), []
     for rate in rates:
         try:
-            config = TrainConfig(1, batch_size, rate, optimizer="sgd", schedule="constant")
+            config = Plan(1, batch_size, rate, optimizer="sgd", schedule="constant")
             losses += train(model, X, Y, config, generator)
         except FloatingPointError:
             break

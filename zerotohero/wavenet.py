@@ -27,7 +27,7 @@ from torch import Tensor
 
 from zerotohero.batchnorm import BatchNorm1d, Embedding, Layer, Linear, Sequential, Tanh
 from zerotohero.bigram import Vocabulary, check_words
-from zerotohero.mlp import TrainConfig
+from zerotohero.mlp import Plan
 
 IGNORED = -100  # the target of a position behind a name's end; F.cross_entropy passes over it
 
@@ -265,8 +265,8 @@ def multiply_adds(config: WaveNetConfig, positions: int) -> Operations:
 # For mlp.train on the contexts of mlp.build_dataset: QUICK for WaveNetConfig(), FULL for LARGE,
 # which without dropout would know the training names by heart and the others worse.
 LARGE = WaveNetConfig(n_hidden=200, dropout=0.1)
-QUICK = TrainConfig(1_700, batch_size=512, lr=0.01, weight_decay=0.05)
-FULL = TrainConfig(16_000, batch_size=512, lr=0.01, weight_decay=0.05)
+QUICK = Plan(1_700, batch_size=512, lr=0.01, weight_decay=0.05)
+FULL = Plan(16_000, batch_size=512, lr=0.01, weight_decay=0.05)
 
 
 @torch.no_grad()
@@ -280,7 +280,10 @@ def sample(
     """
     if n < 1:
         raise ValueError(f"n is {n}; ask for at least 1 name.")
-    training, device = model.training, model.parameters()[0].device
+    layers, device = [model], model.parameters()[0].device
+    for layer in layers:
+        layers += layer.children()
+    modes = [layer.training for layer in layers]
     context = torch.zeros(n, model.config.block_size, dtype=torch.long, device=device)
     columns = []
     model.eval()
@@ -291,6 +294,7 @@ def sample(
         context = torch.cat([context[:, 1:], token.to(device)], 1)
         if (torch.cat(columns, 1) == 0).any(1).all():
             break
-    model.train(training)
+    for layer, training in zip(layers, modes, strict=True):
+        layer.training = training
     rows = torch.cat([*columns, torch.zeros(n, 1, dtype=torch.long)], 1).tolist()
     return [vocabulary.decode(row[: row.index(0)]) for row in rows]

@@ -8,7 +8,7 @@ What a notebook needs is here by name, and loaded when it is first used:
 import importlib
 
 _HOME = {
-    "budget": "budget",
+    "budget": "knob",
     "check": "checking",
     "hint": "checking",
     "submit": "submission",
@@ -21,8 +21,6 @@ __all__ = [*_HOME, "data", "plots", "widgets"]
 def __getattr__(name: str):
     if name in _HOME:
         module = importlib.import_module(f"{__name__}.{_HOME[name]}")
-        # Importing the submodule `budget` has just bound the module under that name; the
-        # function is what a notebook means.
         globals()[name] = getattr(module, name)
         return globals()[name]
     if name in ("data", "plots", "widgets"):

@@ -112,13 +112,13 @@ def train(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; else the best.")] = None,
 ) -> None:
     """Train a GPT: from a recipe, or on with a run, or fine-tune; alone, list the recipes."""
-    from zerotohero.course import projects
+    from zerotohero.course import train
 
     if not (words or config or data or out or resume or init_from):
-        projects.show_recipes()
+        train.show_recipes()
         return
     _say(
-        projects.train,
+        train.train,
         words or [],
         config=config,
         data=data,
@@ -154,10 +154,10 @@ def sample(
     device: Annotated[str | None, typer.Option(help="cpu (if not given), cuda, ...")] = "cpu",
 ) -> None:
     """Let a trained model write, to the terminal, token by token."""
-    from zerotohero.course import runs
+    from zerotohero.course import sample
 
     _say(
-        runs.sample,
+        sample.sample,
         run,
         prompt=prompt,
         tokens=tokens,
@@ -178,9 +178,9 @@ def export(
     last: Last = False,
 ) -> None:
     """Write a trained model in Hugging Face's format, which `transformers` loads."""
-    from zerotohero.course import runs
+    from zerotohero.course import export
 
-    _say(runs.export, run, folder, last)
+    _say(export.export, run, folder, last)
 
 
 @app.command()

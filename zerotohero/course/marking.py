@@ -9,10 +9,9 @@ forged reply is worth something only if it holds the right answer, and the input
 for each grading run. `grading.py` does this for a whole class.
 """
 
+import ast
 import contextlib
-import importlib.util
 import os
-import re
 import signal
 import sys
 import threading
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+import zerotohero
 from zerotohero.course import checks
 from zerotohero.course.checking import NOTEBOOK_SEED, Outcome, judge
 from zerotohero.course.exercise import Case, Exercise
@@ -40,6 +40,7 @@ from zerotohero.course.worker import pack, unpack
 MAX_SOURCE = 50_000  # bytes for one exercise: ten times a long answer, half of a zipped data set
 VERDICT_MEMORY = 4 * 2**30  # bytes that one verdict may take, on whatever values came back
 _KILLED = -9  # the exit code; Windows has no signal.SIGKILL
+_LIBRARY = Path(zerotohero.__file__).parent
 
 
 @dataclass(frozen=True)
@@ -103,15 +104,42 @@ def _asked_again(number: str, seed: int) -> Asked:
 
 
 def _sources(adapters: str, uses: Sequence[str]) -> dict[str, str]:
-    """The modules that an answer may import: the adapters, what it `uses`, and what that uses."""
-    names, sources = [adapters, "zerotohero", *(f"zerotohero.{name}" for name in uses)], {}
+    """The modules that an answer may import: the adapters, what it `uses`, and what that imports.
+
+    Of a package its `__init__` comes along, and what that imports; the course's own are empty.
+    """
+    names, sources = [adapters, *(f"zerotohero.{name}" for name in uses)], {}
     while names:
         name = names.pop()
         if name not in sources:
-            sources[name] = importlib.util.find_spec(name).loader.get_source(name)
-            if name != adapters:
-                names += re.findall(r"^(?:from|import) (zerotohero\.\w+)", sources[name], re.M)
-    return {package: "" for package in packages_above(sources)} | sources
+            above = packages_above([name])
+            course = {package for package in above if package.startswith("zerotohero.course")}
+            sources |= dict.fromkeys(course, "") | {name: _source(name)}
+            names += [*(above - course), *_imported(sources[name])]
+    return sources
+
+
+def _file(name: str) -> Path:
+    """Where the source of a module or a package of ours is. Nothing is imported to find it."""
+    path = _LIBRARY.joinpath(*name.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _source(module: str) -> str:
+    return _file(module).read_text("utf-8")
+
+
+def _imported(source: str) -> Iterator[str]:
+    """The modules of ours that a source imports at its top level."""
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.Import):
+            names = [alias.name for alias in statement.names]
+        elif isinstance(statement, ast.ImportFrom) and statement.module:
+            package = statement.module
+            names = [package, *(f"{package}.{alias.name}" for alias in statement.names)]
+        else:
+            continue
+        yield from (n for n in names if n.startswith("zerotohero.") and _file(n).is_file())
 
 
 def marked(

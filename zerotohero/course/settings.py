@@ -6,13 +6,14 @@ of the field and never executed.
 
 import difflib
 import tomllib
+import types
 import typing
 from collections.abc import Iterable
 from pathlib import Path
 
 from zerotohero.gpt import GPTConfig
 from zerotohero.text import read_text
-from zerotohero.train import TrainConfig
+from zerotohero.training import TrainConfig
 
 MODEL = typing.get_type_hints(GPTConfig)
 TRAIN = typing.get_type_hints(TrainConfig)
@@ -41,7 +42,10 @@ def typed(key: str, value: object) -> object:
     fields = MODEL | TRAIN
     if key not in fields:
         raise ValueError(f"There is no setting {key!r}; {nearest(key, fields)}")
-    kind = typing.get_origin(fields[key]) or fields[key]
+    kind = fields[key]
+    if isinstance(kind, types.UnionType):  # with None, which is to leave it out
+        kind = typing.get_args(kind)[0]
+    kind = typing.get_origin(kind) or kind
     try:
         if kind is bool:
             return {"true": True, "false": False}[str(value).lower()]

@@ -10,7 +10,7 @@ from torch import Tensor
 from zerotohero.batchnorm import NetworkConfig, network
 from zerotohero.course.plots import BLUE, ORANGE, RED
 from zerotohero.diagnostics import UpdateRecorder, diagnose
-from zerotohero.mlp import TrainConfig, train
+from zerotohero.mlp import Plan, train
 
 STEPS, BATCH, HIDDEN, ROWS = 15, 64, 50, 256  # small enough to answer while a slider moves
 WIDTH, HEIGHT = 200, 34  # pixels of one histogram
@@ -36,7 +36,7 @@ def health(
     )
     model = network(config, g)
     recorder = UpdateRecorder(model)
-    recipe = TrainConfig(STEPS, BATCH, lr, optimizer="sgd", schedule="constant")
+    recipe = Plan(STEPS, BATCH, lr, optimizer="sgd", schedule="constant")
     rows = torch.randint(len(X), (ROWS,), generator=g)
     try:
         train(model, X, Y, recipe, g, recorder)

@@ -9,7 +9,7 @@ from IPython.display import Image, display
 from matplotlib.figure import Figure
 
 from zerotohero.course.plots import BLUE, ORANGE
-from zerotohero.train import Trainer
+from zerotohero.training import Trainer
 
 EVERY = 1.0  # seconds between two pictures, at least
 SHARE = 0.05  # of the run's time may go into drawing, at most

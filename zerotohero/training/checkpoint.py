@@ -8,17 +8,23 @@ A checkpoint of torch is a pickle, and a pickle may run any program when it is r
 with `weights_only=True`, which admits tensors, numbers, strings and containers of them, and
 refuses all else before it runs.
 
+Weights are named as the bare model names them, whatever was compiled or distributed on the way.
+
 Left out: checkpoints in pieces, one for each device, as models need that don't fit into one.
 """
 
 import io
+import json
 import os
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 FORMAT = "zerotohero checkpoint 1"
 KEYS = {
@@ -81,12 +87,66 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             "than data, and nothing in it was run. Take another checkpoint, or train again."
         ) from error
     good = isinstance(content, dict) and content.get("format") == FORMAT
-    if not good or not all(isinstance(content.get(key), kind) for key, kind in KEYS.items()):
+    good = good and all(isinstance(content.get(key), kind) for key, kind in KEYS.items())
+    if not good or not all(isinstance(name, str) for name in content["model"]):
         raise CheckpointError(
             f"{path} is a file of torch, but not a checkpoint of this course. Take the best.pt or "
             "last.pt of a run."
         )
-    return content
+    own = content.pop("own_names", [])
+    stripped = {name if name in own else _stripped(name): w for name, w in content["model"].items()}
+    return content | {"model": stripped}
+
+
+# --- the names of weights -------------------------------------------------------------------------
+
+
+def _wrapped(module: nn.Module | None) -> str | None:
+    """The attribute in which a wrapper holds what it wraps; None for all that is no wrapper."""
+    if isinstance(module, DataParallel | DistributedDataParallel):
+        return "module"
+    compiled = module is not None and "_orig_mod" in module._modules
+    return "_orig_mod" if compiled else None
+
+
+def bare(model: nn.Module) -> nn.Module:
+    """Return the model without what compiling or distributing has put around it."""
+    while name := _wrapped(model):
+        model = model._modules[name]
+    return model
+
+
+def _bare_name(model: nn.Module, name: str) -> str:
+    """The name of a weight in the same model without wrappers, at any depth."""
+    module, parts = model, []
+    for part in name.split("."):
+        if part != _wrapped(module):
+            parts.append(part)
+        module = module._modules.get(part) if module is not None else None
+    return ".".join(parts)
+
+
+def _stripped(name: str) -> str:
+    """A weight's name without what looks like a wrapper's part, where the model isn't known."""
+    return ".".join(part for part in name.split(".") if part not in ("_orig_mod", "module"))
+
+
+def weights(model: nn.Module) -> dict[str, Any]:
+    """Return what a checkpoint keeps of a model: "model", its weights by the bare model's names.
+
+    "own_names" are those that look like a wrapper's and aren't.
+    """
+    state = {_bare_name(model, name): w for name, w in model.state_dict().items()}
+    return {"model": state, "own_names": [name for name in state if _stripped(name) != name]}
+
+
+def load_weights(model: nn.Module, state: dict[str, Any]) -> None:
+    """Put a checkpoint's weights into a model, wrapped or not. RuntimeError if they don't fit."""
+    names = {_bare_name(model, name): name for name in model.state_dict()}
+    model.load_state_dict({names.get(name, name): w for name, w in state.items()})
+
+
+# --- what a run keeps -----------------------------------------------------------------------------
 
 
 def plain(extra: dict[str, Any]) -> dict[str, Any]:
@@ -114,3 +174,20 @@ def check_same(
             f"{path} was written with another {what}: {', '.join(other)}. Resume with what it was, "
             "or train into another folder."
         )
+
+
+@contextmanager
+def log_file(folder: Path | None, rows: list[dict[str, Any]]) -> Iterator[io.TextIOBase]:
+    """The folder's open log.jsonl, in which only these rows are left; None: nothing is written.
+
+    The rows are in the checkpoint: what a killed run wrote after it, half lines included, goes.
+    """
+    if folder is None:
+        yield io.StringIO()
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / "log.jsonl.tmp"
+    temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    os.replace(temporary, folder / "log.jsonl")
+    with open(folder / "log.jsonl", "a") as file:
+        yield file

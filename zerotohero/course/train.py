@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from zerotohero.checkpoint import load_checkpoint
 from zerotohero.course import adder, settings
 from zerotohero.course import data as course_data
-from zerotohero.course.runs import (
+from zerotohero.course.export import read_characters
+from zerotohero.course.run import (
     RUNS,
     Run,
     Tokenizer,
@@ -27,21 +27,19 @@ from zerotohero.course.runs import (
     check_free,
     first,
     load,
-    read_characters,
     resume_command,
     say,
 )
 from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.huggingface import later_parts
-from zerotohero.recipes import RECIPES
 from zerotohero.text import Characters, gpt2_tokenizer, read_text, split_text
-from zerotohero.train import FREE, TrainConfig, Trainer, evaluate
+from zerotohero.training import TrainConfig, Trainer, evaluate, load_checkpoint
+from zerotohero.training.config import FREE
+from zerotohero.training.recipes import RECIPES
 
 # A trained model is changed gently, lest it forget what it knows; a recipe's rate is for random
 # weights.
-FINE_TUNING = TrainConfig(
-    steps=200, batch_size=8, lr=1e-4, min_lr=1e-5, warmup=20, eval_every=50, eval_batches=10
-)
+FINE_TUNING = TrainConfig(steps=200, batch_size=8, lr=1e-4, eval_every=50, eval_batches=10)
 OURS = {  # texts of the course, by the name that --data takes
     "tinyshakespeare": lambda: course_data.text("tinyshakespeare"),
     "plays": course_data.other_plays,
@@ -222,7 +220,7 @@ def prepare(
     train_wish = {key: value for key, value in wish.items() if key in settings.TRAIN}
     if recipe or init_from:
         base = FINE_TUNING if init_from else RECIPES[recipe].train
-        if "steps" in wish and "warmup" not in wish:  # a run made short is not all warm-up
+        if "steps" in wish and base.warmup and "warmup" not in wish:  # short, it isn't all warm-up
             train_wish["warmup"] = min(base.warmup, wish["steps"] // 10)
         train_config = dataclasses.replace(base, **train_wish)
     elif "steps" in train_wish:

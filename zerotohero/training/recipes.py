@@ -13,7 +13,7 @@ with its own vocabulary.
 from dataclasses import dataclass, replace
 
 from zerotohero.gpt import GPTConfig
-from zerotohero.train import TrainConfig
+from zerotohero.training import TrainConfig
 
 
 @dataclass(frozen=True)

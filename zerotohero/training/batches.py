@@ -2,7 +2,8 @@
 
 The idea: a batch is a list of numbers. Whoever knows the numbers can make it, so processes needn't
 tell each other which rows they took, and a run that goes on after an interruption makes the same
-ones. The tokens are moved to the device once, and a batch of any size is one indexing operation.
+ones. The tokens are moved to the device once, as small as they came, and a batch of any size is one
+indexing operation.
 
 New against `mlp.train`: targets that don't count (-100), as instruction data and sums need them.
 Left out: data that doesn't fit into memory (a memory-mapped tensor works: only chunks are read,
@@ -10,34 +11,44 @@ after one pass that checks the tokens).
 """
 
 import hashlib
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-IGNORED = -100  # a target that is no part of the loss; F.cross_entropy passes over it
-Data = Tensor | Sequence[Tensor]  # a 1-D tensor of tokens, or inputs and targets, (N, T) each
+from zerotohero.training.checkpoint import bare
+from zerotohero.wavenet import IGNORED
+
+# A 1-D tensor of tokens, or inputs and targets, (N, T) each; or arrays of NumPy's instead.
+Data = Tensor | np.ndarray | Sequence[Tensor | np.ndarray]
+PIECE = 2**24  # tokens that are looked at at a time, so that what is memory-mapped stays on disk
+# torch 2.6 can't index with these kinds of numbers; the same bits as these it can.
+SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 
 
-def check_data(data: Data, name: str, model: nn.Module, least: int = 0) -> None:
-    """Raise ValueError or TypeError with one sentence for data that the model can't be fed.
+def check_data(data: Data, name: str, model: nn.Module, least: int = 0) -> Tensor | tuple:
+    """Return the data as a tensor or a pair of tensors, in the memory where they are.
 
-    A text needs `least` tokens, or if that is 0 a whole context and one more.
+    Raises ValueError or TypeError with one sentence for data that the model can't be fed. A text
+    needs `least` tokens, or if that is 0 a whole context and one more.
     """
-    sizes = getattr(model, "config", None)
+    sizes = getattr(bare(model), "config", None)
     if not (hasattr(sizes, "vocab_size") and hasattr(sizes, "block_size")):
         raise TypeError(
-            f"A {type(model).__name__} can't be fed: it needs a config with vocab_size and "
+            f"A {type(bare(model)).__name__} can't be fed: it needs a config with vocab_size and "
             "block_size, as a GPT has."
         )
     V, T = sizes.vocab_size, sizes.block_size
     least = least or T + 1
     pair = isinstance(data, tuple | list) and len(data) == 2
-    tensors = tuple(data) if pair else (data,)
+    tensors = tuple(_tensor(t) for t in (data if pair else (data,)))
     if not all(isinstance(t, Tensor) for t in tensors):
         raise TypeError(f"{name} must be a 1-D tensor of tokens, or a pair of (N, T) tensors.")
+    data = tensors if pair else tensors[0]
     for t in tensors:
         if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool:
             raise ValueError(f"{name} is of {t.dtype}; tokens are whole numbers: use .long().")
@@ -62,26 +73,38 @@ def check_data(data: Data, name: str, model: nn.Module, least: int = 0) -> None:
             f"{name} has rows of {data[0].shape[1]} tokens, but the model's context holds {T}: "
             "cut the rows or raise block_size."
         )
+    targets = 0
     for i, t in enumerate(tensors):
-        for piece in t.flatten().split(2**24):
-            piece = piece.long()
+        for piece in _pieces(t):
             if i == 1:
                 piece = piece[piece != IGNORED]
+                targets += len(piece)
             if len(piece) and (int(piece.min()) < 0 or int(piece.max()) >= V):
                 raise ValueError(
                     f"{name} holds tokens from {int(piece.min())} to {int(piece.max())}, but the "
                     f"model knows 0 to {V - 1}: encode with its vocabulary, or raise vocab_size."
                 )
-    if pair and not (data[1] != IGNORED).any():
+    if pair and not targets:
         raise ValueError(f"{name} has no target: all are {IGNORED}, so there is nothing to learn.")
+    return data
+
+
+def _tensor(t: object) -> object:
+    if not isinstance(t, np.ndarray):
+        return t
+    with warnings.catch_warnings(action="ignore"):  # that one could write to a read-only array
+        return torch.from_numpy(t)
+
+
+def _pieces(t: Tensor) -> Iterator[Int[Tensor, " n"]]:
+    return (piece.long() for piece in t.flatten().split(PIECE))
 
 
 class Split:
     """A split of the data, on the device if it fits there, from which rows are taken by number."""
 
-    def __init__(self, data: Data, block_size: int, device: torch.device):
-        # Rows are few and may hold -100; a text stays as small as it came.
-        tensors = (data,) if isinstance(data, Tensor) else tuple(t.long() for t in data)
+    def __init__(self, data: Tensor | tuple, block_size: int, device: torch.device):
+        tensors = (data,) if isinstance(data, Tensor) else data
         size = sum(t.nbytes for t in tensors)
         fits = device.type != "cuda" or size < torch.cuda.mem_get_info(device)[0] / 2
         self.device = device
@@ -92,16 +115,24 @@ class Split:
             self.n_rows, self.width = len(data) - block_size, block_size
         else:
             self.window = None
-            self.n_rows, self.width = tensors[0].shape
-            self.counts = (self.tensors[1] != IGNORED).sum(1)  # targets in each row
+            # Rows without a target teach nothing, and judge nothing: none of them is drawn.
+            counts = torch.cat([(y.long() != IGNORED).sum(1) for y in self.tensors[1].split(4096)])
+            self.some = counts.nonzero().flatten()
+            self.counts = counts[self.some]
+            self.n_rows, self.width = len(self.some), tensors[0].shape[1]
+
+    def draw(self, n: int, seed: int, *what: str | int) -> Int[Tensor, " n"]:
+        """Return `n` numbers of rows, which depend on the seed and on what they are for, only."""
+        generator = torch.Generator().manual_seed(seed_of(seed, *what))
+        return torch.randint(self.n_rows, (n,), generator=generator)
 
     def rows(self, numbers: Int[Tensor, "*B"]) -> tuple[Int[Tensor, "*B T"], Int[Tensor, "*B T"]]:
         """Return the inputs and the targets of the rows with these numbers."""
         numbers = send(numbers, self.tensors[0].device)
         if self.window is None:
-            x, y = (t[numbers] for t in self.tensors)
+            x, y = (_taken(t, self.some[numbers]) for t in self.tensors)
         else:
-            chunks = self.tensors[0][numbers[..., None] + self.window]  # (..., T + 1)
+            chunks = _taken(self.tensors[0], numbers[..., None] + self.window)  # (..., T + 1)
             x, y = chunks[..., :-1], chunks[..., 1:]
         return send(x, self.device).long(), send(y, self.device).long()
 
@@ -109,8 +140,12 @@ class Split:
         """Return how many targets of these rows are part of the loss; never 0."""
         if self.window is not None:
             return numbers.numel() * self.width
-        counts = self.counts[send(numbers, self.counts.device)]
-        return send(counts.sum().clamp(min=1), self.device)
+        return send(self.counts[send(numbers, self.counts.device)].sum(), self.device)
+
+
+def _taken(t: Tensor, numbers: Int[Tensor, "*B"]) -> Tensor:
+    """t[numbers] of any kind of integer."""
+    return t.view(SIGNED.get(t.dtype, t.dtype))[numbers].view(t.dtype)
 
 
 def send(t: Tensor, device: torch.device) -> Tensor:
@@ -121,7 +156,7 @@ def send(t: Tensor, device: torch.device) -> Tensor:
 
 
 def windows(
-    data: Data, block_size: int, batch_size: int, device: torch.device
+    data: Tensor | tuple, block_size: int, batch_size: int, device: torch.device
 ) -> Iterator[tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]]:
     """Yield a whole split in order: a text in windows that don't overlap, the last one shorter."""
     pairs = [data]
@@ -143,7 +178,11 @@ def seed_of(*what: str | int) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def fingerprint(data: Data) -> list[int]:
-    """Return checksums that tell other data from these."""
-    tensors = (data,) if isinstance(data, Tensor) else data
-    return [zlib.crc32(t.cpu().contiguous().numpy()) for t in tensors]
+def fingerprint(data: Tensor | tuple) -> list[int]:
+    """Return checksums that tell other data from these, whatever the kind of integer."""
+    checksums = []
+    for t in (data,) if isinstance(data, Tensor) else data:
+        checksums.append(0)
+        for piece in _pieces(t):
+            checksums[-1] = zlib.crc32(piece.cpu().numpy(), checksums[-1])
+    return checksums

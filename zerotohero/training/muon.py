@@ -8,7 +8,7 @@ decomposition; five rounds of a polynomial in matrix products come near enough, 
 The paper: Jordan et al. (2024), "Muon: An optimizer for hidden layers in neural networks".
 
 Only for matrices that map vectors to vectors. Embeddings, the output layer and vectors are left
-to AdamW (`train.configure_optimizers` shares them out).
+to AdamW (`config.configure_optimizers` shares them out).
 """
 
 import math

@@ -1,0 +1,99 @@
+"""A small GPT, a short plan and runs of them: what the tests of training share."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from zerotohero.gpt import GPT, GPTConfig
+from zerotohero.training import (
+    TrainConfig,
+    Trainer,
+)
+
+V, T = 11, 8
+SMALL = GPTConfig(V, T, n_layer=2, n_head=2, n_embd=16)
+TEXT = torch.randint(V, (300,), generator=torch.Generator().manual_seed(5))
+PLAN = TrainConfig(
+    30, batch_size=4, warmup=5, log_every=3, eval_every=8, eval_batches=2, precision="fp32"
+)
+
+
+def gpt(seed: int = 0, **changes) -> GPT:
+    config = dataclasses.replace(SMALL, **changes)
+    return GPT(config, torch.Generator().manual_seed(seed))
+
+
+def plan(**changes) -> TrainConfig:
+    return dataclasses.replace(PLAN, **changes)
+
+
+def trainer(
+    config: TrainConfig = PLAN, model=None, data=TEXT, val=TEXT[:100], **options
+) -> Trainer:
+    options = {"device": "cpu", "progress": False, **options}
+    return Trainer(config, gpt() if model is None else model, data, val, **options)
+
+
+def masked_rows(n: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows with 1 to T targets each, so that micro-batches hold different numbers of targets."""
+    g = torch.Generator().manual_seed(1)
+    X, Y = torch.randint(V, (2, n, T), generator=g)
+    first = torch.randint(T, (n, 1), generator=g)
+    return X, Y.masked_fill(torch.arange(T) < first, -100)
+
+
+def same_each_time(rows: list[dict]) -> list[tuple]:
+    """What of the log depends on the seed alone."""
+    return [(row["step"], row["loss"], row["lr"], row["val_loss"]) for row in rows]
+
+
+def read_log(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def environment(root: Path) -> dict[str, str]:
+    """For a process that imports from the repository and from this file."""
+    path = os.pathsep.join([str(root), str(root / "tests")])
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+def sgd(model, config):
+    """In place of AdamW, whose steps hide the gradient's length."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=config.lr)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = config.lr
+    return [optimizer]
+
+
+class Plain(nn.Module):
+    """A model that knows nothing but its sizes."""
+
+    def __init__(self, vocab_size: int = V):
+        super().__init__()
+        self.config = dataclasses.replace(SMALL, vocab_size=vocab_size)
+        self.table = nn.Embedding(V, V)
+
+    def forward(self, idx):
+        return self.table(idx)
+
+
+class Stop(Exception):
+    pass
+
+
+def stopped_at(step: int, config: TrainConfig, folder: Path, **options) -> None:
+    """Start a run that fails after so many steps."""
+
+    def stop(t):
+        if t.step == step:
+            raise Stop
+
+    run = trainer(config, folder=folder, **options)
+    run.on("step", stop)
+    with pytest.raises(Stop):
+        run.run()

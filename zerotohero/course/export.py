@@ -1,0 +1,76 @@
+"""`zerotohero export`: a run's model and its vocabulary in Hugging Face's format."""
+
+import json
+import shutil
+from pathlib import Path
+
+from zerotohero.course.files import write_whole
+from zerotohero.course.run import load, say
+from zerotohero.huggingface import later_parts
+from zerotohero.text import read_text
+from zerotohero.training.recipes import RECIPES
+
+
+def export(folder: Path, target: Path, last: bool = False) -> None:
+    """Write a run's model in Hugging Face's format to a new folder."""
+    run, model = load(folder, last)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"{target} holds something already; name a new folder.")
+    if later := later_parts(model.config):
+        able = ", ".join(name for name, r in RECIPES.items() if not later_parts(r.model))
+        has = ", ".join(f"{part}={getattr(model.config, part)}" for part in later)
+        raise ValueError(
+            f"{folder} has what came after GPT-2 ({has}), and transformers' GPT-2 has no place for "
+            f"it; what these recipes train can be exported: {able}."
+        )
+    fresh = not target.exists()
+    try:
+        model.save_pretrained(target)
+        if run.chars is not None:
+            write_characters(target, run.chars)
+    except Exception:
+        if fresh:
+            shutil.rmtree(target, ignore_errors=True)
+        raise
+    say(f"Wrote {target}. In Python, with the package transformers:")
+    say(f"    GPT2LMHeadModel.from_pretrained({str(target)!r})")
+    say(f"    AutoTokenizer.from_pretrained({str(target) if run.chars else 'gpt2'!r})")
+
+
+def write_characters(folder: Path, chars: str) -> None:
+    """Write tokenizer.json, so that `AutoTokenizer.from_pretrained(folder)` gives `chars`."""
+    every = {"type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "Isolated"}
+    described = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [],
+        "normalizer": None,
+        "pre_tokenizer": every | {"invert": False},
+        "post_processor": None,
+        "decoder": {"type": "Fuse"},
+        "model": {
+            "type": "WordLevel",
+            "vocab": {c: i for i, c in enumerate(chars)},
+            "unk_token": "<unk>",  # which isn't in it: an unknown character is an error
+        },
+    }
+    for name, content in (
+        ("tokenizer.json", described),
+        ("tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"}),
+    ):
+        write_whole(folder / name, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_characters(folder: Path) -> str | None:
+    """Return the characters of a folder that `write_characters` wrote to, or None."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return None
+    try:
+        model = json.loads(read_text(path))["model"]
+        chars = sorted(model["vocab"], key=model["vocab"].get)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    ours = model.get("type") == "WordLevel" and all(len(c) == 1 for c in chars)
+    return "".join(chars) if ours else None

@@ -1,0 +1,117 @@
+"""A training run as a folder: what it holds, and what the commands around it share.
+
+`run.json` holds the settings, where the data are and their SHA-256, and the vocabulary; the Trainer
+adds `last.pt`, `best.pt` and `log.jsonl`.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from zerotohero.course.files import write_whole
+from zerotohero.gpt import GPT, GPTConfig
+from zerotohero.text import Characters, GPT2Tokens, gpt2_tokenizer, read_text
+from zerotohero.training import TrainConfig, load_checkpoint
+from zerotohero.training.machine import place
+
+RUNS = Path("runs")  # where a run goes unless another folder is named
+Tokenizer = Characters | GPT2Tokens
+
+
+def first() -> bool:
+    """Whether this process is the one of torchrun's that speaks and writes."""
+    return place()[0] == 0
+
+
+def say(text: str = "", end: str = "\n") -> None:
+    if first():
+        print(text, end=end, flush=True)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What run.json says."""
+
+    recipe: str | None  # a name in RECIPES; None: a TOML file said it all, or fine-tuning
+    init_from: str | None  # the model that it began with; None: random weights
+    data: str  # a path, or a name of the course's data, or "adder"
+    sha256: str  # of the data
+    skip_unknown: bool  # whether characters that the vocabulary hasn't were left out
+    chars: str | None  # the vocabulary; None: GPT-2's tokens
+    model: GPTConfig
+    train: TrainConfig
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return gpt2_tokenizer() if self.chars is None else Characters(self.chars)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Run":
+        """Return the run of a folder. ValueError or OSError with one sentence if there is none."""
+        if not folder.is_dir():
+            hint = f"; did you mean {RUNS / folder}?" if (RUNS / folder).is_dir() else "."
+            raise FileNotFoundError(f"There is no folder {folder}{hint}")
+        path = folder / "run.json"
+        if not path.is_file():
+            raise ValueError(f"{folder} is no run of `zerotohero train`: it holds no run.json.")
+        try:
+            content = json.loads(read_text(path))
+            content["train"]["betas"] = tuple(content["train"]["betas"])  # JSON has only lists
+            content["model"] = GPTConfig(**content["model"])
+            content["train"] = TrainConfig(**content["train"])
+            return cls(**content)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"{path} is damaged ({error}); bring a copy of it back, or begin another run."
+            ) from None
+
+    def write(self, folder: Path) -> None:
+        text = json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False)
+        write_whole(folder / "run.json", (text + "\n").encode())
+
+
+def check_free(folder: Path) -> None:
+    """Raise ValueError unless a new run may be written to `folder`."""
+    if (folder / "run.json").exists():
+        raise ValueError(
+            f"{folder} holds a run already; go on with it by --resume, or name another folder by "
+            "--out."
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} holds something else; name a new folder by --out.")
+
+
+def load(folder: Path, last: bool = False, **changes) -> tuple[Run, GPT]:
+    """Return a run and its model, from its best checkpoint or its last; `changes` as of dropout."""
+    run = Run.read(folder)
+    names = ["last.pt"] if last else ["best.pt", "last.pt"]
+    there = [folder / name for name in names if (folder / name).is_file()]
+    if not there:
+        raise ValueError(
+            f"{folder} has no checkpoint yet; begin again by `{resume_command(folder)}`."
+        )
+    checkpoint = load_checkpoint(there[0])
+    try:
+        model = GPT(GPTConfig(**(checkpoint["model_config"] | changes)))
+        model.load_state_dict(checkpoint["model"])
+    except (TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0].rstrip(":.")
+        raise ValueError(f"{there[0]} is of another version of the course ({reason}).") from None
+    return run, model.eval()
+
+
+def resume_command(folder: Path) -> str:
+    return f"zerotohero train --resume --out {folder}"
+
+
+def check_device(name: str | None) -> str | None:
+    """Return the device's name if it can be used; ValueError otherwise."""
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:  # the latter from a torch without CUDA
+        reason = str(error).splitlines()[0].split(". ")[0].rstrip(".")
+        raise ValueError(f"The device {name!r} can't be used here: {reason}.") from None
+    return name
