@@ -6,7 +6,7 @@ import torch
 
 from misconceptions import wrong
 from misconceptions.gpt.shared import untrained
-from zerotohero.train import TrainConfig, Trainer
+from zerotohero.training import TrainConfig, Trainer
 
 
 def digits(n, width):

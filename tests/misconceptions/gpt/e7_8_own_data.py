@@ -6,7 +6,7 @@ import torch
 
 from misconceptions import wrong
 from misconceptions.gpt.shared import small, train
-from zerotohero.train import evaluate
+from zerotohero.training import evaluate
 
 
 def read(path, block_size, encoding="utf-8", cut=0.9, change=str, chars=None, **options):

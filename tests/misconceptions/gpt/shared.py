@@ -3,7 +3,7 @@
 import torch
 
 from zerotohero.gpt import GPT, GPTConfig
-from zerotohero.train import TrainConfig, Trainer
+from zerotohero.training import TrainConfig, Trainer
 
 
 def untrained(V, block_size, **changes):

@@ -59,7 +59,7 @@ def gradients_of_gamma_and_beta(given, got):
     expect_gamma_and_beta(over_the_batch(given), got)
 
 
-def _expect_batchnorm_dx(given: dict, got: dict) -> None:
+def gradient_of_the_input(given: dict, got: dict) -> None:
     given = over_the_batch(given)
     mistakes = dx_mistakes(given)
     if given["x"].ndim == 3:
@@ -86,7 +86,7 @@ batchnorm.case(
     adapter="norm",
     inputs=lambda rng: norm_inputs(rng, 7, 5),
     crashes=BY_HAND,
-)(_expect_batchnorm_dx)
+)(gradient_of_the_input)
 
 
 @batchnorm.case(
@@ -98,7 +98,7 @@ batchnorm.case(
 )
 def batch_of_three_axes(given, got):
     expect_gamma_and_beta(over_the_batch(given), got)
-    _expect_batchnorm_dx(given, got)
+    gradient_of_the_input(given, got)
 
 
 @batchnorm.case(
@@ -108,5 +108,5 @@ def batch_of_three_axes(given, got):
     crashes=BY_HAND,
 )
 def channels_that_hardly_vary(given, got):
-    _expect_batchnorm_dx(given, got)
+    gradient_of_the_input(given, got)
     expect_that(got["same"], "the arguments have changed", UNCHANGED)

@@ -160,7 +160,7 @@ def _fit_inputs(rng: np.random.Generator, steps: int) -> dict:
     return given | {"parameters": [p[name] for name in FIT], "eps": float(rng.uniform(1e-3, 0.01))}
 
 
-def _expect_trained(given: dict, got: dict) -> None:
+def trained_by_hand(given: dict, got: dict) -> None:
     losses, parameters = _train(**given)
     mine = [
         array(n, p, q.shape) for n, p, q in zip(FIT, got["parameters"], parameters, strict=True)
@@ -232,7 +232,7 @@ training.case(
     adapter="trained",
     inputs=lambda rng: _fit_inputs(rng, 1),
     crashes=BY_HAND,
-)(_expect_trained)
+)(trained_by_hand)
 
 
 training.case(
@@ -241,4 +241,4 @@ training.case(
     adapter="trained",
     inputs=lambda rng: _fit_inputs(rng, 20),
     crashes=BY_HAND,
-)(_expect_trained)
+)(trained_by_hand)

@@ -52,7 +52,7 @@ def _layernorm(given: dict) -> dict:
     return given | {"axes": (given["x"].ndim - 1,)}
 
 
-def _expect_layernorm_dx(given: dict, got: dict) -> None:
+def gradient_of_the_input(given: dict, got: dict) -> None:
     as_batch = norm_gradients(**over_the_batch(given))[0]
     given = _layernorm(given)
     expect(
@@ -89,7 +89,7 @@ layernorm.case(
     adapter="norm",
     inputs=lambda rng: norm_inputs(rng, 4, 3, 6),
     crashes=BY_HAND,
-)(_expect_layernorm_dx)
+)(gradient_of_the_input)
 
 
 @layernorm.case(
@@ -99,6 +99,6 @@ layernorm.case(
     crashes=BY_HAND,
 )
 def two_axes_and_a_batch_of_one(given, got):
-    _expect_layernorm_dx(given, got)
+    gradient_of_the_input(given, got)
     expect_gamma_and_beta(_layernorm(given), got)
     expect_that(got["same"], "the arguments have changed", UNCHANGED)

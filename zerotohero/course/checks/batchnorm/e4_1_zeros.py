@@ -113,7 +113,7 @@ def _some(rng: np.random.Generator, sets, n: int):
     return [sets[i] for i in rng.choice(len(sets), n, replace=False)]
 
 
-def _expect_moves(given, got) -> None:
+def moves_predicted(given, got) -> None:
     steps, everything = given["steps"], sorted(NAMES)
     for zero, found in zip(given["_zeros"], got["moved"], strict=True):
         want = _steps(zero, steps)
@@ -184,7 +184,7 @@ zeros.case(
     adapter="moving",
     inputs=lambda rng: _networks(rng, [list(NAMES)]),
     crashes=NONE,
-)(_expect_moves)
+)(moves_predicted)
 
 
 zeros.case(
@@ -193,7 +193,7 @@ zeros.case(
     adapter="moving",
     inputs=lambda rng: _networks(rng, _some(rng, SLOW, 5)),
     crashes=NONE,
-)(_expect_moves)
+)(moves_predicted)
 
 
 def _zero_sets(rng: np.random.Generator) -> dict:

@@ -94,7 +94,7 @@ def _pair(rng: np.random.Generator, I: int, O: int, bias=True, small=False) -> d
     }
 
 
-def _expect_folded(given, got) -> None:
+def folded_layer_equal(given, got) -> None:
     I, O = given["weight"].shape
     if got["bias"] is None:
         raise Wrong(
@@ -203,7 +203,7 @@ folding.case(
     adapter="folded",
     inputs=lambda rng: _pair(rng, int(rng.integers(3, 6)), int(rng.integers(6, 9))),
     crashes=FOLD_CRASHES,
-)(_expect_folded)
+)(folded_layer_equal)
 
 
 folding.case(
@@ -211,7 +211,7 @@ folding.case(
     adapter="folded",
     inputs=lambda rng: _pair(rng, 4, 4, bias=False),
     crashes=FOLD_CRASHES,
-)(_expect_folded)
+)(folded_layer_equal)
 
 
 folding.case(
@@ -219,4 +219,4 @@ folding.case(
     adapter="folded",
     inputs=lambda rng: _pair(rng, 5, 3, small=True),
     crashes=FOLD_CRASHES,
-)(_expect_folded)
+)(folded_layer_equal)

@@ -195,7 +195,7 @@ def _sizes(curve, gain, z, depth, size=_rms, square=False, grows=True, keep=True
     return np.array(sizes)
 
 
-def _expect_sizes(given, got) -> None:
+def sizes_followed(given, got) -> None:
     gain, z, depth = (given[key] for key in ("gain", "z", "depth"))
 
     def curve(values):
@@ -261,7 +261,7 @@ gains.case(
         "z": _normal(rng),
         "depth": 20,
     },
-)(_expect_sizes)
+)(sizes_followed)
 
 
 gains.case(
@@ -274,4 +274,4 @@ gains.case(
         "z": _normal(rng),
         "depth": 30,
     },
-)(_expect_sizes)
+)(sizes_followed)

@@ -105,7 +105,7 @@ MUTATED = "`x -= …` changes the tensor that was given: write `x - …`, which 
 ONE_AXIS = "Only the channels of one vector are compared, the last axis: use `-1`, not the axis "
 
 
-def _expect_layer_norm(given, got) -> None:
+def layer_normed(given, got) -> None:
     x = given["x"]
 
     def norm(**switches):
@@ -178,7 +178,7 @@ relatives.case(
     adapter="layer_normed",
     inputs=lambda rng: _with_beta(rng, 5, 5),
     crashes=AXIS_CRASHES,
-)(_expect_layer_norm)
+)(layer_normed)
 
 
 relatives.case(
@@ -186,7 +186,7 @@ relatives.case(
     adapter="layer_normed",
     inputs=lambda rng: _with_beta(rng, 4, 4, 4),
     crashes=AXIS_CRASHES,
-)(_expect_layer_norm)
+)(layer_normed)
 
 
 @relatives.case(

@@ -336,7 +336,7 @@ SHORT = {
 }
 
 
-def _expect_fused(given: dict, got: dict) -> None:
+def equal_to_separate_heads(given: dict, got: dict) -> None:
     for layer, y in zip(given["layers"], got["y"], strict=True):
         x, heads, proj, bias = (layer[key] for key in ("x", "heads", "proj", "bias"))
         B, T, C = x.shape
@@ -356,7 +356,7 @@ fuse.case(
     adapter="attended",
     inputs=lambda rng: {"layers": [_heads(rng, 3, 4, 2, 7, 7)]},
     crashes=FUSED_CRASHES | SCORES,
-)(_expect_fused)
+)(equal_to_separate_heads)
 
 
 @fuse.case(
@@ -372,7 +372,7 @@ fuse.case(
     crashes=FUSED_CRASHES | SCORES,
 )
 def any_number_of_heads(given, got):
-    _expect_fused(given, got)
+    equal_to_separate_heads(given, got)
 
 
 fuse.case(
@@ -381,7 +381,7 @@ fuse.case(
     adapter="attended",
     inputs=lambda rng: {"layers": [_heads(rng, 3, 4, 2, T, 9) for T in (5, 1, 8)]},
     crashes=FUSED_CRASHES | SHORT,
-)(_expect_fused)
+)(equal_to_separate_heads)
 
 
 def _to_drop(rng: np.random.Generator) -> dict:
@@ -500,7 +500,7 @@ def dropout_in_both_modes(given, got):
     crashes=FUSED_CRASHES | SHORT,
 )
 def calls_independent_of_sizes(given, got):
-    _expect_fused(given, got)
+    equal_to_separate_heads(given, got)
     base, *more = (int(n) for n in array("the calls", got["calls"], (4,)))
     expect_that(base >= 5, f"{base} calls of torch: too few for attention", "Use torch throughout.")
     for calls, what, hint in zip(

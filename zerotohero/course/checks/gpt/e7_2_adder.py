@@ -174,7 +174,7 @@ def _expect_X(given: dict, got: dict) -> np.ndarray:
     return right
 
 
-def _expect_Y(given: dict, got: dict) -> None:
+def question_masked(given: dict, got: dict) -> None:
     right = _rows(given["a"], given["b"], given["reverse"])
     plain, want = right[:, 1:], _targets(right)
     head = np.arange(11)
@@ -248,7 +248,7 @@ adder.case(
     adapter="encoded",
     inputs=lambda rng: _pairs(rng, 20, True),
     crashes=ENCODE_CRASHES,
-)(_expect_Y)
+)(question_masked)
 
 
 @adder.case(
@@ -259,7 +259,7 @@ adder.case(
 )
 def answer_not_reversed(given, got):
     _expect_X(given, got)
-    _expect_Y(given, got)
+    question_masked(given, got)
 
 
 ADD_CRASHES = {
@@ -270,7 +270,7 @@ ADD_CRASHES = {
 }
 
 
-def _expect_sums(given: dict, got: dict) -> None:
+def sums_read_from_the_model(given: dict, got: dict) -> None:
     a, b, shift, reverse = (given[name] for name in ("a", "b", "shift", "reverse"))
     said = a + b + shift
     digits = _digits(said, 4)
@@ -337,7 +337,7 @@ adder.case(
     adapter="asked_for_sums",
     inputs=lambda rng: _questions(rng, True),
     crashes=ADD_CRASHES,
-)(_expect_sums)
+)(sums_read_from_the_model)
 
 
 adder.case(
@@ -345,7 +345,7 @@ adder.case(
     adapter="asked_for_sums",
     inputs=lambda rng: _questions(rng, False),
     crashes=ADD_CRASHES,
-)(_expect_sums)
+)(sums_read_from_the_model)
 
 
 def _carries(a: np.ndarray, b: np.ndarray, incoming: bool = True, least: int = 10) -> np.ndarray:

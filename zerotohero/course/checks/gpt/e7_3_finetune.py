@@ -81,9 +81,9 @@ model must be better than the pretrained one was, and better than the one from s
         "itself. Steps · batch_size · block_size is the count of tokens. From scratch takes the "
         "full rate; fine-tuning between a half and a tenth of it.",
         "The speedrun's recipe: `GPTConfig(V, 64, n_layer=2, n_head=4, n_embd=96, **MODERN)` with "
-        "MODERN from `zerotohero.recipes` (copy it into your cell: it isn't there when this is "
-        "graded), Muon at 0.02 and AdamW at 0.01, batches of 16; 250 steps to pretrain, 64 from "
-        "scratch, 64 at a quarter of the rates to fine-tune, a trapezoid that ends at zero.",
+        "MODERN from `zerotohero.training.recipes` (copy it into your cell: it isn't there when "
+        "this is graded), Muon at 0.02 and AdamW at 0.01, batches of 16; 250 steps to pretrain, 64 "
+        "from scratch, 64 at a quarter of the rates to fine-tune, a trapezoid that ends at zero.",
     ),
 )
 
@@ -178,7 +178,7 @@ def known_characters_kept(given, got):
 def fine_tuned_against_scratch(given, got):
     import torch
 
-    from zerotohero.train import evaluate
+    from zerotohero.training import evaluate
 
     val = torch.tensor(given["_val"].astype(np.int64))
     models = {}

@@ -325,7 +325,7 @@ def _logits(what: str, got, shape: tuple[int, ...]) -> np.ndarray:
     return array(what, got, shape)
 
 
-def _expect_parts(given: dict, got: dict) -> None:
+def parts_continue_the_cache(given: dict, got: dict) -> None:
     w, idx, parts = given["weights"], given["idx"], given["parts"]
     logits = [
         _logits(f"part {i + 1}, of {n} tokens", part, (len(idx), n, SIZES["vocab_size"]))
@@ -349,7 +349,7 @@ kv_cache.case(
     adapter="in_parts",
     inputs=lambda rng: _fed(rng, [4, 1, 1, 1, 1]),
     crashes=CACHE_CRASHES,
-)(_expect_parts)
+)(parts_continue_the_cache)
 
 
 kv_cache.case(
@@ -358,7 +358,7 @@ kv_cache.case(
     adapter="in_parts",
     inputs=lambda rng: _fed(rng, [*map(int, rng.permutation([2, 3, 5])), 1]),
     crashes=CACHE_CRASHES,
-)(_expect_parts)
+)(parts_continue_the_cache)
 
 
 @kv_cache.case(

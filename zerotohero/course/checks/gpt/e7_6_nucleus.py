@@ -319,7 +319,7 @@ def _expect_nucleus(given: dict, got: dict, mistakes: Callable, hint: str) -> No
     expect("logits after the call", got["logits"], logits, hint=overwritten)
 
 
-def _expect_telling(given: dict, got: dict) -> None:
+def nucleus_kept(given: dict, got: dict) -> None:
     _expect_nucleus(
         given,
         got,
@@ -335,7 +335,7 @@ nucleus.case(
     adapter="nucleus",
     inputs=lambda rng: _telling_rows(rng),
     crashes=TOP_P_CRASHES,
-)(_expect_telling)
+)(nucleus_kept)
 
 
 nucleus.case(
@@ -344,7 +344,7 @@ nucleus.case(
     adapter="nucleus",
     inputs=lambda rng: _telling_rows(rng, float(rng.choice([0.5, 1.75]))),
     crashes=TOP_P_CRASHES,
-)(_expect_telling)
+)(nucleus_kept)
 
 
 def _sure(rng: np.random.Generator) -> dict:

@@ -53,7 +53,7 @@ it with a report:
 
 - `"vocab_size"`, `"train_tokens"`, `"val_tokens"`: whole numbers;
 - `"bigram_loss"` and `"val_loss"`: the baseline, and the model's mean loss over all of `val`, which
-  `zerotohero.train.evaluate(model, val)` measures;
+  `zerotohero.training.evaluate(model, val)` measures;
 - `"sample"`: a text of at least 200 characters that the model has written.
 
 ```python
@@ -362,7 +362,7 @@ def _unknown_text(rng: np.random.Generator) -> dict:
 def model_of_an_unseen_text(given, got):
     import torch
 
-    from zerotohero.train import evaluate
+    from zerotohero.training import evaluate
 
     text, report = given["text"], got["report"]
     chars, train, val = _parts(text)

@@ -26,7 +26,7 @@ def one_tensor(what: str, got, hint: str = "Return the tensor alone.") -> None:
     expect_that(not isinstance(got, list), f"{what}: expected a tensor, got several values", hint)
 
 
-GPT_AND_TRAINER = ("gpt", "generation", "huggingface", "train", "muon")
+GPT_AND_TRAINER = ("gpt", "generation", "huggingface", "training")
 
 
 TRAINED_CRASHES = {
@@ -35,7 +35,7 @@ TRAINED_CRASHES = {
     "it returned (a dict|a tuple|nothing)": "End the function with the GPT itself: `return model`.",
     "it returned a GPTConfig": "That is the plan of a GPT. `GPT(config)` makes one.",
     "FloatingPointError": "The training has diverged: try a tenth of the learning rate.",
-    "graded without": "Of the library, this exercise may use gpt, generation, train and muon.",
+    "graded without": "Of the library, this exercise may use gpt, generation and training.",
 }
 
 

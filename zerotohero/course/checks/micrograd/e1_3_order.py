@@ -193,7 +193,7 @@ def order_of_a_random_graph(given, got):
     _check_order(got["order"], given["operands"], given["root"])
 
 
-def _check_chain(given: dict[str, Any], got: dict[str, Any]) -> None:
+def chain_ordered(given: dict[str, Any], got: dict[str, Any]) -> None:
     names = [f"v{i}" for i in given["links"]]
     made_from = [[], *([name] * (2 if given["twice"] else 1) for name in names)]
     _check_order(got["order"], dict(zip(names, made_from, strict=False)), names[-1])
@@ -204,7 +204,7 @@ order.case(
     adapter="order_of_a_chain",
     inputs=lambda rng: {"links": rng.permutation(31), "twice": True},
     crashes=_EVERY_PATH,
-)(_check_chain)
+)(chain_ordered)
 
 
 order.case(
@@ -212,4 +212,4 @@ order.case(
     adapter="order_of_a_chain",
     inputs=lambda rng: {"links": rng.permutation(5001), "twice": False},
     crashes=_EVERY_TIME,
-)(_check_chain)
+)(chain_ordered)

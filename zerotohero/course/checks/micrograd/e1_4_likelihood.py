@@ -116,7 +116,7 @@ def large_logits(given, got):
     expect("softmax(logits)", got["probs"], want, mistakes=[Mistake(b, _SHIFT) for b in bad])
 
 
-def _check_loss(given: dict[str, Any], got: dict[str, Any]) -> None:
+def loss_and_gradients(given: dict[str, Any], got: dict[str, Any]) -> None:
     z, label = np.array(given["logits"]), given["label"]
     p = softmax(z)
     right = np.arange(len(z)) == label
@@ -180,7 +180,7 @@ likelihood.case(
     adapter="loss_and_gradients",
     inputs={"logits": [0.0, 3.0, -2.0, 1.0], "label": 3},
     crashes=_GRAPH_BROKEN,
-)(_check_loss)
+)(loss_and_gradients)
 
 
 likelihood.case(
@@ -192,4 +192,4 @@ likelihood.case(
         "label": int(rng.integers(6)),
     },
     crashes=_GRAPH_BROKEN,
-)(_check_loss)
+)(loss_and_gradients)

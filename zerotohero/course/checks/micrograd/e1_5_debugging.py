@@ -92,7 +92,7 @@ def _training_inputs(rng: np.random.Generator, left_over: float = 0.0) -> dict[s
     }
 
 
-def _check_training(given: dict[str, Any], got: dict[str, Any]) -> None:
+def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
     expect_that(got["losses"] is not None, "expected a list of losses, got None", NOTHING)
     losses, weights = _reference(given)
     uphill = "The weights move uphill: the gradient points to a higher loss, so subtract it."
@@ -188,7 +188,7 @@ debugging.case(
     adapter="training",
     inputs=_training_inputs,
     crashes=_NO_NUMBERS,
-)(_check_training)
+)(training_repaired)
 
 
 debugging.case(
@@ -197,4 +197,4 @@ debugging.case(
     adapter="training",
     inputs=lambda rng: _training_inputs(rng, left_over=1.0),
     crashes=_NO_NUMBERS,
-)(_check_training)
+)(training_repaired)

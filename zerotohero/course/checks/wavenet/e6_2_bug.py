@@ -210,7 +210,7 @@ def _wrong_searches(given: dict, answers: list) -> list[tuple[list, str]]:
     ]
 
 
-def _expect_bugs(given: dict, got: dict) -> None:
+def bugs_found(given: dict, got: dict) -> None:
     found = got["found"]
     answers = [None if a is None else [a[0], list(a[1])] for a in given["_answers"]]
     for i, (mine, right) in enumerate(zip(found, answers, strict=True)):
@@ -251,7 +251,7 @@ bug.case(
     points=2,
     adapter="searched",
     inputs=lambda rng: _networks(rng, ["sound", "even", "3", "3", "2"], 2, telling=True),
-)(_expect_bugs)
+)(bugs_found)
 
 
 bug.case(
@@ -259,4 +259,4 @@ bug.case(
     points=3,
     adapter="searched",
     inputs=lambda rng: _networks(rng, ["sound", "even", "3", "3", "3", "2"], 3, telling=False),
-)(_expect_bugs)
+)(bugs_found)

@@ -84,7 +84,7 @@ CONV_CRASHES = {
 }
 
 
-def _expect_conv(given: dict, got: dict) -> None:
+def neighbours_convolved(given: dict, got: dict) -> None:
     x, w, b, d = (given[key] for key in ("x", "weight", "bias", "dilation"))
     T = x.shape[1]
     want = _conv(x, w, b, d)
@@ -173,7 +173,7 @@ convolve.case(
     adapter="convolved",
     inputs=lambda rng: _conv_inputs(rng, 1, int(rng.integers(9, 14))),
     crashes=CONV_CRASHES,
-)(_expect_conv)
+)(neighbours_convolved)
 
 
 convolve.case(
@@ -182,7 +182,7 @@ convolve.case(
     adapter="convolved",
     inputs=lambda rng: _conv_inputs(rng, int(rng.integers(3, 6)), int(rng.integers(11, 16))),
     crashes=CONV_CRASHES,
-)(_expect_conv)
+)(neighbours_convolved)
 
 
 convolve.case(
@@ -190,7 +190,7 @@ convolve.case(
     adapter="convolved",
     inputs=lambda rng: _conv_inputs(rng, 7, int(rng.integers(2, 5))),
     crashes=CONV_CRASHES,
-)(_expect_conv)
+)(neighbours_convolved)
 
 
 def _tree_inputs(rng: np.random.Generator) -> dict:

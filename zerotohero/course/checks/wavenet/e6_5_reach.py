@@ -63,7 +63,7 @@ def _size(layers, own=False, jumps="multiply", reach=lambda k, d: (k - 1) * d) -
     return size
 
 
-def _expect_size(given: dict, got: dict) -> None:
+def field_counted(given: dict, got: dict) -> None:
     for layers, size in zip(given["stacks"], got["sizes"], strict=True):
         kernels, dilations = ([layer[i] for layer in layers] for i in range(2))
         want = _size(layers)
@@ -158,7 +158,7 @@ reach.case(
     inputs=lambda rng: {
         "stacks": [[[2, 2**i, 1] for i in range(n)] for n in rng.choice(range(2, 11), 3, False)]
     },
-)(_expect_size)
+)(field_counted)
 
 
 def _stacks(rng: np.random.Generator, strides: list[int]) -> dict:
@@ -175,13 +175,13 @@ def _stacks(rng: np.random.Generator, strides: list[int]) -> dict:
 
 
 reach.case("any kernels and dilations", adapter="sized", inputs=lambda rng: _stacks(rng, [1] * 4))(
-    _expect_size
+    field_counted
 )
 
 
 reach.case(
     "strides as well", points=2, adapter="sized", inputs=lambda rng: _stacks(rng, [1, 2, 3, 2, 4])
-)(_expect_size)
+)(field_counted)
 
 
 reach.case(
@@ -195,4 +195,4 @@ reach.case(
             [[int(rng.integers(3, 6)), 1, 1], [1, 1, int(rng.integers(2, 5))], [3, 1, 1]],
         ]
     },
-)(_expect_size)
+)(field_counted)

@@ -137,7 +137,7 @@ def _gate_variants(x, W_f, W_g, W_1, d) -> list[tuple[np.ndarray, str]]:
     return wrong
 
 
-def _expect_block(given: dict, got: dict) -> None:
+def block_gated(given: dict, got: dict) -> None:
     x, (W_f, W_g, W_1, d) = given["x"], given["block"]
     z, skip = _gated(x, W_f, W_g, W_1, d)
     variants = _gate_variants(x, W_f, W_g, W_1, d)
@@ -200,7 +200,7 @@ gate.case(
     adapter="gated",
     inputs=lambda rng: _one_block(rng, square=True),
     crashes=GATE_CRASHES,
-)(_expect_block)
+)(block_gated)
 
 
 gate.case(
@@ -209,7 +209,7 @@ gate.case(
     adapter="gated",
     inputs=lambda rng: _one_block(rng, square=False),
     crashes=GATE_CRASHES,
-)(_expect_block)
+)(block_gated)
 
 
 def _stack_of_blocks(rng: np.random.Generator) -> dict:
