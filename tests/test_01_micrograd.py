@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 
 import zerotohero.micrograd as ours
 from zerotohero.course import drawing
+from zerotohero.course.drawing import to_dot
 from zerotohero.course.plots import micrograd as figures
 from zerotohero.course.widgets.micrograd import backward_steps, graph_explorer
-from zerotohero.micrograd import MLP, Layer, Neuron, Value, moons, to_dot, topological_order
+from zerotohero.micrograd import MLP, Layer, Neuron, Value, moons, topological_order
 
 
 def torch_leaf(x):
