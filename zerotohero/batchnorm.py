@@ -24,6 +24,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from zerotohero.configs import at_least_one, make_plain, not_negative
 from zerotohero.mlp import TrainConfig
 
 # --- layers -------------------------------------------------------------------------------------
@@ -280,12 +281,9 @@ class NetworkConfig:
     batchnorm: bool = True  # a BatchNorm1d before each tanh
 
     def __post_init__(self):
-        for name in ("vocab_size", "block_size", "n_embd", "n_hidden", "n_layer"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("gain", "output_gain"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or positive.")
+        make_plain(self)
+        at_least_one(self, "vocab_size", "block_size", "n_embd", "n_hidden", "n_layer")
+        not_negative(self, "gain", "output_gain")
 
 
 def network(config: NetworkConfig, generator: torch.Generator | None = None) -> Sequential:

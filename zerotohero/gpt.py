@@ -25,6 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from zerotohero import generation, huggingface
+from zerotohero.configs import at_least_one, make_plain, one_of, share
 from zerotohero.generation import KVCache
 from zerotohero.rotary import rotary_angles, rotate
 
@@ -55,21 +56,16 @@ class GPTConfig:
     tied: bool = True  # whether the output layer's weights are the token embeddings
 
     def __post_init__(self):
-        for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        make_plain(self)
+        at_least_one(self, "vocab_size", "block_size", "n_layer", "n_head", "n_embd")
         if self.n_embd % self.n_head:
             raise ValueError(
                 f"n_embd is {self.n_embd} and n_head is {self.n_head}: the channels are shared "
                 "out evenly among the heads, so make n_embd a multiple of n_head."
             )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1.")
+        share(self, "dropout")
         for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}."
-                )
+            one_of(self, name, allowed)
         if self.position == "rotary" and self.head_size % 2:
             raise ValueError(
                 f"Rotary positions turn pairs of numbers, and a head has {self.head_size}: make "

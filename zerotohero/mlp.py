@@ -30,6 +30,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from zerotohero.bigram import Vocabulary, check_words, ngrams
+from zerotohero.configs import at_least_one, demand, make_plain, not_negative, one_of
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,9 @@ class MLPConfig:
     output_scale: float = 1.0
 
     def __post_init__(self):
-        for name in ("vocab_size", "block_size", "n_embd", "n_hidden"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("hidden_scale", "output_scale"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}; it must be 0 or a positive number."
-                )
+        make_plain(self)
+        at_least_one(self, "vocab_size", "block_size", "n_embd", "n_hidden")
+        not_negative(self, "hidden_scale", "output_scale")
 
 
 class MLP(nn.Module):
@@ -170,21 +166,12 @@ class TrainConfig:
     weight_decay: float = 0.01  # how strongly adamw pulls weights towards 0; sgd ignores it
 
     def __post_init__(self):
-        for name in ("steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        if not 0 < self.lr < math.inf:
-            raise ValueError(f"lr is {self.lr}; it must be a positive number.")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay is {self.weight_decay}; it must be 0 or positive.")
-        for name, allowed in (
-            ("optimizer", ("sgd", "adamw")),
-            ("schedule", ("constant", "drop", "cosine")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}."
-                )
+        make_plain(self)
+        at_least_one(self, "steps", "batch_size")
+        demand(self, "lr", 0 < self.lr < math.inf, "a positive number")
+        not_negative(self, "weight_decay")
+        one_of(self, "optimizer", ("sgd", "adamw"))
+        one_of(self, "schedule", ("constant", "drop", "cosine"))
 
     def lr_at(self, step: int) -> float:
         """Return the learning rate of update `step`, counted from 0."""
