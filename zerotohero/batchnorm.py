@@ -21,9 +21,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+import torch.nn.functional as F
+from jaxtyping import Float, Integer
 from torch import Tensor
 
+from zerotohero.bigram import as_tokens, check_tokens
 from zerotohero.configs import at_least_one, make_plain, not_negative
 from zerotohero.mlp import TrainConfig
 
@@ -184,7 +186,8 @@ class Tanh(Layer):
 class Embedding(Layer):
     """A row of the table for each token: (…) whole numbers → (…, C).
 
-    Raises TypeError for inputs that aren't whole numbers, ValueError for tokens outside the table.
+    Raises TypeError for inputs that aren't whole numbers, ValueError for tokens outside the table
+    (on the CPU; a GPU reports an assertion of its own).
     """
 
     def __init__(self, vocab_size: int, n_embd: int, generator: torch.Generator | None = None):
@@ -192,16 +195,13 @@ class Embedding(Layer):
             raise ValueError(f"Embedding({vocab_size}, {n_embd}): both must be at least 1.")
         self.wte = torch.randn(vocab_size, n_embd, generator=generator).requires_grad_()
 
-    def forward(self, x: Int[Tensor, "*B"]) -> Float[Tensor, "*B C"]:
-        if x.is_floating_point() or x.dtype == torch.bool:
-            raise TypeError(f"{self!r} needs tokens (whole numbers), but got {x.dtype}.")
+    def forward(self, x: Integer[Tensor, "*B"]) -> Float[Tensor, "*B C"]:
+        x = as_tokens(x, f"{self!r}: the tokens")
         try:
-            return self.wte[x]
+            return F.embedding(x, self.wte)
         except IndexError:
-            raise ValueError(
-                f"{self!r} has rows 0 to {len(self.wte) - 1}, but the tokens go from "
-                f"{x.min().item()} to {x.max().item()}."
-            ) from None
+            check_tokens(x, len(self.wte), f"{self!r}: the tokens")
+            raise
 
     def parameters(self) -> list[Tensor]:
         return [self.wte]

@@ -21,13 +21,15 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from zerotohero import generation, huggingface
+from zerotohero.bigram import as_tokens, check_tokens
 from zerotohero.configs import at_least_one, make_plain, one_of, share
 from zerotohero.generation import KVCache
 from zerotohero.rotary import rotary_angles, rotate
+from zerotohero.tied import TiedHead
 
 CHOICES = {
     "norm": ("layernorm", "rmsnorm"),
@@ -215,8 +217,10 @@ class Block(nn.Module):
         return x + self.mlp(self.ln_2(x))
 
 
-class GPT(nn.Module):
+class GPT(TiedHead):
     """Token and position embeddings, `n_layer` blocks, a last normalisation, and the logits."""
+
+    Config = GPTConfig  # what from_pretrained makes of a config.json
 
     def __init__(self, config: GPTConfig, generator: torch.Generator | None = None):
         """Make a GPT with random weights; `generator` lives on the CPU."""
@@ -233,7 +237,7 @@ class GPT(nn.Module):
             self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         self.initialise(generator)
         if config.tied:
-            self.lm_head.weight = self.transformer.wte.weight
+            self.tie()
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator | None = None) -> None:
@@ -254,13 +258,15 @@ class GPT(nn.Module):
                 parameter.normal_(0.0, deviation, generator=generator)
 
     def forward(
-        self, idx: Int[Tensor, "B T"], cache: KVCache | None = None
+        self, idx: Integer[Tensor, "B T"], cache: KVCache | None = None
     ) -> Float[Tensor, "B T V"]:
         """Return the logits of the token that follows each position.
 
         With a cache, `idx` are the T tokens that follow those that the cache holds.
 
-        Raises ValueError if the context would be longer than `block_size`.
+        Raises ValueError if the context would be longer than `block_size`, or holds a token that
+        is not in the vocabulary (on the CPU; a GPU reports an assertion of its own), TypeError for
+        tokens that aren't whole numbers.
         """
         start = cache.length if cache is not None else 0
         stop = start + idx.shape[1]
@@ -269,7 +275,12 @@ class GPT(nn.Module):
                 f"The context has {stop} tokens, but block_size is {self.config.block_size}: "
                 "pass the last block_size tokens, or make a GPT with a larger one."
             )
-        x = self.transformer.wte(idx)  # (B, T, C)
+        idx = as_tokens(idx)
+        try:
+            x = self.transformer.wte(idx)  # (B, T, C)
+        except IndexError:
+            check_tokens(idx, self.config.vocab_size)
+            raise
         angles = None
         if self.config.position == "learned":
             x = x + self.transformer.wpe.weight[start:stop]  # (T, C) for every row
@@ -329,7 +340,7 @@ class GPT(nn.Module):
             wpe.num_embeddings = block_size
 
     @torch.no_grad()
-    def attention_maps(self, idx: Int[Tensor, "B T"]) -> list[Float[Tensor, "B H T T"]]:
+    def attention_maps(self, idx: Integer[Tensor, "B T"]) -> list[Float[Tensor, "B H T T"]]:
         """Return, for each layer, how much each position reads of each position, head by head.
 
         Dropout is off; rows add up to 1, and what lies in the future is 0.

@@ -26,10 +26,10 @@ from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from torch import Tensor, nn
 
-from zerotohero.bigram import Vocabulary, check_words, ngrams
+from zerotohero.bigram import Vocabulary, as_tokens, check_tokens, check_words, ngrams
 from zerotohero.configs import at_least_one, demand, make_plain, not_negative, one_of
 
 
@@ -78,18 +78,11 @@ def build_dataset(
     A word of n characters gives n + 1 rows; the last one predicts the end. Positions before the
     word's first character hold the boundary, 0.
 
-    Raises ValueError if there are no words, if `block_size` is below 1 or longer than the longest
-    word, or if a character is not in the vocabulary; TypeError for words that aren't strings.
+    Raises ValueError if there are no words, if `block_size` is below 1, or if a character is not
+    in the vocabulary; TypeError for words that aren't strings.
     """
     if block_size < 1:
         raise ValueError(f"block_size is {block_size}; a context needs at least 1 character.")
-    check_words(words)
-    longest = max(len(word) for word in words)
-    if block_size > longest:
-        raise ValueError(
-            f"block_size is {block_size}, but the longest word has {longest} characters, so the "
-            f"first positions would never hold a letter: use at most {longest}."
-        )
     rows = ngrams(words, vocabulary, block_size + 1)
     return rows[:, :-1].contiguous(), rows[:, -1].contiguous()
 
@@ -138,17 +131,23 @@ class MLP(nn.Module):
         self.W2 = normal(H, V, scale=config.output_scale)
         self.b2 = normal(V, scale=config.output_scale)
 
-    def forward(self, xb: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
+    def forward(self, xb: Integer[Tensor, "B T"]) -> Float[Tensor, "B V"]:
         """Return the logits of the next character for each context.
 
-        Raises ValueError if the contexts are not `block_size` long.
+        Raises ValueError if the contexts are not `block_size` long, or hold a token that is not in
+        the vocabulary (on the CPU; a GPU reports an assertion of its own).
         """
         if xb.shape[-1] != self.config.block_size:
             raise ValueError(
                 f"The contexts have {xb.shape[-1]} characters, but the network was made for "
                 f"block_size {self.config.block_size}: build the data set with the same one."
             )
-        emb = self.wte[xb]  # (B, T, C)
+        xb = as_tokens(xb)
+        try:
+            emb = F.embedding(xb, self.wte)  # (B, T, C)
+        except IndexError:
+            check_tokens(xb, self.config.vocab_size)
+            raise
         x = emb.view(xb.shape[0], -1)  # (B, T·C), without moving a number
         h = torch.tanh(x @ self.W1 + self.b1)  # (B, H)
         return h @ self.W2 + self.b2  # (B, V)
@@ -195,7 +194,8 @@ class Trainable(Protocol):
     def parameters(self) -> Iterable[Tensor]: ...
 
 
-def _check_rows(X: Tensor, Y: Tensor) -> None:
+def check_rows(X: Tensor, Y: Tensor) -> None:
+    """Raise ValueError unless there are rows, and as many contexts as targets."""
     if len(X) == 0 or len(X) != len(Y):
         raise ValueError(
             f"There are {len(X)} contexts and {len(Y)} targets; pass at least one, and one "
@@ -205,8 +205,8 @@ def _check_rows(X: Tensor, Y: Tensor) -> None:
 
 def train(
     model: Trainable,
-    X: Int[Tensor, "N T"],
-    Y: Int[Tensor, " N"],
+    X: Integer[Tensor, "N T"],
+    Y: Integer[Tensor, " N"],
     config: TrainConfig,
     generator: torch.Generator,
     on_step: Callable[[int, float], None] | None = None,
@@ -219,7 +219,7 @@ def train(
     Raises ValueError if X and Y have no rows or not the same number, and FloatingPointError as
     soon as the loss is not a finite number.
     """
-    _check_rows(X, Y)
+    check_rows(X, Y)
     if config.optimizer == "sgd":
         optimizer = torch.optim.SGD(model.parameters(), lr=config.lr)
     else:
@@ -229,7 +229,7 @@ def train(
     losses = []
     for step in range(config.steps):
         rows = torch.randint(len(X), (config.batch_size,), generator=generator).to(X.device)
-        loss = F.cross_entropy(model(X[rows]), Y[rows])
+        loss = F.cross_entropy(model(X[rows]), Y[rows].long())
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             raise FloatingPointError(
@@ -249,8 +249,8 @@ def train(
 
 def find_learning_rate(
     model: Trainable,
-    X: Int[Tensor, "N T"],
-    Y: Int[Tensor, " N"],
+    X: Integer[Tensor, "N T"],
+    Y: Integer[Tensor, " N"],
     generator: torch.Generator,
     low: float = 1e-3,
     high: float = 1.0,
@@ -283,17 +283,17 @@ def find_learning_rate(
 
 @torch.no_grad()
 def evaluate(
-    model: Trainable, X: Int[Tensor, "N T"], Y: Int[Tensor, " N"], chunk: int = 16_384
+    model: Trainable, X: Integer[Tensor, "N T"], Y: Integer[Tensor, " N"], chunk: int = 16_384
 ) -> float:
     """Return the mean loss over all rows, `chunk` rows at a time to bound the memory.
 
     Raises ValueError if X and Y have no rows or not the same number.
     """
-    _check_rows(X, Y)
+    check_rows(X, Y)
     total = 0.0
     for i in range(0, len(X), chunk):
         logits = model(X[i : i + chunk])
-        total += F.cross_entropy(logits, Y[i : i + chunk], reduction="sum").item()
+        total += F.cross_entropy(logits, Y[i : i + chunk].long(), reduction="sum").item()
     return total / len(X)
 
 

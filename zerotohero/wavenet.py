@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int, Integer, Shaped
 from torch import Tensor
 
 from zerotohero.batchnorm import BatchNorm1d, Embedding, Layer, Linear, Sequential, Tanh
@@ -137,7 +137,7 @@ class WaveNet(Sequential):
         layers.append(Linear(H, config.vocab_size, gain=0.1, generator=generator))
         super().__init__(*layers)
 
-    def forward(self, xb: Int[Tensor, "*B_T"]) -> Float[Tensor, "B V"]:
+    def forward(self, xb: Integer[Tensor, "*B_T"]) -> Float[Tensor, "B V"]:
         if xb.ndim != 2 or xb.shape[1] != self.config.block_size:
             raise ValueError(
                 f"The contexts have the shape {tuple(xb.shape)}, but the network was made for "
