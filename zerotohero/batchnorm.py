@@ -25,7 +25,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from zerotohero.bigram import as_tokens, check_tokens
 from zerotohero.configs import at_least_one, make_plain, not_negative
 from zerotohero.mlp import TrainConfig
 
@@ -196,12 +195,16 @@ class Embedding(Layer):
         self.wte = torch.randn(vocab_size, n_embd, generator=generator).requires_grad_()
 
     def forward(self, x: Integer[Tensor, "*B"]) -> Float[Tensor, "*B C"]:
-        x = as_tokens(x, f"{self!r}: the tokens")
+        if x.is_floating_point() or x.dtype == torch.bool:
+            raise TypeError(f"{self!r} needs tokens (whole numbers), but got {x.dtype}.")
+        x = x.long()
         try:
             return F.embedding(x, self.wte)
         except IndexError:
-            check_tokens(x, len(self.wte), f"{self!r}: the tokens")
-            raise
+            raise ValueError(
+                f"{self!r} has rows 0 to {len(self.wte) - 1}, but the tokens go from "
+                f"{x.min().item()} to {x.max().item()}."
+            ) from None
 
     def parameters(self) -> list[Tensor]:
         return [self.wte]

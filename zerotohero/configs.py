@@ -64,5 +64,6 @@ def share(config, *names: str) -> None:
         demand(config, name, 0 <= getattr(config, name) < 1, "at least 0 and below 1")
 
 
-def one_of(config, name: str, allowed: Collection[str]) -> None:
-    demand(config, name, getattr(config, name) in allowed, f"one of {', '.join(allowed)}")
+def one_of(config, **allowed: Collection[str]) -> None:
+    for name, words in allowed.items():
+        demand(config, name, getattr(config, name) in words, f"one of {', '.join(words)}")

@@ -66,8 +66,7 @@ class GPTConfig:
                 "out evenly among the heads, so make n_embd a multiple of n_head."
             )
         share(self, "dropout")
-        for name, allowed in CHOICES.items():
-            one_of(self, name, allowed)
+        one_of(self, **CHOICES)
         if self.position == "rotary" and self.head_size % 2:
             raise ValueError(
                 f"Rotary positions turn pairs of numbers, and a head has {self.head_size}: make "
@@ -81,10 +80,7 @@ class GPTConfig:
 
     @classmethod
     def preset(cls, name: str, **changes) -> "GPTConfig":
-        """Return the sizes called `name`, with `changes` of single fields.
-
-        Raises ValueError for a name that is not in PRESETS.
-        """
+        """Return PRESETS[name], with `changes` of single fields. ValueError for another name."""
         if name not in PRESETS:
             raise ValueError(f"No GPT is called {name!r}; there are {', '.join(PRESETS)}.")
         return dataclasses.replace(PRESETS[name], **changes)
@@ -264,9 +260,8 @@ class GPT(TiedHead):
 
         With a cache, `idx` are the T tokens that follow those that the cache holds.
 
-        Raises ValueError if the context would be longer than `block_size`, or holds a token that
-        is not in the vocabulary (on the CPU; a GPU reports an assertion of its own), TypeError for
-        tokens that aren't whole numbers.
+        Raises ValueError if the context would be longer than `block_size`, or for a token beyond
+        the vocabulary (on a GPU that is an assertion of its own); TypeError for no whole numbers.
         """
         start = cache.length if cache is not None else 0
         stop = start + idx.shape[1]
@@ -291,7 +286,7 @@ class GPT(TiedHead):
             x = block(x, angles, cache, layer)
         return self.lm_head(self.transformer.ln_f(x))
 
-    # Sampling and Hugging Face's files have modules of their own; as methods they read better.
+    # These have modules of their own; as methods they read better.
     generate = generation.generate
     stream = generation.stream
     save_pretrained = huggingface.save_pretrained
@@ -323,10 +318,7 @@ class GPT(TiedHead):
         return 6 * n + 12 * self.config.n_layer * self.config.n_embd * self.config.block_size
 
     def crop_block_size(self, block_size: int) -> None:
-        """Shorten the longest context, in place; the positions that remain keep their weights.
-
-        Raises ValueError if `block_size` is below 1 or longer than it was.
-        """
+        """Shorten the longest context, in place. ValueError below 1 or beyond what it was."""
         if not 1 <= block_size <= self.config.block_size:
             raise ValueError(
                 f"block_size can be cropped to 1 … {self.config.block_size}, not {block_size}."

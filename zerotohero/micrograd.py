@@ -1,10 +1,10 @@
 """A scalar autograd engine and a multi-layer perceptron on top of it (lecture 01).
 
 The idea: every operation leaves a node behind that remembers its operands and its *local
-derivatives*, those of its result to each operand. By the chain rule one walk over the graph,
-from the result backwards, then gives the derivative of one number to every number it was made
-from: reverse-mode differentiation (Linnainmaa 1970; for networks Rumelhart, Hinton & Williams
-1986, "Learning representations by back-propagating errors").
+derivatives*, those of its result to each operand. By the chain rule one walk backwards over the
+graph then gives the derivative of one number to every number it was made from: reverse-mode
+differentiation (Linnainmaa 1970; Rumelhart, Hinton & Williams 1986, "Learning representations by
+back-propagating errors").
 
 Code written for the package `micrograd` (A. Karpathy, 2020) runs when only its imports change.
 New against it: more operations, no recursion, gradients that accumulate as PyTorch's do, errors
@@ -62,11 +62,8 @@ class Value:
         for node in order:
             if node.operands:
                 node.grad = 0.0
-            if (n := len(node.local)) != len(node.operands) and node._rule is None:
-                raise ValueError(
-                    f"the operation {node.op!r} has {len(node.operands)} operand(s) but {n} "
-                    "local derivative(s): give local= one for each operand"
-                )
+            if len(node.local) != (n := len(node.operands)) and node._rule is None:
+                raise ValueError(f"{node.op!r} has {n} operand(s): give local= a number for each")
         self.grad += 1.0
         for node in reversed(order):
             (node._rule or node._hand_on)()
@@ -98,7 +95,7 @@ class Value:
         if not isinstance(other, Value):
             return _node(power, (self,), f"**{exponent:g}", (slope,))
         # To the exponent it is power·log(x), which a negative number does not have.
-        rate = power * math.log(x) if x > 0.0 else 0.0 if x == 0.0 else math.nan
+        rate = power * math.log(x) if x > 0.0 else 0.0 if x == 0.0 <= exponent else math.nan
         return _node(power, (self, other), "**", (slope, rate))
 
     __radd__, __rmul__ = __add__, __mul__
@@ -123,8 +120,7 @@ class Value:
         Raises ValueError when there aren't as many inputs as weights.
         """
         w = [v if isinstance(v, Value) else Value(v) for v in weights]  # a call each takes longer
-        x = [v if isinstance(v, Value) else Value(v) for v in inputs]
-        b = _value(bias)
+        x, b = [v if isinstance(v, Value) else Value(v) for v in inputs], _value(bias)
         if len(w) != len(x):
             raise ValueError(f"{len(w)} weights, but {len(x)} inputs: give one for each")
         to_w, to_x = [v.data for v in x], [v.data for v in w]
@@ -133,8 +129,8 @@ class Value:
 
     def relu(self) -> "Value":
         """max(0, x). The derivative at 0 is taken as 0, as PyTorch does."""
-        data = 0.0 if self.data <= 0.0 else self.data
-        return _node(data, (self,), "ReLU", (1.0 if data > 0.0 else 0.0,))
+        data, slope = (0.0, 0.0) if self.data <= 0.0 else (self.data, 1.0)
+        return _node(data, (self,), "ReLU", (slope,))
 
     def tanh(self) -> "Value":
         """The hyperbolic tangent; its derivative is 1 − tanh²."""
@@ -162,7 +158,9 @@ class Value:
         return _node(math.log(self.data), (self,), "log", (1.0 / self.data,))
 
     def __reduce_ex__(self, protocol):
-        # Left alone, pickle and deepcopy would go from operand to operand by recursion.
+        """What copy and pickle ask for. Left alone, they recurse from operand to operand."""
+        if self._rule is not None:
+            raise TypeError("a _backward of one's own can't be copied; give the operation local=")
         new, cls, state = super().__reduce_ex__(2)[:3]
         led = not self.operands or self in _led.get()
         return _last, ([] if led else _Behind([self]), new, *cls), state
@@ -174,9 +172,7 @@ class Value:
 
 # The names that code written for the package `micrograd` reads and assigns.
 Value._op = Value.op
-Value._prev = property(
-    lambda v: set(v.operands), lambda v, values: Value.operands.__set__(v, tuple(values))
-)
+Value._prev = property(lambda v: set(v.operands), lambda v, p: Value.operands.__set__(v, tuple(p)))
 Value._backward = property(lambda v: v._rule or v._hand_on, Value._rule.__set__)
 
 
@@ -220,7 +216,7 @@ def _power(base: float, exponent: float) -> tuple[float, float]:
 def topological_order(root: Value) -> list[Value]:
     """Every value that `root` was made from, and `root` last: operands before what uses them.
 
-    Walked with a list as the stack, because Python's own ends at a thousand calls or so.
+    The stack is a list, because Python's own ends at a thousand calls or so.
     """
     order, seen, stack = [], set(), [root]
     while stack:
@@ -247,11 +243,6 @@ class _Behind(list):
 
     def _lead(self) -> Iterator[Value]:
         nodes, outside = topological_order(self[0]), _led.get()
-        if own := [node.op for node in nodes if node._rule is not None]:
-            raise TypeError(
-                f"the operation {own[0]!r} has a _backward of its own, which in a copy would go on "
-                "adding to the original's operands; give it local= instead"
-            )
         _led.set(outside | set(nodes))
         try:
             yield from nodes[:-1]
@@ -285,8 +276,7 @@ class Neuron(Module):
     def __init__(self, nin: int, nonlin: bool = True, *, rng: random.Random | None = None):
         draw = (rng or random).uniform
         self.w = [Value(draw(-1, 1)) for _ in range(_size(nin, "nin"))]
-        self.b = Value(0.0)
-        self.nonlin = nonlin
+        self.b, self.nonlin = Value(0.0), nonlin
 
     def __call__(self, x: Iterable[Value | float]) -> Value:
         """The neuron's output for `nin` numbers or Values."""
@@ -333,8 +323,7 @@ class MLP(Module):
 
     def __call__(self, x: Iterable[Value | float]) -> Value | list[Value]:
         for layer in self.layers:
-            # A layer of one neuron gives its value bare; the next layer wants a list.
-            x = layer([x] if isinstance(x, Value) else x)
+            x = layer([x] if isinstance(x, Value) else x)  # one neuron gives its value bare
         return x
 
     def parameters(self) -> list[Value]:
@@ -356,8 +345,7 @@ def moons(n: int, rng: random.Random, noise: float = 0.1) -> tuple[list[list[flo
     for i in range(n):
         angle, label = rng.uniform(0.0, math.pi), 1 if i % 2 else -1
         x, y = math.cos(angle), math.sin(angle)
-        if label == 1:
-            x, y = 1.0 - x, 0.5 - y
+        x, y = (1.0 - x, 0.5 - y) if label == 1 else (x, y)
         points.append([x + rng.gauss(0.0, noise), y + rng.gauss(0.0, noise)])
         labels.append(label)
     return points, labels

@@ -169,8 +169,7 @@ class TrainConfig:
         at_least_one(self, "steps", "batch_size")
         demand(self, "lr", 0 < self.lr < math.inf, "a positive number")
         not_negative(self, "weight_decay")
-        one_of(self, "optimizer", ("sgd", "adamw"))
-        one_of(self, "schedule", ("constant", "drop", "cosine"))
+        one_of(self, optimizer=("sgd", "adamw"), schedule=("constant", "drop", "cosine"))
 
     def lr_at(self, step: int) -> float:
         """Return the learning rate of update `step`, counted from 0."""
