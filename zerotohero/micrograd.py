@@ -9,7 +9,6 @@ back-propagating errors").
 Code written for the package `micrograd` (A. Karpathy, 2020) runs when only its imports change.
 New against it: more operations, no recursion, gradients that accumulate as PyTorch's do, errors
 in words, drawing, graphs that can be copied, and one node for a neuron's whole weighted sum.
-
 Left out: arrays. One number at a time is readable, and thousands of times slower than PyTorch.
 """
 
@@ -40,14 +39,14 @@ class Value:
     """
 
     # Slots are faster than a dictionary, which is there for attributes of your own.
-    __slots__ = ("__dict__", "_rule", "data", "grad", "label", "local", "op", "operands")
+    __slots__ = ("_rule", "data", "grad", "label", "local", "op", "operands")
+    __slots__ += ("__dict__", "__weakref__")
 
     def __init__(self, data, operands=(), op="", label="", *, local=(), _children=(), _op=""):
         self.data = data if type(data) is float else _real(data)
-        self.grad = 0.0
+        self.grad, self._rule = 0.0, None  # the rule is what gets assigned to `_backward`
         self.operands, self.local = tuple(operands or _children), tuple(local)
         self.op, self.label = op or _op, label
-        self._rule = None  # what was assigned to `_backward`
 
     def backward(self) -> None:
         """Add the derivative of this value to the `grad` of every leaf it was made from.
@@ -95,7 +94,8 @@ class Value:
         if not isinstance(other, Value):
             return _node(power, (self,), f"**{exponent:g}", (slope,))
         # To the exponent it is power·log(x), which a negative number does not have.
-        rate = power * math.log(x) if x > 0.0 else 0.0 if x == 0.0 <= exponent else math.nan
+        log = math.log(x) if x > 0.0 else -math.inf if x == 0.0 else math.nan
+        rate = 0.0 if x == 0.0 <= exponent else power * log
         return _node(power, (self, other), "**", (slope, rate))
 
     __radd__, __rmul__ = __add__, __mul__
@@ -198,9 +198,9 @@ def _real(x) -> float:
 
 def _power(base: float, exponent: float) -> tuple[float, float]:
     """base ** exponent and its derivative to the base."""
-    if base == 0.0 and exponent < 0.0:
+    if base == 0.0 and -math.inf < exponent < 0.0:
         raise ZeroDivisionError(f"0 ** {exponent:g}: zero has no power with a negative exponent")
-    if base < 0.0 and math.isfinite(exponent) and exponent % 1.0:
+    if -math.inf < base < 0.0 and math.isfinite(exponent) and exponent % 1.0:
         raise ValueError(f"({base:g}) ** {exponent:g}: negative numbers have no fractional powers")
     try:
         power = base**exponent
@@ -274,8 +274,7 @@ class Neuron(Module):
     """
 
     def __init__(self, nin: int, nonlin: bool = True, *, rng: random.Random | None = None):
-        draw = (rng or random).uniform
-        self.w = [Value(draw(-1, 1)) for _ in range(_size(nin, "nin"))]
+        self.w = [Value((rng or random).uniform(-1, 1)) for _ in range(_size(nin, "nin"))]
         self.b, self.nonlin = Value(0.0), nonlin
 
     def __call__(self, x: Iterable[Value | float]) -> Value:
