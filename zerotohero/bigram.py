@@ -110,7 +110,7 @@ class Vocabulary:
                 f"({''.join(self.itos)})."
             ) from None
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int] | Integer[Tensor, " T"]) -> str:
         """The characters of the numbers.
 
         Raises ValueError for a number that isn't between 0 and V − 1.
