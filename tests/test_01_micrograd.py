@@ -1,13 +1,17 @@
 """zerotohero.micrograd against PyTorch, finite differences and the package micrograd; drawing."""
 
 import base64
+import copy
 import decimal
 import fractions
+import itertools
 import math
+import pickle
 import random
 import re
 import subprocess
 import sys
+import weakref
 from xml.etree import ElementTree
 
 import micrograd.engine
@@ -20,9 +24,10 @@ from hypothesis import strategies as st
 
 import zerotohero.micrograd as ours
 from zerotohero.course import drawing
+from zerotohero.course.drawing import to_dot
 from zerotohero.course.plots import micrograd as figures
 from zerotohero.course.widgets.micrograd import backward_steps, graph_explorer
-from zerotohero.micrograd import MLP, Layer, Neuron, Value, moons, to_dot, topological_order
+from zerotohero.micrograd import MLP, Layer, Neuron, Value, moons, topological_order
 
 
 def torch_leaf(x):
@@ -168,6 +173,68 @@ def test_a_long_chain_needs_no_recursion_neither_backward_nor_when_it_is_freed()
     assert float(grad) == pytest.approx(1.00001**100_000, rel=1e-9)
 
 
+EDGES = (0.0, 1.0, -1.0, 0.5, 2.0, -3.0, 20.0, 1e-300, -1e-300, 1e300, -1e300, 1e-310, 5e-324)
+EDGES += (math.inf, -math.inf, math.nan)
+ON_TWO = {
+    "+": lambda x, y: x + y,
+    "-": lambda x, y: x - y,
+    "*": lambda x, y: x * y,
+    "/": lambda x, y: x / y,
+    "**": lambda x, y: x**y,
+    "dot": lambda x, y: Value.dot([x], [y]) if isinstance(x, Value) else x * y,
+}
+ON_ONE = ("exp", "log", "tanh", "relu", "sigmoid", "neg")
+# What Python's `math` refuses too: there is no number, or none that a float can hold.
+REFUSED = {
+    "exp": lambda x: math.exp(x),
+    "log": lambda x: math.log(x),
+    "/": lambda x, y: x / y,
+    "**": lambda x, y: math.pow(x, y),
+}
+
+
+@pytest.mark.parametrize("name", [*ON_ONE, *ON_TWO])
+def test_value_and_slopes_at_the_edges_are_pytorchs_or_there_is_no_value(name):
+    count = 0
+    for at in itertools.product(EDGES, repeat=2 if name in ON_TWO else 1):
+        use = ON_TWO.get(name) or (lambda x: -x if name == "neg" else getattr(x, name)())
+        mine, theirs = [Value(x) for x in at], [torch_leaf(x) for x in at]
+        try:
+            out = use(*mine)
+        except (OverflowError, ValueError, ZeroDivisionError):
+            with pytest.raises((OverflowError, ValueError, ZeroDivisionError)):
+                print(at, REFUSED[name](*at))
+            continue
+        out.backward()
+        reference = use(*theirs)
+        reference.backward()
+        found = [out.data, *(x.grad for x in mine)]
+        expected = [reference.item(), *(x.grad.item() for x in theirs)]
+        tolerance = 1e-7 if name == "sigmoid" else 1e-12  # torch's s·(1 − s) cancels
+        assert found == pytest.approx(expected, rel=tolerance, abs=0.0, nan_ok=True), at
+        count += 1
+    assert count >= 8, "nothing was compared"
+
+
+def test_only_the_slope_of_a_power_is_infinite_next_to_zero():
+    for base, exponent, value, slope in [
+        (1e-300, -0.5, 1e150, -math.inf),
+        (1e-200, -1, 1e200, -math.inf),
+        (-1e-200, -1, -1e200, -math.inf),
+        (-1e-150, -2, 1e300, math.inf),
+        (0.0, 0.5, 0.0, math.inf),
+    ]:
+        x = Value(base)
+        out = x**exponent
+        out.backward()
+        assert (out.data, x.grad) == (pytest.approx(value), slope), (base, exponent)
+    with pytest.raises(OverflowError, match="too large"):
+        Value(1e-300) ** -2
+    numerator, tiny = Value(0.0), Value(1e-310)
+    (numerator / tiny).backward()
+    assert tiny.grad == 0.0, "not 0 · ∞"
+
+
 def test_edges_of_the_domain_agree_with_pytorch():
     for base, exponent in [(0.0, 2.0), (0.0, 1.0), (0.0, 0.0), (0.0, 0.5), (-2.0, 3.0), (3.0, 0.0)]:
         x, t = Value(base), torch_leaf(base)
@@ -300,6 +367,62 @@ def test_dot_is_the_same_as_products_and_sums():
     assert fused == pytest.approx([v.grad for v in (*w, *x, b)], rel=1e-12)
 
 
+# Copies -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("way", "length"),
+    [*itertools.product(["deepcopy", "pickle"], [100, 1_000, 10_000]), ("pickle in Python", 1_000)],
+)
+def test_a_graph_of_any_length_is_copied_with_what_is_shared(way, length):
+    x = Value(0.5, label="x")
+    x.m = 3.0
+    y, values = x, [x]
+    for _ in range(length // 2):
+        y = y * 1.0001 + x
+        values.append(y)
+    y.backward()
+    some = values[:: length // 8]
+    copied = {
+        "deepcopy": copy.deepcopy,
+        "pickle": lambda what: pickle.loads(pickle.dumps(what)),
+        "pickle in Python": lambda what: pickle.loads(pickle._dumps(what)),
+    }[way]([*some, y, x])
+    leaf, root = copied[-1], copied[-2]
+    order = topological_order(root)
+    assert leaf is copied[0] and (leaf.label, leaf.m) == ("x", 3.0)
+    assert len(order) == len(topological_order(y)) and set(copied) <= set(order)
+    assert [v.grad for v in copied] == [v.grad for v in [*some, y, x]]
+    assert not set(order) & set(topological_order(y)), "the copy still has values of the original"
+    before = x.grad
+    root.backward()
+    assert leaf.grad == pytest.approx(2 * before, rel=1e-9) and x.grad == before
+
+
+def test_a_model_is_copied_and_trains_on_its_own():
+    model = MLP(2, [3, 1], rng=random.Random(0))
+    loss = model([1.0, -1.0]) ** 2
+    twin, twin_loss = copy.deepcopy((model, loss))
+    twin_loss.backward()
+    assert any(p.grad for p in twin.parameters())
+    assert not any(p.grad for p in model.parameters())
+    assert pickle.loads(pickle.dumps(model))([1.0, -1.0]).data == model([1.0, -1.0]).data
+
+
+def test_a_backward_of_ones_own_is_not_copied_in_silence():
+    """It is a function that knows the original's values, and would go on adding to those."""
+    x = Value(2.0)
+    out = x * 1.0
+    for _ in range(2_000):
+        out = out + 0.0
+    out.operands[0]._backward = lambda: None
+    for make in (copy.deepcopy, copy.copy, pickle.dumps):
+        with pytest.raises(TypeError, match="give the operation local="):
+            make(out if make is not copy.copy else out.operands[0])
+    out.operands[0]._backward = None
+    assert len(topological_order(copy.deepcopy(out))) == len(topological_order(out))
+
+
 # Code written for the package micrograd ------------------------------------------------------
 
 
@@ -319,6 +442,105 @@ def tour(Value):
     g.backward()
     assert set(b._prev) == set() and g._op
     return g.data, a.grad, b.grad
+
+
+def lecture(Value):
+    """The middle of the well-known lecture: a neuron drawn, and backward called box by box."""
+    x1, x2, w1, w2 = Value(2.0), Value(0.0), Value(-3.0), Value(1.0)
+    b = Value(6.8813735870195432)
+    x1w1, x2w2 = x1 * w1, x2 * w2
+    s = x1w1 + x2w2
+    n = s + b
+    n.label = "n"
+    t = (math.exp(2 * n.data) - 1) / (math.exp(2 * n.data) + 1)
+    o = Value(t, _children=(n,), _op="tanh")
+
+    def _backward():
+        n.grad += (1 - t**2) * o.grad
+
+    o._backward = _backward
+    o.grad = 1.0
+    for box in (o, n, b, s, x2w2, x1w1):  # b is a leaf, and has nothing to do
+        box._backward()
+    by_hand = [v.grad for v in (x1, x2, w1, w2, b, n)]
+
+    order, edges, seen = [], set(), set()
+
+    def build(v):
+        if v not in seen:
+            seen.add(v)
+            for child in v._prev:
+                edges.add((child, v))
+                build(child)
+            order.append(v)
+
+    build(o)
+    for v in order:
+        v.grad = 0
+    o.grad = 1
+    for v in reversed(order):
+        v._backward()
+    assert [v.grad for v in (x1, x2, w1, w2, b, n)] == by_hand
+    assert len(order) == 10 and len(edges) == 9
+    assert o._prev == {n} and n._prev == {s, b} and b._prev == set() and (b + b)._prev == {b}
+    assert isinstance(o._prev, set)
+    return by_hand, [o.data], o._op, n._op, x1w1._op, b._op
+
+
+def own_attributes(Value):
+    """Momentum kept on the parameters, marks on nodes, weak references, a subclass."""
+    p, q = Value(1.0), Value(-2.0)
+    for v in (p, q):
+        v.m = 0.0
+    for _ in range(5):
+        loss = (p * q + 3) ** 2
+        p.grad = q.grad = 0
+        loss.backward()
+        for v in (p, q):
+            v.m = 0.9 * v.m + v.grad
+            v.data -= 0.01 * v.m
+    assert "m" in vars(p) and weakref.ref(p)() is p
+
+    class Named(Value):
+        def __init__(self, data, _children=(), _op=""):
+            super().__init__(data, _children, _op)
+            self.name = "x"
+
+        def sin(self):
+            out = Named(math.sin(self.data), (self,), "sin")
+
+            def _backward():
+                self.grad += math.cos(self.data) * out.grad
+
+            out._backward = _backward
+            return out
+
+    x = Named(0.3)
+    y = x.sin() * 2 + x
+    y.backward()
+    called = []
+    z = x + x
+    first = z._backward
+    z._backward = lambda: (called.append(z.grad), first())  # a hook around what was there
+    leaf = Value(1.0)
+    leaf._backward = lambda: called.append(leaf.grad)
+    (z * leaf).backward()
+    return p.data, q.data, y.data, x.grad, *sorted(called)
+
+
+def test_manual_backward_and_attributes_of_your_own_are_the_packages():
+    mine, theirs = lecture(Value), lecture(micrograd.engine.Value)
+    assert mine[0] == pytest.approx(theirs[0], rel=1e-12) and mine[1:] == theirs[1:]
+    assert own_attributes(Value) == pytest.approx(own_attributes(micrograd.engine.Value))
+
+
+def test_operands_can_be_assigned_afterwards():
+    x = Value(2.0)
+    out = Value(8.0)
+    out._prev, out._op = {x}, "cube"
+    out._backward = lambda: setattr(x, "grad", x.grad + 12.0 * out.grad)
+    (out + x).backward()
+    assert x.grad == 13.0 and (out.operands, out.op) == ((x,), "cube")
 
 
 def training(engine, nn):

@@ -380,3 +380,21 @@ def test_the_figures_draw_what_they_are_given():
     figures.pull_to_uniform(rows, rows, itos, after=".", characters="ae")
     assert len(plt.gcf().axes[0].patches) == 4
     plt.close("all")
+
+
+# Tokens ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32])
+def test_tokens_of_any_whole_number_type_are_counted_and_decoded(dtype):
+    vocabulary = Vocabulary(["emma", "ava", "zoe"])
+    grams = ngrams(["emma", "ava", "zoe"], vocabulary, 3)
+    assert torch.equal(count(grams.to(dtype), len(vocabulary)), count(grams, len(vocabulary)))
+    ids = torch.tensor(vocabulary.encode("emma"))
+    assert vocabulary.decode(ids.to(dtype)) == "emma"
+
+
+@pytest.mark.parametrize("bad", [27, -1])
+def test_counting_names_a_token_beyond_the_vocabulary(bad):
+    with pytest.raises(ValueError, match=f"{bad}.*vocabulary of 27 has the tokens 0 to 26"):
+        count(torch.tensor([[0, 1], [2, bad]]), 27)

@@ -557,3 +557,24 @@ def test_figures_show_the_numbers_they_are_given():
     figures.updates({"one": recorder})
     assert plt.gca().lines[0].get_ydata()[0] == recorder.ratios["0.wte"][0]
     plt.close("all")
+
+
+# Tokens ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32])
+def test_tokens_and_targets_may_be_of_any_whole_number_type(dtype):
+    def results(kind):
+        model = network(NetworkConfig(n_hidden=8), torch.Generator().manual_seed(0))
+        X, Y = torch.arange(30).view(10, 3) % 27, torch.arange(10)
+        X, Y = X.to(kind), Y.to(kind)
+        plan = TrainConfig(2, batch_size=4)
+        curve = train(model, X, Y, plan, torch.Generator().manual_seed(1))
+        return [*curve, evaluate(model, X, Y), diagnose(model, X, Y).loss]
+
+    assert results(dtype) == results(torch.int64)
+
+
+def test_a_token_below_zero_is_no_row_from_the_end():
+    with pytest.raises(ValueError, match="rows 0 to 4, but the tokens go from -1 to 2"):
+        Embedding(5, 2)(torch.tensor([2, -1]))

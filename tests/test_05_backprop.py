@@ -395,3 +395,15 @@ def test_figures_show_the_numbers_they_are_given():
     figures.training_curves({"by hand": [4.0, 2.0], "autograd": [4.0, 0.0]}, window=2)
     assert [list(line.get_ydata()) for line in plt.gca().lines] == [[4.0, 3.0], [4.0, 2.0]]
     plt.close("all")
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32])
+def test_tokens_and_targets_may_be_of_any_whole_number_type(dtype):
+    def gradients(kind):
+        model = network(NetworkConfig(n_hidden=8), torch.Generator().manual_seed(0))
+        X, Y = torch.arange(30).view(10, 3) % 27, torch.arange(10)
+        loss, grads = loss_and_gradients(model, X.to(kind), Y.to(kind))
+        return loss, torch.cat([g.flatten() for g in grads])
+
+    (loss, grads), (expected, plain) = gradients(dtype), gradients(torch.int64)
+    assert loss == expected and torch.equal(grads, plain)

@@ -528,3 +528,14 @@ def test_sampling_repeats_with_the_seed_stops_and_leaves_statistics_alone():
 def test_presets_are_training_configurations():
     assert QUICK.steps < FULL.steps
     assert {QUICK.optimizer, FULL.optimizer} == {"adamw"}
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32])
+def test_tokens_may_be_of_any_whole_number_type(dtype):
+    tree = WaveNet(WaveNetConfig(n_hidden=8), torch.Generator().manual_seed(0)).eval()
+    X = torch.arange(16).view(2, 8)
+    assert torch.equal(tree(X.to(dtype)), tree(X))
+    names = as_convolutions(tree)
+    assert torch.equal(names(X.to(dtype)), names(X))
+    with pytest.raises(ValueError, match="rows 0 to 26, but the tokens go from 0 to 27"):
+        tree(torch.tensor([[0, 1, 2, 3, 4, 5, 6, 27]]).to(dtype))

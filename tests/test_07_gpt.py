@@ -2,11 +2,14 @@
 
 import dataclasses
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from untyped import jaxtyping_off
 from zerotohero.gpt import (
     GPT,
     PRESETS,
@@ -302,6 +305,48 @@ def test_a_preset_by_a_wrong_name():
     with pytest.raises(ValueError, match="'gpt-nan'; there are gpt-nano"):
         GPTConfig.preset("gpt-nan")
     assert GPTConfig.preset("gpt-nano", vocab_size=65).vocab_size == 65
+
+
+NARROW = [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32]
+
+
+@BOTH
+@pytest.mark.parametrize("dtype", NARROW)
+def test_tokens_may_be_of_any_whole_number_type(config, dtype):
+    model, idx = randomised(config), tokens(2, 8)
+    assert torch.equal(model(idx.to(dtype)), model(idx))
+    assert model.generate(idx[:, :3].to(dtype), 4, temperature=0) == model.generate(
+        idx[:, :3], 4, temperature=0
+    )
+    maps = zip(model.attention_maps(idx.to(dtype)), model.attention_maps(idx), strict=True)
+    assert all(torch.equal(mine, plain) for mine, plain in maps)
+
+
+@pytest.mark.parametrize("bad", [11, -1])
+def test_a_token_beyond_the_vocabulary_is_named_with_its_size(bad):
+    idx = tokens(2, 8)
+    idx[1, 3] = bad
+    with pytest.raises(ValueError, match=f"{bad}.*vocabulary of 11 has the tokens 0 to 10"):
+        GPT(TINY)(idx)
+
+
+def test_what_is_no_token_is_no_whole_number():
+    for idx in (tokens(2, 8).float(), tokens(2, 8).bool()):
+        with jaxtyping_off(), pytest.raises(TypeError, match="must be whole numbers"):
+            GPT(TINY)(idx)
+
+
+def test_a_compiled_gpt_is_one_graph():
+    """What says why a token is unknown must not break it in two. In a process without our checks."""
+    code = """if True:
+        import torch
+        from zerotohero.gpt import GPT, GPTConfig
+        model, idx = GPT(GPTConfig(11, 8, 2, 2, 8)), torch.arange(8)[None]
+        compiled = torch.compile(model, backend="eager", fullgraph=True)
+        assert torch.equal(compiled(idx), model(idx))
+        """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_context_too_long_says_so():

@@ -3,9 +3,13 @@
 Nothing is downloaded: all models are small, random, and made here.
 """
 
+import copy
+import dataclasses
 import json
 import os
+import pickle
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -87,6 +91,172 @@ def edit_weights(folder: Path, edit) -> None:
     weights = load_file(path)
     weights = edit(weights) or weights
     save_file({n: w.clone().contiguous() for n, w in weights.items()}, path, {"format": "pt"})
+
+
+# --- what is imported -----------------------------------------------------------------------------
+
+
+def test_a_gpt_loads_neither_safetensors_nor_urllib_until_they_are_used():
+    """Beyond what torch itself loads; in processes of their own."""
+
+    def modules(name: str) -> set[str]:
+        code = f"import {name}, sys; print(*sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return set(done.stdout.split())
+
+    more = modules("zerotohero.gpt") - modules("torch")
+    assert "zerotohero.huggingface" in more
+    assert not [m for m in more if m.split(".")[0] in ("safetensors", "urllib", "http")]
+    assert "zerotohero.gpt" not in modules("zerotohero.huggingface"), "a circle"
+
+
+# --- the tie ------------------------------------------------------------------------------------
+
+
+def separated(model: GPT) -> GPT:
+    """The model with an output layer that is equal to the table, but another parameter."""
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+    return model
+
+
+def assigned(model: GPT) -> GPT:
+    model.load_state_dict({n: w.clone() for n, w in model.state_dict().items()}, assign=True)
+    return model
+
+
+def emptied(model: GPT) -> GPT:
+    empty = copy.deepcopy(model).to("meta").to_empty(device="cpu")
+    empty.load_state_dict(model.state_dict())
+    return empty
+
+
+WAYS = {
+    "assign": assigned,
+    "assign in a copy": lambda model: assigned(copy.deepcopy(model)),
+    "assign within another": lambda model: assigned(torch.nn.Sequential(model))[0],
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "to": lambda model: model.double().to("cpu").float(),
+    "to_empty": emptied,
+}
+
+
+def step(model: GPT) -> None:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    model(tokens(23, 16)).square().mean().backward()
+    optimizer.step()
+
+
+@torch.no_grad()
+def assert_nothing_is_lost(model: GPT, folder: Path) -> None:
+    model.eval().save_pretrained(folder)
+    idx = tokens(23, 16)
+    torch.testing.assert_close(GPT.from_pretrained(folder)(idx), model(idx), atol=1e-6, rtol=1e-6)
+    other = GPT2LMHeadModel.from_pretrained(folder).eval()
+    torch.testing.assert_close(other(idx).logits, model(idx), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_tied_gpt_stays_tied_whatever_moves_its_weights(way, tmp_path):
+    model = WAYS[way](randomise(GPT(SMALL)))
+    assert model.lm_head.weight is model.transformer.wte.weight
+    step(model)
+    assert_nothing_is_lost(model, tmp_path)
+
+
+def test_moving_to_another_type_with_new_parameters_keeps_the_tie():
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
+    try:
+        model = GPT(SMALL).double()
+    finally:
+        torch.__future__.set_overwrite_module_params_on_conversion(False)
+    assert model.lm_head.weight is model.transformer.wte.weight
+    untied = GPT(dataclasses.replace(SMALL, tied=False)).double()
+    assert untied.lm_head.weight is not untied.transformer.wte.weight
+
+
+def test_an_output_layer_of_its_own_is_written_whatever_the_configuration_says(tmp_path):
+    model = separated(randomise(GPT(SMALL)))
+    assert_nothing_is_lost(model, tmp_path / "equal")
+    assert GPT.from_pretrained(tmp_path / "equal").config.tied, "equal tables are one"
+    step(model)
+    assert not torch.equal(model.lm_head.weight, model.transformer.wte.weight)
+    assert_nothing_is_lost(model, tmp_path / "apart")
+    assert not GPT.from_pretrained(tmp_path / "apart").config.tied
+
+
+@pytest.mark.parametrize("assign", [True, False])
+def test_two_tables_do_not_go_into_one(assign):
+    model = separated(randomise(GPT(SMALL)))
+    step(model)
+    tied = GPT(SMALL)
+    before = copy.deepcopy(tied.state_dict())
+    with pytest.raises(ValueError, match="one table for both: make it with tied=False"):
+        tied.load_state_dict(model.state_dict(), assign=assign)
+    assert all(torch.equal(w, before[n]) for n, w in tied.state_dict().items()), "half loaded"
+    untied = GPT(dataclasses.replace(SMALL, tied=False)).eval()
+    untied.load_state_dict(model.state_dict())
+    torch.testing.assert_close(untied(tokens(23, 16)), model(tokens(23, 16)))
+
+
+# --- weights in several files, or in another format ---------------------------------------------
+
+
+def test_weights_split_over_several_files_are_read(tmp_path):
+    other = theirs(*SIZES[1])
+    other.save_pretrained(tmp_path, max_shard_size="4KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 2
+    assert_same_logits(GPT.from_pretrained(tmp_path), other)
+
+
+def test_a_missing_part_is_named(tmp_path):
+    theirs(*SIZES[1]).save_pretrained(tmp_path, max_shard_size="4KB")
+    part = sorted(tmp_path.glob("*.safetensors"))[1]
+    part.unlink()
+    with pytest.raises(FileNotFoundError, match=f"holds no {part.name}"):
+        GPT.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"weight_map": 3}',
+        '{"weight_map": {"a": "../secret.safetensors"}}',
+        '{"weight_map": {"a": "/etc/x.safetensors"}}',
+        '{"weight_map": {"a": 3}}',
+        '{"weight_map": {"a": "weights.bin"}}',
+    ],
+)
+def test_an_index_that_leads_elsewhere_is_refused(text, tmp_path):
+    theirs(*SIZES[1]).save_pretrained(tmp_path, max_shard_size="4KB")
+    (tmp_path / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(ValueError, match="doesn't say which tensor is in which file beside it"):
+        GPT.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model.bin.index.json"])
+def test_a_folder_with_a_pickle_is_told_what_it_is(name, saved):
+    (saved / "model.safetensors").rename(saved / name)
+    with pytest.raises(FileNotFoundError, match="a pickle, which may run any program") as caught:
+        GPT.from_pretrained(saved)
+    assert "holds no" not in str(caught.value)
+
+
+def test_split_weights_are_fetched_from_the_hub(tmp_path, monkeypatch):
+    other = theirs(*SIZES[1])
+    other.save_pretrained(tmp_path, max_shard_size="4KB")
+
+    def download(name, file, local_files_only):
+        if not (tmp_path / file).exists():
+            raise errors.EntryNotFoundError(file)
+        return str(tmp_path / file)
+
+    monkeypatch.setattr(huggingface, "_answers", lambda address: True)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    assert_same_logits(GPT.from_pretrained("somebody/split"), other)
 
 
 # --- parity -------------------------------------------------------------------------------------

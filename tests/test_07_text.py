@@ -147,3 +147,12 @@ def test_one_token_is_called_one():
 def test_the_split_leaves_something_on_both_sides(val_fraction):
     with pytest.raises(ValueError, match="between 0 and 1"):
         split_text(torch.arange(100), 4, val_fraction)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32])
+def test_tokens_of_any_whole_number_type_are_decoded_and_split(dtype):
+    characters = Characters.of("hello world")
+    tokens = characters.encode("hello world").to(dtype)
+    assert characters.decode(tokens) == "hello world"
+    train, val = split_text(tokens, 1, 0.3)
+    assert train.dtype == dtype and torch.equal(torch.cat([train, val]), tokens)

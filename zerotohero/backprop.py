@@ -25,11 +25,12 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from zerotohero.batchnorm import BatchNorm1d, Embedding, Flatten, Layer, Linear, Sequential, Tanh
-from zerotohero.mlp import Plan
+from zerotohero.bigram import as_tokens, check_tokens
+from zerotohero.mlp import Plan, check_rows
 
 # --- the backward pass of each operation --------------------------------------------------------
 
@@ -89,7 +90,7 @@ def tanh_backward(dout: Float[Tensor, "*S"], out: Float[Tensor, "*S"]) -> Float[
 
 
 def embedding_backward(
-    dout: Float[Tensor, "*B C"], tokens: Int[Tensor, "*B"], vocab_size: int
+    dout: Float[Tensor, "*B C"], tokens: Integer[Tensor, "*B"], vocab_size: int
 ) -> Float[Tensor, "V C"]:
     """Return the table's gradient of `out = wte[tokens]`.
 
@@ -102,14 +103,15 @@ def embedding_backward(
             f"dout has the shape {tuple(dout.shape)}; for tokens of shape {tuple(tokens.shape)} it "
             f"must be {(*tokens.shape, 'C')}: one vector a token."
         )
-    _tokens_within("tokens", tokens, vocab_size)
+    tokens = as_tokens(tokens, "tokens")
+    check_tokens(tokens, vocab_size, "tokens")
     C = dout.shape[-1]
     dwte = dout.new_zeros(vocab_size, C)
     return dwte.index_put_((tokens,), dout, accumulate=True)
 
 
 def cross_entropy_backward(
-    logits: Float[Tensor, "B V"], targets: Int[Tensor, " B"]
+    logits: Float[Tensor, "B V"], targets: Integer[Tensor, " B"]
 ) -> Float[Tensor, "B V"]:
     """Return dlogits of `F.cross_entropy(logits, targets)`, the mean over the batch.
 
@@ -126,7 +128,8 @@ def cross_entropy_backward(
             "(B, V) and (B,) with the same B, at least 1."
         )
     B, V = logits.shape
-    _tokens_within("targets", targets, V)
+    targets = as_tokens(targets, "targets")
+    check_tokens(targets, V, "targets")
     dlogits = F.softmax(logits, 1)
     dlogits[torch.arange(B, device=logits.device), targets] -= 1
     return dlogits / B
@@ -219,7 +222,7 @@ def layer_backward(
 
 @torch.no_grad()
 def loss_and_gradients(
-    model: Sequential, xb: Int[Tensor, "B T"], yb: Int[Tensor, " B"]
+    model: Sequential, xb: Integer[Tensor, "B T"], yb: Integer[Tensor, " B"]
 ) -> tuple[float, list[Tensor]]:
     """Return the mean cross-entropy of a batch, and its gradient by each of model.parameters().
 
@@ -236,7 +239,7 @@ def loss_and_gradients(
     for layer, x, out in zip(reversed(model.layers), outs[-2::-1], outs[:0:-1], strict=True):
         dout, mine = layer_backward(layer, dout, x, out)
         grads = mine + grads
-    return F.cross_entropy(outs[-1], yb).item(), grads
+    return F.cross_entropy(outs[-1], yb.long()).item(), grads
 
 
 # --- training without autograd ------------------------------------------------------------------
@@ -248,8 +251,8 @@ FULL = Plan(40_000, batch_size=256, lr=0.5, optimizer="sgd")
 @torch.no_grad()
 def train(
     model: Sequential,
-    X: Int[Tensor, "N T"],
-    Y: Int[Tensor, " N"],
+    X: Integer[Tensor, "N T"],
+    Y: Integer[Tensor, " N"],
     config: Plan,
     generator: torch.Generator,
     on_step: Callable[[int, float], None] | None = None,
@@ -266,11 +269,7 @@ def train(
             f"optimizer is {config.optimizer!r}, and this loop takes plain steps: use "
             'dataclasses.replace(config, optimizer="sgd", lr=...), with a rate for SGD.'
         )
-    if len(X) == 0 or len(X) != len(Y):
-        raise ValueError(
-            f"There are {len(X)} contexts and {len(Y)} targets; pass at least one, and one "
-            "target for each context."
-        )
+    check_rows(X, Y)
     losses = []
     for step in range(config.steps):
         rows = torch.randint(len(X), (config.batch_size,), generator=generator).to(X.device)
@@ -305,14 +304,4 @@ def _same_shape(name: str, x: Tensor, dout: Tensor) -> None:
         raise ValueError(
             f"{name} has the shape {tuple(x.shape)} and dout {tuple(dout.shape)}; a gradient has "
             "the shape of what it is the gradient of, so the two must be equal."
-        )
-
-
-def _tokens_within(name: str, tokens: Tensor, vocab_size: int) -> None:
-    if tokens.is_floating_point() or tokens.dtype == torch.bool:
-        raise TypeError(f"{name} must be whole numbers, but their type is {tokens.dtype}.")
-    if tokens.numel() and not 0 <= tokens.min() <= tokens.max() < vocab_size:
-        raise ValueError(
-            f"{name} go from {tokens.min().item()} to {tokens.max().item()}, but the vocabulary "
-            f"has the tokens 0 to {vocab_size - 1}."
         )

@@ -21,9 +21,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+import torch.nn.functional as F
+from jaxtyping import Float, Integer
 from torch import Tensor
 
+from zerotohero.configs import at_least_one, make_plain, not_negative
 from zerotohero.mlp import Plan
 
 # --- layers -------------------------------------------------------------------------------------
@@ -183,7 +185,8 @@ class Tanh(Layer):
 class Embedding(Layer):
     """A row of the table for each token: (…) whole numbers → (…, C).
 
-    Raises TypeError for inputs that aren't whole numbers, ValueError for tokens outside the table.
+    Raises TypeError for inputs that aren't whole numbers, ValueError for tokens outside the table
+    (on the CPU; a GPU reports an assertion of its own).
     """
 
     def __init__(self, vocab_size: int, n_embd: int, generator: torch.Generator | None = None):
@@ -191,11 +194,12 @@ class Embedding(Layer):
             raise ValueError(f"Embedding({vocab_size}, {n_embd}): both must be at least 1.")
         self.wte = torch.randn(vocab_size, n_embd, generator=generator).requires_grad_()
 
-    def forward(self, x: Int[Tensor, "*B"]) -> Float[Tensor, "*B C"]:
+    def forward(self, x: Integer[Tensor, "*B"]) -> Float[Tensor, "*B C"]:
         if x.is_floating_point() or x.dtype == torch.bool:
             raise TypeError(f"{self!r} needs tokens (whole numbers), but got {x.dtype}.")
+        x = x.long()
         try:
-            return self.wte[x]
+            return F.embedding(x, self.wte)
         except IndexError:
             raise ValueError(
                 f"{self!r} has rows 0 to {len(self.wte) - 1}, but the tokens go from "
@@ -280,12 +284,9 @@ class NetworkConfig:
     batchnorm: bool = True  # a BatchNorm1d before each tanh
 
     def __post_init__(self):
-        for name in ("vocab_size", "block_size", "n_embd", "n_hidden", "n_layer"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("gain", "output_gain"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or positive.")
+        make_plain(self)
+        at_least_one(self, "vocab_size", "block_size", "n_embd", "n_hidden", "n_layer")
+        not_negative(self, "gain", "output_gain")
 
 
 def network(config: NetworkConfig, generator: torch.Generator | None = None) -> Sequential:

@@ -23,10 +23,11 @@ a similar one. The table grows as V**n; lecture 03 begins where that stops.
 
 import math
 from collections.abc import Sequence
+from operator import index
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Integer, Shaped
 from torch import Tensor
 
 BOUNDARY = "."  # stands before the first and after the last character of a word; always number 0
@@ -49,6 +50,32 @@ def check_words(words: Sequence[object]) -> None:
                 f"words[{i}] is {word!r} and holds {BOUNDARY!r}, which marks the ends of a word; "
                 "remove it or split the word there."
             )
+
+
+def as_tokens(tokens: Shaped[Tensor, "*S"], name: str = "The tokens") -> Int64[Tensor, "*S"]:
+    """Return tokens of any whole-number type as torch looks them up. Raises TypeError for others.
+
+    A text of 65 characters fits into uint8, GPT-2's tokens into uint16.
+    """
+    if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
+        raise TypeError(f"{name} must be whole numbers, but their type is {tokens.dtype}.")
+    return tokens.long()
+
+
+def check_tokens(tokens: Int64[Tensor, "*S"], V: int, name: str = "The tokens") -> None:
+    """Raise ValueError for a token that is not one of 0 to V − 1.
+
+    Where a lookup fails by itself it is asked afterwards, to say why: looking takes time, and on
+    a GPU it waits for all that is computed there.
+    """
+    if not tokens.numel():
+        return
+    low, high = tokens.min().item(), tokens.max().item()
+    if low < 0 or high >= V:
+        raise ValueError(
+            f"{name} go from {low} to {high}, but the vocabulary of {V} has the tokens 0 to "
+            f"{V - 1}: encode with the vocabulary that the model was made for."
+        )
 
 
 class Vocabulary:
@@ -83,11 +110,12 @@ class Vocabulary:
                 f"({''.join(self.itos)})."
             ) from None
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int] | Integer[Tensor, " T"]) -> str:
         """The characters of the numbers.
 
         Raises ValueError for a number that isn't between 0 and V − 1.
         """
+        ids = list(map(index, ids))
         for i in ids:
             if not 0 <= i < len(self):
                 raise ValueError(
@@ -123,15 +151,17 @@ def ngrams(
     return windows[~between_words][:, -n:]
 
 
-def count(grams: Int64[Tensor, "N n"], V: int) -> Int64[Tensor, "contexts V"]:
+def count(grams: Integer[Tensor, "N n"], V: int) -> Int64[Tensor, "contexts V"]:
     """How often each character follows each context: V**(n − 1) rows, one a context.
 
     The row of a context (i, j, …) is the number with these digits in base V. All N are counted in
     one pass over the tensor.
 
-    Raises ValueError if the table would have more than 2**26 cells.
+    Raises ValueError if the table would have more than 2**26 cells, or for a number that isn't
+    below V.
     """
-    n = grams.shape[1]
+    grams, n = as_tokens(grams), grams.shape[1]
+    check_tokens(grams, V)
     if V**n > TABLE_LIMIT:
         raise ValueError(
             f"A table for n = {n} and {V} characters has {V}**{n} = {V**n:,} cells; choose a "

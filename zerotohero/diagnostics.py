@@ -118,7 +118,7 @@ def diagnose(
         for layer in layers:
             outputs.append(layer(outputs[-1]))
         check_numbers(outputs, layers)
-        value = loss(outputs[-1], Y)
+        value = loss(outputs[-1], Y if Y.is_floating_point() else Y.long())
         weights = _named_weights(layers)
         wanted = [*outputs[1:], *weights.values()]
         grads = torch.autograd.grad(value, wanted, materialize_grads=True)

@@ -22,7 +22,7 @@ from operator import index
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from torch import Tensor, nn
 
 
@@ -100,7 +100,7 @@ def next_token_probs(
 
 def generate(
     model: nn.Module,
-    prompts: Int[Tensor, "B T"] | Iterable,
+    prompts: Integer[Tensor, "B T"] | Iterable,
     max_new_tokens: int,
     *,
     temperature: float | int = 1.0,
@@ -132,7 +132,7 @@ def generate(
 
 def stream(
     model: nn.Module,
-    prompt: Int[Tensor, " T"] | Iterable,
+    prompt: Integer[Tensor, " T"] | Iterable,
     max_new_tokens: int,
     *,
     temperature: float | int = 1.0,

@@ -21,12 +21,15 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from zerotohero import generation, huggingface
+from zerotohero.bigram import as_tokens, check_tokens
+from zerotohero.configs import at_least_one, make_plain, one_of, share
 from zerotohero.generation import KVCache
 from zerotohero.rotary import rotary_angles, rotate
+from zerotohero.tied import TiedHead
 
 CHOICES = {
     "norm": ("layernorm", "rmsnorm"),
@@ -55,21 +58,15 @@ class GPTConfig:
     tied: bool = True  # whether the output layer's weights are the token embeddings
 
     def __post_init__(self):
-        for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        make_plain(self)
+        at_least_one(self, "vocab_size", "block_size", "n_layer", "n_head", "n_embd")
         if self.n_embd % self.n_head:
             raise ValueError(
                 f"n_embd is {self.n_embd} and n_head is {self.n_head}: the channels are shared "
                 "out evenly among the heads, so make n_embd a multiple of n_head."
             )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1.")
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}."
-                )
+        share(self, "dropout")
+        one_of(self, **CHOICES)
         if self.position == "rotary" and self.head_size % 2:
             raise ValueError(
                 f"Rotary positions turn pairs of numbers, and a head has {self.head_size}: make "
@@ -83,10 +80,7 @@ class GPTConfig:
 
     @classmethod
     def preset(cls, name: str, **changes) -> "GPTConfig":
-        """Return the sizes called `name`, with `changes` of single fields.
-
-        Raises ValueError for a name that is not in PRESETS.
-        """
+        """Return PRESETS[name], with `changes` of single fields. ValueError for another name."""
         if name not in PRESETS:
             raise ValueError(f"No GPT is called {name!r}; there are {', '.join(PRESETS)}.")
         return dataclasses.replace(PRESETS[name], **changes)
@@ -219,8 +213,10 @@ class Block(nn.Module):
         return x + self.mlp(self.ln_2(x))
 
 
-class GPT(nn.Module):
+class GPT(TiedHead):
     """Token and position embeddings, `n_layer` blocks, a last normalisation, and the logits."""
+
+    Config = GPTConfig  # what from_pretrained makes of a config.json
 
     def __init__(self, config: GPTConfig, generator: torch.Generator | None = None):
         """Make a GPT with random weights; `generator` lives on the CPU."""
@@ -237,7 +233,7 @@ class GPT(nn.Module):
             self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         self.initialise(generator)
         if config.tied:
-            self.lm_head.weight = self.transformer.wte.weight
+            self.tie()
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator | None = None) -> None:
@@ -258,13 +254,14 @@ class GPT(nn.Module):
                 parameter.normal_(0.0, deviation, generator=generator)
 
     def forward(
-        self, idx: Int[Tensor, "B T"], cache: KVCache | None = None
+        self, idx: Integer[Tensor, "B T"], cache: KVCache | None = None
     ) -> Float[Tensor, "B T V"]:
         """Return the logits of the token that follows each position.
 
         With a cache, `idx` are the T tokens that follow those that the cache holds.
 
-        Raises ValueError if the context would be longer than `block_size`.
+        Raises ValueError if the context would be longer than `block_size`, or for a token beyond
+        the vocabulary (on a GPU that is an assertion of its own); TypeError for no whole numbers.
         """
         start = cache.length if cache is not None else 0
         stop = start + idx.shape[1]
@@ -273,7 +270,12 @@ class GPT(nn.Module):
                 f"The context has {stop} tokens, but block_size is {self.config.block_size}: "
                 "pass the last block_size tokens, or make a GPT with a larger one."
             )
-        x = self.transformer.wte(idx)  # (B, T, C)
+        idx = as_tokens(idx)
+        try:
+            x = self.transformer.wte(idx)  # (B, T, C)
+        except IndexError:
+            check_tokens(idx, self.config.vocab_size)
+            raise
         angles = None
         if self.config.position == "learned":
             x = x + self.transformer.wpe.weight[start:stop]  # (T, C) for every row
@@ -284,7 +286,7 @@ class GPT(nn.Module):
             x = block(x, angles, cache, layer)
         return self.lm_head(self.transformer.ln_f(x))
 
-    # Sampling and Hugging Face's files have modules of their own; as methods they read better.
+    # These have modules of their own; as methods they read better.
     generate = generation.generate
     stream = generation.stream
     save_pretrained = huggingface.save_pretrained
@@ -316,10 +318,7 @@ class GPT(nn.Module):
         return 6 * n + 12 * self.config.n_layer * self.config.n_embd * self.config.block_size
 
     def crop_block_size(self, block_size: int) -> None:
-        """Shorten the longest context, in place; the positions that remain keep their weights.
-
-        Raises ValueError if `block_size` is below 1 or longer than it was.
-        """
+        """Shorten the longest context, in place. ValueError below 1 or beyond what it was."""
         if not 1 <= block_size <= self.config.block_size:
             raise ValueError(
                 f"block_size can be cropped to 1 … {self.config.block_size}, not {block_size}."
@@ -333,7 +332,7 @@ class GPT(nn.Module):
             wpe.num_embeddings = block_size
 
     @torch.no_grad()
-    def attention_maps(self, idx: Int[Tensor, "B T"]) -> list[Float[Tensor, "B H T T"]]:
+    def attention_maps(self, idx: Integer[Tensor, "B T"]) -> list[Float[Tensor, "B H T T"]]:
         """Return, for each layer, how much each position reads of each position, head by head.
 
         Dropout is off; rows add up to 1, and what lies in the future is 0.

@@ -1,4 +1,4 @@
-"""A GPT as the two files that the rest of the world reads: config.json and model.safetensors.
+"""A GPT as the files that the rest of the world reads: config.json and model.safetensors.
 
 The idea: weights outlive the code that trained them if their names and shapes are agreed on. The
 names are GPT-2's already; two things differ. GPT-2 keeps its matrices as (in, out), our nn.Linear
@@ -9,25 +9,27 @@ The sources: Hugging Face's `transformers` (GPT2LMHeadModel), which loads what i
 whose files are read here; and the safetensors format, which unlike a pickle can only hold
 numbers, never code.
 
-Left out: models that GPT-2's format has no words for (rotary positions, RMSNorm, ...), the older
-pytorch_model.bin, which is a pickle, and weights that are split over several files.
+Weights that are split over several files are read, too; they are written into one. Left out:
+models that GPT-2's format has no words for (rotary positions, RMSNorm, ...), and the older
+pytorch_model.bin, which is a pickle.
 """
 
 import json
 import os
 import re
-import socket
+from collections.abc import Callable
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
+
+# safetensors and urllib are imported where they are used: most GPTs never leave their Trainer.
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+INDEX = f"{WEIGHTS}.index.json"  # where weights are split: which tensor is in which file
+PICKLE = "pytorch_model.bin"
 SIZES = {  # our names, and GPT-2's
     "vocab_size": "vocab_size",
     "block_size": "n_positions",
@@ -58,10 +60,15 @@ def save_pretrained(model: nn.Module, folder: str | PathLike) -> None:
     """Write config.json and model.safetensors into `folder`, which is made if it isn't there.
 
     `transformers.GPT2LMHeadModel.from_pretrained(folder)` loads them. Both files are written
-    under other names first and then put in place, so that a crash leaves the old ones.
+    under other names first and then put in place, so that a crash leaves the old ones. An output
+    layer that isn't the token embeddings any more, whatever the configuration says, is written as
+    a layer of its own.
 
     Raises ValueError, naming the field, if the model has a part that GPT-2 doesn't have.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
     config, folder = model.config, Path(folder)
     if later := later_parts(config):
         field = later[0]
@@ -69,9 +76,11 @@ def save_pretrained(model: nn.Module, folder: str | PathLike) -> None:
             f"GPT-2's format has no {field}={getattr(config, field)!r}, only {PARTS[field]!r}: "
             "keep this model as a checkpoint of the Trainer instead."
         )
+    head, table = model.lm_head.weight, model.transformer.wte.weight
+    tied = config.tied and (head is table or torch.equal(head, table))
     tensors = {}
     for name, tensor in model.state_dict().items():
-        if name == "lm_head.weight" and config.tied:
+        if name == "lm_head.weight" and tied:
             continue  # it is wte.weight, which the reader ties again
         tensors[name] = (tensor.t() if TRANSPOSED.search(name) else tensor).contiguous()
     for name, module in model.transformer.named_modules():
@@ -90,10 +99,10 @@ def save_pretrained(model: nn.Module, folder: str | PathLike) -> None:
         "attn_pdrop": config.dropout,
         "resid_pdrop": config.dropout,
         "initializer_range": 0.02,
-        "tie_word_embeddings": config.tied,
+        "tie_word_embeddings": tied,
         "bos_token_id": ends,
         "eos_token_id": ends,
-        "dtype": str(model.lm_head.weight.dtype).removeprefix("torch."),
+        "dtype": str(head.dtype).removeprefix("torch."),
         "bias": config.bias,  # ours; transformers passes over it
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -112,9 +121,9 @@ def save_pretrained(model: nn.Module, folder: str | PathLike) -> None:
 
 
 def from_pretrained(cls, name_or_folder: str | PathLike, **changes):
-    """Return the GPT of a folder with config.json and model.safetensors, or of a name on the hub.
+    """Return the model, a `cls`, of a folder with config.json and model.safetensors, or of a name.
 
-    "gpt2", "gpt2-medium", "gpt2-large" and "gpt2-xl" are OpenAI's weights; they need
+    "gpt2", "gpt2-medium", "gpt2-large" and "gpt2-xl" are OpenAI's weights on the hub; they need
     `huggingface_hub` and, the first time, a network. What `changes` may change: `dropout`, a
     shorter `block_size`, and `bias=False` where all biases are zero. The weights are float32, and
     the model is in eval mode.
@@ -123,9 +132,9 @@ def from_pretrained(cls, name_or_folder: str | PathLike, **changes):
     FileNotFoundError if there are no such files; ImportError or ConnectionError if they can't be
     fetched.
     """
-    from zerotohero.gpt import GPTConfig  # which imports this module
+    from safetensors import SafetensorError, safe_open
 
-    config_file, weights_file = _find(name_or_folder)
+    config_file, weights_files = _find(name_or_folder)
     config = _read_config(config_file)
     for field in changes:
         if field not in ("dropout", "block_size", "bias"):
@@ -134,41 +143,47 @@ def from_pretrained(cls, name_or_folder: str | PathLike, **changes):
                 "weights were trained with what their config.json says."
             )
     block_size = changes.pop("block_size", config["block_size"])
-    config = GPTConfig(**(config | changes))
+    config = cls.Config(**(config | changes))
     with torch.device("meta"):  # no time for random numbers that would be overwritten
         model = cls(config)
     model.to_empty(device="cpu")
-    if config.tied:
-        model.lm_head.weight = model.transformer.wte.weight
-    try:
-        with safe_open(weights_file, "pt") as file:
-            _copy(file, model)
-    except SafetensorError as error:
-        raise ValueError(
-            f"{weights_file} is not a whole safetensors file ({error}): fetch or save it again."
-        ) from None
+    with ExitStack() as opened:
+        readers = {}
+        for path in weights_files:
+            try:
+                file = opened.enter_context(safe_open(path, "pt"))
+            except SafetensorError as error:
+                raise ValueError(
+                    f"{path} is not a whole safetensors file ({error}): fetch or save it again."
+                ) from None
+            readers |= dict.fromkeys(file.keys(), file.get_tensor)
+        _copy(readers, model)
     if block_size != config.block_size:
         model.crop_block_size(block_size)
     return model.eval()
 
 
 @torch.no_grad()
-def _copy(file: safe_open, model: nn.Module) -> None:
-    """Copy every tensor of the file to the parameter it belongs to, one at a time."""
-    names = [name for name in file.keys() if not MASKS.search(name)]  # noqa: SIM118
+def _copy(readers: dict[str, Callable[[str], Tensor]], model: nn.Module) -> None:
+    """Copy every tensor to the parameter it belongs to, one at a time.
+
+    `readers` holds, for the name of each tensor, what reads it: `readers[name](name)`.
+    """
+    names = [name for name in readers if not MASKS.search(name)]
     prefixes = "transformer.", "lm_head."
     stored = {n if n.startswith(prefixes) else f"transformer.{n}": n for n in names}
     parameters = dict(model.named_parameters())
     if model.config.tied and "lm_head.weight" in stored:
         head, table = stored.pop("lm_head.weight"), stored.get("transformer.wte.weight")
-        if table and not torch.equal(file.get_tensor(head), file.get_tensor(table)):
+        if table and not torch.equal(readers[head](head), readers[table](table)):
             raise ValueError(
                 f"{head} and {table} differ, but config.json says that they are one: set "
                 "tie_word_embeddings to false in it."
             )
     if not model.config.bias:
         for ours in [name for name in stored if name.endswith(".bias")]:
-            if file.get_tensor(stored.pop(ours)).any():
+            theirs = stored.pop(ours)
+            if readers[theirs](theirs).any():
                 raise ValueError(
                     f"{ours} in the file is not zero, so the model needs its biases: load it with "
                     "bias=True."
@@ -182,7 +197,7 @@ def _copy(file: safe_open, model: nn.Module) -> None:
             more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
             raise ValueError(f"The file of weights {what} {first}{more}.")
     for ours, parameter in parameters.items():
-        tensor = file.get_tensor(stored[ours])
+        tensor = readers[stored[ours]](stored[ours])
         shape = tuple(parameter.shape)[::-1] if TRANSPOSED.search(ours) else tuple(parameter.shape)
         if tuple(tensor.shape) != shape:
             raise ValueError(
@@ -222,16 +237,42 @@ def _read_config(path: Path) -> dict:
     }
 
 
-def _find(name_or_folder: str | PathLike) -> tuple[Path, Path]:
-    """Return where config.json and model.safetensors are, fetched if the name is the hub's."""
+def _in_folder(folder: Path) -> tuple[Path, list[Path]]:
+    """Return where config.json and the weights are in a folder."""
+    needed = [folder / CONFIG, folder / WEIGHTS]
+    if not needed[1].is_file() and (folder / INDEX).is_file():
+        needed[1:] = [folder / shard for shard in _shards(folder / INDEX)]
+    elif not needed[1].is_file() and list(folder.glob(f"{PICKLE}*")):
+        raise FileNotFoundError(
+            f"{folder} holds its weights as {PICKLE}, a pickle, which may run any program when it "
+            f"is read; only {WEIGHTS} is read here. transformers writes it: "
+            "GPT2LMHeadModel.from_pretrained(folder).save_pretrained(folder)."
+        )
+    for path in needed:
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{folder} holds no {path.name}: give the folder that save_pretrained wrote."
+            )
+    return needed[0], needed[1:]
+
+
+def _shards(index: Path) -> list[str]:
+    """Return the names of the files that weights are split over; all lie beside the index."""
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        fine = all(re.fullmatch(r"[\w.-]+\.safetensors", name) for name in names)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        fine = False
+    if not fine:
+        raise ValueError(f"{index} doesn't say which tensor is in which file beside it.")
+    return names
+
+
+def _find(name_or_folder: str | PathLike) -> tuple[Path, list[Path]]:
+    """Return where config.json and the weights are, fetched if the name is the hub's."""
     folder = Path(name_or_folder)
     if folder.is_dir():
-        for path in (folder / CONFIG, folder / WEIGHTS):
-            if not path.is_file():
-                raise FileNotFoundError(
-                    f"{folder} holds no {path.name}: give the folder that save_pretrained wrote."
-                )
-        return folder / CONFIG, folder / WEIGHTS
+        return _in_folder(folder)
     name = str(name_or_folder)
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
         raise FileNotFoundError(f"There is no folder {name}.")
@@ -243,11 +284,16 @@ def _find(name_or_folder: str | PathLike) -> tuple[Path, Path]:
             "is missing: pip install huggingface_hub."
         ) from None
     cached = not _answers(constants.ENDPOINT)
+
+    def fetch(file: str) -> Path:
+        return Path(hf_hub_download(name, file, local_files_only=cached))
+
     try:
-        config, weights = (
-            Path(hf_hub_download(name, file, local_files_only=cached)) for file in (CONFIG, WEIGHTS)
-        )
-        return config, weights
+        config = fetch(CONFIG)
+        try:
+            return config, [fetch(WEIGHTS)]
+        except errors.EntryNotFoundError:
+            return config, [fetch(shard) for shard in _shards(fetch(INDEX))]
     except Exception as error:  # the hub's own, and those of whatever carries its bytes
         missing = errors.RepositoryNotFoundError, errors.EntryNotFoundError
         if isinstance(error, missing) and not isinstance(error, errors.LocalEntryNotFoundError):
@@ -264,6 +310,10 @@ def _find(name_or_folder: str | PathLike) -> tuple[Path, Path]:
 
 def _answers(address: str) -> bool:
     """Whether a server is there; asked first, for the hub's library tries for half a minute."""
+    import socket
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies
+
     url = urlsplit(address)
     if getproxies().keys() & {url.scheme, "all"}:
         return True  # the proxy may reach it where this machine can't

@@ -1,23 +1,21 @@
 """A scalar autograd engine and a multi-layer perceptron on top of it (lecture 01).
 
 The idea: every operation leaves a node behind that remembers its operands and its *local
-derivatives*, those of its result to each operand. By the chain rule one walk over the graph,
-from the result backwards, then gives the derivative of one number to every number it was made
-from: reverse-mode differentiation (Linnainmaa 1970; for networks Rumelhart, Hinton & Williams
-1986, "Learning representations by back-propagating errors").
+derivatives*, those of its result to each operand. By the chain rule one walk backwards over the
+graph then gives the derivative of one number to every number it was made from: reverse-mode
+differentiation (Linnainmaa 1970; Rumelhart, Hinton & Williams 1986, "Learning representations by
+back-propagating errors").
 
 Code written for the package `micrograd` (A. Karpathy, 2020) runs when only its imports change.
-New against it: more operations, a backward pass without recursion, gradients that accumulate
-as PyTorch's do, errors in words, drawing, and one node for a neuron's whole weighted sum.
-
-It leaves out arrays. One number at a time is what makes it readable, and thousands of times
-slower than PyTorch; from lecture 02 on the numbers are tensors.
+New against it: more operations, no recursion, gradients that accumulate as PyTorch's do, errors
+in words, drawing, graphs that can be copied, and one node for a neuron's whole weighted sum.
+Left out: arrays. One number at a time is readable, and thousands of times slower than PyTorch.
 """
 
 import math
 import random
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from itertools import pairwise
 from numbers import Real
 from operator import mul
@@ -36,17 +34,19 @@ class Value:
             return Value(math.sin(x.data), (x,), "sin", local=(math.cos(x.data),))
 
     Instead of `local` you may assign to `_backward` a function that adds to the operands' `grad`,
-    as code for the package `micrograd` does. Raises TypeError for what is no real number.
+    as code for the package `micrograd` does; its names `_children`, `_prev` and `_op` are known
+    too. `copy.deepcopy` and `pickle` take the whole graph along. TypeError for no real number.
     """
 
-    __slots__ = ("_backward", "data", "grad", "label", "local", "op", "operands")
+    # Slots are faster than a dictionary, which is there for attributes of your own.
+    __slots__ = ("_rule", "data", "grad", "label", "local", "op", "operands")
+    __slots__ += ("__dict__", "__weakref__")
 
-    def __init__(self, data: float, operands=(), op: str = "", label: str = "", *, local=()):
+    def __init__(self, data, operands=(), op="", label="", *, local=(), _children=(), _op=""):
         self.data = data if type(data) is float else _real(data)
-        self.grad = 0.0
-        self.operands, self.local = tuple(operands), tuple(local)
-        self.op, self.label = op, label
-        self._backward = None
+        self.grad, self._rule = 0.0, None  # the rule is what gets assigned to `_backward`
+        self.operands, self.local = tuple(operands or _children), tuple(local)
+        self.op, self.label = op or _op, label
 
     def backward(self) -> None:
         """Add the derivative of this value to the `grad` of every leaf it was made from.
@@ -56,22 +56,21 @@ class Value:
         gradient afterwards, so that nothing is counted twice. Raises ValueError for an operation
         without a backward rule.
         """
-        inner = [node for node in topological_order(self) if node.operands]
-        for node in inner:
-            node.grad = 0.0
-            if len(node.local) != len(node.operands) and node._backward is None:
-                raise ValueError(
-                    f"the operation {node.op!r} has {len(node.operands)} operand(s) but "
-                    f"{len(node.local)} local derivative(s): give local= one for each operand"
-                )
+        # A leaf has nothing to hand on, unless somebody gave it a rule.
+        order = [v for v in topological_order(self) if v.operands or v._rule is not None]
+        for node in order:
+            if node.operands:
+                node.grad = 0.0
+            if len(node.local) != (n := len(node.operands)) and node._rule is None:
+                raise ValueError(f"{node.op!r} has {n} operand(s): give local= a number for each")
         self.grad += 1.0
-        for node in reversed(inner):
-            if node._backward is not None:
-                node._backward()
-                continue
-            grad = node.grad
-            for operand, derivative in zip(node.operands, node.local):  # noqa: B905 (its check costs half)
-                operand.grad += derivative * grad
+        for node in reversed(order):
+            (node._rule or node._hand_on)()
+
+    def _hand_on(self) -> None:
+        grad = self.grad
+        for operand, derivative in zip(self.operands, self.local):  # noqa: B905 (its check costs half)
+            operand.grad += derivative * grad
 
     def __add__(self, other):
         other = _value(other)
@@ -86,9 +85,8 @@ class Value:
         return _node(self.data * other.data, (self, other), "*", (other.data, self.data))
 
     def __truediv__(self, other):
-        other = _value(other)
-        quotient, inverse = self.data / other.data, 1.0 / other.data
-        return _node(quotient, (self, other), "/", (inverse, -quotient * inverse))
+        x, y = self.data, (other := _value(other)).data
+        return _node(x / y, (self, other), "/", (1.0 / y, -x / y / y))
 
     def __pow__(self, other):
         x, exponent = self.data, other.data if isinstance(other, Value) else _real(other)
@@ -96,7 +94,8 @@ class Value:
         if not isinstance(other, Value):
             return _node(power, (self,), f"**{exponent:g}", (slope,))
         # To the exponent it is power·log(x), which a negative number does not have.
-        rate = power * math.log(x) if x > 0.0 else 0.0 if x == 0.0 else math.nan
+        log = math.log(x) if x > 0.0 else -math.inf if x == 0.0 else math.nan
+        rate = 0.0 if x == 0.0 <= exponent else power * log
         return _node(power, (self, other), "**", (slope, rate))
 
     __radd__, __rmul__ = __add__, __mul__
@@ -120,7 +119,8 @@ class Value:
         The local derivative to a weight is its input, to an input its weight, to the bias 1.
         Raises ValueError when there aren't as many inputs as weights.
         """
-        w, x, b = [_value(v) for v in weights], [_value(v) for v in inputs], _value(bias)
+        w = [v if isinstance(v, Value) else Value(v) for v in weights]  # a call each takes longer
+        x, b = [v if isinstance(v, Value) else Value(v) for v in inputs], _value(bias)
         if len(w) != len(x):
             raise ValueError(f"{len(w)} weights, but {len(x)} inputs: give one for each")
         to_w, to_x = [v.data for v in x], [v.data for v in w]
@@ -129,8 +129,8 @@ class Value:
 
     def relu(self) -> "Value":
         """max(0, x). The derivative at 0 is taken as 0, as PyTorch does."""
-        data = 0.0 if self.data <= 0.0 else self.data
-        return _node(data, (self,), "ReLU", (1.0 if data > 0.0 else 0.0,))
+        data, slope = (0.0, 0.0) if self.data <= 0.0 else (self.data, 1.0)
+        return _node(data, (self,), "ReLU", (slope,))
 
     def tanh(self) -> "Value":
         """The hyperbolic tangent; its derivative is 1 − tanh²."""
@@ -157,19 +157,29 @@ class Value:
             raise ValueError(f"log({self.data:g}): only a number above zero has a logarithm")
         return _node(math.log(self.data), (self,), "log", (1.0 / self.data,))
 
+    def __reduce_ex__(self, protocol):
+        """What copy and pickle ask for. Left alone, they recurse from operand to operand."""
+        if self._rule is not None:
+            raise TypeError("a _backward of one's own can't be copied; give the operation local=")
+        new, cls, state = super().__reduce_ex__(2)[:3]
+        led = not self.operands or self in _led.get()
+        return _last, ([] if led else _Behind([self]), new, *cls), state
+
     def __repr__(self) -> str:
         label = f", label={self.label!r}" if self.label else ""
         return f"Value(data={self.data}, grad={self.grad}{label})"
 
 
-# The names that code written for the package `micrograd` reads.
-Value._prev, Value._op = Value.operands, Value.op
+# The names that code written for the package `micrograd` reads and assigns.
+Value._op = Value.op
+Value._prev = property(lambda v: set(v.operands), lambda v, p: Value.operands.__set__(v, tuple(p)))
+Value._backward = property(lambda v: v._rule or v._hand_on, Value._rule.__set__)
 
 
 def _node(data: float, operands: tuple, op: str, local: tuple) -> Value:
     """`Value(...)` for the operations above: without its checks, in less time."""
     node = Value.__new__(Value)
-    node.data, node.grad, node.label, node._backward = data, 0.0, "", None
+    node.data, node.grad, node.label, node._rule = data, 0.0, "", None
     node.operands, node.op, node.local = operands, op, local
     return node
 
@@ -188,22 +198,25 @@ def _real(x) -> float:
 
 def _power(base: float, exponent: float) -> tuple[float, float]:
     """base ** exponent and its derivative to the base."""
-    if base == 0.0 and exponent < 0.0:
+    if base == 0.0 and -math.inf < exponent < 0.0:
         raise ZeroDivisionError(f"0 ** {exponent:g}: zero has no power with a negative exponent")
-    if base < 0.0 and not exponent.is_integer():
+    if -math.inf < base < 0.0 and math.isfinite(exponent) and exponent % 1.0:
         raise ValueError(f"({base:g}) ** {exponent:g}: negative numbers have no fractional powers")
-    vertical = base == 0.0 and 0.0 < exponent < 1.0
     try:
-        slope = math.inf if vertical else exponent and exponent * base ** (exponent - 1.0)
-        return base**exponent, slope
+        power = base**exponent
     except OverflowError:
         raise OverflowError(f"({base:g}) ** {exponent:g} is too large for a float") from None
+    try:
+        return power, exponent and exponent * base ** (exponent - 1.0)
+    except (OverflowError, ZeroDivisionError):  # next to zero the curve is (nearly) vertical
+        falls = exponent < 0.0 and (base > 0.0 or exponent % 2.0 == 1.0)
+        return power, -math.inf if falls else math.inf
 
 
 def topological_order(root: Value) -> list[Value]:
     """Every value that `root` was made from, and `root` last: operands before what uses them.
 
-    Walked with a list as the stack, because Python's own ends at a thousand calls or so.
+    The stack is a list, because Python's own ends at a thousand calls or so.
     """
     order, seen, stack = [], set(), [root]
     while stack:
@@ -219,34 +232,26 @@ def topological_order(root: Value) -> list[Value]:
     return order
 
 
-def to_dot(
-    root: Value, *, grads: Mapping[Value, float] | None = None, highlight: Value | None = None
-) -> str:
-    """The graph behind `root` in Graphviz's language: a box a value, an arrow from each operand.
+_led = ContextVar("values that pickle or deepcopy is being led to", default=frozenset())
 
-    A box shows the operation (none for a leaf) and the label, the data, the gradient. `grads`
-    shows other gradients than the stored ones, a dash where it has none; `highlight` is drawn
-    with a thick border. `zerotohero.course.draw` turns the text into a picture.
-    """
-    order = topological_order(root)
-    ids = {node: f"n{i}" for i, node in enumerate(order)}
-    lines = [
-        "digraph {",
-        '  graph [rankdir=LR, bgcolor="white", nodesep=0.25, ranksep=0.4]',
-        '  node [shape=record, style=filled, fontname="Helvetica", fontsize=11, width=1.3]',
-        '  edge [color="#555555", arrowsize=0.7]',
-    ]
-    for node in order:
-        grad = node.grad if grads is None else grads.get(node)
-        names = [re.sub(r'[\\{}|<>"]', r"\\\g<0>", name) for name in (node.op, node.label) if name]
-        rows = [f"{{{' | '.join(names)}}}"] if names else []
-        rows += [f"data {node.data:.4g}", "grad —" if grad is None else f"grad {grad:.4g}"]
-        style = f'fillcolor="{"#e3eef7" if node.operands else "#fdf3dc"}"'
-        if node is highlight:
-            style += ', color="#D55E00", penwidth=3.5'
-        lines.append(f'  {ids[node]} [label="{" | ".join(rows)}", {style}]')
-    lines += [f"  {ids[x]} -> {ids[node]}" for node in order for x in node.operands]
-    return "\n".join([*lines, "}"])
+
+class _Behind(list):
+    """[root], which pickle and deepcopy see as all that root was made from, operands first."""
+
+    def __reduce_ex__(self, protocol):
+        return list, (), None, self._lead()
+
+    def _lead(self) -> Iterator[Value]:
+        nodes, outside = topological_order(self[0]), _led.get()
+        _led.set(outside | set(nodes))
+        try:
+            yield from nodes[:-1]
+        finally:
+            _led.set(outside)
+
+
+def _last(before: list, new: Callable, cls: type) -> Value:
+    return new(cls)  # its operands are in `before`
 
 
 class Module:
@@ -269,10 +274,8 @@ class Neuron(Module):
     """
 
     def __init__(self, nin: int, nonlin: bool = True, *, rng: random.Random | None = None):
-        draw = (rng or random).uniform
-        self.w = [Value(draw(-1, 1)) for _ in range(_size(nin, "nin"))]
-        self.b = Value(0.0)
-        self.nonlin = nonlin
+        self.w = [Value((rng or random).uniform(-1, 1)) for _ in range(_size(nin, "nin"))]
+        self.b, self.nonlin = Value(0.0), nonlin
 
     def __call__(self, x: Iterable[Value | float]) -> Value:
         """The neuron's output for `nin` numbers or Values."""
@@ -319,8 +322,7 @@ class MLP(Module):
 
     def __call__(self, x: Iterable[Value | float]) -> Value | list[Value]:
         for layer in self.layers:
-            # A layer of one neuron gives its value bare; the next layer wants a list.
-            x = layer([x] if isinstance(x, Value) else x)
+            x = layer([x] if isinstance(x, Value) else x)  # one neuron gives its value bare
         return x
 
     def parameters(self) -> list[Value]:
@@ -342,8 +344,7 @@ def moons(n: int, rng: random.Random, noise: float = 0.1) -> tuple[list[list[flo
     for i in range(n):
         angle, label = rng.uniform(0.0, math.pi), 1 if i % 2 else -1
         x, y = math.cos(angle), math.sin(angle)
-        if label == 1:
-            x, y = 1.0 - x, 0.5 - y
+        x, y = (1.0 - x, 0.5 - y) if label == 1 else (x, y)
         points.append([x + rng.gauss(0.0, noise), y + rng.gauss(0.0, noise)])
         labels.append(label)
     return points, labels

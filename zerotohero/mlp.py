@@ -26,10 +26,11 @@ from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from torch import Tensor, nn
 
-from zerotohero.bigram import Vocabulary, check_words, ngrams
+from zerotohero.bigram import Vocabulary, as_tokens, check_tokens, check_words, ngrams
+from zerotohero.configs import at_least_one, demand, make_plain, not_negative, one_of
 
 
 @dataclass(frozen=True)
@@ -77,18 +78,11 @@ def build_dataset(
     A word of n characters gives n + 1 rows; the last one predicts the end. Positions before the
     word's first character hold the boundary, 0.
 
-    Raises ValueError if there are no words, if `block_size` is below 1 or longer than the longest
-    word, or if a character is not in the vocabulary; TypeError for words that aren't strings.
+    Raises ValueError if there are no words, if `block_size` is below 1, or if a character is not
+    in the vocabulary; TypeError for words that aren't strings.
     """
     if block_size < 1:
         raise ValueError(f"block_size is {block_size}; a context needs at least 1 character.")
-    check_words(words)
-    longest = max(len(word) for word in words)
-    if block_size > longest:
-        raise ValueError(
-            f"block_size is {block_size}, but the longest word has {longest} characters, so the "
-            f"first positions would never hold a letter: use at most {longest}."
-        )
     rows = ngrams(words, vocabulary, block_size + 1)
     return rows[:, :-1].contiguous(), rows[:, -1].contiguous()
 
@@ -107,14 +101,9 @@ class MLPConfig:
     output_scale: float = 1.0
 
     def __post_init__(self):
-        for name in ("vocab_size", "block_size", "n_embd", "n_hidden"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("hidden_scale", "output_scale"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}; it must be 0 or a positive number."
-                )
+        make_plain(self)
+        at_least_one(self, "vocab_size", "block_size", "n_embd", "n_hidden")
+        not_negative(self, "hidden_scale", "output_scale")
 
 
 class MLP(nn.Module):
@@ -142,17 +131,23 @@ class MLP(nn.Module):
         self.W2 = normal(H, V, scale=config.output_scale)
         self.b2 = normal(V, scale=config.output_scale)
 
-    def forward(self, xb: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
+    def forward(self, xb: Integer[Tensor, "B T"]) -> Float[Tensor, "B V"]:
         """Return the logits of the next character for each context.
 
-        Raises ValueError if the contexts are not `block_size` long.
+        Raises ValueError if the contexts are not `block_size` long, or hold a token that is not in
+        the vocabulary (on the CPU; a GPU reports an assertion of its own).
         """
         if xb.shape[-1] != self.config.block_size:
             raise ValueError(
                 f"The contexts have {xb.shape[-1]} characters, but the network was made for "
                 f"block_size {self.config.block_size}: build the data set with the same one."
             )
-        emb = self.wte[xb]  # (B, T, C)
+        xb = as_tokens(xb)
+        try:
+            emb = F.embedding(xb, self.wte)  # (B, T, C)
+        except IndexError:
+            check_tokens(xb, self.config.vocab_size)
+            raise
         x = emb.view(xb.shape[0], -1)  # (B, T·C), without moving a number
         h = torch.tanh(x @ self.W1 + self.b1)  # (B, H)
         return h @ self.W2 + self.b2  # (B, V)
@@ -170,21 +165,11 @@ class Plan:
     weight_decay: float = 0.01  # how strongly adamw pulls weights towards 0; sgd ignores it
 
     def __post_init__(self):
-        for name in ("steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        if not 0 < self.lr < math.inf:
-            raise ValueError(f"lr is {self.lr}; it must be a positive number.")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay is {self.weight_decay}; it must be 0 or positive.")
-        for name, allowed in (
-            ("optimizer", ("sgd", "adamw")),
-            ("schedule", ("constant", "drop", "cosine")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}."
-                )
+        make_plain(self)
+        at_least_one(self, "steps", "batch_size")
+        demand(self, "lr", 0 < self.lr < math.inf, "a positive number")
+        not_negative(self, "weight_decay")
+        one_of(self, optimizer=("sgd", "adamw"), schedule=("constant", "drop", "cosine"))
 
     def lr_at(self, step: int) -> float:
         """Return the learning rate of update `step`, counted from 0."""
@@ -208,7 +193,8 @@ class Trainable(Protocol):
     def parameters(self) -> Iterable[Tensor]: ...
 
 
-def _check_rows(X: Tensor, Y: Tensor) -> None:
+def check_rows(X: Tensor, Y: Tensor) -> None:
+    """Raise ValueError unless there are rows, and as many contexts as targets."""
     if len(X) == 0 or len(X) != len(Y):
         raise ValueError(
             f"There are {len(X)} contexts and {len(Y)} targets; pass at least one, and one "
@@ -218,8 +204,8 @@ def _check_rows(X: Tensor, Y: Tensor) -> None:
 
 def train(
     model: Trainable,
-    X: Int[Tensor, "N T"],
-    Y: Int[Tensor, " N"],
+    X: Integer[Tensor, "N T"],
+    Y: Integer[Tensor, " N"],
     config: Plan,
     generator: torch.Generator,
     on_step: Callable[[int, float], None] | None = None,
@@ -232,7 +218,7 @@ def train(
     Raises ValueError if X and Y have no rows or not the same number, and FloatingPointError as
     soon as the loss is not a finite number.
     """
-    _check_rows(X, Y)
+    check_rows(X, Y)
     if config.optimizer == "sgd":
         optimizer = torch.optim.SGD(model.parameters(), lr=config.lr)
     else:
@@ -242,7 +228,7 @@ def train(
     losses = []
     for step in range(config.steps):
         rows = torch.randint(len(X), (config.batch_size,), generator=generator).to(X.device)
-        loss = F.cross_entropy(model(X[rows]), Y[rows])
+        loss = F.cross_entropy(model(X[rows]), Y[rows].long())
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             raise FloatingPointError(
@@ -262,8 +248,8 @@ def train(
 
 def find_learning_rate(
     model: Trainable,
-    X: Int[Tensor, "N T"],
-    Y: Int[Tensor, " N"],
+    X: Integer[Tensor, "N T"],
+    Y: Integer[Tensor, " N"],
     generator: torch.Generator,
     low: float = 1e-3,
     high: float = 1.0,
@@ -296,17 +282,17 @@ def find_learning_rate(
 
 @torch.no_grad()
 def evaluate(
-    model: Trainable, X: Int[Tensor, "N T"], Y: Int[Tensor, " N"], chunk: int = 16_384
+    model: Trainable, X: Integer[Tensor, "N T"], Y: Integer[Tensor, " N"], chunk: int = 16_384
 ) -> float:
     """Return the mean loss over all rows, `chunk` rows at a time to bound the memory.
 
     Raises ValueError if X and Y have no rows or not the same number.
     """
-    _check_rows(X, Y)
+    check_rows(X, Y)
     total = 0.0
     for i in range(0, len(X), chunk):
         logits = model(X[i : i + chunk])
-        total += F.cross_entropy(logits, Y[i : i + chunk], reduction="sum").item()
+        total += F.cross_entropy(logits, Y[i : i + chunk].long(), reduction="sum").item()
     return total / len(X)
 
 

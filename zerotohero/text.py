@@ -18,10 +18,11 @@ Left out: how such a vocabulary is learned from text (lecture 09), and texts lar
 
 import importlib.util
 from collections.abc import Sequence
+from operator import index
 from pathlib import Path
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, Integer
 from torch import Tensor
 
 
@@ -53,7 +54,7 @@ class Characters:
             )
         return torch.tensor([self.stoi[c] for c in text], dtype=torch.int64)
 
-    def decode(self, tokens: Sequence[int] | Int64[Tensor, "T"]) -> str:
+    def decode(self, tokens: Sequence[int] | Integer[Tensor, "T"]) -> str:
         """Return the text that `tokens` stand for. ValueError for a number that isn't a token."""
         return "".join(self.chars[token] for token in _checked(tokens, len(self)))
 
@@ -76,7 +77,7 @@ class GPT2Tokens:
         """Return the tokens of `text`; `<|endoftext|>` in it is read as any other characters."""
         return torch.tensor(self.encoding.encode_ordinary(text), dtype=torch.int64)
 
-    def decode(self, tokens: Sequence[int] | Int64[Tensor, "T"]) -> str:
+    def decode(self, tokens: Sequence[int] | Integer[Tensor, "T"]) -> str:
         """Return the text. A character that the last token cuts in two is shown as "\\ufffd".
 
         ValueError for a number that isn't a token.
@@ -84,9 +85,9 @@ class GPT2Tokens:
         return self.encoding.decode(_checked(tokens, len(self)))
 
 
-def _checked(tokens: Sequence[int] | Int64[Tensor, "T"], V: int) -> list[int]:
+def _checked(tokens: Sequence[int] | Integer[Tensor, "T"], V: int) -> list[int]:
     """Return the tokens as a list; ValueError for one that is not below V."""
-    numbers = tokens.tolist() if isinstance(tokens, Tensor) else list(tokens)
+    numbers = tokens.tolist() if isinstance(tokens, Tensor) else list(map(index, tokens))
     for number in numbers:
         if not 0 <= number < V:
             raise ValueError(f"{number} is no token; the vocabulary goes from 0 to {V - 1}.")
@@ -161,8 +162,8 @@ def read_text(path: str | Path) -> str:
 
 
 def split_text(
-    tokens: Int64[Tensor, "T"], block_size: int, val_fraction: float = 0.1
-) -> tuple[Int64[Tensor, "train"], Int64[Tensor, "val"]]:
+    tokens: Integer[Tensor, "T"], block_size: int, val_fraction: float = 0.1
+) -> tuple[Integer[Tensor, "train"], Integer[Tensor, "val"]]:
     """Cut the end off as the validation part, for a shuffled one would repeat what was learned.
 
     ValueError if a part is too short for one row: a context of `block_size` and what follows it.

@@ -22,11 +22,12 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int, Integer, Shaped
 from torch import Tensor
 
 from zerotohero.batchnorm import BatchNorm1d, Embedding, Layer, Linear, Sequential, Tanh
 from zerotohero.bigram import Vocabulary, check_words
+from zerotohero.configs import at_least_one, make_plain, share
 from zerotohero.mlp import Plan
 
 IGNORED = -100  # the target of a position behind a name's end; F.cross_entropy passes over it
@@ -99,16 +100,14 @@ class WaveNetConfig:
     dropout: float = 0.0  # share of a group's numbers that training leaves out
 
     def __post_init__(self):
-        for name in ("vocab_size", "block_size", "n_embd", "n_hidden"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        make_plain(self)
+        at_least_one(self, "vocab_size", "block_size", "n_embd", "n_hidden")
         if self.block_size < 2 or self.block_size & (self.block_size - 1):
             raise ValueError(
                 f"block_size is {self.block_size}, which pairs of pairs can't add up to: it must "
                 "be a power of two, such as 2, 4, 8 or 16."
             )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1.")
+        share(self, "dropout")
 
     @property
     def n_layer(self) -> int:
@@ -138,7 +137,7 @@ class WaveNet(Sequential):
         layers.append(Linear(H, config.vocab_size, gain=0.1, generator=generator))
         super().__init__(*layers)
 
-    def forward(self, xb: Int[Tensor, "*B_T"]) -> Float[Tensor, "B V"]:
+    def forward(self, xb: Integer[Tensor, "*B_T"]) -> Float[Tensor, "B V"]:
         if xb.ndim != 2 or xb.shape[1] != self.config.block_size:
             raise ValueError(
                 f"The contexts have the shape {tuple(xb.shape)}, but the network was made for "

@@ -9,6 +9,7 @@ import html
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 
 # Graphviz needs seconds for some hundred boxes, and nobody reads them.
 MAX_NODES = 500
@@ -50,17 +51,46 @@ class Drawing:
         return f"{ADVICE}\n\n{self.dot}" if self.svg is None else f"<graph, {len(self.svg)} bytes>"
 
 
+def to_dot(root, *, grads: Mapping | None = None, highlight=None) -> str:
+    """The graph behind `root` in Graphviz's language: a box a value, an arrow from each operand.
+
+    A box shows the operation (none for a leaf) and the label, the data, the gradient. `grads`
+    shows other gradients than the stored ones, a dash where it has none; `highlight` is drawn
+    with a thick border.
+    """
+    from zerotohero.micrograd import topological_order
+
+    order = topological_order(root)
+    ids = {node: f"n{i}" for i, node in enumerate(order)}
+    lines = [
+        "digraph {",
+        '  graph [rankdir=LR, bgcolor="white", nodesep=0.25, ranksep=0.4]',
+        '  node [shape=record, style=filled, fontname="Helvetica", fontsize=11, width=1.3]',
+        '  edge [color="#555555", arrowsize=0.7]',
+    ]
+    for node in order:
+        grad = node.grad if grads is None else grads.get(node)
+        names = [re.sub(r'[\\{}|<>"]', r"\\\g<0>", name) for name in (node.op, node.label) if name]
+        rows = [f"{{{' | '.join(names)}}}"] if names else []
+        rows += [f"data {node.data:.4g}", "grad —" if grad is None else f"grad {grad:.4g}"]
+        style = f'fillcolor="{"#e3eef7" if node.operands else "#fdf3dc"}"'
+        if node is highlight:
+            style += ', color="#D55E00", penwidth=3.5'
+        lines.append(f'  {ids[node]} [label="{" | ".join(rows)}", {style}]')
+    lines += [f"  {ids[x]} -> {ids[node]}" for node in order for x in node.operands]
+    return "\n".join([*lines, "}"])
+
+
 def draw(root, *, alt: str = "a graph of values", **options) -> Drawing:
     """The graph behind a `Value`, or DOT text, as something that a notebook displays.
 
     A learner's own class will do, if it has `data`, `grad`, `operands`, `op` and `label`.
-    alt: what the picture shows, for those who can't see it.
-    options: of `zerotohero.micrograd.to_dot`.
+    alt: what the picture shows, for those who can't see it. options: those of `to_dot`.
 
     Raises ValueError for a graph of more than 500 nodes and for DOT text that Graphviz rejects,
     TypeError for anything else.
     """
-    from zerotohero.micrograd import to_dot, topological_order
+    from zerotohero.micrograd import topological_order
 
     if all(hasattr(root, name) for name in ("data", "grad", "operands", "op", "label")):
         size = len(topological_order(root))

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from zerotohero.configs import make_plain
 from zerotohero.training.machine import DTYPES
 from zerotohero.training.muon import Muon
 
@@ -55,6 +56,7 @@ class TrainConfig:
     def __post_init__(self):
         if isinstance(self.betas, list):  # as files of settings have them
             object.__setattr__(self, "betas", tuple(self.betas))
+        make_plain(self)
         least = {"steps": 1, "batch_size": 1, "accumulate": 1, "eval_batches": 1, "log_every": 1}
         for name, low in {**least, "warmup": 0, "eval_every": 0, "seed": 0}.items():
             value = getattr(self, name)
