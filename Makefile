@@ -23,8 +23,8 @@ test: export ZEROTOHERO_IPYTHON7 = $(CURDIR)/.venv/ipython7
 test: .venv/data .venv/ipython7/installed ## style, tests and notebooks; ARGS="-k moons" picks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadscope --durations 10 \
-		--nbval-lax --nbval-current-env --nbval-cell-timeout 150 \
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 10 \
+		--nbval-lax --nbval-current-env \
 		tests $(NOTEBOOKS) $(wildcard exercises/*.ipynb) $(ARGS)
 
 notebooks: .venv/data ## run all lectures and solutions and store their outputs
