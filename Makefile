@@ -19,8 +19,8 @@ lab: .venv/data ## open the course in JupyterLab; ARGS="--no-browser --port 8890
 # Two processes on two cores: more than one thread in each would only get in the other's way.
 test: export OMP_NUM_THREADS ?= 1
 test: export ZEROTOHERO_BUDGET = quick
-test: export ZEROTOHERO_IPYTHON7 = $(CURDIR)/.venv/ipython7
-test: .venv/data .venv/ipython7/installed ## style, tests and notebooks; ARGS="-k moons" picks
+test: export ZEROTOHERO_COLAB = $(CURDIR)/.venv/colab
+test: .venv/data .venv/colab/installed ## style, tests and notebooks; ARGS="-k moons" picks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 10 \
@@ -77,7 +77,12 @@ SETTINGS := .venv/share/jupyter/lab/settings
 	$(BIN)/zerotohero data
 	@touch $@
 
-# Colab's IPython, for the test that answers can be submitted from there.
-.venv/ipython7/installed: .venv/installed
-	$(BIN)/python -m pip install --upgrade --target $(@D) ipython==7.34.0 ipykernel==6.17.1
+# Two folders of older packages, each put before .venv's by PYTHONPATH. torch stays .venv's.
+OLDER = $(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python --target $(@D)
+
+# What Colab has: its kernel, widgets, NumPy, Matplotlib and the rest, without its notebook server.
+.venv/colab/installed: tests/colab-constraints.txt .venv/installed
+	rm -rf $(@D)
+	sed -E '/^(torch|sympy|networkx|notebook|nbclassic)/d' $< > .venv/colab.txt
+	$(OLDER) -r .venv/colab.txt
 	@touch $@

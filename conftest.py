@@ -16,7 +16,7 @@ from patience import patience
 CELL, KERNEL = 60, 12  # seconds: the longest cell takes half of it
 SHOWN = 25  # files in the table at the end
 
-# A machine with other work to do is no bug, however long an example took or its data were in making.
+# A busy machine is no bug, however long an example took, or its data were in the making.
 hypothesis.settings.register_profile(
     "course", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
