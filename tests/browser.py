@@ -24,11 +24,13 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Page, expect, sync_playwright
 
+from patience import patience, slowness
+
 ROOT = Path(__file__).parent.parent
 SCREENSHOTS = ROOT / "build" / "screenshots"
 IDLE = "Python 3 (ipykernel) | Idle"
 _NUMBERED = re.compile(r"\[\d+\]:")
-SETTLED = 1.0  # seconds without a change after which a picture counts as settled
+SETTLED = slowness()  # seconds without a change after which a picture counts as settled
 QUIET = [  # no sandbox, for root in a container has none; and no traffic in the background
     "--no-sandbox",
     "--disable-gpu",
@@ -107,12 +109,12 @@ def jupyterlab(folder: Path, private: Path, dark: bool = False):
 
 
 def _wait_for_server(server: subprocess.Popen, private: Path, token: str) -> str:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + patience(24)
     while time.monotonic() < deadline and server.poll() is None:
         for info in (private / "runtime").glob("jpserver-*.json"):
             try:
                 base = json.loads(info.read_text())["url"]
-                with urllib.request.urlopen(f"{base}api/status?token={token}", timeout=10):
+                with urllib.request.urlopen(f"{base}api/status?token={token}", timeout=patience(2)):
                     return base
             except (OSError, ValueError, KeyError):  # not written to the end, or not yet listening
                 pass
@@ -139,6 +141,7 @@ def stop(process: subprocess.Popen) -> None:
 @contextmanager
 def browser():
     """Chromium without a window; `new_page` opens a page in it."""
+    expect.set_options(timeout=patience(1) * 1000)
     with sync_playwright() as playwright:
         chrome = playwright.chromium.launch(executable_path=chromium(), args=QUIET)
         try:
@@ -152,18 +155,19 @@ class NotebookPage:
 
     def __init__(self, page: Page, url: str):
         self.page = page
+        page.set_default_timeout(patience(6) * 1000)
         page.goto(url)
         self.panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
-        expect(self.panel).to_be_visible(timeout=60_000)
+        expect(self.panel).to_be_visible(timeout=patience(12) * 1000)
         self.wait_until_idle()
 
-    def wait_until_idle(self, timeout: float = 120) -> None:
+    def wait_until_idle(self) -> None:
         """Until the status bar names the kernel and says idle.
 
         The indicator in the notebook's toolbar also says idle before a kernel is connected.
         """
         status = self.page.locator("#jp-main-statusbar").get_by_text(IDLE, exact=True)
-        expect(status).to_be_visible(timeout=timeout * 1000)
+        expect(status).to_be_visible(timeout=patience(24) * 1000)
 
     def cell(self, text: str):
         """The one code cell whose source holds the text."""
@@ -171,8 +175,12 @@ class NotebookPage:
             has=self.page.locator(".jp-InputArea", has_text=text)
         )
 
-    def run_all(self, timeout: float) -> None:
-        """Run all cells by the menu; return when each has its number and the kernel is idle."""
+    def run_all(self, seconds: float) -> None:
+        """Run all cells by the menu; return when each has its number and the kernel is idle.
+
+        `seconds` is what that takes on a quiet machine.
+        """
+        timeout = patience(seconds)
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
         self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         deadline = time.monotonic() + timeout
@@ -195,8 +203,8 @@ class NotebookPage:
         cell.locator(".cm-content").click()
         self.page.keyboard.press("Shift+Enter")
         prompt = cell.locator(".jp-InputPrompt")
-        expect(prompt).not_to_have_text(before, timeout=30_000)
-        expect(prompt).to_have_text(_NUMBERED, timeout=60_000)
+        expect(prompt).not_to_have_text(before, timeout=patience(6) * 1000)
+        expect(prompt).to_have_text(_NUMBERED, timeout=patience(12) * 1000)
         self.wait_until_idle()
 
     def write(self, cell, source: str) -> None:
@@ -205,11 +213,12 @@ class NotebookPage:
         self.page.keyboard.press("ControlOrMeta+a")
         self.page.keyboard.insert_text(source)
 
-    def settled(self, area, different_from: str | None = None, timeout: float = 30) -> str:
+    def settled(self, area, different_from: str | None = None) -> str:
         """The HTML of an area once it has stopped changing; not before it differs from another.
 
         A picture may change once for a value in between, so the first change is not the answer.
         """
+        timeout = patience(6)
         deadline = time.monotonic() + timeout
         seen, since = None, time.monotonic()
         while time.monotonic() < deadline:
@@ -262,7 +271,7 @@ def main() -> None:
             page = chrome.new_page(viewport={"width": 1200, "height": 1000})
             notebook = NotebookPage(page, url(options.notebook))
             if options.run:
-                notebook.run_all(timeout=300)
+                notebook.run_all(seconds=60)
             name = f"{Path(options.notebook).stem}-{'dark' if options.dark else 'light'}"
             for path in screens(page, notebook.panel, name):
                 print(path)

@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zerotohero.micrograd as ours
+from patience import patience
 from zerotohero.course import drawing
 from zerotohero.course.drawing import to_dot
 from zerotohero.course.plots import micrograd as figures
@@ -75,7 +76,7 @@ def execute(program, leaves):
     return values
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(programs, st.lists(number, min_size=1, max_size=4))
 def test_gradients_equal_pytorch_on_random_expressions(program, numbers):
     mine = [Value(x) for x in numbers]
@@ -89,7 +90,7 @@ def test_gradients_equal_pytorch_on_random_expressions(program, numbers):
         assert x.grad == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(programs, st.lists(number, min_size=2, max_size=3), st.integers(0, 99))
 def test_two_passes_accumulate_in_the_leaves_as_in_pytorch(program, numbers, inner):
     """First from any inner value, then from the root, then from the root again."""
@@ -166,7 +167,9 @@ def test_a_long_chain_needs_no_recursion_neither_backward_nor_when_it_is_freed()
         "y.backward(); print(x.grad)\n"
         "del y; import gc; gc.collect(); print('freed')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=patience(12)
+    )
     assert done.returncode == 0, done.stderr
     grad, freed = done.stdout.split()
     assert freed == "freed"

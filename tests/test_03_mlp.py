@@ -55,7 +55,7 @@ def test_dataset_of_one_word_by_hand():
 
 
 @given(words=names, block_size=st.integers(1, 9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_character_is_predicted_once_from_what_precedes_it(words, block_size):
     X, Y = build_dataset(words, block_size, VOCABULARY)
     expected = []
@@ -71,7 +71,7 @@ def test_every_character_is_predicted_once_from_what_precedes_it(words, block_si
 
 
 @given(words=names, seed=st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_splits_are_a_shuffle_of_a_copy(words, seed):
     before = list(words)
     splits = split_words(words, seed)

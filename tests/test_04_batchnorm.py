@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import time
 from dataclasses import FrozenInstanceError, replace
 
 import matplotlib.pyplot as plt
@@ -72,7 +71,7 @@ def same_backward(ours, theirs, x, y):
 @given(
     lead=st.lists(sizes, min_size=1, max_size=3), fan_in=sizes, fan_out=sizes, bias=st.booleans()
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_linear_equals_torch(lead, fan_in, fan_out, bias):
     ours = double(Linear(fan_in, fan_out, bias=bias, generator=seeded()))
     theirs = nn.Linear(fan_in, fan_out, bias=bias, dtype=torch.float64)
@@ -91,7 +90,7 @@ def test_linear_equals_torch(lead, fan_in, fan_out, bias):
 
 
 @given(shape=st.lists(sizes, min_size=1, max_size=3), V=sizes, C=sizes)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_embedding_flatten_and_tanh_equal_torch(shape, V, C):
     tokens = torch.randint(V, shape, generator=seeded())
     ours, theirs = double(Embedding(V, C, seeded())), nn.Embedding(V, C, dtype=torch.float64)
@@ -124,7 +123,7 @@ def norms(C, eps, momentum):
     eps=st.sampled_from([1e-5, 1e-3, 0.5]),
     momentum=st.sampled_from([0.1, 0.001, 0.9, 1.0]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_batchnorm_equals_torch_over_several_batches_and_in_both_modes(B, T, C, eps, momentum):
     ours, theirs = norms(C, eps, momentum)
     shape = (B, T, C) if T else (B, C)
@@ -506,14 +505,12 @@ def test_measuring_in_train_mode_moves_the_running_statistics():
 # --- the widget and the figures -----------------------------------------------------------------
 
 
-def test_the_explorer_answers_to_each_control_and_quickly():
+def test_the_explorer_answers_to_each_control():
     explorer = layer_explorer(*batch(500))
     *controls, page = explorer.children
     seen = [page.value]
     for control, value in zip(controls, (3.0, 8, 1.0, True), strict=True):
-        start = time.perf_counter()
         control.value = value
-        assert time.perf_counter() - start < 2, "0.05 s on a free core"
         seen.append(page.value)
     assert len(set(seen)) == 5, "each control changes the picture"
     assert "gain 3.00, 8 hidden layers, learning rate 1, with BatchNorm" in page.value

@@ -41,7 +41,7 @@ from zerotohero.course.widgets.backprop import force_explorer, pulled
 
 ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
 seeds, sizes = st.integers(0, 2**31), st.integers(1, 5)
-lots = settings(max_examples=40, deadline=None)
+lots = settings(max_examples=40)
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zerotohero import mlp
@@ -322,7 +322,6 @@ def test_an_input_without_positions_is_refused(shape):
 # --- one network, two forms -----------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(
     words=names,
     layers=st.integers(1, 4),

@@ -11,7 +11,6 @@ import pickle
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported
@@ -402,11 +401,9 @@ def test_without_a_network_one_sentence_says_so(monkeypatch, tmp_path):
         taken.bind(("127.0.0.1", 0))
         nowhere = f"https://127.0.0.1:{taken.getsockname()[1]}"
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", nowhere)
-        start = time.perf_counter()
         says = rf"no folder nobodys-gpt, and it could not .*\({nowhere} doesn't answer\)"
         with pytest.raises(ConnectionError, match=says):
             GPT.from_pretrained("nobodys-gpt")
-    assert time.perf_counter() - start < 5, "the hub's library would try for half a minute"
 
 
 def test_without_a_network_what_was_fetched_before_is_there(saved, monkeypatch):

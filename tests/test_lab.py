@@ -1,4 +1,4 @@
-"""`make lab`: what it serves, and that a second one installs nothing and starts at once."""
+"""`make lab`: what it serves, and that a second one installs nothing."""
 
 import json
 import os
@@ -13,11 +13,12 @@ import urllib.request
 import pytest
 
 from browser import ROOT, free_port
+from patience import patience
 
 
 @pytest.fixture(scope="module")
 def make_lab(tmp_path_factory):
-    """`make lab` with no browser: its address, token, what it printed, and seconds to start."""
+    """`make lab` with no browser: its address, token, and what it printed."""
     under_make = "MAKELEVEL" in os.environ  # then all is installed, and nothing excuses a skip
     env = {k: v for k, v in os.environ.items() if k not in ("MAKELEVEL", "MAKEFLAGS")}
     private = tmp_path_factory.mktemp("jupyter")
@@ -28,7 +29,6 @@ def make_lab(tmp_path_factory):
             pytest.skip("needs make")
         if subprocess.run(["make", "--question", ".venv/data"], cwd=ROOT, env=env).returncode:
             pytest.skip("needs what `make test` installs first")
-    start = time.monotonic()
     process = subprocess.Popen(
         ["make", "lab", f"ARGS=--no-browser --ip=127.0.0.1 --port={free_port()}"],
         cwd=ROOT,
@@ -44,7 +44,6 @@ def make_lab(tmp_path_factory):
             printed += line
             if url := re.search(r"(http://127\.0\.0\.1:\d+)(/\S+)\?token=(\w+)", line):
                 break
-        seconds = time.monotonic() - start
         assert url, f"no address was printed:\n{printed}"
         host, path, token = url.groups()
 
@@ -53,9 +52,10 @@ def make_lab(tmp_path_factory):
                 host + path, headers={"Authorization": f"token {token}"}
             )
             # The address is printed a moment before the server listens.
-            for _ in range(100):
+            until = time.monotonic() + patience(2)
+            while time.monotonic() < until:
                 try:
-                    with urllib.request.urlopen(request, timeout=20) as answer:
+                    with urllib.request.urlopen(request, timeout=patience(4)) as answer:
                         return answer.read().decode()
                 except urllib.error.URLError as error:
                     if not isinstance(error.reason, ConnectionRefusedError):
@@ -63,11 +63,11 @@ def make_lab(tmp_path_factory):
                     time.sleep(0.1)
             raise TimeoutError(f"{host} does not answer")
 
-        yield {"path": path, "get": get, "printed": printed, "seconds": seconds}
+        yield {"path": path, "get": get, "printed": printed}
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         try:
-            process.communicate(timeout=20)
+            process.communicate(timeout=patience(4))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
@@ -87,9 +87,6 @@ def test_nobody_is_asked_about_news(make_lab):
     assert json.loads(answer)["schema"]["properties"]["fetchNews"]["default"] == "false"
 
 
-def test_a_second_start_installs_nothing_and_is_quick(make_lab):
-    print(f"make lab printed its address after {make_lab['seconds']:.1f} s")
+def test_a_second_start_installs_nothing(make_lab):
     assert "pip install" not in make_lab["printed"]
     assert "zerotohero data" not in make_lab["printed"]
-    # 2.2 s on two idle cores, where 5 are promised; here the other core runs a notebook.
-    assert make_lab["seconds"] < 15

@@ -1,11 +1,12 @@
 """Lecture 07's live loss curve: what a training run has reached, while it runs."""
 
+import base64
 import io
 import math
 import time
 
 import ipywidgets as widgets
-from IPython.display import Image, display
+from IPython.display import display
 from matplotlib.figure import Figure
 
 from zerotohero.course.plots import BLUE, ORANGE
@@ -42,7 +43,7 @@ class LiveCurve:
             if self.widget is not None:
                 self.widget.close()
             self.widget, self._next = None, -math.inf
-            display(Image(self.png, alt=_caption(trainer)))
+            _show(self.png, _caption(trainer))
         elif self.widget is None:
             self.widget = widgets.Image(value=self.png, format="png")
             display(self.widget)
@@ -76,6 +77,15 @@ class LiveCurve:
         buffer = io.BytesIO()
         self._figure.savefig(buffer, format="png")
         return buffer.getvalue()
+
+
+def _show(png: bytes, caption: str) -> None:
+    """Display a picture with its words, for who can't see it.
+
+    Not by IPython's Image, which takes no such words in Colab's version, 7.34.
+    """
+    data = {"image/png": base64.b64encode(png).decode(), "text/plain": caption}
+    display(data, metadata={"image/png": {"alt": caption}}, raw=True)
 
 
 def _caption(trainer: Trainer) -> str:
