@@ -13,8 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from zerotohero.course import checks, submission, worker
+from zerotohero.course import checks, worker
+from zerotohero.course.cells import code_cells
 from zerotohero.course.checking import examine
+from zerotohero.course.collecting import collect
 
 STARTUP, CHECK = 0.3, 0.05  # seconds
 RUNS = 9
@@ -51,7 +53,7 @@ def main() -> int:
         if exercise.takes:
             continue
         path = solutions / f"{checks.file_name(checks.lecture_of(exercise))}.ipynb"
-        source = submission.collect(submission.code_cells(path), exercise.answers)
+        source = collect(code_cells(path), exercise.answers)
         answers = worker.define(source, exercise.answers)
         seconds = median_seconds(lambda e=exercise, a=answers: examine(e, a))
         kept &= seconds <= CHECK

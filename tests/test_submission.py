@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from zerotohero.course import checks, submission
-from zerotohero.course.submission import NotASubmission, Submission, collect, read
+from zerotohero.course import checks, submission, submitting
+from zerotohero.course.collecting import History, collect
+from zerotohero.course.submission import NotASubmission, Submission, read
 
 
 def run(source: str) -> dict:
@@ -183,10 +184,11 @@ def test_the_solutions_answer_everything(root):
 
 def test_a_trained_model_is_not_handed_in():
     """To collect it would be to collect its training, which the grader would run again."""
-    mine = submission.from_cells(["model = object()"], "", [checks.find("6.4")])
+    history = History(["model = object()"])
+    mine = submission.from_history(history, "", [checks.find("6.4")])
     assert mine.exercises == {}
 
 
 def test_submit_outside_a_notebook_says_what_to_use(capsys):
-    submission.submit()
+    submitting.submit()
     assert "zerotohero submit" in capsys.readouterr().out

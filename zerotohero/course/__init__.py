@@ -11,7 +11,7 @@ _HOME = {
     "budget": "budget",
     "check": "checking",
     "hint": "checking",
-    "submit": "submission",
+    "submit": "submitting",
     "draw": "drawing",
 }
 __all__ = [*_HOME, "data", "plots", "widgets"]
