@@ -74,12 +74,11 @@ def _run_by_magic(node: ast.expr) -> str | None:
 
 def _plain(statement: ast.stmt, source: str) -> list[tuple[ast.stmt, str]]:
     """The statement with the Python that magics inside of it run, in their place."""
-    found = [(statement, source)]
-    if "get_ipython" in source:
-        plain = ast.parse(ast.unparse(_Unwrapped().visit(statement))).body
-        if ast.unparse(plain) != ast.unparse(statement):
-            found = [(s, ast.unparse(s)) for s in plain]
-    return found
+    if "get_ipython" not in source:
+        return [(statement, source)]
+    before = ast.unparse(statement)
+    after = ast.unparse(_Unwrapped().visit(statement))
+    return [(s, source if after == before else ast.unparse(s)) for s in ast.parse(after).body]
 
 
 class _Unwrapped(ast.NodeTransformer):

@@ -45,15 +45,15 @@ class History:
         self._bound: dict[str, list[tuple[int, tuple[int, ...]]]] = {}
         # For each statement, those that have changed what it bound.
         self._changers: list[list[int]] = []
-        self._held: dict[int, set[int]] = {}
         imports: dict[str, list[int]] = {}
         for i, (node, effect) in enumerate(zip(self.nodes, self.effects, strict=True)):
             # An import that is run again gives the same object, with all that was done to it.
             same = imports.setdefault(self.sources[i], []) if isinstance(node, _IMPORTS) else []
             self._changers.append(same)
             self._follow_calls(i)
+            sets = effect.sets if self._is_setting(i) else set()
             for name in effect.changes | effect.touches:
-                for site in self._owners(name, i, by_name=name in effect.changes):
+                for site in self._owners(name, i, by_name=name in effect.changes | sets):
                     self._changers[site].append(i)
             for name in effect.binds:
                 before = self._sites(name, i) if name in effect.maybe else ()
@@ -84,14 +84,16 @@ class History:
                 continue
             seen.add((site, moment))
             taken.add(site)
-            todo += [(s, site) for name in self.effects[site].now for s in self._sites(name, site)]
-            for held in self._holds(site):
-                for name in self.effects[held].uses_later:
-                    todo += [(s, moment) for s in self._sites(name, moment)]
-                for i in self._changers[held]:
-                    # To try an answer is no part of it, whatever it leaves behind.
-                    if i < moment and not self.effects[i].calls & set(names):
-                        todo.append((i, moment))
+            effect = self.effects[site]
+            for name in effect.now:
+                for source in self._sites(name, site):
+                    todo += [(source, site), (source, moment)]  # which the value may hold
+            for name in effect.uses_later:
+                todo += [(source, moment) for source in self._sites(name, moment)]
+            for i in self._changers[site]:
+                # To try an answer is no part of it, whatever it leaves behind.
+                if i < moment and not self.effects[i].calls & set(names):
+                    todo.append((i, moment))
         parts = [self.sources[i] for i in sorted(taken)]
         renamed = [f"{name} = {ast.unparse(e)}" for name, e in instead.items()]
         return "\n\n".join([*parts, *renamed]) + "\n"
@@ -124,9 +126,9 @@ class History:
             todo.append((moment, name, by_name))
         while todo:
             site, name, by_name = todo.pop()
-            if (site, name) in seen:
+            if (site, name, by_name) in seen:
                 continue
-            seen.add((site, name))
+            seen.add((site, name, by_name))
             effect = self.effects[site]
             if by_name or not effect.fixed:
                 owners.add(site)
@@ -135,6 +137,14 @@ class History:
             for source in effect.comes_from.get(name, ()):
                 todo += [(s, source, False) for s in self._sites(source, site)]
         return owners - {moment}
+
+    def _is_setting(self, i: int) -> bool:
+        """Whether a call on a module or class has only what is fixed in it: `sys.set…(10**6)`.
+
+        Else it is there for what it is given, as in `torch.save(model, path)`.
+        """
+        given = (s for name in self.effects[i].now for s in self._sites(name, i))
+        return all(self.effects[site].fixed for site in given)
 
     def _follow_calls(self, i: int) -> None:
         """Add to a statement's effects those of the functions that it calls for their effect."""
@@ -151,21 +161,6 @@ class History:
             effect.changes |= called.changes_later
             effect.touches |= called.touches_later
             todo += [s for name in called.uses_later for s in self._sites(name, i)]
-
-    def _holds(self, site: int) -> set[int]:
-        """The statement, and those that bound what its value may hold or call."""
-        if site not in self._held:
-            held: set[int] = set()
-            todo = [site]
-            while todo:
-                other = todo.pop()
-                if other not in held:
-                    held.add(other)
-                    effect = self.effects[other]
-                    todo += [s for name in effect.now for s in self._sites(name, other)]
-                    todo += [s for name in effect.uses_later for s in self._sites(name, site)]
-            self._held[site] = held
-        return self._held[site]
 
 
 def _is_future(node: ast.stmt) -> bool:

@@ -18,7 +18,8 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _NOT_PARTS = {"check", "hint", "submit", "print", "display"}
 _COMPREHENSIONS = {"listcomp", "setcomp", "dictcomp", "genexpr"}
 _WRITES_NAMES = {"exec", "globals", "locals"}
-_TAKES_OUT = {"pop", "popleft", "popitem", "setdefault"}
+_CHANGE = {"append", "extend", "insert", "add", "update", "setdefault", "appendleft"}
+_CHANGE |= {"pop", "popleft", "popitem", "remove", "discard", "clear", "sort", "reverse"}
 _CONSTANTS = (ast.Constant, ast.Tuple, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.Load)
 
 
@@ -31,6 +32,7 @@ class Effects:
     now: set[str] = field(default_factory=set)  # used when it runs
     changes: set[str] = field(default_factory=set)  # whose values it changes in place
     touches: set[str] = field(default_factory=set)  # the same, unless they are `fixed`
+    sets: set[str] = field(default_factory=set)  # as `torch.manual_seed(1)` does
     calls: set[str] = field(default_factory=set)  # functions that it calls for what they do
     # The same for what happens when a function in it is called.
     uses_later: set[str] = field(default_factory=set)
@@ -58,6 +60,8 @@ def effects(statement: ast.stmt) -> Effects:
     _inner_names(table.get_children(), effect, called=False)
     bodies: list[ast.AST] = []
     for node in _running(statement, bodies):
+        if isinstance(node, ast.AugAssign):
+            effect.now |= _names_of(node.target)
         _in_place(node, effect, effect.changes, effect.touches)
         _bindings(node, effect)
     for body in bodies:
@@ -66,8 +70,11 @@ def effects(statement: ast.stmt) -> Effects:
     effect.changes_later &= effect.uses_later
     effect.touches_later &= effect.uses_later
     match statement:
-        case ast.Expr(value=ast.Call(func=ast.Attribute(value=of))):  # `torch.manual_seed(1)`
-            effect.changes |= _names_of(of)
+        case ast.Expr(value=value):  # its value is not kept, so it may be there for what it does
+            effect.touches |= effect.now
+            called = [n.func for n in ast.walk(value) if isinstance(n, ast.Call)]
+            if called and all(isinstance(function, ast.Attribute) for function in called):
+                effect.sets |= _names_of(value)
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             decorators = [
                 d.func if isinstance(d, ast.Call) else d for d in statement.decorator_list
@@ -105,6 +112,8 @@ def _inner_names(tables: Iterable[symtable.SymbolTable], effect: Effects, called
             if symbol.is_assigned() and symbol.is_global():
                 (effect.binds_later if lazy else effect.binds).add(name)
                 effect.maybe.add(name)
+                if lazy:  # it may build on the old value, as `k += 1` does
+                    effect.uses_later.add(name)
         _inner_names(table.get_children(), effect, lazy)
 
 
@@ -130,8 +139,9 @@ def _in_place(node: ast.AST, effect: Effects, changes: set[str], touches: set[st
             changes |= _names_of(node.value)
         case ast.Call(func=ast.Name(id="setattr" | "delattr"), args=[of, *_]):
             changes |= _names_of(of)
+        case ast.Call(func=ast.Name(id="next"), args=[of, *_]):
+            touches |= _names_of(of)
         case ast.AugAssign(target=ast.Name(id=name)):
-            effect.now.add(name)
             touches.add(name)
         case ast.Expr(value=ast.Call(func=ast.Name(id=name))) if name in _NOT_PARTS:
             pass
@@ -144,7 +154,7 @@ def _in_place(node: ast.AST, effect: Effects, changes: set[str], touches: set[st
             for argument in (*call.args, *(k.value for k in call.keywords)):
                 touches |= _names_of(argument)
         case ast.Call(func=ast.Attribute(value=of, attr=method)):
-            if method in _TAKES_OUT or (method.endswith("_") and not method.endswith("__")):
+            if method in _CHANGE or (method.endswith("_") and not method.endswith("__")):
                 touches |= _names_of(of)
 
 
@@ -202,7 +212,9 @@ def _names_of(node: ast.AST | None, calls: bool = True) -> set[str]:
 
 def acts(node: ast.stmt) -> bool:
     """Whether a statement does more than to print or to check."""
-    match node:
-        case ast.Expr(value=ast.Call(func=ast.Name(id=name))):
+    if not isinstance(node, ast.Expr) or any(isinstance(n, ast.NamedExpr) for n in ast.walk(node)):
+        return True
+    match node.value:
+        case ast.Call(func=ast.Name(id=name)):
             return name not in _NOT_PARTS
-    return not (isinstance(node, ast.Expr) and isinstance(node.value, (ast.Name, ast.Constant)))
+    return not isinstance(node.value, (ast.Name, ast.Constant))

@@ -11,6 +11,7 @@ to its standard output. `sandbox.py` starts it and `marking.py` judges what it s
 """
 
 import __future__
+
 import ast
 import contextlib
 import importlib
