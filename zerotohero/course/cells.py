@@ -110,6 +110,7 @@ def code_cells(path: Path) -> list[str]:
 # --- in a kernel --------------------------------------------------------------------------------
 
 _stopped: dict[int, tuple[int, ...]] = {}
+_last: BaseException | None = None
 
 
 def shell() -> Any:
@@ -134,17 +135,21 @@ def watch() -> None:
 
 
 def _note(result: Any) -> None:
-    trace = getattr(result.error_in_exec, "__traceback__", None)
-    lines = []
+    global _last
+    if not result.info.store_history:  # a cell inside of another's magic
+        return
+    error, prefix, before = result.error_in_exec, (), _last
+    _last = getattr(sys, "last_value", None)  # the last error that was shown
+    count = result.execution_count
+    magic = shell().user_ns["In"][count].startswith("get_ipython().run_cell_magic(")
+    if error is None and magic and _last is not before:
+        # `%%capture`, and `%%time` in IPython 7, show an error and don't fail with it.
+        error, prefix = _last, (1,)
+    trace, lines = getattr(error, "__traceback__", None), list(prefix)
     while trace is not None:
         code = trace.tb_frame.f_code  # "<module>", or "<cell line: 1>" in IPython 8
         if trace.tb_frame.f_globals is shell().user_ns and code.co_name[:5] in ("<modu", "<cell"):
             lines.append(trace.tb_lineno)
         trace = trace.tb_next
-    if not lines:
-        return
-    if result.execution_count is not None:
-        _stopped[result.execution_count] = tuple(lines)
-    elif shell().user_ns["In"][-1].startswith("get_ipython().run_cell_magic("):
-        # `%%capture` runs its cell as one of its own, and doesn't fail with it.
-        _stopped[len(shell().user_ns["In"]) - 1] = (1, *lines)
+    if lines:
+        _stopped[count] = tuple(lines)

@@ -74,7 +74,8 @@ class History:
         if not all(self.defines(name) for name in wanted):
             return None
         for expression in instead.values():
-            wanted += effects(ast.Expr(expression)).now
+            used = effects(ast.Return(expression))
+            wanted += used.now | used.uses_later
         taken = {i for i, node in enumerate(self.nodes) if _is_future(node)}
         seen: set[tuple[int, int]] = set()
         todo = [(site, end) for name in wanted for site in self._sites(name, end)]

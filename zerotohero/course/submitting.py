@@ -111,9 +111,9 @@ def _try(
         marked.close()
     if lost:
         print(
-            f"{' and '.join(lost)} no longer give the points that check gave. The grader has only"
-            " the source above the check: define there what the answer needs, restart the kernel,"
-            " run all cells, and submit again."
+            f"{' and '.join(lost)} no longer {'gives' if len(lost) == 1 else 'give'} the points that"
+            " check gave. The grader has none of your files and other notebooks: define in cells of"
+            " this one all that the answer needs, restart the kernel, run all cells, submit again."
         )
 
 
