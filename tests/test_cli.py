@@ -58,7 +58,9 @@ def test_check_of_one_exercise_says_what_is_wrong(class_room):
 def test_submit_writes_one_file_that_grade_marks(class_room):
     said = zerotohero("submit", "--name", "Ada", "--out", "ada.json", cwd=class_room)
     assert said.returncode == 0, said.stderr
-    assert "1.1" in said.stdout and "1.3" in said.stdout and "1.4" not in said.stdout
+    assert "✗ 1.1" in said.stdout and "✓ 1.3" in said.stdout, "what is handed in is tried"
+    handed_in = said.stdout.splitlines()[-1]
+    assert "1.1" in handed_in and "1.3" in handed_in and "1.4" not in handed_in
     handed_in = class_room / "handed-in"
     handed_in.mkdir()
     (class_room / "ada.json").rename(handed_in / "ada.json")

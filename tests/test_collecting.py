@@ -279,7 +279,7 @@ BUILT_ON = {
     "registry with name": (
         [
             "table = {}",
-            "def register(n):\n    def put(g):\n        table[n] = g\n        return g\n    return put",
+            "def register(n):\n    def put(g):\n        table[n] = g; return g\n    return put",
             "@register('x')\ndef a(): return 1",
             "def f(): return table['x']()",
         ],
@@ -408,9 +408,7 @@ BUILT_ON = {
         5,
     ),
     "nonlocal": (
-        [
-            "def f():\n    k = 1\n    def up():\n        nonlocal k\n        k += 1\n    up()\n    return k"
-        ],
+        ["def f():\n    k = 1\n    def up():\n        nonlocal k; k += 1\n    up(); return k"],
         2,
     ),
     "genexp": (
@@ -509,7 +507,7 @@ def test_what_a_generator_shuffled_is_shuffled_again():
 
 ANSWER = "def f(x):\n    return F.relu(torch.tensor(x) * K)"
 BESIDE = {
-    "a training loop": "for step in range(10):\n    torch.manual_seed(step)\n    model = TRAIN(K, F)",
+    "a training loop": "for i in range(10):\n    torch.manual_seed(i)\n    model = TRAIN(K, F)",
     "what trains and is looked at": "TRAIN(torch, K)",
     "a loss that is looked at": "F.cross_entropy(TRAIN(), K)",
     "a model that is saved": "torch.save(TRAIN(), 'x')",

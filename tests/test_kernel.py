@@ -85,9 +85,9 @@ def test_check_hint_and_submit_with_only_a_kernel(kernel, tmp_path):
 
 
 RIGHT = """
-    return tuple((f(*up) - f(*down)) / (2 * h) for up, down in [
-        ((a + h, b, c), (a - h, b, c)), ((a, b + h, c), (a, b - h, c)), ((a, b, c + h), (a, b, c - h))
-    ])"""
+    return ((f(a + h, b, c) - f(a - h, b, c)) / (2 * h),
+            (f(a, b + h, c) - f(a, b - h, c)) / (2 * h),
+            (f(a, b, c + h) - f(a, b, c - h)) / (2 * h))"""
 HEAD = "def numerical_gradient(f, a, b, c, h=1e-5):"
 CHECK = 'check("1.1", numerical_gradient)'
 # Cells of a notebook in which `check` gives all points for 1.1; so must what is handed in.

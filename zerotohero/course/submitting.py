@@ -84,7 +84,8 @@ def _try(
     print("Your answers are run as the grader will run them, without the notebook:")
     if train:
         which = ", ".join(exercise.number for exercise in exercises if exercise.takes)
-        print(f"{which} train, for about {train:.0f} s; interrupt to hand in without a trial.")
+        verb = "train" if "," in which else "trains"
+        print(f"{which} {verb}, for about {train:.0f} s; interrupt to hand in without a trial.")
     start, lost, tried = time.perf_counter(), [], 0
     marked = marking.mark(mine, exercises, sandboxed=False)
     try:
@@ -110,10 +111,11 @@ def _try(
     finally:
         marked.close()
     if lost:
+        verb = "gives" if len(lost) == 1 else "give"
         print(
-            f"{' and '.join(lost)} no longer {'gives' if len(lost) == 1 else 'give'} the points that"
-            " check gave. The grader has none of your files and other notebooks: define in cells of"
-            " this one all that the answer needs, restart the kernel, run all cells, submit again."
+            f"{' and '.join(lost)} no longer {verb} the points that check gave. The grader has none"
+            " of your files and other notebooks: define in cells of this one all that the answer"
+            " needs, restart the kernel, run all cells, and submit again."
         )
 
 
