@@ -92,6 +92,12 @@ def test_a_mistake_is_one_sentence(tmp_path, arguments, sentence):
     assert len(said.stderr.strip().splitlines()) == 1, said.stderr
 
 
+def test_submit_can_write_without_a_trial(class_room):
+    said = zerotohero("submit", "--no-run", cwd=class_room)
+    assert said.returncode == 0 and "✓" not in said.stdout, said.stdout
+    assert (class_room / "zerotohero-submission.json").exists()
+
+
 def test_nothing_answered_is_said_and_nothing_written(tmp_path):
     source = "def numerical_gradient(f, a, b, c):\n    raise NotImplementedError"
     notebook = {"cells": [{"cell_type": "code", "source": source}]}

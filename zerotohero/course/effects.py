@@ -82,7 +82,8 @@ def effects(statement: ast.stmt) -> Effects:
             effect.calls |= {d.id for d in decorators if isinstance(d, ast.Name)}
             effect.fixed = True
         case ast.Import(names=names):  # `import a.b` and `import a.c` make one name together
-            effect.maybe |= {n.name.partition(".")[0] for n in names if "." in n.name}
+            effect.maybe |= {n.name.partition(".")[0] for n in names if not n.asname}
+            effect.maybe -= {n.name for n in names}
             effect.fixed = True
         case ast.ImportFrom():
             effect.fixed = True
