@@ -17,8 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zerotohero.bigram import Vocabulary
-from zerotohero.course import checks, data, submission, worker
+from zerotohero.course import checks, data, worker
+from zerotohero.course.cells import code_cells
 from zerotohero.course.checking import examine
+from zerotohero.course.collecting import collect
 from zerotohero.course.widgets.batchnorm import layer_explorer
 from zerotohero.mlp import build_dataset
 
@@ -74,7 +76,7 @@ def main() -> int:
         if exercise.takes:
             continue
         path = solutions / f"{checks.file_name(checks.lecture_of(exercise))}.ipynb"
-        source = submission.collect(submission.code_cells(path), exercise.answers)
+        source = collect(code_cells(path), exercise.answers)
         answers = worker.define(source, exercise.answers)
         seconds = median_seconds(lambda e=exercise, a=answers: examine(e, a))
         kept &= seconds <= CHECK

@@ -59,7 +59,9 @@ def test_check_of_one_exercise_says_what_is_wrong(class_room):
 def test_submit_writes_one_file_that_grade_marks(class_room):
     said = zerotohero("submit", "--name", "Ada", "--out", "ada.json", cwd=class_room)
     assert said.returncode == 0, said.stderr
-    assert "1.1" in said.stdout and "1.3" in said.stdout and "1.4" not in said.stdout
+    assert "✗ 1.1" in said.stdout and "✓ 1.3" in said.stdout, "what is handed in is tried"
+    handed_in = said.stdout.splitlines()[-1]
+    assert "1.1" in handed_in and "1.3" in handed_in and "1.4" not in handed_in
     handed_in = class_room / "handed-in"
     handed_in.mkdir()
     (class_room / "ada.json").rename(handed_in / "ada.json")
@@ -89,6 +91,12 @@ def test_a_mistake_is_one_sentence(tmp_path, arguments, sentence):
     assert said.returncode == 1
     assert sentence in said.stderr
     assert len(said.stderr.strip().splitlines()) == 1, said.stderr
+
+
+def test_submit_can_write_without_a_trial(class_room):
+    said = zerotohero("submit", "--no-run", cwd=class_room)
+    assert said.returncode == 0 and "✓" not in said.stdout, said.stdout
+    assert (class_room / "zerotohero-submission.json").exists()
 
 
 def test_nothing_answered_is_said_and_nothing_written(tmp_path):

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from misconceptions import misconceptions
-from zerotohero.course import checks, marking, notebooks, submission, worker
+from zerotohero.course import checks, collecting, marking, notebooks, worker
+from zerotohero.course.cells import code_cells
 from zerotohero.course.checking import examine, judge, report
 
 ROOT = Path(__file__).parent.parent
@@ -32,12 +33,12 @@ each_handed_in = pytest.mark.parametrize("exercise", HANDED_IN, ids=lambda e: e.
 
 @cache
 def cells(folder: str, lecture: str) -> list[str]:
-    return submission.code_cells(ROOT / folder / f"{checks.file_name(lecture)}.ipynb")
+    return code_cells(ROOT / folder / f"{checks.file_name(lecture)}.ipynb")
 
 
 def answers(exercise, folder: str):
     """What a notebook defines for an exercise, by the way that a submission takes."""
-    source = submission.collect(cells(folder, checks.lecture_of(exercise)), exercise.answers)
+    source = collecting.collect(cells(folder, checks.lecture_of(exercise)), exercise.answers)
     assert source, f"{folder} does not define {exercise.answers} for {exercise.number}"
     return worker.define(source, exercise.answers)
 

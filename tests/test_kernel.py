@@ -12,6 +12,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from patience import patience
+from zerotohero.course import checks, marking, submission
 
 ANSWER = """
 import math
@@ -124,13 +125,73 @@ def test_check_hint_and_submit_with_only_a_kernel(kernel, tmp_path):
     kernel(ANSWER)
     printed = kernel('check("1.1", numerical_gradient)')
     assert "All" in printed and "✗" not in printed
-    assert "answers to 1.1." in kernel('submit("Ada")')
+    printed = kernel('submit("Ada")')
+    assert "answers to 1.1." in printed and "✓ 1.1" in printed and "no longer" not in printed
     handed_in = json.loads((tmp_path / "zerotohero-submission.json").read_text())
     assert handed_in["name"] == "Ada"
     namespace: dict = {}
     exec(handed_in["exercises"]["1.1"], namespace)  # helpers and constants came along
     gradient = namespace["numerical_gradient"](lambda a, b, c: a * b + c, 2.0, 3.0, 4.0)
     assert gradient == pytest.approx((3, 2, 1), abs=1e-6)
+
+
+RIGHT = """
+    return ((f(a + h, b, c) - f(a - h, b, c)) / (2 * h),
+            (f(a, b + h, c) - f(a, b - h, c)) / (2 * h),
+            (f(a, b, c + h) - f(a, b, c - h)) / (2 * h))"""
+HEAD = "def numerical_gradient(f, a, b, c, h=1e-5):"
+CHECK = 'check("1.1", numerical_gradient)'
+# Cells of a notebook in which `check` gives all points for 1.1; so must what is handed in.
+STYLES = {
+    "%%time": [f"%%time\n{HEAD}{RIGHT}"],
+    "%%capture": ["%%capture\nimport math", f"%%capture out\n{HEAD}{RIGHT}"],
+    "%time": ["%time H = 1e-5", HEAD.replace("1e-5", "H") + RIGHT],
+    "the check timed": [f"{HEAD}{RIGHT}", f"%time {CHECK}"],
+    "a star import": ["from math import *", f"{HEAD}\n    assert pi > 3{RIGHT}"],
+    "an older version": [f"{HEAD}{RIGHT}", "first = numerical_gradient",
+                         f"{HEAD}\n    return first(f, a, b, c, h)"],
+    "another name": [f"{HEAD}\n    raise NotImplementedError",
+                     f"{HEAD}{RIGHT}".replace("numerical_gradient", "mine"), 'check("1.1", mine)'],
+    "no name": [f"{HEAD}{RIGHT}".replace("numerical_gradient", "mine"),
+                'check("1.1", lambda *given, **named: mine(*given, **named))'],
+    "a failure behind it": [f"{HEAD}{RIGHT}", f"1 / 0\n{HEAD} return 0"],
+    "a failure in %%time": [f"{HEAD}{RIGHT}", f"%%time\n1 / 0\n{HEAD} return 0"],
+    "a failure in %%capture": [f"{HEAD}{RIGHT}", f"%%capture\n1 / 0\n{HEAD} return 0"],
+    "names that no one sees": ["for n in ['H']:\n    exec(n + ' = 1e-5')",
+                               HEAD.replace("1e-5", "H") + RIGHT],
+    "the answer in exec": [f"text = {HEAD + RIGHT!r}", "for part in [text]:\n    exec(part)"],
+    "changed by a call": ["table = {}", "def put(t, k, v): t[k] = v", "ok = put(table, 'two', 2)",
+                          HEAD + RIGHT.replace("(2 * h)", "(table['two'] * h)")],
+}  # fmt: skip
+
+
+def test_what_check_accepted_gives_its_points_when_it_is_handed_in(kernel, tmp_path):
+    exercise = checks.find("1.1")
+    all_points = f"{exercise.points}/{exercise.points}"
+    kernel("from zerotohero.course import check, submit")
+    for style, cells in STYLES.items():
+        kernel("%reset -f in\nfrom zerotohero.course import check, submit")
+        printed = [kernel(cell) for cell in cells]
+        if not any("All" in text for text in printed):
+            printed.append(kernel(CHECK))
+        assert any("All" in text for text in printed), (style, printed)
+        said = kernel("submit()")
+        assert all_points in said and "no longer" not in said, (style, said)
+        mine = submission.read(tmp_path / submission.FILE_NAME)
+        ((_, outcomes),) = marking.mark(mine, [exercise], sandboxed=False, seed=7)
+        assert sum(outcome.points for outcome in outcomes) == exercise.points, style
+
+
+def test_an_exercise_that_lost_its_points_is_named_with_the_reason(kernel, tmp_path):
+    (tmp_path / "mine.py").write_text("H = 1e-5")
+    kernel("from zerotohero.course import check, submit\nfrom mine import H")
+    kernel(HEAD.replace("1e-5", "H") + RIGHT)
+    assert "All" in kernel(CHECK)
+    printed = kernel("submit()")
+    assert "✗ 1.1" in printed and "check gave 3 in this notebook" in printed, printed
+    assert "No module named 'mine'" in printed
+    assert "1.1 no longer gives the points that check gave" in printed
+    assert (tmp_path / submission.FILE_NAME).exists()
 
 
 def test_where_a_crash_happened_is_a_line_of_the_cell(kernel):

@@ -1,4 +1,4 @@
-"""Collecting answers from cells, and the file that is handed in."""
+"""The file that is handed in, what goes into it, and what is still to be written."""
 
 import json
 import os
@@ -6,105 +6,9 @@ import os
 import pytest
 
 from zerotohero.course import checks, submission
-from zerotohero.course.submission import NotASubmission, Submission, collect, read
-
-
-def run(source: str) -> dict:
-    namespace: dict = {}
-    exec(source, namespace)
-    return namespace
-
-
-def test_helpers_constants_and_imports_come_along_and_nothing_else():
-    cells = [
-        "import math\nimport numpy as np",
-        "K = 3\nunrelated = 7",
-        "def helper(x):\n    # a comment stays\n    return x * K",
-        "print(unrelated)",
-        "def f(x):\n    return helper(x) + math.pi",
-    ]
-    source = collect(cells, ["f"])
-    assert run(source)["f"](1) == 3 + run("import math")["math"].pi
-    assert "# a comment stays" in source and "unrelated" not in source and "numpy" not in source
-
-
-def test_a_helper_defined_after_its_user_is_found():
-    assert run(collect(["def f(): return g()", "def g(): return 5"], ["f"]))["f"]() == 5
-
-
-def test_the_last_definition_counts():
-    assert run(collect(["def f(): return 1", "def f(): return 2"], ["f"]))["f"]() == 2
-
-
-def test_what_is_changed_in_place_or_built_on_itself_comes_along():
-    loop = "for i in range(2):\n    N[i] += i + 1"
-    cells = ["N = [0, 0]", loop, "N.append(9)", "k = 1", "k += 1", "def f(): return N, k"]
-    assert run(collect(cells, ["f"]))["f"]() == ([1, 2, 9], 2)
-
-
-def test_decorators_base_classes_and_annotations_come_along():
-    cells = [
-        "from dataclasses import dataclass",
-        "class Base:\n    x = 4",
-        "def keep(f): return f",
-        "@dataclass\nclass Mine(Base):\n    y: int = 5\n    @keep\n    def z(self): return self.x",
-    ]
-    assert run(collect(cells, ["Mine"]))["Mine"]().z() == 4
-
-
-def test_magics_broken_cells_and_calls_of_check_are_passed_over():
-    cells = [
-        "%matplotlib inline\nimport math",
-        "!ls\n%%time is not first",
-        "%%bash\nrm -rf /",
-        "def broken(:",
-        "get_ipython().run_line_magic('time', 'x')",
-        "def f(x):\n    return ('%d'\n            % math.floor(x))\ncheck('1.1', f)",
-    ]
-    source = collect(cells, ["f"])
-    assert run(source)["f"](2.5) == "2" and "check" not in source and "bash" not in source
-
-
-def test_a_name_that_hides_a_builtin_comes_along():
-    assert run(collect(["def sum(x): return 7", "def f(): return sum([1])"], ["f"]))["f"]() == 7
-
-
-def test_names_that_are_local_to_a_function_bring_nothing_along():
-    cells = [
-        "def f(words):\n    w = [w for w in words]\n    for name in w: pass\n    return w",
-        "for name in ['a']:\n    total = exit()",
-        "words = w = exit",
-    ]
-    assert "exit" not in collect(cells, ["f"])
-
-
-def test_a_loop_or_a_condition_builds_on_what_was_before():
-    cells = [
-        "k = 1",
-        "for _ in range(3):\n    k += 1",
-        "if k > 99:\n    k = 0",
-        "def f(): return k",
-    ]
-    assert run(collect(cells, ["f"]))["f"]() == 4
-
-
-def test_a_name_used_only_in_a_method_a_default_or_a_nested_function_comes_along():
-    cells = [
-        "A, B, C = 1, 2, 3",
-        "class K:\n    def m(self, x=A):\n        def deep(): return B\n        return deep() + x",
-        "f = lambda: K().m() + C",
-    ]
-    assert run(collect(cells, ["f"]))["f"]() == 6
-
-
-def test_a_missing_name_is_none():
-    assert collect(["def f(): pass"], ["g"]) is None
-    assert collect([], ["g"]) is None
-    assert collect(["def f(): pass"], ["f", "g"]) is None
-
-
-def test_two_statements_on_a_line():
-    assert run(collect(["a = 1; b = 2", "def f(): return b"], ["f"]))["f"]() == 2
+from zerotohero.course.collecting import History
+from zerotohero.course.submission import NotASubmission, Submission, read, unwritten
+from zerotohero.course.worker import define
 
 
 def test_a_file_comes_back_as_it_was_written(tmp_path):
@@ -181,12 +85,96 @@ def test_the_solutions_answer_everything(root):
     assert sum(map(len, mine.exercises.values())) < submission.MAX_BYTES / 10
 
 
+# --- stubs ----------------------------------------------------------------------------------------
+
+STUB = 'raise NotImplementedError("1.1 is yours to write")'
+STUBS = {
+    "as it came": f"def f(x):\n    {STUB}",
+    "with a docstring": f'def f(x):\n    """Twice x."""\n    {STUB}',
+    "the bare class": "def f(x):\n    raise NotImplementedError",
+    "with a comment": f"def f(x):\n    # mine\n    {STUB}",
+    "decorated": f"def g(h): return h\n@g\ndef f(x):\n    {STUB}",
+    "a class": f"class f:\n    on = True\n    def __init__(self): {STUB}\n    def a(self): {STUB}",
+    "a class with super": f"class f:\n    def __init__(self):\n        super().__init__(); {STUB}",
+    "after an attempt": f"def f(x): return x\ndef f(x):\n    {STUB}",
+    "another name of a stub": f"def g(x):\n    {STUB}\nf = g",
+}
+ANSWERS = {
+    "commented out": f"def f(x):\n    # {STUB}\n    return x",
+    "below the return": f"def f(x):\n    return x\n    {STUB}",
+    "in a helper's base class": f"class B:\n    def a(self): {STUB}\ndef f(x): return B()",
+    "in a guard": f"def f(x):\n    if x is None:\n        {STUB}\n    return x",
+    "in a docstring": f"def f(x):\n    '''Not {STUB}'''\n    return x",
+    "in a text": f"def f(x):\n    print({STUB!r})\n    return x",
+    "in an except": f"def f(x):\n    try:\n        return x\n    except TypeError:\n        {STUB}",
+    "in an inner function": f"def f(x):\n    def later(): {STUB}\n    return x",
+    "a stub that was replaced": f"def f(x):\n    {STUB}\ndef f(x): return x",
+    "a lambda": f"def f(x):\n    {STUB}\nf = lambda x: x",
+    "half a class": f"class f:\n    def a(self): return 1\n    def b(self): {STUB}",
+    "a class without methods": "class f(dict): pass",
+    "another error": "def f(x):\n    raise ValueError",
+}
+
+
+@pytest.mark.parametrize("source", STUBS.values(), ids=STUBS)
+def test_what_only_raises_is_still_to_be_written(source):
+    assert unwritten(source, ["f"]) == ["f"]
+
+
+@pytest.mark.parametrize("source", ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_that_mentions_the_stubs_error_is_an_answer(source):
+    assert "f" not in unwritten(source, ["f"])
+
+
+def test_the_part_that_is_missing_is_named():
+    assert unwritten(ANSWERS["half a class"], ["f"]) == ["f.b"]
+    source = f"def f(x): return x\ndef g(x):\n    {STUB}"
+    assert unwritten(source, ["f", "g"]) == ["g"]
+
+
+def handed_in(*cells: str) -> dict[str, str]:
+    of = checks.exercises("micrograd")
+    return submission.from_history(History(cells), "", of).exercises
+
+
+def test_of_several_answers_those_that_are_there_are_handed_in():
+    mine = Submission("", handed_in("def softmax(logits): return logits"))
+    assert submission.answered_in(mine) == ["1.4"]
+    assert unwritten(mine.exercises["1.4"], ["softmax", "nll"]) == ["nll"]
+    softmax, nll = define(mine.exercises["1.4"], ["softmax", "nll"])
+    assert softmax(3) == 3
+    with pytest.raises(NotImplementedError):
+        nll([], 0)
+
+
+STUB_1_1 = f"def numerical_gradient(f, a, b, c, h=1):\n    {STUB}"
+
+
+def answer(*cells: str):
+    return define(handed_in(*cells)["1.1"], ["numerical_gradient"])[0]
+
+
+def test_what_was_checked_under_another_name_is_the_answer():
+    mine = "def mine(*_): return 7"
+    assert answer(STUB_1_1, mine, 'check("1.1", mine)')() == 7
+    assert answer(STUB_1_1, mine, "import zerotohero.course as c\nc.check(1.1, mine)")() == 7
+    assert answer(STUB_1_1, mine, 'check("1.1", lambda: mine() + 1)')() == 8
+
+
+def test_what_was_defined_after_that_check_is_the_answer():
+    mine, later = "def mine(*_): return 7", "def numerical_gradient(*_): return 8"
+    assert answer(mine, 'check("1.1", mine)', later)() == 8
+    assert answer(later, mine, 'check("1.1", mine)')() == 7
+
+
+def test_the_last_check_of_an_exercise_counts():
+    one, two = "def one(*_): return 1", "def numerical_gradient(*_): return 2"
+    assert answer(one, two, 'check("1.1", one)', 'check("1.1", numerical_gradient)')() == 2
+    assert answer(one, two, 'check("1.1", one)', 'check("1.2", two)', 'check("1.1")')() == 1
+
+
 def test_a_trained_model_is_not_handed_in():
     """To collect it would be to collect its training, which the grader would run again."""
-    mine = submission.from_cells(["model = object()"], "", [checks.find("6.4")])
+    history = History(["model = object()"])
+    mine = submission.from_history(history, "", [checks.find("6.4")])
     assert mine.exercises == {}
-
-
-def test_submit_outside_a_notebook_says_what_to_use(capsys):
-    submission.submit()
-    assert "zerotohero submit" in capsys.readouterr().out

@@ -11,7 +11,7 @@ _HOME = {
     "budget": "knob",
     "check": "checking",
     "hint": "checking",
-    "submit": "submission",
+    "submit": "submitting",
     "draw": "drawing",
     "Results": "results",
 }

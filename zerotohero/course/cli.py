@@ -45,18 +45,14 @@ def submit(
     name: Annotated[str, typer.Option(help="Your name, as your teacher knows it.")] = "",
     notebooks: Folder = Path("exercises"),
     out: Annotated[Path | None, typer.Option(help="The file to write.")] = None,
+    run: Annotated[bool, typer.Option(help="Try the answers first; else write at once.")] = True,
 ) -> None:
-    """Write all your answers to one small file, to hand in."""
-    from zerotohero.course import submission
+    """Try all your answers as the grader will, and write them to one small file, to hand in."""
+    from zerotohero.course import submission, submitting
 
     def write() -> None:
         mine = submission.from_notebooks(notebooks, name)
-        answered = submission.answered_in(mine)
-        if not answered:
-            raise ValueError("Nothing is answered yet; save your notebooks, then submit.")
-        path = out or Path(submission.FILE_NAME)
-        mine.write(path)
-        print(f"Wrote {path} with your answers to {', '.join(answered)}. Hand in this one file.")
+        submitting.hand_in(mine, out or Path(submission.FILE_NAME), run)
 
     _say(write)
 

@@ -31,7 +31,7 @@ def show(folder: Path, numbers: Sequence[str]) -> None:
         if exercise.takes and exercise.number in answered:
             print(f"  {exercise.number} trains: about {exercise.takes:.0f} s", flush=True)
         _, outcomes = next(marked)
-        print(report(exercise, outcomes) if numbers else _line(exercise, outcomes), flush=True)
+        print(report(exercise, outcomes) if numbers else line(exercise, outcomes), flush=True)
         points += sum(outcome.points for outcome in outcomes)
         done += all(outcome.status == "passed" for outcome in outcomes)
     if not numbers:
@@ -43,7 +43,8 @@ def show(folder: Path, numbers: Sequence[str]) -> None:
             print(f"Only the notebook can check your trained model: {', '.join(elsewhere)}.")
 
 
-def _line(exercise: Exercise, outcomes: Sequence[Outcome]) -> str:
+def line(exercise: Exercise, outcomes: Sequence[Outcome]) -> str:
+    """How an exercise stands, in one line: done or not, its number and title, its points."""
     statuses = {outcome.status for outcome in outcomes}
     mark = {"passed": "✓", "not yet": "·"}.get(statuses.pop() if len(statuses) == 1 else "", "✗")
     points = sum(outcome.points for outcome in outcomes)

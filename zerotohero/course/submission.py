@@ -1,23 +1,20 @@
-"""From notebook cells to the one small file that is handed in, and back.
+"""The one small file that is handed in: what is in it, written and read.
 
-    submit()                         # in a notebook: from what was run in this kernel
-    zerotohero submit --name Ada     # at the command line: from all of exercises/*.ipynb
-
-Both take, for each exercise, the source of its answers and of everything that they need, and of
-nothing else, so that a broken plot or an hour of training beside them is not handed in. Nothing
-is run. The file is JSON: {"format", "version", "name", "exercises": {number: source}}.
+For each exercise it holds the source of the answers and of everything that they need
+(`collecting.py`). The file is JSON:
+{"format", "version", "name", "exercises": {number: source}}.
 """
 
 import ast
 import json
-import re
-import symtable
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from zerotohero.course import checks
+from zerotohero.course.cells import code_cells
+from zerotohero.course.collecting import History
+from zerotohero.course.effects import FUNCTIONS, effects
 from zerotohero.course.exercise import Exercise
 from zerotohero.course.files import write_whole
 
@@ -72,129 +69,12 @@ def read(path: Path) -> Submission:
     return Submission(str(body.get("name", ""))[:200], exercises)
 
 
-# --- collecting answers -------------------------------------------------------------------------
+# --- from what was run --------------------------------------------------------------------------
 
 
-def collect(cells: Iterable[str], names: Sequence[str]) -> str | None:
-    """The statements of notebook cells that define `names` and all that these need, in order.
-
-    Cells are in the order in which they ran; a later definition replaces an earlier one, and a
-    cell that is not Python is passed over. None if one of the names is not defined.
-    """
-    statements, sources = [], []
-    for cell in cells:
-        for statement, source in _parse(cell):
-            statements.append(statement)
-            sources.append(source)
-    effects = [_effects(s) for s in statements]
-    taken: set[int] = set()
-    wanted, done = list(names), set()
-    while wanted:
-        name = wanted.pop()
-        if name in done:
-            continue
-        done.add(name)
-        for i in reversed(range(len(statements))):
-            effect = effects[i]
-            if name not in effect.binds | effect.changes:
-                continue
-            if i not in taken:
-                taken.add(i)
-                wanted += effect.uses
-            if name in effect.binds and effect.replaces:
-                break
-    defined = set().union(*(effects[i].binds for i in taken))
-    if not set(names) <= defined:
-        return None
-    return "\n\n".join(sources[i] for i in sorted(taken)) + "\n"
-
-
-def _parse(cell: str) -> list[tuple[ast.stmt, str]]:
-    """The statements of a cell, each with its lines as they were written, comments included."""
-    # IPython turns its own syntax (%, !, ?) into calls, and leaves Python as it is.
-    from IPython.core.inputtransformer2 import TransformerManager
-
-    try:
-        text = TransformerManager().transform_cell(cell)
-        body, lines = ast.parse(text).body, text.splitlines()
-    except (SyntaxError, ValueError, RecursionError):
-        return []
-    parsed, last = [], 0
-    for statement in body:
-        first = min(n.lineno for n in (statement, *getattr(statement, "decorator_list", ())))
-        whole = first > last  # else two statements share a line
-        source = "\n".join(lines[first - 1 : statement.end_lineno])
-        parsed.append((statement, source if whole else ast.unparse(statement)))
-        last = statement.end_lineno
-    return parsed
-
-
-_COMPOUND = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.Match)
-_NOT_PARTS = {"check", "hint", "submit", "print", "display"}
-
-
-@dataclass(frozen=True)
-class _Effects:
-    """The global names that a statement binds, changes in place, and uses."""
-
-    binds: frozenset[str] = frozenset()
-    changes: frozenset[str] = frozenset()
-    uses: frozenset[str] = frozenset()
-    replaces: bool = False  # what it binds does not build on what the names were before
-
-
-def _effects(statement: ast.stmt) -> _Effects:
-    if isinstance(statement, ast.Expr) and _called(statement.value) in _NOT_PARTS:
-        return _Effects()
-    # Python's own symbol table knows which names are local to a function or a comprehension.
-    table = symtable.symtable(ast.unparse(statement), "cell", "exec")
-    here = table.get_symbols()
-    binds = {s.get_name() for s in here if s.is_assigned() or s.is_imported()}
-    uses = {s.get_name() for s in here if s.is_referenced()} | _globals_of(table.get_children())
-    changes: set[str] = set()
-    if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        for node in ast.walk(statement):
-            match node:
-                case ast.AugAssign(target=ast.Name(id=name)):
-                    uses.add(name)
-                case ast.Attribute(ctx=ast.Store()) | ast.Subscript(ctx=ast.Store()):
-                    changes |= _root(node)
-                # A call for its effect, such as `losses.append(x)` or `model.train()`.
-                case ast.Expr(value=ast.Call(func=ast.Attribute() as method)):
-                    changes |= _root(method)
-    # A loop or a condition may not run, and `x = f(x)` builds on what x was.
-    function = isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef))
-    replaces = not isinstance(statement, _COMPOUND) and (function or not binds & uses)
-    return _Effects(frozenset(binds), frozenset(changes), frozenset(uses), replaces)
-
-
-def _globals_of(tables: Iterable[symtable.SymbolTable]) -> set[str]:
-    """The global names that functions, classes and comprehensions use, however deep."""
-    names: set[str] = set()
-    for table in tables:
-        names |= {s.get_name() for s in table.get_symbols() if s.is_global() and s.is_referenced()}
-        names |= _globals_of(table.get_children())
-    return names
-
-
-def _called(node: ast.expr) -> str | None:
-    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
-
-
-def _root(node: ast.expr) -> set[str]:
-    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return {node.id} if isinstance(node, ast.Name) else set()
-
-
-def is_stub(source: str) -> bool:
-    """Whether the answer is still what the exercise notebook came with."""
-    return "raise NotImplementedError" in source
-
-
-def from_cells(cells: Sequence[str], name: str, of: Sequence[Exercise]) -> Submission:
-    """A submission from notebook cells: each of the exercises whose answers they define."""
-    found = {e.number: collect(cells, e.answers) for e in of if e.handed_in}
+def from_history(history: History, name: str, of: Iterable[Exercise]) -> Submission:
+    """A submission of what was run: each of the exercises of which it defines an answer."""
+    found = {e.number: _source(history, e) for e in of if e.handed_in}
     return Submission(name, {number: source for number, source in found.items() if source})
 
 
@@ -210,7 +90,8 @@ def from_notebooks(folder: Path, name: str) -> Submission:
         path = folder / f"{checks.file_name(lecture)}.ipynb"
         if path.exists():
             found = True
-            exercises |= from_cells(code_cells(path), name, checks.exercises(lecture)).exercises
+            history = History(code_cells(path))
+            exercises |= from_history(history, name, checks.exercises(lecture)).exercises
     if not found:
         raise FileNotFoundError(
             f"There are no exercise notebooks in {folder.resolve()}; run this in the course's"
@@ -219,59 +100,84 @@ def from_notebooks(folder: Path, name: str) -> Submission:
     return Submission(name, exercises)
 
 
-def code_cells(path: Path) -> list[str]:
-    """The code cells of a notebook file. Raises ValueError if it is not one."""
-    try:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        code = [c["source"] for c in notebook["cells"] if c["cell_type"] == "code"]
-        return ["".join(source) for source in code]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} is not a notebook that can be read; save it again.") from None
+def _source(history: History, exercise: Exercise) -> str | None:
+    """The source of an exercise's answers, a stub for one that is not there; None if none is."""
+    instead = _checked_instead(history, exercise)
+    there = [n for n in exercise.answers if n in instead or history.defines(n)]
+    if not there:
+        return None
+    absent = [n for n in exercise.answers if n not in there]
+    stubs = [f"\n\ndef {n}(*_, **__):\n    raise NotImplementedError\n" for n in absent]
+    return "".join([history.source(there, instead) or "", *stubs])
 
 
-# --- in a notebook ------------------------------------------------------------------------------
+def _checked_instead(history: History, exercise: Exercise) -> dict[str, ast.expr]:
+    """What was last checked under another name than the answer's: `check("1.1", my_gradient)`."""
+    for i in reversed(range(len(history.nodes))):
+        match history.nodes[i]:
+            case ast.Expr(
+                value=ast.Call(
+                    func=ast.Name(id="check") | ast.Attribute(attr="check"),
+                    args=[ast.Constant(value=number), *given],
+                )
+            ) if str(number).strip() == exercise.number and len(given) == len(exercise.answers):
+                return {
+                    name: argument
+                    for name, argument in zip(exercise.answers, given, strict=True)
+                    if not (isinstance(argument, ast.Name) and argument.id == name)
+                    and not history.defines(name, after=i)
+                }
+    return {}
 
 
-def submit(name: str = "") -> None:
-    """Write what you have answered in this kernel to `zerotohero-submission.json`.
-
-    name: yours, if your teacher asks for it in the file.
-    """
-    shell = _shell()
-    if shell is None:
-        print("submit() works in a notebook; at the command line use: zerotohero submit")
-        return
-    # The history as IPython parsed it, magics already turned into calls of get_ipython().
-    cells = [cell for cell in shell.user_ns.get("In", []) if isinstance(cell, str)]
-    submission = from_cells(cells, name, _checked_in(cells))
-    answered = answered_in(submission)
-    if not answered:
-        print("Nothing to submit yet: run the cells of the exercises that you have answered.")
-        return
-    path = Path(FILE_NAME).resolve()
-    try:
-        submission.write(path)
-    except OSError as error:
-        print(f"Could not write {path}: {error.strerror}. Change to a folder that you may write.")
-        return
-    print(f"Wrote {path}\nwith your answers to {', '.join(answered)}. Hand in this one file.")
-
-
-def _checked_in(cells: Sequence[str]) -> list[Exercise]:
-    """The exercises of the lectures that a check was called for; of all, if none was."""
-    lectures = set(re.findall(r"""\bcheck\(\s*["'](\d+)\.\d+""", "\n".join(cells)))
-    everything = checks.all_exercises()
-    return [e for e in everything if e.number.split(".")[0] in lectures] or everything
+# --- what is still to be written ----------------------------------------------------------------
 
 
 def answered_in(submission: Submission) -> list[str]:
-    """The numbers of the exercises that hold more than the stub."""
-    return [number for number, source in submission.exercises.items() if not is_stub(source)]
+    """The numbers of the exercises of which at least one answer is more than the stub."""
+    return [
+        number
+        for number, source in submission.exercises.items()
+        if (names := checks.find(number).answers) and set(names) - set(unwritten(source, names))
+    ]
 
 
-def _shell() -> Any:
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return None
-    return get_ipython()
+def unwritten(source: str, names: Sequence[str]) -> list[str]:
+    """Those of the names that are stubs, and the stubs in classes: "nll", "BatchNorm1d.parameters".
+
+    A stub is a function whose body is nothing but a docstring and `raise NotImplementedError`, or
+    a class that has no other methods.
+    """
+    bound: dict[str, ast.stmt | None] = {}
+    for node in ast.parse(source).body:
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                bound[node.name] = node
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Name(id=other)):
+                bound[name] = bound.get(other)
+            case _:
+                bound |= dict.fromkeys(effects(node).binds)
+    found: list[str] = []
+    for name in names:
+        node = bound.get(name)
+        parts = node.body if isinstance(node, ast.ClassDef) else []
+        methods = [part for part in parts if isinstance(part, FUNCTIONS)]
+        stubs = [method for method in methods if _is_stub(method)]
+        if _is_stub(node) or (stubs and len(stubs) == len(methods)):
+            found.append(name)
+        else:
+            found += [f"{name}.{stub.name}" for stub in stubs]
+    return found
+
+
+def _is_stub(node: ast.stmt | None) -> bool:
+    if not isinstance(node, FUNCTIONS):
+        return False
+    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    if body and ast.unparse(body[0]).startswith("super().__init__("):  # which some starters hold
+        body = body[1:]
+    match body:
+        case [ast.Raise(exc=ast.Name() | ast.Call(func=ast.Name()) as raised)]:
+            named = raised.func if isinstance(raised, ast.Call) else raised
+            return named.id == "NotImplementedError"
+    return False

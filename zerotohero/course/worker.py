@@ -10,6 +10,8 @@ forked child that it stops in time (without fork, one exercise in itself), and w
 to its standard output. `sandbox.py` starts it and `marking.py` judges what it says.
 """
 
+import __future__
+
 import ast
 import contextlib
 import importlib
@@ -199,8 +201,10 @@ def define(source: str, names: Sequence[str]) -> list[Any]:
     sys.modules["__answer__"] = module  # dataclasses and typing look their module up
     linecache.cache[ANSWER_FILE] = (len(source), None, source.splitlines(True), ANSWER_FILE)
     first_failure: BaseException | None = None
+    flags = 0  # of `from __future__ import annotations`, which holds for what follows
     for statement in ast.parse(source, ANSWER_FILE).body:
-        code = compile(ast.Module([statement], []), ANSWER_FILE, "exec")
+        code = compile(ast.Module([statement], []), ANSWER_FILE, "exec", flags, dont_inherit=True)
+        flags |= code.co_flags & __future__.annotations.compiler_flag
         try:
             exec(code, module.__dict__)
         except BaseException as error:
