@@ -1,14 +1,110 @@
-"""The figures of lecture 07, each drawn from numbers that the notebook has measured."""
+"""The figures of lecture 07: diagrams of what is built, and plots of what the notebook measures."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 from jaxtyping import Float
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from torch import Tensor
 
+from zerotohero.course.drawing import Drawing
 from zerotohero.course.plots import BLACK, BLUE, ORANGE, RED, SKY
-from zerotohero.course.plots.mlp import smoothed_losses
+from zerotohero.course.plots.diagram import diagram
+from zerotohero.course.plots.mlp import smooth
+
+# --- diagrams: S is head_size ---------------------------------------------------------------------
+
+
+def head() -> Drawing:
+    """Return one head: queries meet keys, the future is masked, and the values are mixed."""
+    return diagram(
+        """
+        x -> query : (B, T, C)
+        x -> key : (B, T, C)
+        x -> value : (B, T, C)
+        query -> q kᵀ / √S : q (B, T, S)
+        key -> q kᵀ / √S : k (B, T, S)
+        q kᵀ / √S -> mask : (B, T, T)
+        mask -> softmax
+        softmax -> @ : weights (B, T, T)
+        value -> @ : v (B, T, S)
+        @ -> mixture : (B, T, S)
+        """,
+        parameters=dict.fromkeys(("query", "key", "value"), "(S, C)"),
+        alt="A head of attention. Queries and keys, two linear functions of x, give the scores; "
+        "mask and softmax turn these into weights, which mix the values, a third function of x.",
+    )
+
+
+def many_heads(n_head: int) -> Drawing:
+    """Return the heads of `MultiHead`, and the projection that lets their findings mix."""
+    size = f"C/{n_head}"
+    heads = [f"heads.{i}" for i in range(n_head)]
+    first, *others = heads
+    return diagram(
+        "\n".join(
+            [
+                f"x -> {first} : (B, T, C)",
+                f"{first} -> side by side : (B, T, {size})",
+                *(f"x -> {name} -> side by side" for name in others),
+                "side by side -> proj : (B, T, C)",
+                "proj -> mixed : (B, T, C)",
+            ]
+        ),
+        parameters={**dict.fromkeys(heads, f"3 × ({size}, C)"), "proj": "(C, C)"},
+        alt=f"{n_head} heads read the same x, each with a part of the channels; what they found "
+        "stands side by side again, and a linear layer mixes it.",
+    )
+
+
+def block() -> Drawing:
+    """Return a block: attention and feed-forward read normed copies and add to the path."""
+    return diagram(
+        """
+        x -> + : residual path
+        x -> norm1 -> attention -> +
+        + -> +#2 : (B, T, C)
+        + -> norm2 -> feed -> +#2
+        +#2 -> out : (B, T, C)
+        """,
+        parameters={
+            "norm1": "(C,)",
+            "attention": "heads, proj",
+            "norm2": "(C,)",
+            "feed": "C → 4C → C",
+        },
+        alt="A block. The residual path leads straight from x to the output; attention and the "
+        "feed-forward network each read a normalised copy of it and add their result to it.",
+    )
+
+
+def network() -> Drawing:
+    """Return the library's GPT, with the names of its state dict."""
+    blocks = ("h.0", "h.1", "h. …")
+    return diagram(
+        """
+        idx -> wte : (B, T)
+        wte -> + : (B, T, C)
+        wpe -> + : (T, C)
+        + -> h.0 -> h.1 -> h. … -> ln_f
+        ln_f -> lm_head : (B, T, C)
+        lm_head -> logits : (B, T, V)
+        """,
+        parameters={
+            "wte": "(V, C)",
+            "wpe": "(block_size, C)",
+            **dict.fromkeys(blocks, "a block"),
+            "ln_f": "(C,)",
+            "lm_head": "(V, C)",
+        },
+        frames={"transformer": ["wte", "wpe", "+", *blocks, "ln_f"]},
+        alt="A GPT. Token and position embeddings are added, pass through the blocks and a last "
+        "norm, which together are called transformer, and lm_head turns them into logits.",
+    )
+
+
+# --- plots ----------------------------------------------------------------------------------------
 
 
 def visible(text: str) -> list[str]:
@@ -18,7 +114,7 @@ def visible(text: str) -> list[str]:
 
 def who_reads_whom(maps: Mapping[str, Float[Tensor, "T T"]], text: str) -> None:
     """A square for each map: row t holds the weights with which position t reads the others."""
-    _, axes = plt.subplots(1, len(maps), figsize=(4.7 * len(maps), 4.7), squeeze=False)
+    _, axes = plt.subplots(1, len(maps), figsize=(10, 5), squeeze=False)
     signs = visible(text)
     for ax, (title, weights) in zip(axes[0], maps.items(), strict=True):
         ax.imshow(weights.tolist(), vmin=0, vmax=1)
@@ -30,7 +126,7 @@ def who_reads_whom(maps: Mapping[str, Float[Tensor, "T T"]], text: str) -> None:
 
 def sharpness(rows: Mapping[str, Float[Tensor, " T"]]) -> None:
     """One softmax for each scale: the weights of a query, as bars, on one axis of weights."""
-    _, axes = plt.subplots(1, len(rows), figsize=(9, 2.9), sharey=True, squeeze=False)
+    _, axes = plt.subplots(1, len(rows), figsize=(10, 2.9), sharey=True, squeeze=False)
     for ax, (title, row), colour in zip(axes[0], rows.items(), (RED, BLUE, ORANGE), strict=False):
         ax.bar(range(len(row)), row.tolist(), color=colour, width=0.8)
         ax.axhline(1 / len(row), color=BLACK, linewidth=1, linestyle="--")
@@ -39,12 +135,52 @@ def sharpness(rows: Mapping[str, Float[Tensor, " T"]]) -> None:
     axes[0, 0].set_ylabel("weight (dashed: all alike)")
 
 
-def rungs(runs: Mapping[str, Sequence[float]]) -> None:
-    """Minibatch losses of up to four runs against the step, smoothed."""
-    ax = smoothed_losses(runs, ((RED, ":"), (ORANGE, "-."), (SKY, "--"), (BLUE, "-")))
-    ax.set_ylim(top=min(ax.get_ylim()[1], 4.5))  # a run that diverged must not squash the others
-    ax.set_title("A stack of blocks: loss of the minibatches, smoothed")
-    ax.legend()
+def rungs(runs: Mapping[str, Sequence[float]], by_seed: Mapping[str, Sequence[float]]) -> None:
+    """A stack of blocks in up to four versions: how it learns, and what three seeds say.
+
+    runs: the minibatches' losses, smoothed over a fifteenth. by_seed: validation losses of the
+    versions that are too close to be told apart there.
+    """
+    _, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), width_ratios=(3, 2))
+    looks = dict(zip(runs, ((RED, ":"), (ORANGE, "-."), (SKY, "--"), (BLUE, "-")), strict=False))
+    for name, losses in runs.items():
+        colour, dash = looks[name]
+        window = max(1, len(losses) // 15)
+        steps = range(window, len(losses) + 1)  # full windows only
+        left.plot(steps, smooth(losses, window)[window - 1 :], dash, color=colour, label=name)
+    left.set(xlabel="step", ylabel="loss, nats a character")
+    left.set_ylim(top=min(left.get_ylim()[1], 4.0))  # a run that diverged must not squash the rest
+    left.set_title("Loss of the minibatches, smoothed")
+    left.legend()
+    for i, (name, losses) in enumerate(by_seed.items()):
+        right.plot([i] * len(losses), losses, "o", color=looks[name][0], markeredgecolor=BLACK)
+    right.set_xticks(range(len(by_seed)), [fill(name, 14) for name in by_seed])
+    right.set(xlim=(-0.5, len(by_seed) - 0.5), title="Validation loss, a dot a seed")
+    right.grid(axis="x", visible=False)
+
+
+def rotary(
+    turned: Float[Tensor, "N 2"], distances: Sequence[int], scores: Mapping[str, Sequence[float]]
+) -> None:
+    """A vector turned at positions 0, 1, 2, …; beside it, scores against the distance.
+
+    scores: for each place of the query, its scores with keys at these distances before it.
+    """
+    _, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), width_ratios=(2, 3))
+    for position, (a, b) in enumerate(turned.tolist()):
+        left.annotate("", (a, b), (0, 0), arrowprops={"arrowstyle": "->", "color": BLUE})
+        left.annotate(str(position), (1.13 * a, 1.13 * b), ha="center", va="center")
+    reach = 1.3 * turned.norm(dim=1).max().item()
+    left.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    left.set_title("One vector at positions 0, 1, 2, …")
+    looks = ((BLUE, "-", ""), (ORANGE, "", "o"), (BLACK, "", "x"))
+    for (name, row), (colour, dash, marker) in zip(scores.items(), looks, strict=False):
+        right.plot(
+            distances, row, color=colour, linestyle=dash, marker=marker, markersize=4, label=name
+        )
+    right.set(xlabel="distance from query to key", ylabel="score q · k")
+    right.set_title("Scores of the same query and key, elsewhere")
+    right.legend()
 
 
 def what_heads_read(maps: Sequence[Float[Tensor, "H T T"]], text: str, position: int) -> None:
