@@ -37,6 +37,9 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)  # after the rename it is gone already
 
 
+_FROM_A_FOLDER = os.open in os.supports_dir_fd  # not on Windows
+
+
 def kind(mode: int) -> str:
     """What it is that has this `st_mode`, if it is not a file: "a link", "a device"."""
     return next((name for test, name in KINDS if test(mode)), "a device")
@@ -57,7 +60,7 @@ def read_unfollowed(path: Path, folder: Path, limit: int) -> bytes:
     mode = os.lstat(path).st_mode
     if not stat.S_ISREG(mode):  # not even opened, which a device may take as a command
         raise OSError(errno.EINVAL, f"not a file but {kind(mode)}", str(path))
-    if os.open not in os.supports_dir_fd:
+    if not _FROM_A_FOLDER:
         opened = os.open(path, flags)
     else:
         above = os.open(folder, os.O_RDONLY | directory)
