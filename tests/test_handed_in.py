@@ -120,7 +120,7 @@ CLASHES = [
         ["!", "?", "submission"],
         {"submission": "submission", "!": "submission-2", "?": "submission-3"},
     ),
-    (["con", "CON "], {"CON ": "_CON", "con": "_con-2"}),
+    (["con", "CON "], {"CON ": "_CON", "con": "con-2"}),
 ]
 
 

@@ -150,13 +150,29 @@ def _mark(grades: Grades, out: Path, asked: Sequence[Asked], sandboxed: bool, jo
     from tqdm.auto import tqdm
 
     todo = [graded for graded in grades.submissions if not graded.done]
-    there = len(grades.submissions) - len(todo)
-    before = f"; {there} have their marks already" if there else ""
+    written = {graded.id for graded in grades.submissions if graded.done}
+    before = f"; {len(written)} have their marks already" if written else ""
     print(f"Grading {len(todo)} files with seed {grades.seed}{before}.")
+
+    def so_far() -> str:
+        return (
+            f"{len(written)} of {len(grades.submissions)} are marked, in {out / marks.TABLE}; to "
+            "go on, say the same with --resume."
+        )
+
+    def save(graded: Graded) -> None:
+        try:
+            marks.write(out, grades, graded)
+        except OSError as error:
+            raise ValueError(
+                f"The marks of {graded.id} can't be written to {out}: {error.strerror}. {so_far()}"
+            ) from None
+        written.add(graded.id)
+
     try:
         with tqdm(total=len(todo), unit="file") as bar:
             for graded in _all_graded(todo, asked, sandboxed, jobs):
-                _save(out, grades, graded)
+                save(graded)
                 bar.update()
         # What was killed may have been so because another submission took all memory: it is
         # marked once more, alone.
@@ -164,33 +180,13 @@ def _mark(grades: Grades, out: Path, asked: Sequence[Asked], sandboxed: bool, jo
             again = [a for a in asked if graded.marked[a.exercise.number].disturbed]
             if again:
                 list(_all_graded([graded], again, sandboxed, 1))
-                _save(out, grades, graded)
+                save(graded)
     except KeyboardInterrupt:
-        print(f"\nStopped. {_so_far(grades, out)}")
+        print(f"\nStopped. {so_far()}")
         raise
     except OSError as error:
-        raise ValueError(
-            f"Grading can't go on: {error.strerror or error}. {_so_far(grades, out)}"
-        ) from None
-
-
-def _save(out: Path, grades: Grades, graded: Graded) -> None:
-    try:
-        marks.write(out, grades, graded)
-    except OSError as error:
-        graded.complete = False  # as far as anyone will see
-        raise ValueError(
-            f"The marks of {graded.id} can't be written to {out}: {error.strerror}. "
-            f"{_so_far(grades, out)}"
-        ) from None
-
-
-def _so_far(grades: Grades, out: Path) -> str:
-    complete = sum(graded.complete for graded in grades.submissions)
-    return (
-        f"{complete} of {len(grades.submissions)} are marked, in {out / marks.TABLE}; to go on, "
-        "say the same with --resume."
-    )
+        why = error.strerror or error
+        raise ValueError(f"Grading can't go on: {why}. {so_far()}") from None
 
 
 def _cores() -> int:
