@@ -115,7 +115,9 @@ def test_no_exercise_is_an_error_and_not_all_of_them(folder, out):
     assert not out.exists()
 
 
-@pytest.mark.parametrize("what", ["nothing", "other files", "a folder of folders", "only litter"])
+@pytest.mark.parametrize(
+    "what", ["nothing", "other files", "a folder of folders", "only litter", "marks"]
+)
 def test_without_a_submission_nothing_is_written(folder, out, what):
     if what == "other files":
         (folder / "notes.txt").write_text("Hello")
@@ -125,7 +127,11 @@ def test_without_a_submission_nothing_is_written(folder, out, what):
         hand_in(folder / "export" / "deep", "ada", RIGHT)
     elif what == "only litter":
         (folder / "Thumbs.db").write_text("")
+    elif what == "marks":
+        (folder / "monday").mkdir()
+        (folder / "monday" / "grades.csv").write_text("id,file,name\n")
     says = {
+        "marks": f"There is nothing to grade in {folder} but marks of an earlier run: monday.",
         "nothing": f"There is nothing to grade in {folder}.",
         "only litter": f"There is nothing to grade in {folder}.",
         "other files": f"None of the 2 files and folders in {folder} is a submission, or holds one "

@@ -53,6 +53,8 @@ def grade(
     sandbox.Unavailable where the sandbox cannot run. All that before anything is marked.
     """
     folder, out = Path(folder), Path(out)
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder; name the one that holds the submissions.")
     chosen = None if exercises is None else _chosen(exercises)
     earlier = marks.earlier(out)
     if earlier and not resume:
@@ -66,7 +68,7 @@ def grade(
     seed = secrets.randbelow(10**15) if seed is None else seed
     everyone, passed_over = handed_in.listed(folder, out, earlier.ids() if earlier else None)
     if not any(graded.path for graded in everyone):
-        raise ValueError(_nothing(folder, everyone))
+        raise ValueError(_nothing(folder, everyone, passed_over))
     if sandbox and (why_not := available()):
         raise Unavailable(why_not)
     grades = Grades(chosen, seed, everyone)
@@ -117,10 +119,11 @@ def _as_before(
     return _chosen(earlier.numbers), earlier.seed
 
 
-def _nothing(folder: Path, everyone: Sequence[Graded]) -> str:
+def _nothing(folder: Path, everyone: Sequence[Graded], passed_over: Sequence[str]) -> str:
     """Say that there is no submission in a folder."""
     if not everyone:
-        return f"There is nothing to grade in {folder}."
+        but = f" but marks of an earlier run: {', '.join(passed_over)}" if passed_over else ""
+        return f"There is nothing to grade in {folder}{but}."
     first = everyone[0]
     return (
         f"None of the {len(everyone)} files and folders in {folder} is a submission, or holds one "

@@ -44,10 +44,8 @@ def listed(
     out: where marks go, which isn't handed in.
     ids: those that have been given before, by entry.
 
-    Raises ValueError if it isn't a folder, OSError if it can't be read.
+    Raises ValueError if `out` is the folder itself, OSError if the folder can't be read.
     """
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder; name the one that holds the submissions.")
     real, real_out = os.path.realpath(folder), os.path.realpath(out)
     if real == real_out:
         raise ValueError(
