@@ -8,7 +8,7 @@ import pytest
 
 from zerotohero.course import submission
 from zerotohero.course.checks import find
-from zerotohero.course.to_look_at import words
+from zerotohero.course.to_look_at import AUTOGRAD, THREADS, TORCH, words
 
 FOUND = {
     "loss.backward()": ["backward"],
@@ -81,6 +81,29 @@ def test_an_exercises_own_words_count_for_it_alone():
     assert words("import threading", ["threading"]) == ["threading"]
 
 
+WAYS_AROUND = {
+    "x = x.clone().requires_grad_()\ng, = torch.autograd.grad(loss, x)": AUTOGRAD,
+    "torch.autograd.Variable._execution_engine.run_backward(x)": AUTOGRAD,
+    "from torch.autograd.graph import _engine_run_backward\nt = torch._C._EngineBase": AUTOGRAD,
+    "from torch import func\ng = func.grad(f)(x)": AUTOGRAD,
+    "from torch.func import vjp": AUTOGRAD,
+    "g = torch.func.jacfwd(f)(x)": AUTOGRAD,
+    "import _thread\n_thread.start_new_thread(f, ())": THREADS,
+    "from threading import Thread as T": THREADS,
+    "from concurrent.futures import ThreadPoolExecutor": THREADS,
+    "import sys\nsys.setprofile(None)": THREADS,
+    "f = torch.jit.script(g)": TORCH,
+    "f = torch.compile(g)": TORCH,
+    "torch.ops.aten.one_hot(x, 3)": TORCH,
+    "with torch._C.DisableTorchFunction(): pass": TORCH,
+}
+
+
+@pytest.mark.parametrize("source", WAYS_AROUND)
+def test_the_short_ways_around_the_rules_are_found(source):
+    assert words(source, WAYS_AROUND[source])
+
+
 @pytest.mark.parametrize("source", ["def f(:", "x = '\0'", "x = '\ud800'", "\tif"])
 def test_what_python_cannot_read_gives_nothing(source):
     assert words(source, LOOK_FOR) == []
@@ -117,12 +140,12 @@ WIDE = {
 def test_the_longest_source_that_is_marked_is_read_in_no_time(name):
     began = time.process_time()
     assert words(f"{WIDE[name]}\nloss.backward()", LOOK_FOR) in (["backward"], [])
-    assert time.process_time() - began < 5  # measured: 0.3 s
+    assert time.process_time() - began < 5
 
 
 def test_nothing_of_a_source_is_run_and_nothing_is_printed():
     source = "print('run')\nx = '\\d'\nif x is 3: pass\nassert (1, 2)"
-    program = f"from zerotohero.course.to_look_at import words; print(words({source!r}))"
+    program = f"from zerotohero.course.to_look_at import AUTOGRAD, THREADS, TORCH, words; print(words({source!r}))"
     said = subprocess.run([sys.executable, "-W", "always", "-c", program], capture_output=True)
     assert said.stdout.decode().split() == ["[]"] and not said.stderr
 

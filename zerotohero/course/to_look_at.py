@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-# Ways to other people's objects and to what Python keeps to itself. An exercise adds its own words.
+# Ways to other people's objects and to what Python keeps to itself, which no answer needs.
 ANYWHERE = (
     "__closure__",
     "cell_contents",
@@ -40,6 +40,54 @@ ANYWHERE = (
     "inspect",
     "ctypes",
 )
+# What several exercises look for. Ways to a gradient that isn't derived:
+AUTOGRAD = (
+    "backward",
+    "autograd",
+    "requires_grad",
+    "requires_grad_",
+    "enable_grad",
+    "set_grad_enabled",
+    "inference_mode",
+    "grad_fn",
+    "_engine",
+    "_execution_engine",
+    "run_backward",
+    "make_dual",
+    "forward_ad",
+    "torch.func",
+    "functorch",
+    "vjp",
+    "jvp",
+    "jacrev",
+    "jacfwd",
+    "jacobian",
+    "jit",
+    "torch.compile",
+    "torch.ops",
+    "_C",
+)
+# Out of sight of what watches the calls of a thread,
+THREADS = ("_thread", "threading", "concurrent", "asyncio", "setprofile", "settrace")
+# of what watches torch's functions,
+TORCH = (
+    "__torch_function__",
+    "DisableTorchFunction",
+    "DisableTorchFunctionSubclass",
+    "jit",
+    "torch.compile",
+    "torch.ops",
+    "_C",
+)
+# and of what counts the calls of a model.
+HOOKS = (
+    "forward",
+    "functional_call",
+    "_call_impl",
+    "_forward_pre_hooks",
+    "_global_forward_pre_hooks",
+)
+
 _RUN_TEXT = {"eval", "exec", "compile"}  # as names: `model.eval()` and `re.compile` are others
 _BY_NAME = {"getattr": 1, "attrgetter": 0, "methodcaller": 0}  # the place of the name
 
