@@ -369,9 +369,10 @@ def test_one_does_not_go_on_with_the_marks_of_two_runs(folder, out):
         grade(folder, out, resume=True)
 
 
-def test_to_go_on_where_nothing_is_yet_is_to_begin(folder, out):
+def test_to_go_on_where_nothing_is_yet_is_to_begin(folder, out, capsys):
     hand_in(folder, "ada", RIGHT)
     grade(folder, out, resume=True)
+    assert f"There are no marks in {out} yet" in capsys.readouterr().out
     assert scores(out) == {"ada": 2}
 
 

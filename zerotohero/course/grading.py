@@ -62,6 +62,8 @@ def grade(
             f"{out} holds the marks of {len(earlier.results)} already; go on with them by --resume,"
             " or name another folder by --out."
         )
+    if resume and not earlier:
+        print(f"There are no marks in {out} yet to go on with; it begins with the first.")
     if earlier:
         chosen, seed = _as_before(earlier, out, chosen, seed)
     chosen = checks.handed_in() if chosen is None else chosen
