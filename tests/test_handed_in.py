@@ -420,6 +420,13 @@ def test_where_the_marks_go_is_nobody(folder, out):
     assert [graded.path for graded in found] == [mine] and passed_over == []
 
 
+@pytest.mark.parametrize("out", ["ada", "ada/grades", "ada/mine.json"])
+def test_marks_do_not_go_to_where_a_person_has_handed_in(folder, out):
+    hand_in(folder, "ada/mine", ANSWERS)
+    with pytest.raises(ValueError, match=r"can't go to .*, where ada/mine\.json is handed in"):
+        listed(folder, folder / out)
+
+
 def test_a_person_who_hands_in_a_table_is_still_there(folder):
     mine = hand_in(folder, "ada/mine", ANSWERS)
     earlier_marks(folder / "ada" / "x")

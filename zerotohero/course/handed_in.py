@@ -44,7 +44,7 @@ def listed(
     out: where marks go, which isn't handed in.
     ids: those that have been given before, by entry.
 
-    Raises ValueError if `out` is the folder itself, OSError if the folder can't be read.
+    Raises ValueError if `out` is that folder or a person's, OSError if it can't be read.
     """
     real, real_out = os.path.realpath(folder), os.path.realpath(out)
     if real == real_out:
@@ -56,10 +56,11 @@ def listed(
     for name in sorted(names, key=lambda name: (_plain(name), name)):
         if _is_beside(name, names):
             continue
-        if f"{real_out}{os.sep}".startswith(f"{os.path.join(real, name)}{os.sep}"):
-            continue
         graded = _look(folder, name)
-        if graded.path is None and marks.are_marks(folder / name):
+        if f"{real_out}{os.sep}".startswith(f"{os.path.join(real, name)}{os.sep}"):
+            if graded.path is not None:
+                raise ValueError(f"The marks can't go to {out}, where {graded.file} is handed in.")
+        elif graded.path is None and marks.are_marks(folder / name):
             passed_over.append(shown(name))
         else:
             everyone.append(graded)
