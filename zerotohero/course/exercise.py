@@ -105,6 +105,7 @@ class Exercise:
     uses: tuple[str, ...] = ()  # modules of zerotohero that an answer may import when graded
     takes: float | None = None  # seconds on two cores, if the check trains; else None
     adapters: str = ""  # the module of adapters/, where it is not the one named after the lecture
+    look_for: tuple[str, ...] = ()  # words that may get round a rule: to_look_at.py
     handed_in: bool = True  # False: the answer is a trained model, and a submission holds source
     cases: list[Case] = field(default_factory=list)
 
