@@ -103,6 +103,7 @@ class Exercise:
     hints: tuple[str, str, str]  # from a nudge to nearly the answer
     uses: tuple[str, ...] = ()  # modules of zerotohero that an answer may import when graded
     takes: float | None = None  # seconds on two cores, if the check trains; else None
+    without: tuple[str, ...] = ()  # taken away when graded: "autograd", "jit", "threads"
     handed_in: bool = True  # False: the answer is a trained model, and a submission holds source
     cases: list[Case] = field(default_factory=list)
 
@@ -120,7 +121,11 @@ class Exercise:
 
     @property
     def time_limit(self) -> float:
-        """Seconds that the grader gives to all the cases together, on a slow or busy machine."""
+        """Seconds that the grader gives to all the cases together, on a slow machine.
+
+        They are seconds of the processor, of the answer and of all that it starts, and those in
+        which it sleeps. What else the machine is busy with doesn't count.
+        """
         return 10.0 if self.takes is None else max(10.0, 5 * self.takes)
 
     def case(

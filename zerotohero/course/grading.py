@@ -26,8 +26,8 @@ from zerotohero.course import checks
 from zerotohero.course.checking import Outcome
 from zerotohero.course.exercise import Exercise
 from zerotohero.course.files import write_whole
-from zerotohero.course.marking import Asked, Marked, marked
-from zerotohero.course.sandbox import Unavailable, available
+from zerotohero.course.marking import Asked, Marked, marked, patience
+from zerotohero.course.sandbox import Unavailable, available, nurseries
 from zerotohero.course.submission import NotASubmission, read
 
 _START = "fork" if sys.platform == "linux" else "spawn"
@@ -98,8 +98,9 @@ def grade(
     asked = [Asked(e, seed) for e in chosen]
     grades = Grades(chosen, seed, todo)
     print(f"Grading {len(todo)} files with seed {seed}.")
-    with tqdm(total=len(todo), unit="file") as bar:
-        for graded in _all_graded(todo, asked, sandbox, jobs or _cores()):
+    jobs = min(jobs or _cores(), len(todo))
+    with nurseries(jobs if sandbox else 0), tqdm(total=len(todo), unit="file") as bar:
+        for graded in _all_graded(todo, asked, sandbox, jobs):
             _write_results(out, graded, grades)
             bar.update()
     # What was killed may have been so because another submission took all memory: it is marked
@@ -151,7 +152,7 @@ def _all_graded(
 ) -> Iterator[Graded]:
     """Fill in each of `todo`, in a process of its own, and yield it when it is done."""
     context = multiprocessing.get_context(_START)
-    patience = sum(2 * a.exercise.time_limit + 60 for a in asked)
+    longest = patience(asked)
     waiting, free = list(todo), list(range(jobs))
     running: dict[Connection, tuple[Any, Graded, int, float]] = {}
     try:
@@ -183,7 +184,7 @@ def _all_graded(
                 else:
                     _take(graded, what, value, asked)
             for process, _, _, started in running.values():
-                if time.monotonic() - started > patience:
+                if time.monotonic() - started > longest:
                     process.kill()
     finally:
         for process, *_ in running.values():
