@@ -31,6 +31,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
@@ -48,7 +49,7 @@ ALL_MEMORY = 4 * 2**30  # bytes that all of a sandbox's processes may have of th
 PROCESSES = 32  # in one sandbox, threads included
 FILES = 64  # open at once
 START_TIME = 120.0  # seconds to start and import torch on a busy machine
-WALL = 5  # seconds of the wall clock for each of an exercise's, the guard on a busy machine
+WALL = 10  # seconds of the wall clock for each of an exercise's, the guard on a busy machine
 GRACE = 10.0  # seconds beyond the wall, after which the worker is given up
 _FORKS = sys.platform == "linux"  # elsewhere it is not there, or not safe with torch
 
@@ -434,6 +435,23 @@ _CONFINED = {
 }
 
 
+def _system() -> list[str]:
+    """The files, folders and links that Python itself and the libraries below it need."""
+    needed = ["/etc/ld.so.cache", "/etc/alternatives"]
+    for folder in ("/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib32", "/lib64"):
+        # Where libraries have a folder of their own in it, it holds all sorts of things beside.
+        own = [] if os.path.islink(folder) else sorted(map(str, Path(folder).glob("*-linux-gnu*")))
+        needed += own or [folder]
+    base = sys.base_prefix
+    needed.append(sysconfig.get_path("stdlib"))
+    needed.append(sysconfig.get_path("platstdlib", vars={"platbase": sys.base_exec_prefix}))
+    if os.path.isdir(os.path.join(base, "conda-meta")):  # all libraries are there, by the hundred
+        needed.append(os.path.join(base, "lib"))
+    else:
+        needed += sorted(map(str, Path(base, "lib").glob("libpython*.so*")))
+    return [path for path in dict.fromkeys(needed) if os.path.lexists(path)]
+
+
 # Where a library folder of Python's holds packages.
 _PACKAGES = ("*-packages", "python*/*-packages")
 
@@ -518,28 +536,18 @@ def _bubblewrap(packages: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
         command += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
         if _bwrap_knows("--disable-userns"):
             command += ["--disable-userns"]
-    places = {"/usr/lib": "/usr/lib", "/usr/lib32": "/usr/lib32", "/usr/lib64": "/usr/lib64"}
-    for folder in ("/lib", "/lib32", "/lib64"):
-        if os.path.islink(folder):
-            command += ["--symlink", os.readlink(folder), folder]
-        else:
-            places[folder] = folder
-    places |= {path: path for path in ("/etc/ld.so.cache", "/etc/alternatives")}
-    libraries = {
-        os.path.dirname(os.path.dirname(os.__file__)),
-        os.path.join(sys.base_prefix, "lib"),
-    }
-    places |= {path: path for path in sorted(libraries) if not path.startswith("/usr/lib")}
-    places |= {python: python}
+    system = _system()
+    places = {path: path for path in (*system, python) if not os.path.islink(path)}
     # By its place in the sandbox, so that a folder can be there twice.
     for i, (folder, names) in enumerate(packages):
         places |= {f"{_inside(i)}/{name}": os.path.join(folder, name) for name in names}
     script = "/course/zerotohero/course/worker.py"
     places |= {script: worker.__file__}
     parents = {str(parent) for place in [*places, "/dev/x"] for parent in Path(place).parents}
-    parents |= {"/proc", *worker.WRITABLE}
     for parent in sorted(parents - {"/"}):  # bwrap would make them for root alone
         command += ["--perms", "0755", "--dir", parent]
+    for link in filter(os.path.islink, system):
+        command += ["--symlink", os.readlink(link), link]
     for place, path in places.items():
         if os.path.exists(path):
             command += ["--ro-bind", path, place]
@@ -551,6 +559,8 @@ def _bubblewrap(packages: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
     for device in ("null", "random", "urandom"):  # zero is memory that no one is seen to have
         command += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
     command += ["--proc", "/proc"]
+    for folder in worker.WRITABLE:  # of the nursery; each worker has others
+        command += ["--perms", "1777", "--size", str(TMP_SIZE), "--tmpfs", folder]
     command += ["--remount-ro", "/"]
     return [*command, "--", python, "-I", "-S", "-B", script]
 

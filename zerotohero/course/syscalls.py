@@ -75,11 +75,14 @@ _FORK = ((57, 58), ())  # fork and vfork, which not every machine has
 _NEW_NAMESPACES = 0x7E020000  # the CLONE_NEW… flags
 # Local sockets alone, which multiprocessing needs: vsock reaches past a network namespace.
 _SOCKET, _LOCAL = (41, 198), 1
+# Children that their parent has said to ignore leave no trace of the time that they have used.
+_SIGACTION, _CHILD = (13, 134), 17
 # Memory that processes share without a file stays when no one has it in their address space.
 _MMAP, _SHARED, _ANONYMOUS = (9, 222), 0x01, 0x20
 
 _LOAD, _EQUAL, _ABOVE, _ANY_BIT, _GIVE = 0x20, 0x15, 0x25, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST, _FOURTH = 0, 4, 16, 40  # offsets in struct seccomp_data
+_NUMBER, _ARCHITECTURE = 0, 4  # offsets in struct seccomp_data
+_FIRST, _SECOND, _FOURTH = 16, 24, 40  # of arguments, which are twice as long as a constant
 _ALLOW, _DENY = 0x7FFF0000, 0x00050000 | errno.EPERM
 _MISSING = 0x00050000 | errno.ENOSYS
 
@@ -104,6 +107,15 @@ def confined() -> bytes:
             (_EQUAL, 1, 0, _LOCAL),
             (_GIVE, 0, 0, _DENY),
             (_GIVE, 0, 0, _ALLOW),
+            (_EQUAL, 0, 8, _SIGACTION[which]),
+            (_LOAD, 0, 0, _FIRST),
+            (_EQUAL, 0, 4, _CHILD),
+            (_LOAD, 0, 0, _SECOND),  # nothing new if it is null
+            (_ANY_BIT, 3, 0, 0xFFFFFFFF),
+            (_LOAD, 0, 0, _SECOND + 4),
+            (_ANY_BIT, 1, 0, 0xFFFFFFFF),
+            (_GIVE, 0, 0, _ALLOW),
+            (_GIVE, 0, 0, _DENY),
             (_EQUAL, 0, 4, _MMAP[which]),
             (_LOAD, 0, 0, _FOURTH),
             (_ANY_BIT, 0, 2, _SHARED),
