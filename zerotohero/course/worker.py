@@ -140,10 +140,16 @@ def unpack(data: bytes) -> Any:
             return {k: lift(x, depth + 1) for k, x in v["dict"].items()}
         return v
 
+    # A million new lists would make the collector go through all that there is again and again.
+    collects = gc.isenabled()
+    gc.disable()
     try:
         return lift(json.loads(data[4:start].decode("utf-8")))
     except Exception as error:  # whatever forged bytes can provoke in json or NumPy
         raise ValueError(f"not a plain value: {type(error).__name__}") from None
+    finally:
+        if collects:
+            gc.enable()
 
 
 # --- calling an answer --------------------------------------------------------------------------
