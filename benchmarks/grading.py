@@ -18,7 +18,7 @@ from pathlib import Path
 from zerotohero.course import checks, grading
 from zerotohero.course.submission import Submission, from_notebooks
 
-FILES, EXERCISES = 16, 12
+FILES, EXERCISES = 40, 12
 SECONDS, SHARE = 1.5, 0.8
 
 

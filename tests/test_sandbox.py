@@ -420,7 +420,9 @@ def packages(monkeypatch):
         lines = [f"Name: {name}", "Version: 1.0", *(f"Requires-Dist: {r}" for r in requires)]
         (info / ("METADATA" if listed else "PKG-INFO")).write_text("\n".join(lines))
         if listed:
-            (info / "RECORD").write_text("\n".join(f"{f},," for f in [*files, "../../bin/x"]))
+            (info / "RECORD").write_text(
+                "\n".join(f"{f},," for f in [*files, f"{info.name}/METADATA", "../../bin/x"])
+            )
         made.append(str(folder))
         monkeypatch.setattr(sys, "path", [*dict.fromkeys(made), *sys.path[:0]])
 
@@ -439,8 +441,12 @@ def test_what_is_allowed_is_found_with_all_that_it_requires(packages, tmp_path):
     packages(venv, "zerotohero", ["__editable___zerotohero.py", "zerotohero.pth"])
     packages(user, "number", ["number/a.py", "number/__pycache__/a.pyc"], ["torchlike"])
     assert sandbox._packages() == [
-        (str(user), ("number",)),
-        (str(venv), ("thing.py", "torch", "torch.libs")),
+        (str(user), ("number", "number-1.0.dist-info")),
+        (
+            str(venv),
+            ("some.thing-1.0.dist-info", "thing.py", "torch", "torch.libs")
+            + ("torchlike-1.0.dist-info",),
+        ),
     ]
 
 

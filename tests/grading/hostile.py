@@ -472,7 +472,7 @@ def shout(word):
 )
 # None of it is a process's own.
 handed_in(
-    "fills the kernel's memory",
+    "fills memory of the kernel",
     {
         "1.1": """
 import os

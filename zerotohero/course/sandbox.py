@@ -505,7 +505,7 @@ def _parts(name: str) -> Iterator[tuple[str, set[str]]]:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         distribution = importlib.metadata.distribution(name)
         tops = {file.parts[0] for file in distribution.files or ()}
-        tops = {t for t in tops if t != ".." and not t.endswith((".pth", "-info", "__pycache__"))}
+        tops = {t for t in tops if t != ".." and not t.endswith((".pth", "__pycache__"))}
         if tops:
             yield str(distribution.locate_file("")), tops
             return

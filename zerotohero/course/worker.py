@@ -656,8 +656,11 @@ def _limit(what: str, value: int) -> None:
 def _import(setup: Mapping[str, Any]) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # OpenMP's threads do not survive a fork
     sys.path += setup["paths"]
+    environment = dict(os.environ)
     for name in setup["preload"]:
         importlib.import_module(name)
+    for name in os.environ.keys() - environment.keys():  # torch leaves the user's in it
+        del os.environ[name]
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
 
