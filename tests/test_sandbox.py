@@ -444,8 +444,13 @@ def test_what_is_allowed_is_found_with_all_that_it_requires(packages, tmp_path):
         (str(user), ("number", "number-1.0.dist-info")),
         (
             str(venv),
-            ("some.thing-1.0.dist-info", "thing.py", "torch", "torch.libs")
-            + ("torchlike-1.0.dist-info",),
+            (
+                "some.thing-1.0.dist-info",
+                "thing.py",
+                "torch",
+                "torch.libs",
+                "torchlike-1.0.dist-info",
+            ),
         ),
     ]
 
