@@ -286,7 +286,7 @@ def test_a_worker_that_is_gone_is_replaced(one):
 @needs_sandbox
 def test_a_worker_that_hangs_is_given_up(one, monkeypatch):
     assert answer(one, "def answer(): return 1") == 1
-    monkeypatch.setattr(sandbox, "GRACE", -9.0)  # not even the exercise's own time
+    monkeypatch.setattr(sandbox, "GRACE", 0.5 - 2 * sandbox.WALL)  # not the exercise's own time
     answered = one.ask(*question("import time\ndef answer(): time.sleep(60)", seconds=2))
     assert answered.ended == "lost"
     assert answer(one, "def answer(): return 2") == 2
@@ -565,14 +565,19 @@ def test_seconds_are_those_of_the_processor(one, monkeypatch):
         "    while True:\n        if os.fork() == 0:\n"
         "            if os.fork(): os._exit(0)\n            sum(range(10**6)); os._exit(0)\n"
         "        os.wait(); time.sleep(0.1)\n",
+        "    signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n    while True:\n"
+        "        if os.fork() == 0:\n            sum(range(10**7)); os._exit(0)\n"
+        "        time.sleep(0.02)\n",
         "    threading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()\n"
         "    time.sleep(600)\n",
     ],
-    ids=["a child", "an orphan", "children that end", "orphans that end", "a thread"],
+    ids=["a child", "an orphan", "children that end", "orphans that end", "ignored", "a thread"],
 )
 def test_the_seconds_of_all_that_an_answer_starts_count(one, monkeypatch, work):
     monkeypatch.setattr(sandbox, "WALL", 100)
-    answered = one.ask(*question(f"import os, threading, time\ndef answer():\n{work}", seconds=1))
+    answered = one.ask(
+        *question(f"import os, signal, threading, time\ndef answer():\n{work}", seconds=1)
+    )
     assert answered.ended == "timeout"
     assert answered.used + answered.asleep >= 1 > answered.asleep
 
