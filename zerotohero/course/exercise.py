@@ -106,6 +106,7 @@ class Exercise:
     takes: float | None = None  # seconds on two cores, if the check trains; else None
     adapters: str = ""  # the module of adapters/, where it is not the one named after the lecture
     look_for: tuple[str, ...] = ()  # words that may get round a rule: to_look_at.py
+    without: tuple[str, ...] = ()  # taken away when graded: "autograd", "jit", "threads"
     handed_in: bool = True  # False: the answer is a trained model, and a submission holds source
     cases: list[Case] = field(default_factory=list)
 
@@ -129,7 +130,11 @@ class Exercise:
 
     @property
     def time_limit(self) -> float:
-        """Seconds that the grader gives to all the cases together, on a slow or busy machine."""
+        """Seconds that the grader gives to all the cases together, on a slow machine.
+
+        They are seconds of the processor, of the answer and of all that it starts, and those in
+        which it sleeps. What else the machine is busy with doesn't count.
+        """
         return 10.0 if self.takes is None else max(10.0, 5 * self.takes)
 
     def case(

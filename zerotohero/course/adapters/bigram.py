@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def counts(trigram_counts, trigram_network, words, stoi):
@@ -88,13 +89,36 @@ def _seeded(seed):
 
 
 class _Watch(TorchFunctionMode):
-    """Note the name of every torch function that is called inside, and how many calls there are."""
+    """Note the name of every torch function that is called inside, and how many calls there are.
+
+    Called past Python, as by compiled code, a function is noted by the operators that it is made
+    of. A thread would not be seen; the grader allows none here.
+    """
 
     def __init__(self):
         super().__init__()
         self.called, self.calls = set(), 0
+        self._operators = _Operators(self.called)
+
+    def __enter__(self):
+        self._operators.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *exception):
+        super().__exit__(*exception)
+        self._operators.__exit__(*exception)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         self.called.add(getattr(func, "__name__", ""))
         self.calls += 1
+        return func(*args, **(kwargs or {}))
+
+
+class _Operators(TorchDispatchMode):
+    def __init__(self, called):
+        super().__init__()
+        self.called = called
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.called.add(func.overloadpacket.__name__)
         return func(*args, **(kwargs or {}))
