@@ -567,7 +567,7 @@ def test_seconds_are_those_of_the_processor(one, monkeypatch):
         "        os.wait(); time.sleep(0.1)\n",
         "    signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n    while True:\n"
         "        if os.fork() == 0:\n            sum(range(10**7)); os._exit(0)\n"
-        "        time.sleep(0.02)\n",
+        "        time.sleep(0.5)\n",
         "    threading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()\n"
         "    time.sleep(600)\n",
     ],
