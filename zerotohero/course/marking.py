@@ -15,6 +15,7 @@ and is marked once more, alone.
 
 import ast
 import contextlib
+import importlib.util
 import os
 import signal
 import sys
@@ -143,6 +144,8 @@ def _file(name: str) -> Path:
 
 
 def _source(module: str) -> str:
+    if module.startswith("zerotohero.course."):  # the tests add a folder of adapters
+        return importlib.util.find_spec(module).loader.get_source(module)
     return _file(module).read_text("utf-8")
 
 

@@ -14,6 +14,7 @@ from zerotohero.course.exercise import (
     expect,
     expect_that,
 )
+from zerotohero.course.to_look_at import THREADS, TORCH
 
 rows = Exercise(
     number="2.4",
@@ -22,6 +23,11 @@ rows = Exercise(
     minutes=15,
     practises="indexing with a tensor, which every embedding in this course is",
     answers=("row_logits",),
+    without=(
+        "threads",
+        "jit",
+    ),
+    look_for=("one_hot", "matmul", "mm", "bmm", "einsum", "numpy", *THREADS, *TORCH),
     summary=(
         "Replace the product of one-hot rows and W by indexing. The logits must be equal to the "
         "bit and the gradient must still reach W."

@@ -13,6 +13,7 @@ from zerotohero.course.exercise import (
     Wrong,
     expect,
 )
+from zerotohero.course.to_look_at import THREADS, TORCH
 
 entropy = Exercise(
     number="2.5",
@@ -21,6 +22,27 @@ entropy = Exercise(
     minutes=25,
     practises="the loss of every later lecture, and why it is not written as it is derived",
     answers=("cross_entropy",),
+    without=(
+        "threads",
+        "jit",
+    ),
+    look_for=(
+        "cross_entropy",
+        "CrossEntropyLoss",
+        "nll_loss",
+        "NLLLoss",
+        "softmax",
+        "Softmax",
+        "log_softmax",
+        "LogSoftmax",
+        "logsumexp",
+        "logaddexp",
+        "kl_div",
+        "special",
+        "scipy",
+        *THREADS,
+        *TORCH,
+    ),
     summary=(
         "Write the mean negative log-likelihood from logits, equal to torch's own. It must hold "
         "for logits of a thousand, where the formula as derived breaks."

@@ -17,6 +17,7 @@ from zerotohero.course.exercise import (
     expect,
     expect_that,
 )
+from zerotohero.course.to_look_at import THREADS, TORCH
 
 fuse = Exercise(
     number="7.1",
@@ -25,6 +26,11 @@ fuse = Exercise(
     minutes=40,
     practises="moving axes, so that one batched product does the work of many small ones",
     answers=("FusedAttention",),
+    without=(
+        "threads",
+        "jit",
+    ),
+    look_for=("MultiheadAttention", "vmap", *THREADS, *TORCH),
     summary=(
         "Turn `Head` and `MultiHeadAttention` into one class, in which heads are a batch axis "
         "instead of a loop. With the same weights it must give the same, for any n_head."

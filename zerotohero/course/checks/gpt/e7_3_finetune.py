@@ -20,6 +20,7 @@ from zerotohero.course.exercise import (
     expect,
     expect_that,
 )
+from zerotohero.course.to_look_at import HOOKS, THREADS
 
 BUDGET = 65_536  # tokens of Tiny Shakespeare
 
@@ -31,6 +32,7 @@ finetune = Exercise(
     minutes=60,
     practises="pretraining and fine-tuning, and comparing at an equal budget",
     answers=("to_alphabet", "pretrain", "from_scratch", "finetune"),
+    look_for=(*HOOKS, *THREADS),
     adapters="gpt_training",
     uses=GPT_AND_TRAINER,
     takes=12,

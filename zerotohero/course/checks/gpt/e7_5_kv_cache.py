@@ -16,6 +16,7 @@ from zerotohero.course.exercise import (
     expect,
     expect_that,
 )
+from zerotohero.course.to_look_at import HOOKS, THREADS, TORCH
 
 kv_cache = Exercise(
     number="7.5",
@@ -24,6 +25,7 @@ kv_cache = Exercise(
     minutes=60,
     practises="making a computation incremental, with the same result and countably less work",
     answers=("CachedGPT", "generate_cached"),
+    look_for=(*HOOKS, *THREADS, *TORCH),
     summary=(
         "A small GPT computes its whole text again for every token that it generates. Let it keep "
         "keys and values, so that each position is computed once and the tokens stay the same."

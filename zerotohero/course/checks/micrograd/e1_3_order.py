@@ -13,6 +13,7 @@ from zerotohero.course.exercise import (
     expect_that,
     show,
 )
+from zerotohero.course.to_look_at import THREADS
 
 order = Exercise(
     number="1.3",
@@ -21,6 +22,8 @@ order = Exercise(
     minutes=40,
     practises="keeping your own stack",
     answers=("operands_first",),
+    without=("threads",),
+    look_for=(*THREADS, "greenlet", "sys.monitoring", "setrecursionlimit"),
     summary=(
         "List the numbers of a graph so that operands come before what is made from them. Your "
         "function must not call itself, since Python's stack ends at about a thousand calls."
