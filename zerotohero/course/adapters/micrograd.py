@@ -36,19 +36,28 @@ def _grad(x):
 # --- 1.1 ----------------------------------------------------------------------------------------
 
 
-def gradient_of_the_lecture(numerical_gradient, at, h):
+def gradients_of_the_lecture(numerical_gradient, places, steep):
     def f(a, b, c):
         return -(a**3) + math.sin(3 * b) - 1.0 / c + b**2.5 - a**0.5
 
-    more = {} if h is None else {"h": h}
-    return {"gradient": numerical_gradient(f, *at, **more)}
+    def sum_of_cubes(a, b, c):
+        return steep * (a**3 + b**3 + c**3)
+
+    return {
+        "gradients": [numerical_gradient(f, *at) for at in places],
+        "at zero": numerical_gradient(sum_of_cubes, 0.0, 0.0, 0.0),
+    }
 
 
 def gradient_of_a_cubic(numerical_gradient, at, k, h):
-    def f(a, b, c):
-        return k[0] * a**3 + k[1] * a * b**2 + k[2] * b * c + k[3] * c**3
+    nudge = 0.0  # the longest
 
-    return {"gradient": numerical_gradient(f, *at, h=h)}
+    def f(a, b, c):
+        nonlocal nudge
+        nudge = max(nudge, *(abs(x - y) for x, y in zip((a, b, c), at, strict=True)))
+        return k[0] * a**3 + k[1] * a * b**3 + k[2] * b * c + k[3] * c**3
+
+    return {"gradient": numerical_gradient(f, *at, h=h), "nudge": nudge}
 
 
 # --- 1.2 ----------------------------------------------------------------------------------------
