@@ -118,3 +118,30 @@ def compares_exactly():
 @wrong("2.6", "Nothing came back")
 def judges_by_printing():
     return normalise, lambda P: print(end="")
+
+
+@wrong("2.6", "1 was added to every count")
+def always_adds_one():
+    return lambda N, k: normalise(N, 1), judge
+
+
+@wrong("2.6", "A single row has one dimension")
+def the_last_of_two_or_three():
+    def normalise_rows(N, k):
+        dim = 1 if N.ndim < 3 else -1
+        return (N + k) / (N + k).sum(dim, keepdim=True)
+
+    return normalise_rows, judge
+
+
+@wrong("2.6", "an entry below 0 is none, however near")
+def entries_judged_loosely():
+    def is_distribution(P):
+        return bool((P > -1e-5).all() and ((P.sum(-1) - 1).abs() < 1e-5).all())
+
+    return normalise, is_distribution
+
+
+@wrong("2.6", "says True of every table")
+def judges_nothing():
+    return normalise, lambda P: True

@@ -208,7 +208,7 @@ def _stable(given, got, hint) -> None:
 
 
 @entropy.case(
-    "its gradient",
+    "its gradient, for eight rows and for one",
     adapter="gradient_of_entropy",
     points=1,
     inputs=lambda rng: {
@@ -227,3 +227,4 @@ def gradient_of_the_loss(given, got):
     want = softmax(given["logits"].astype(np.float64))
     want[np.arange(8), given["targets"]] -= 1
     expect("the gradient of the logits", got["grad"], want / 8, tol=1e-5)
+    expect("the gradient of the logits, N = 1", got["grad of one row"], want[:1], tol=1e-5)

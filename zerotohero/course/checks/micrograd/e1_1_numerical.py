@@ -45,8 +45,7 @@ numerical_gradient(f, 2, 3, 4)      # about (-12.353553, 10.256990, 0.0625)
 """,
     hints=(
         "How far does f move when only a goes from a − h to a + h?",
-        "The derivative with respect to a is (f(a + h, b, c) − f(a − h, b, c)) divided by how far a "
-        "went.",
+        "With respect to a, it is (f(a + h, b, c) − f(a − h, b, c)) divided by how far a went.",
         "da = (f(a + h, b, c) - f(a - h, b, c)) / (2 * h), then the same for b and for c; return "
         "da, db, dc.",
     ),
@@ -201,7 +200,8 @@ def gradient_with_a_large_nudge(given, got):
         k[2] * b + 3 * k[3] * c**2,
     ]
     # The symmetric difference of x³ is 3x² + h².
-    want = [slope + factor * h**2 for slope, factor in zip(true, (k[0], k[1] * a, k[3]))]
+    cubes = (k[0], k[1] * a, k[3])
+    want = [slope + factor * h**2 for slope, factor in zip(true, cubes, strict=True)]
     try:
         expect("the gradient", got["gradient"], true, tol=1e-4)
     except Wrong:

@@ -68,7 +68,7 @@ def _expect_examples(words: list[str], block_size: int, stoi: dict, got: dict) -
         "for each context, such as `context[1:] + [ix]`."
     )
     expect(
-        "X",
+        f"X, block_size={block_size}",
         got["X"],
         X,
         mistakes=[
@@ -153,12 +153,17 @@ def _expect_examples(words: list[str], block_size: int, stoi: dict, got: dict) -
     )
 
 
-@dataset.case(
-    "two short words",
-    adapter="dataset",
-    inputs={"words": ["ab", "bca"], "block_size": 2, "stoi": {".": 0, "a": 1, "b": 2, "c": 3}},
-)
-def rows_of_two_words(given, got):
+def _short_words(rng) -> dict:
+    words = ["".join(rng.permutation([*letters])) for letters in ("ab", "abc", "abbc")]
+    return {
+        "words": [*words, "c"],
+        "block_size": 2,
+        "stoi": {".": 0, "a": 1, "b": 2, "c": 3},
+    }
+
+
+@dataset.case("four short words", adapter="dataset", inputs=_short_words)
+def rows_of_short_words(given, got):
     _expect_examples(given["words"], given["block_size"], given["stoi"], got)
 
 
@@ -174,12 +179,9 @@ def rows_of_many_names(given, got):
 
 @dataset.case(
     "a context longer than the words, and one of a single character",
-    adapter="dataset",
-    inputs=lambda rng: {
-        "words": some_names(rng, 20),
-        "block_size": int(rng.choice([1, 16])),
-        "stoi": STOI,
-    },
+    adapter="datasets",
+    inputs=lambda rng: {"words": some_names(rng, 20), "block_sizes": [16, 1], "stoi": STOI},
 )
 def long_and_short_contexts(given, got):
-    _expect_examples(given["words"], given["block_size"], given["stoi"], got)
+    for block_size, found in zip(given["block_sizes"], got["datasets"], strict=True):
+        _expect_examples(given["words"], block_size, given["stoi"], found)

@@ -115,35 +115,55 @@ def sweep_of_rates(given, got):
 
 
 def _over_the_edge(rng: np.random.Generator) -> dict:
-    losses = rng.uniform(1, 4, 7)
-    losses[rng.integers(2, 5)] = np.inf
-    return {"losses": losses.tolist(), "low": 0.01, "high": float(rng.uniform(50, 200)), "n": 7}
+    """Losses that are infinite or not a number at a place in the middle, or at the last."""
+    curves, n = rng.uniform(1, 4, (3, 7)), 7
+    curves[0, rng.integers(2, 5)] = np.inf
+    curves[1, rng.integers(2, 5)] = np.nan
+    curves[2, -1] = np.inf
+    return {"curves": curves.tolist(), "low": 0.01, "high": float(rng.uniform(50, 200)), "n": n}
 
 
 @rate.case(
-    "a sweep that goes over the edge",
-    adapter="swept",
+    "sweeps that go over the edge",
+    adapter="swept_over_edges",
     inputs=_over_the_edge,
 )
-def sweep_over_the_edge(given, got):
-    rates = _even_exponents(given["low"], given["high"], given["n"])
-    edge = given["losses"].index(math.inf)
-    expect(
-        "the number of steps",
-        len(got["asked"]),
-        edge + 1,
-        hint="After a loss that is infinite or not a number the parameters are lost: break off "
-        "there instead of stepping on.",
-    )
-    kept = Mistake(
-        np.array(given["losses"][: edge + 1]),
-        "The loss that is not finite is still in the list: test it before you append it.",
-    )
-    expect("the losses", got["losses"], np.array(given["losses"][:edge]), mistakes=[kept])
-    expect("the rates", got["rates"], np.array(rates[:edge]), hint="As many rates as losses.")
+def sweeps_over_the_edge(given, got):
+    rates = np.array(_even_exponents(given["low"], given["high"], given["n"]))
+    for losses, found in zip(given["curves"], got["sweeps"], strict=True):
+        edge = [math.isfinite(loss) for loss in losses].index(False)
+        what = f"where loss {edge} is {losses[edge]}"
+        stop = (
+            "After a loss that is infinite or not a number the parameters are lost: break off "
+            "there instead of stepping on."
+        )
+        if math.isnan(losses[edge]):
+            stop = (
+                "NaN isn't finite either, though it equals nothing and is no infinity: ask "
+                "`math.isfinite(loss)`."
+            )
+        kept = Mistake(
+            np.array(losses[: edge + 1]),
+            "The loss that is not finite is still in the list: test it before you append it.",
+        )
+        steps = len(found["asked"])
+        late = steps > edge + 1
+        expect(f"the number of steps {what}", steps, edge + 1, hint=stop if late else None)
+        expect(f"the losses {what}", found["losses"], np.array(losses[:edge]), mistakes=[kept])
+        too_many = Mistake(
+            rates[: edge + 1],
+            "The rate of the loss that is not finite is still in the list: as many rates as losses.",
+        )
+        expect(f"the rates {what}", found["rates"], rates[:edge], mistakes=[too_many])
 
 
 NOT_HALVED = "That is the rate of the lowest mean itself: take half of it, for safety."
+
+
+EARLY = (
+    "You start before there are `window` losses: a mean of one or two is noise, so begin at place "
+    "window − 1."
+)
 
 
 def _choose(rates, losses, window) -> float:
@@ -160,9 +180,14 @@ def _noisy_curve(rng: np.random.Generator) -> dict:
     return {"rates": rates, "losses": losses.tolist(), "window": 12}
 
 
-@rate.case("a choice from a noisy curve", adapter="chosen", inputs=_noisy_curve)
+@rate.case(
+    "a choice from a noisy curve",
+    adapter="chosen",
+    inputs=lambda rng: {"curves": [_noisy_curve(rng)]},
+)
 def choice_from_a_noisy_curve(given, got):
-    rates, losses, window = given["rates"], given["losses"], given["window"]
+    (curve,), (found,) = given["curves"], got["rates"]
+    rates, losses, window = curve["rates"], curve["losses"], curve["window"]
     want = _choose(rates, losses, window)
     at = rates.index(want * 2)
     one_loss = (
@@ -173,7 +198,7 @@ def choice_from_a_noisy_curve(given, got):
     growing = [sum(losses[max(0, i - window + 1) : i + 1]) / min(i + 1, window) for i in range(60)]
     expect(
         "choose_rate",
-        got["rate"],
+        found,
         want,
         mistakes=[
             Mistake(rates[int(np.argmin(losses))] / 2, one_loss),
@@ -185,11 +210,7 @@ def choice_from_a_noisy_curve(given, got):
                 "The lowest window is the right one, but you take the rate at its beginning: the "
                 "place of a mean is that of its last loss.",
             ),
-            Mistake(
-                rates[int(np.argmin(growing))] / 2,
-                "You start before there are `window` losses: a mean of one or two is noise, so "
-                "begin at place window − 1.",
-            ),
+            Mistake(rates[int(np.argmin(growing))] / 2, EARLY),
             Mistake(
                 rates[min(at + 1, 59)] / 2,
                 "One place too far: the window that ends at place i is losses[i − window + 1 : i + "
@@ -211,30 +232,48 @@ def choice_from_a_noisy_curve(given, got):
     )
 
 
+def _slopes(rng: np.random.Generator) -> dict:
+    """Curves whose lowest window is the last one, the first one, and the only one."""
+    rates = _even_exponents(1e-4, float(rng.uniform(0.01, 0.1)), 20)
+    low = float(rng.uniform(2.5, 3.0))
+    curves = [(np.linspace(3.3, low, 20), 6), (np.linspace(low, 3.3, 20), 5)]
+    curves.append((np.linspace(3.3, low, 20) + rng.uniform(0, 1, 20), 20))
+    return {
+        "curves": [
+            {"rates": rates, "losses": losses.tolist(), "window": window}
+            for losses, window in curves
+        ]
+    }
+
+
 @rate.case(
-    "a choice from a curve that falls to its end",
+    "choices from curves that fall, that rise, and that are one window long",
     adapter="chosen",
-    inputs=lambda rng: {
-        "rates": _even_exponents(1e-4, float(rng.uniform(0.01, 0.1)), 20),
-        "losses": np.linspace(3.3, float(rng.uniform(2.5, 3.0)), 20).tolist(),
-        "window": 6,
-    },
+    inputs=_slopes,
 )
-def choice_from_a_falling_curve(given, got):
-    rates = given["rates"]
-    expect(
-        "choose_rate",
-        got["rate"],
-        rates[-1] / 2,
-        mistakes=[
-            Mistake(
-                rates[-2] / 2,
-                "The last window is left out: it ends at the last loss, and `range` stops one "
-                "before its end.",
-            ),
-            Mistake(rates[-1], NOT_HALVED),
-        ],
-    )
+def choices_at_the_ends(given, got):
+    places = ("that falls to its end", "that rises from its start", "with one full window")
+    for curve, found, which in zip(given["curves"], got["rates"], places, strict=True):
+        rates, window = curve["rates"], curve["window"]
+        want = _choose(rates, curve["losses"], window)
+        mistakes = [Mistake(2 * want, NOT_HALVED)]
+        if want == rates[-1] / 2:
+            mistakes.append(
+                Mistake(
+                    rates[-2] / 2,
+                    "The last window is left out: it ends at the last loss, and `range` stops one "
+                    "before its end.",
+                )
+            )
+        else:
+            mistakes += [
+                Mistake(
+                    rates[window] / 2,
+                    "The first full window is left out: it ends at place window − 1.",
+                ),
+                Mistake(rates[0] / 2, EARLY),
+            ]
+        expect(f"choose_rate, a curve {which}", found, want, mistakes=mistakes)
 
 
 @rate.case(
