@@ -29,7 +29,7 @@ def normalises_everything():
     return lambda N, k: (N + k) / (N + k).sum(), judge
 
 
-@wrong("2.6", "count from the end")
+@wrong("2.6", "That is the sum along dimension 1")
 def dimension_1():
     return lambda N, k: (N + k) / (N + k).sum(1, keepdim=True), judge
 

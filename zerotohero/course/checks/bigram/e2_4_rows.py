@@ -94,12 +94,15 @@ def rows_looked_up(given, got):
     )
 
 
+SHAPES = ((4, 3), (2, 3, 4), (5, 1), (), (0,))
+
+
 @rows.case(
-    "xs of the shapes (4, 3), as lecture 03 will have, (2, 3, 4), () and (0,)",
+    "xs of the shapes (4, 3), as lecture 03 will have, (2, 3, 4), (5, 1), () and (0,)",
     adapter="looked_up_at",
     inputs=lambda rng: {
         "W": rng.normal(size=(27, 10)).astype(np.float32),
-        "places": [rng.integers(0, 27, shape) for shape in [(4, 3), (2, 3, 4), (), (0,)]],
+        "places": [rng.integers(0, 27, shape) for shape in SHAPES],
     },
     crashes={
         "supposed to be a vector|too many indices|converted to": "Does a loop, a list or "
@@ -111,7 +114,9 @@ def rows_for_any_axes(given, got):
     for xs, logits in zip(given["places"], got["logits"], strict=True):
         want = given["W"][xs]
         flat = Mistake(want.reshape(-1, 10), "The shape of xs is lost: index with xs as it is.")
-        expect(f"row_logits, xs of shape {np.shape(xs)}", logits, want, tol=0, mistakes=[flat])
+        thin = Mistake(np.squeeze(want), "`squeeze()` takes away every axis of length 1.")
+        what = f"row_logits, xs of shape {np.shape(xs)}"
+        expect(what, logits, want, tol=0, mistakes=[flat, thin])
 
 
 @rows.case(

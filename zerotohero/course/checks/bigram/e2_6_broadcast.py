@@ -96,7 +96,7 @@ def _expect_normalised(counts, k, P, after) -> None:
         ),
     ]
     if N.ndim > 2:
-        second = "Dimension 1 is the last one only in a table with two; count from the end."
+        second = "That is the sum along dimension 1, the last one of two; of any number it is -1."
         wrong.append(Mistake(N / N.sum(1, keepdims=True), second))
         matrix = "Each matrix sums to 1; each row along the last dimension must."
         wrong.append(Mistake(N / N.sum((1, 2), keepdims=True), matrix))
@@ -176,7 +176,7 @@ SAID = {
     "one row": ("a single row (6,) that sums to 1", True, None),
     "a little above": ("a table with a row that sums to 1.000004", True, ROUNDING),
     "a little below": ("a table with a row that sums to 0.999996", True, ROUNDING),
-    "columns": ("a table whose columns sum to 1, and whose rows don't", False, COLUMNS),
+    "columns": ("a table whose columns sum to 1, and whose rows don't", False, None),
     "overall": (
         "a table that sums to V, but not row by row",
         False,
@@ -255,7 +255,7 @@ def tables_told_apart(given, got):
         hint_for_all = "Your test says True of every table."
     elif yes["columns"] and not yes["right"]:
         hint_for_all = COLUMNS
-    elif yes["overall"] and yes["right"]:
+    elif yes["overall"] and yes["right"] and not yes["far above"] and not yes["zeros"]:
         hint_for_all = (
             "The rows are right on average only; every single one must sum to 1: `.all()`."
         )

@@ -152,7 +152,7 @@ def sweeps_over_the_edge(given, got):
         expect(f"the losses {what}", found["losses"], np.array(losses[:edge]), mistakes=[kept])
         too_many = Mistake(
             rates[: edge + 1],
-            "The rate of the loss that is not finite is still in the list: as many rates as losses.",
+            "The rate of the loss that is not finite is in the list: as many rates as losses.",
         )
         expect(f"the rates {what}", found["rates"], rates[:edge], mistakes=[too_many])
 
@@ -233,11 +233,10 @@ def choice_from_a_noisy_curve(given, got):
 
 
 def _slopes(rng: np.random.Generator) -> dict:
-    """Curves whose lowest window is the last one, the first one, and the only one."""
+    """Two curves, whose lowest windows are the last one and the first one."""
     rates = _even_exponents(1e-4, float(rng.uniform(0.01, 0.1)), 20)
     low = float(rng.uniform(2.5, 3.0))
     curves = [(np.linspace(3.3, low, 20), 6), (np.linspace(low, 3.3, 20), 5)]
-    curves.append((np.linspace(3.3, low, 20) + rng.uniform(0, 1, 20), 20))
     return {
         "curves": [
             {"rates": rates, "losses": losses.tolist(), "window": window}
@@ -247,12 +246,12 @@ def _slopes(rng: np.random.Generator) -> dict:
 
 
 @rate.case(
-    "choices from curves that fall, that rise, and that are one window long",
+    "choices from a curve that falls to its end, and from one that rises from its start",
     adapter="chosen",
     inputs=_slopes,
 )
 def choices_at_the_ends(given, got):
-    places = ("that falls to its end", "that rises from its start", "with one full window")
+    places = ("that falls to its end", "that rises from its start")
     for curve, found, which in zip(given["curves"], got["rates"], places, strict=True):
         rates, window = curve["rates"], curve["window"]
         want = _choose(rates, curve["losses"], window)
