@@ -29,6 +29,12 @@ def initialised(loss_knowing_nothing, calm_init, block_size, n_embd, n_hidden, V
     return {"first": first, "again": again, "other": other}
 
 
+def initialised_often(loss_knowing_nothing, calm_init, block_size, n_embd, n_hidden, V, seed):
+    sizes = (block_size, n_embd, n_hidden, V)
+    seeds = range(seed, seed + 6)
+    return {"started": [_several(calm_init(*sizes, _seeded(s)), FIVE) for s in seeds]}
+
+
 def swept(sweep, choose_rate, losses, low, high, n):
     asked = []
 

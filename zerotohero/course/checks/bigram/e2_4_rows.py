@@ -116,7 +116,7 @@ def rows_for_any_axes(given, got):
         flat = Mistake(want.reshape(-1, 10), "The shape of xs is lost: index with xs as it is.")
         thin = Mistake(np.squeeze(want), "`squeeze()` takes away every axis of length 1.")
         what = f"row_logits, xs of shape {np.shape(xs)}"
-        expect(what, logits, want, tol=0, mistakes=[flat, thin])
+        expect(what, logits, want, tol=0, mistakes=[thin, flat])
 
 
 @rows.case(

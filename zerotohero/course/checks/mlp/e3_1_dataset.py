@@ -87,7 +87,8 @@ def _expect_examples(words: list[str], block_size: int, stoi: dict, got: dict) -
                 "The context is carried from one word into the next: start each word with a "
                 "context of zeros.",
             ),
-            *(Mistake(rows, in_place) for rows in (*alias, per_word)),
+            # With one character, all of them would be zeros, which has other causes, too.
+            *(Mistake(rows, in_place) for rows in (*alias, per_word) if block_size > 1),
             Mistake(
                 variant(pad_right=True),
                 "The boundaries stand behind the letters: they fill the context from the left, so "

@@ -96,8 +96,9 @@ def _held_out() -> dict:
 
 
 def _some_windows(rng: np.random.Generator) -> dict:
-    windows = _held_out()["windows"]
-    return {"windows": windows[rng.choice(len(windows), 96, replace=False)]}
+    held_out = _held_out()
+    rows = rng.choice(len(held_out["windows"]), 96, replace=False)
+    return {"windows": held_out["windows"][rows], "_counts": held_out["_counts"][:, rows[:32]]}
 
 
 MODEL_CRASHES = {
@@ -157,6 +158,12 @@ def windows_independent(given, got):
         "the logits: got numbers that are never negative and add up to 1",
         "These are probabilities: return the logits, before softmax. Taken for logits, "
         "probabilities are nearly equal, and the loss can't fall below 2.3.",
+    )
+    loss = _mean_loss(logits, given["_counts"].sum(0))
+    expect_that(
+        loss < math.log(V) - 0.2,
+        f"the loss on 32 windows: expected less than that of knowing nothing, 3.3, got {loss:.2f}",
+        "The network hasn't learned: is this the model that was trained?",
     )
     most = got["parameters"]
     expect_that(
