@@ -235,6 +235,14 @@ def test_trivial_answers_get_nothing(exercise):
     assert not found
 
 
+def test_a_model_that_has_learned_nothing_gets_nothing():
+    def the_newest_character_again(xb):
+        return 2 * torch.nn.functional.one_hot(xb[:, -1], 27).float() - 1
+
+    outcomes = examine(checks.find("6.4"), [the_newest_character_again])
+    assert not any(outcome.points for outcome in outcomes)
+
+
 @pytest.mark.parametrize("exercise", [e for e in HANDED_IN if not e.takes], ids=lambda e: e.number)
 def test_no_case_is_passed_by_heart(exercise):
     """A reply that is right for one seed is wrong for most others.

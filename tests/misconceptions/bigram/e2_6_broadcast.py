@@ -125,15 +125,6 @@ def always_adds_one():
     return lambda N, k: normalise(N, 1), judge
 
 
-@wrong("2.6", "A single row has one dimension")
-def the_last_of_two_or_three():
-    def normalise_rows(N, k):
-        dim = 1 if N.ndim < 3 else -1
-        return (N + k) / (N + k).sum(dim, keepdim=True)
-
-    return normalise_rows, judge
-
-
 @wrong("2.6", "an entry below 0 is none, however near")
 def entries_judged_loosely():
     def is_distribution(P):

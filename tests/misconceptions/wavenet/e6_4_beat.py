@@ -109,8 +109,3 @@ def too_large():
 def another_context():
     config = wavenet.WaveNetConfig(block_size=16, n_embd=4, n_hidden=8)
     return wavenet.WaveNet(config, torch.Generator().manual_seed(1)).eval()
-
-
-@wrong("6.4", "The network hasn't learned")
-def the_newest_character_again():
-    return lambda xb: torch.nn.functional.one_hot(xb[:, -1], 27).float()

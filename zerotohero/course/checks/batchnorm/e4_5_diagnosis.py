@@ -131,12 +131,6 @@ def _add_patient(patient: str, cause: str, evidence: str) -> None:
                     f"{patient}: {show(name)} is no {what} from the list",
                     f"The list of {what}s: " + ", ".join(names) + ".",
                 )
-        same = [o for o in got["others"] if isinstance(o, list) and o[:1] == said[:1]]
-        if same:
-            raise Wrong(
-                f"{patient}: {show(said_cause)}, as for another network",
-                "Each of the three has another cause: name each cause once.",
-            )
         if said_cause != cause:
             raise Wrong(
                 f"{patient}: the cause isn't {show(said_cause)}",
@@ -159,6 +153,11 @@ def _add_patient(patient: str, cause: str, evidence: str) -> None:
                     "this cause?"
                 )
             raise Wrong(f"{patient}: the cause is right, the evidence isn't", hint)
+        if got["others"] and all(o == said for o in got["others"]):
+            raise Wrong(
+                f"{patient}: {show(said_cause)}, as for the others",
+                "Each of the three has another cause: name each cause once.",
+            )
 
 
 for _patient, (_cause, _evidence) in PATIENTS.items():
