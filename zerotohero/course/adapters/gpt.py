@@ -9,24 +9,42 @@ from torch.overrides import TorchFunctionMode
 
 
 def attended(FusedAttention, layers):
-    return {"y": [_layer(FusedAttention, **layer)(_float(layer["x"])) for layer in layers]}
+    return {"y": [_run(_layer(FusedAttention, **layer), _float(layer["x"])) for layer in layers]}
+
+
+def learning(FusedAttention, layer, weights):
+    """The gradients of a weighted sum of what comes out; 0 where none arrives."""
+    module, x = _layer(FusedAttention, **layer), _float(layer["x"]).requires_grad_()
+    (_run(module, x) * _float(weights)).sum().backward()
+    leaves = {"x": x, **dict(module.named_parameters())}
+    return {
+        name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+        for name, leaf in leaves.items()
+    }
 
 
 def dropped(FusedAttention, layer):
     module, x = _layer(FusedAttention, **layer), _float(layer["x"])
-    trained = module.train()(x)
-    return {"eval": module.eval()(x), "train": trained}
+    trained = _run(module.train(), x)
+    return {"eval": _run(module.eval(), x), "train": trained}
 
 
 def counted(FusedAttention, layers):
     outputs, calls = [], []
     for layer in layers:
         module, x = _layer(FusedAttention, **layer), _float(layer["x"])
-        module(x)  # a mask that is made once for each T is there after this
+        _run(module, x)  # a mask that is made once for each T is there after this
         with _Counter() as counter:
-            outputs.append(module(x))
+            outputs.append(_run(module, x))
         calls.append(counter.calls)
     return {"y": outputs, "calls": calls}
+
+
+def _run(module, x):
+    y = module(x)
+    if not isinstance(y, (torch.Tensor, tuple, list, type(None))):  # these have verdicts
+        raise TypeError(f"forward has to return a tensor, and it returned a {type(y).__name__}")
+    return y
 
 
 def _layer(FusedAttention, x, heads, proj, bias, block_size, dropout=0.0):
@@ -47,6 +65,8 @@ def _layer(FusedAttention, x, heads, proj, bias, block_size, dropout=0.0):
 
 
 def _expect_class(answer, name):
+    if isinstance(answer, nn.Module):
+        raise TypeError(f"hand over the class itself, {name}, and not a module that it has made")
     if not (isinstance(answer, type) and issubclass(answer, nn.Module)):
         raise TypeError(f"{name} has to be a class derived from nn.Module, the class itself.")
 
