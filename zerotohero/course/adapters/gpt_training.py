@@ -2,13 +2,16 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
+import sys
 import tempfile
 import types
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.flop_counter import FlopCounterMode
 
 # --- 7.2 ------------------------------------------------------------------------------------------
@@ -184,21 +187,27 @@ def _several(returned, name, values):
 
 def improved(improvements, train_model, **given):
     """Each of the functions that were returned, called on its own inputs."""
-    functions = improvements()
-    if not isinstance(functions, dict) or not functions:
-        raise TypeError('improvements has to return a dict such as {"rotary": rotary}.')
+    functions = _functions(improvements)
     if strangers := functions.keys() - given.keys():
         raise KeyError(f"{sorted(map(str, strangers))} is none of {', '.join(given)}")
     got = {}
     for name, function in functions.items():
-        if not callable(function):
-            raise TypeError(f"{name!r} has to stand for a function, not a {type(function)}")
         got[name] = []
         for inputs in given[name]:
             leaves = [_double(x) for x in inputs]
             y = function(*leaves)
             got[name].append(list(y) if isinstance(y, (tuple, list)) else y)
     return got
+
+
+def _functions(improvements):
+    functions = improvements()
+    if not isinstance(functions, dict) or not functions:
+        raise TypeError('improvements has to return a dict such as {"rotary": rotary}.')
+    for name, function in functions.items():
+        if not callable(function):
+            raise TypeError(f"{name!r} has to stand for a function, not a {type(function)}")
+    return functions
 
 
 def _double(x):
@@ -209,18 +218,103 @@ def compared(improvements, train_model, runs=(), windows=None, V=0, missing=""):
     if missing:
         raise FileNotFoundError(missing)
     windows = torch.tensor(windows.astype("int64"))
-    got = {"plain": [], "improved": [], "names": list(improvements())}
+    functions = _functions(improvements)
+    got = {"plain": [], "improved": []}
     for run in runs:
         for name in ("plain", "improved"):
-            batches = _Batches(run["tokens"])
-            model = train_model(batches, V, name == "improved", run["seed"])
-            if not callable(model) or isinstance(model, type):
+            batches, seed = _Batches(run["tokens"]), run["seed"]
+            with _Watch() as watch, _Calls(functions.values()) as calls:
+                model = train_model(batches, V, name == "improved", seed)
+            if not isinstance(model, nn.Module):
                 raise TypeError(
-                    "train_model has to return the trained model, which can be called on xb; it "
-                    f"returned {'nothing' if model is None else f'a {type(model).__name__}'}."
+                    "train_model has to return the trained model, an nn.Module; it returned "
+                    f"{'nothing' if model is None else f'a {type(model).__name__}'}."
                 )
-            got[name].append({"taken": batches.taken, **_last_logits(model, windows)})
+            with _Watch(stop=True) as again, contextlib.suppress(_Stopped):
+                train_model(_Batches(run["tokens"]), V, name == "improved", seed)
+            told = {
+                "taken": batches.taken,
+                "tokens": sum(rows.numel() for rows in watch.rows),
+                "steps": max(watch.steps.values(), default=0),
+                "called": calls.count,
+                "began": [watch.began, again.began],
+            }
+            got[name].append(told | _last_logits(model, windows))
     return got
+
+
+class _Stopped(BaseException):
+    """Ends a training that has shown what it begins with."""
+
+
+def _sums(model):
+    """A number for each of a model's weights, by which two states of it can be told apart."""
+    return [float(p.detach().double().abs().sum()) for p in model.parameters()]
+
+
+class _Watch:
+    """What is seen of a training: the tokens that go through the model, and its updates.
+
+    The model is the outermost module that takes tokens, (B, T) whole numbers, or with `named` the
+    GPT among the modules. rows: those tokens, as far as gradients are taken. began: its weights
+    before the first of them. steps: the updates of each optimiser. rate: the largest of theirs.
+    """
+
+    def __init__(self, named=False, stop=False, keep=_sums):
+        self.named, self.stop, self.keep, self.module = named, stop, keep, None
+        self.rows, self.began, self.steps, self.rate = [], [], {}, 0.0
+
+    def __enter__(self):
+        modules = nn.modules.module.register_module_forward_pre_hook(self._forward)
+        steps = register_optimizer_step_pre_hook(self._step)
+        self.hooks = (modules, steps)
+        return self
+
+    def __exit__(self, *error):
+        for hook in self.hooks:
+            hook.remove()
+
+    def _forward(self, module, inputs):
+        idx = inputs[0] if inputs else None
+        tokens = isinstance(idx, torch.Tensor) and idx.ndim == 2 and not idx.is_floating_point()
+        if not tokens or not torch.is_grad_enabled():
+            return
+        if self.named and not (hasattr(module, "lm_head") and hasattr(module, "config")):
+            return
+        if self.module is None:
+            self.module, self.began = module, self.keep(module)
+            if self.stop:
+                raise _Stopped
+        if module is self.module or self.named:
+            self.rows.append(idx.detach().clone())
+
+    def _step(self, optimizer, args, kwargs):
+        self.steps[id(optimizer)] = self.steps.get(id(optimizer), 0) + 1
+        self.rate = max(self.rate, *(float(group["lr"]) for group in optimizer.param_groups))
+
+
+class _Calls:
+    """Counts the calls of functions that were written in Python, whoever calls them."""
+
+    def __init__(self, functions):
+        self.codes, self.count = set(), 0
+        for function in functions:
+            while isinstance(function, functools.partial):
+                function = function.func
+            if not hasattr(function, "__code__"):  # a module, or another object that is called
+                function = getattr(function, "forward", type(function).__call__)
+            self.codes.add(getattr(function, "__code__", None))
+
+    def __enter__(self):
+        self.before = sys.getprofile()
+        sys.setprofile(self._event)
+        return self
+
+    def __exit__(self, *error):
+        sys.setprofile(self.before)
+
+    def _event(self, frame, event, argument):
+        self.count += event == "call" and frame.f_code in self.codes
 
 
 class _Batches:
@@ -253,4 +347,7 @@ def _last_logits(model, windows):
             f"{tuple(first.shape)}: (B, T) goes to (B, T, V)"
         )
     logits = torch.cat([model(part)[:, -1] for part in windows.split(512)])
-    return {"logits": logits.float(), "flops": counter.get_total_flops()}
+    other = windows[:8].clone()
+    other[:, -1] = (other[:, -1] + 1) % first.shape[2]
+    ahead = (model(other) - model(windows[:8]))[:, :-1].abs().max()
+    return {"logits": logits.float(), "flops": counter.get_total_flops(), "ahead": ahead}
