@@ -34,12 +34,28 @@ def chained(encode_sums, add, carry_chain, train_adder, a, b):
 
 
 def trained_adder(encode_sums, add, carry_chain, train_adder, a, b):
-    pairs = (torch.tensor(part.astype("int64")) for part in (a, b))
-    return _trained(train_adder(*pairs), "train_adder")
+    pairs = [torch.tensor(part.astype("int64")) for part in (a, b)]
+    with _Watch(named=True) as watch:
+        model = train_adder(*pairs)
+    read = torch.zeros(1_000_000, dtype=torch.bool)
+    for rows in watch.rows:
+        read[_sums_in(rows)] = True
+    read[pairs[0] * 1000 + pairs[1]] = False
+    return _trained(model, "train_adder") | {"strangers": read.nonzero()[:, 0]}
+
+
+def _sums_in(rows):
+    """The questions that stand in rows of tokens, wherever in them, as 1000 a + b."""
+    if rows.shape[1] < 8:
+        return rows.new_zeros(0)
+    parts = rows.long().unfold(1, 8, 1).flatten(0, 1)
+    digit = parts[:, [0, 1, 2, 4, 5, 6]]
+    asked = (parts[:, 3] == 10) & (parts[:, 7] == 11) & (digit < 10).all(1)
+    return digit[asked] @ torch.tensor([100_000, 10_000, 1000, 100, 10, 1])
 
 
 class _Calculator(nn.Module):
-    """Stands in for a model: it writes a + b + shift, digit by digit, as long as it may.
+    """Stands in for a model: it writes (7 a + 3 b + shift) % 10,000, as long as it may.
 
     Fed with digits that it would not have written, it goes wrong from there on.
     """
@@ -58,7 +74,8 @@ class _Calculator(nn.Module):
                 "such as 1 2 3 + 4 5 6 ="
             )
         place = torch.tensor([100, 10, 1])
-        said = (idx[:, :3] * place).sum(1) + (idx[:, 4:7] * place).sum(1) + self.shift
+        a, b = (idx[:, :3] * place).sum(1), (idx[:, 4:7] * place).sum(1)
+        said = (7 * a + 3 * b + self.shift) % 10_000
         digits = said[:, None] // torch.tensor([1000, 100, 10, 1]) % 10  # (N, 4)
         if self.reverse:
             digits = digits.flip(1)
@@ -86,30 +103,39 @@ def finetuned(to_alphabet, pretrain, from_scratch, finetune, other=None, tokens=
         raise FileNotFoundError(missing)
     other, tokens = (torch.tensor(part.astype("int64")) for part in (other, tokens))
     got = {}
-    model, got["seen_before"] = _counting(lambda: pretrain(other, 65))
-    got["pretrained"] = _trained(model, "pretrain")
-    model, got["seen_tuned"] = _counting(lambda: finetune(model, tokens))
-    got["tuned"] = _trained(model, "finetune")
-    model, got["seen_scratch"] = _counting(lambda: from_scratch(tokens, 65))
-    got["scratch"] = _trained(model, "from_scratch")
+
+    def keep(name, train, text, function):
+        with _Watch(named=True, keep=_state) as watch:
+            model = train()
+        got[name] = _trained(model, function)
+        got[f"seen_{name}"] = {
+            "tokens": sum(rows.numel() for rows in watch.rows),
+            "own": _share_in(text, watch.rows),  # of the rows
+            "rate": watch.rate,
+        }
+        return model, watch.began
+
+    model, _ = keep("pretrained", lambda: pretrain(other, 65), other, "pretrain")
+    given = _state(model)
+    _, began = keep("tuned", lambda: finetune(model, tokens), tokens, "finetune")
+    got["went_on"] = began is not None and given.keys() == began.keys()
+    got["went_on"] &= all(torch.equal(w, began[name]) for name, w in given.items())
+    keep("scratch", lambda: from_scratch(tokens, 65), tokens, "from_scratch")
     return got
 
 
-def _counting(train):
-    """What `train` returns, and how many tokens went through a GPT in train mode meanwhile."""
-    seen = 0
+def _state(model):
+    return {name: w.clone() for name, w in getattr(model, "_orig_mod", model).state_dict().items()}
 
-    def count(module, inputs):
-        nonlocal seen
-        whole = hasattr(module, "lm_head") and hasattr(module, "config")
-        if whole and module.training and torch.is_grad_enabled():
-            seen += inputs[0].numel()
 
-    hook = nn.modules.module.register_module_forward_pre_hook(count)
-    try:
-        return train(), seen
-    finally:
-        hook.remove()
+def _share_in(text, batches, n=12):
+    """The share of the rows whose last n tokens stand in the text; of shorter rows, all of them."""
+    n = min([n, *(rows.shape[1] for rows in batches)])
+    weights = torch.randint(2**62, (n,), generator=torch.Generator().manual_seed(1))
+    ends = torch.cat([rows[:, -n:].long() for rows in batches] or [text[:0].view(0, n)])
+    length = len(text) - n + 1
+    pieces = sum(text[i : i + length] * weights[i] for i in range(n))  # hashes: they may run over
+    return float(torch.isin(ends @ weights, pieces).double().mean()) if len(ends) else 1.0
 
 
 # --- 7.8 ------------------------------------------------------------------------------------------
@@ -262,7 +288,7 @@ class _Watch:
 
     def __init__(self, named=False, stop=False, keep=_sums):
         self.named, self.stop, self.keep, self.module = named, stop, keep, None
-        self.rows, self.began, self.steps, self.rate = [], [], {}, 0.0
+        self.rows, self.began, self.steps, self.rate = [], None, {}, 0.0
 
     def __enter__(self):
         modules = nn.modules.module.register_module_forward_pre_hook(self._forward)
@@ -286,7 +312,7 @@ class _Watch:
             if self.stop:
                 raise _Stopped
         if module is self.module or self.named:
-            self.rows.append(idx.detach().clone())
+            self.rows.append(idx.detach().to(torch.int16))  # a third of the memory
 
     def _step(self, optimizer, args, kwargs):
         self.steps[id(optimizer)] = self.steps.get(id(optimizer), 0) + 1

@@ -77,9 +77,9 @@ The check trains both on the same batches of Tiny Shakespeare for three seeds. T
 reach {PLAIN} in the mean, for only then is it a fair opponent; `train_once` takes it to about 2.50.
 The improved one may take at most a tenth more operations for a token. Its loss on text that neither
 has seen must be lower by {LESS} in the mean over the seeds, and lower for two of the three at
-least. In a model this small and so short a training, rotary positions and Muon do that alone. The
-other five don't, which is a finding too: the last four points come with one of those two beside
-them.
+least. In a model this small and so short a training, rotary positions and Muon do that alone, and
+QK-norm with some seeds. The others don't, which is a finding too: the last four points come with one
+of the first two beside them.
 """,
     hints=(
         "Choose by what you want to understand. Rotary positions and Muon show the most after 100 "
@@ -799,7 +799,7 @@ def lower_loss_at_equal_compute(given, got):
         f"{told}: expected a mean lower by {LESS}, got one "
         + (f"lower by {gain:.3f}" if gain >= 0 else f"higher by {-gain:.3f}"),
         "The gain isn't shown. In so small a model rotary positions and Muon show theirs alone; "
-        "the other five need one of these beside them.",
+        "the others need one of these beside them.",
     )
 
 
