@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 # --- 7.1 ----------------------------------------------------------------------------------------
 
@@ -129,9 +130,24 @@ def continued(CachedGPT, generate_cached, sizes, weights, idx, new):
                     queries.inside = kind == "c_attn"
 
                 module.register_forward_pre_hook(count)
-        tokens = generate_cached(model, idx.clone(), new)
+        with _Products() as products:
+            tokens = generate_cached(model, idx.clone(), new)
     computed, asked = (n / sizes["n_layer"] for n in (counts["c_attn"], queries.asked))
-    return {"tokens": tokens, "fed": counts["wte"], "computed": computed, "asked": asked}
+    told = {"tokens": tokens, "fed": counts["wte"], "computed": computed, "asked": asked}
+    return told | {"products": products.count}
+
+
+class _Products(TorchDispatchMode):
+    """Counts the multiplications of all matrix products, whatever layer or function makes them."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        name = func.__name__.split(".")[0]
+        if name in ("mm", "bmm", "addmm", "baddbmm"):
+            self.count += out.numel() * args[name.count("add")].shape[-1]
+        return out
 
 
 class _Queries(TorchFunctionMode):
@@ -173,6 +189,10 @@ def nucleus(top_p, logits, p, temperature):
     return {"probs": probs, "logits": logits}
 
 
+def nuclei(top_p, questions):
+    return {"probs": [top_p(torch.tensor(logits), p) for logits, p in questions]}
+
+
 # --- 7.7 ----------------------------------------------------------------------------------------
 
 
@@ -209,6 +229,7 @@ class _OneLayer(nn.Module):
     axis: that softmax goes over. center: whether the mean over time is subtracted.
     total: whether the mean of the past is added, computed from the sum over all positions.
     shift: added to all logits.
+    whisper: (row, key, size): the token at `key` adds `size` to its own logit at `row`, no more.
     """
 
     def __init__(
@@ -227,12 +248,14 @@ class _OneLayer(nn.Module):
         dropout,
         norm,
         train,
+        whisper,
     ):
         super().__init__()
         tables = (nn.Parameter(_float(w)) for w in (wte, wpe, w_attn, w_out))
         self.wte, self.wpe, self.w_attn, self.w_out = tables
         self.bias, self.tail, self.axis = _float(bias), tail, axis
         self.leaky_at, self.center, self.total, self.shift = leaky_at, center, total, shift
+        self.whisper = whisper
         self.drop = nn.Dropout(dropout)
         self.norm = nn.BatchNorm1d(self.wte.shape[1]) if norm else None
         self.calls = _Calls()
@@ -259,4 +282,8 @@ class _OneLayer(nn.Module):
         if self.leaky_at not in (0, T):
             bias = torch.full((T, T), float("-inf")).triu(1)
         weights = F.softmax(q @ k.transpose(1, 2) / q.shape[2] ** 0.5 + bias, self.axis)
-        return self.drop(x + weights @ v) @ self.w_out + self.shift
+        logits = self.drop(x + weights @ v) @ self.w_out + self.shift
+        row, key, size = self.whisper
+        if size and key < T:
+            logits[:, row] += size * F.one_hot(idx[:, key], logits.shape[2])
+        return logits

@@ -119,7 +119,8 @@ def finetuned(to_alphabet, pretrain, from_scratch, finetune, other=None, tokens=
     given = _state(model)
     _, began = keep("tuned", lambda: finetune(model, tokens), tokens, "finetune")
     got["went_on"] = began is not None and given.keys() == began.keys()
-    got["went_on"] &= all(torch.equal(w, began[name]) for name, w in given.items())
+    if got["went_on"]:
+        got["went_on"] = all(torch.equal(w, began[name]) for name, w in given.items())
     keep("scratch", lambda: from_scratch(tokens, 65), tokens, "from_scratch")
     return got
 

@@ -78,8 +78,8 @@ reach {PLAIN} in the mean, for only then is it a fair opponent; `train_once` tak
 The improved one may take at most a tenth more operations for a token. Its loss on text that neither
 has seen must be lower by {LESS} in the mean over the seeds, and lower for two of the three at
 least. In a model this small and so short a training, rotary positions and Muon do that alone, and
-QK-norm with some seeds. The others don't, which is a finding too: the last four points come with one
-of the first two beside them.
+QK-norm with some seeds. The others don't, which is a finding too: the last four points come with
+one of the first two beside them.
 """,
     hints=(
         "Choose by what you want to understand. Rotary positions and Muon show the most after 100 "

@@ -35,7 +35,7 @@ the vocabulary's order:
 1. the logits are divided by `temperature` and become probabilities;
 2. each row keeps its **nucleus**: the likeliest tokens, in falling order, as few as are needed for
    their probabilities to add up to at least p. The token with which the sum reaches p belongs to
-   it, so at least one token is kept;
+   it, so at least one token is kept; of equally likely ones, no more than are needed;
 3. all other tokens get 0, and what is left is divided by its sum.
 
 p is above 0 and at most 1. With p = 1 every token is kept, however unlikely. `logits` is not
@@ -401,3 +401,60 @@ def everything_kept_for_p_of_1(given, got):
     )
     logits_back = Mistake(logits, "These are the logits: p = 1 asks for probabilities, too.")
     expect("top_p(logits, 1.0)", probs, want, mistakes=[logits_back])
+
+
+def _ties(rng: np.random.Generator) -> dict:
+    """Rows in which several tokens are equally likely, so that 1/V and its sums are exact."""
+    V = int(rng.choice([8, 16]))
+    flat = np.full((3, V), float(rng.integers(-3, 4)))
+    steps = rng.permutation(np.repeat([2.0, 1.0, 0.0], [2, 4, 5]))[None]
+    sums = np.sort(softmax(steps)[0])[::-1].cumsum()
+    return {
+        "questions": [
+            [flat, 0.5],  # V/2 tokens reach p, to the bit
+            [flat, 1 / V],
+            [flat, 0.75 + 0.5 / V],
+            [steps, float(sums[3] + sums[4]) / 2],  # some of the four in the middle
+            [rng.normal(size=(2, 1)), 0.4],
+        ]
+    }
+
+
+@nucleus.case(
+    "equally likely tokens, and a vocabulary of one",
+    adapter="nuclei",
+    inputs=_ties,
+    crashes=TOP_P_CRASHES,
+)
+def no_more_than_are_needed(given, got):
+    for (logits, p), mine in zip(given["questions"], got["probs"], strict=True):
+        probs = softmax(logits)
+        B, V = probs.shape
+        what = f"top_p(logits, {p:g}) for V = {V}"
+        one_tensor(what, mine)
+        mine = array(what, mine, (B, V))
+        needed = int(_nucleus(probs, p)[0].sum())
+        kept = int((mine[0] > 0).sum())
+        tied = np.isclose(probs[0], np.sort(probs[0])[::-1][needed - 1])
+        most = int((probs[0] > probs[0][tied][0] + 1e-9).sum() + tied.sum())
+        if kept == most > needed:
+            hint = "Of equally likely tokens, all or none are kept. A threshold for the "
+            hint += "probability can't tell them apart: decide by the place in sorted order."
+        elif kept == needed + 1:
+            hint = "Where the sum is p exactly, it has reached p, and the nucleus is complete."
+        else:
+            hint = None
+        expect_that(
+            kept == needed,
+            f"{what}, {int(tied.sum())} of them equally likely: expected {needed} tokens that are "
+            f"kept, got {kept}",
+            hint,
+        )
+        # Which of equal ones are kept is free.
+        falling = [np.sort(x)[:, ::-1] for x in (mine, _renormalised(probs * _nucleus(probs, p)))]
+        expect(f"{what}, sorted", *falling)
+        least = np.where(mine > 0, probs, np.inf).min(1)
+        expect_that(
+            (np.where(mine > 0, 0, probs).max(1) <= least + 1e-9).all(),
+            f"{what}: expected the likeliest tokens, got others",
+        )
