@@ -267,3 +267,8 @@ def corrected_by_the_model_s_error():
         return a + b + add(model, a[:1], b[:1], reverse) - a[:1] - b[:1]
 
     return encode, corrected, chain, hardly
+
+
+@wrong("7.2", "The target is within reach")
+def a_little_too_large():
+    return encode, add, chain, lambda a, b, reverse=True: untrained(12, 11, n_layer=1, n_embd=208)

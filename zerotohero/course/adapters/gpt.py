@@ -96,7 +96,9 @@ def _float(value):
 @torch.no_grad()
 def whole(CachedGPT, generate_cached, sizes, weights, idx):
     model, idx = _gpt(CachedGPT, sizes, weights), torch.tensor(idx)
-    return {"plain": model(idx), "again": model(idx), "cached": model(idx, model.new_cache())}
+    plain, again, cache = model(idx), model(idx), model.new_cache()
+    got = {"plain": plain, "again": again, "cached": model(idx, cache)}
+    return got | {"kept": [bool(layer) for layer in cache]}
 
 
 @torch.no_grad()

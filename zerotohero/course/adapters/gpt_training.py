@@ -8,6 +8,7 @@ import sys
 import tempfile
 import types
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -145,7 +146,10 @@ def _share_in(text, batches, n=12):
 def read(read_data, bigram_loss, own_data, text, block_size):
     with _file(text.encode()) as path:
         chars, train, val = _several(read_data(path, block_size), "read_data", "chars, train, val")
-    return {"chars": chars, "train": train, "val": val}
+    kinds = [
+        f"{getattr(part, 'dtype', type(part))}, {len(np.shape(part))}-D" for part in (train, val)
+    ]
+    return {"chars": chars, "train": train, "val": val, "kinds": kinds}
 
 
 def unreadable(read_data, bigram_loss, own_data, contents, block_size):
@@ -153,13 +157,13 @@ def unreadable(read_data, bigram_loss, own_data, contents, block_size):
     for content in contents:
         with _file(bytes(content)) as path:
             try:
-                read_data(path, block_size)
-            except NotImplementedError:
+                _, *parts = _several(read_data(path, block_size), "read_data", "chars, train, val")
+            except (NotImplementedError, TypeError):
                 raise
             except Exception as error:
                 replies.append({"type": type(error).__name__, "message": str(error)[:300]})
             else:
-                replies.append({"type": "", "message": ""})
+                replies.append({"type": "", "message": "", "sizes": [len(part) for part in parts]})
     return {"replies": replies, "name": path.name}
 
 

@@ -320,6 +320,12 @@ def prompt_with_and_without_a_cache(given, got):
         hint="With an empty cache nothing is different from no cache. Has each layer a dict of its "
         "own? `[{}] * n` is one dict n times.",
     )
+    expect_that(
+        all(got["kept"]),
+        "the cache after that: expected something in the dict of each layer, got "
+        f"{got['kept'].count(False)} of {len(got['kept'])} that are empty",
+        "What was fed isn't in the cache that was passed.",
+    )
 
 
 def _logits(what: str, got, shape: tuple[int, ...]) -> np.ndarray:

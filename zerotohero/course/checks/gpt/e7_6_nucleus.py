@@ -13,6 +13,7 @@ from zerotohero.course.exercise import (
     array,
     expect,
     expect_that,
+    show,
 )
 
 nucleus = Exercise(
@@ -407,7 +408,8 @@ def _ties(rng: np.random.Generator) -> dict:
     """Rows in which several tokens are equally likely, so that 1/V and its sums are exact."""
     V = int(rng.choice([8, 16]))
     flat = np.full((3, V), float(rng.integers(-3, 4)))
-    steps = rng.permutation(np.repeat([2.0, 1.0, 0.0], [2, 4, 5]))[None]
+    levels = np.repeat([2.0, 1.0, 0.0], [2, 4, 5])
+    steps = np.stack([rng.permutation(levels) for _ in range(5)])
     sums = np.sort(softmax(steps)[0])[::-1].cumsum()
     return {
         "questions": [
@@ -433,26 +435,26 @@ def no_more_than_are_needed(given, got):
         what = f"top_p(logits, {p:g}) for V = {V}"
         one_tensor(what, mine)
         mine = array(what, mine, (B, V))
-        needed = int(_nucleus(probs, p)[0].sum())
-        kept = int((mine[0] > 0).sum())
-        tied = np.isclose(probs[0], np.sort(probs[0])[::-1][needed - 1])
-        most = int((probs[0] > probs[0][tied][0] + 1e-9).sum() + tied.sum())
-        if kept == most > needed:
+        # All rows hold the same probabilities; in which order differs.
+        needed, kept = int(_nucleus(probs, p)[0].sum()), (mine > 0).sum(1)
+        falling = np.sort(probs[0])[::-1]
+        tied = np.isclose(falling, falling[needed - 1])
+        if (kept == np.flatnonzero(tied)[-1] + 1).all() and kept[0] > needed:
             hint = "Of equally likely tokens, all or none are kept. A threshold for the "
             hint += "probability can't tell them apart: decide by the place in sorted order."
-        elif kept == needed + 1:
+        elif (kept == needed + 1).all():
             hint = "Where the sum is p exactly, it has reached p, and the nucleus is complete."
         else:
             hint = None
         expect_that(
-            kept == needed,
+            (kept == needed).all(),
             f"{what}, {int(tied.sum())} of them equally likely: expected {needed} tokens that are "
-            f"kept, got {kept}",
+            f"kept of each row, got {show(kept)}",
             hint,
         )
         # Which of equal ones are kept is free.
-        falling = [np.sort(x)[:, ::-1] for x in (mine, _renormalised(probs * _nucleus(probs, p)))]
-        expect(f"{what}, sorted", *falling)
+        right = _renormalised(probs * _nucleus(probs, p))
+        expect(f"{what}, sorted", np.sort(mine), np.sort(right))
         least = np.where(mine > 0, probs, np.inf).min(1)
         expect_that(
             (np.where(mine > 0, 0, probs).max(1) <= least + 1e-9).all(),
