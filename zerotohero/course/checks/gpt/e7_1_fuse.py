@@ -315,7 +315,7 @@ FUSED_CRASHES = {
     "numpy.*requires grad|[Nn]um[Pp]y.*grad": "NumPy knows no gradients: use torch's functions.",
     "Expected size for first two dimensions|cannot be multiplied|Expected size for the first": "In "
     "the scores, the last two axes of k are exchanged: (T, head_size) times (head_size, T), `q @ "
-    "k.transpose(-2, -1)`. (`k.T` exchanges more: it turns all axes round.)",
+    "k.transpose(-2, -1)`.",
     "view size is not compatible|use .reshape": "`view` refuses where the numbers don't lie in "
     "order. On the way in, only the last axis of q, k and v can be cut up, `view(B, T, n_head, "
     "head_size)`, and is transposed then; a view with T in another place would mix positions. On "
@@ -326,16 +326,21 @@ FUSED_CRASHES = {
 }
 
 
-SCORES = {
-    "must match the size": "Two tensors of different shapes meet. The scores have the shape (B, "
-    "n_head, T, T), and so fit a mask of (T, T); scores of (B, T, n_head, n_head) come from heads "
-    "behind T: the heads have to stand in front of it, `transpose(1, 2)`. And if the product of q "
-    "and k fails itself, it is the last two axes of k that are exchanged, `k.transpose(-2, -1)`; "
-    "`.T` turns all axes round, the batch and the heads too."
+TURNED = {
+    "must match the size.*dimension [01]$": "In a product, the batches of the two tensors differ. "
+    "`k.T` turns all axes round, the batch too: exchange the last two of k, `k.transpose(-2, -1)`."
 }
 
 
-SHORT = {
+SCORES = TURNED | {
+    "must match the size": "Two tensors of different shapes meet. The scores have the shape (B, "
+    "n_head, T, T), and so fit a mask of (T, T); scores of (B, T, n_head, n_head) come from heads "
+    "behind T: the heads have to stand in front of it, `transpose(1, 2)`. And if the product of q "
+    "and k fails itself, it is the last two axes of k that are exchanged, `k.transpose(-2, -1)`."
+}
+
+
+SHORT = TURNED | {
     "must match the size|expanded size": "The mask has the wrong size: it was made for block_size "
     "positions, and only T of them came. Cut it, `self.mask[:T, :T]`. (If the cases above crash "
     "too, begin there.)"

@@ -13,7 +13,6 @@ from zerotohero.course.exercise import (
     array,
     expect,
     expect_that,
-    show,
 )
 
 nucleus = Exercise(
@@ -373,9 +372,12 @@ def one_token_likelier_than_p(given, got):
 
 
 def _long_tail(rng: np.random.Generator) -> dict:
-    """In float32 the sum reaches 1 before the last tokens, and exp of these logits overflows."""
-    logits = np.sort(rng.uniform(-20, -14, size=(2, 40)), 1)
-    logits[0, rng.permutation(40)[:3]] = rng.uniform(0, 1, 3)
+    """In float32 the sum reaches 1 before the last tokens, and exp of these logits overflows.
+
+    In the first row that is certain, for four times a quarter is 1 to the bit.
+    """
+    logits = np.sort(rng.uniform(-34, -28, size=(2, 40)), 1)
+    logits[0, rng.permutation(40)[:4]] = 0
     logits[1, rng.permutation(40)[:5]] = rng.uniform(0, 1, 5)
     logits += 100
     return {"logits": logits.astype(np.float32), "p": 1.0, "temperature": 1.0}
@@ -404,6 +406,13 @@ def everything_kept_for_p_of_1(given, got):
     expect("top_p(logits, 1.0)", probs, want, mistakes=[logits_back])
 
 
+ALL_TIES = (
+    "Of equally likely tokens, all or none are kept. A threshold for the probability can't tell "
+    "them apart: decide by the place in sorted order."
+)
+BEYOND = "Where the sum is p exactly, it has reached p, and the nucleus is complete."
+
+
 def _ties(rng: np.random.Generator) -> dict:
     """Rows in which several tokens are equally likely, so that 1/V and its sums are exact."""
     V = int(rng.choice([8, 16]))
@@ -429,34 +438,32 @@ def _ties(rng: np.random.Generator) -> dict:
     crashes=TOP_P_CRASHES,
 )
 def no_more_than_are_needed(given, got):
+    kept, wanted, hints = [], [], {}
     for (logits, p), mine in zip(given["questions"], got["probs"], strict=True):
-        probs = softmax(logits)
-        B, V = probs.shape
-        what = f"top_p(logits, {p:g}) for V = {V}"
+        probs, what = softmax(logits), f"top_p(logits, {p:g}) for V = {logits.shape[1]}"
         one_tensor(what, mine)
-        mine = array(what, mine, (B, V))
-        # All rows hold the same probabilities; in which order differs.
-        needed, kept = int(_nucleus(probs, p)[0].sum()), (mine > 0).sum(1)
-        falling = np.sort(probs[0])[::-1]
-        tied = np.isclose(falling, falling[needed - 1])
-        if (kept == np.flatnonzero(tied)[-1] + 1).all() and kept[0] > needed:
-            hint = "Of equally likely tokens, all or none are kept. A threshold for the "
-            hint += "probability can't tell them apart: decide by the place in sorted order."
-        elif (kept == needed + 1).all():
-            hint = "Where the sum is p exactly, it has reached p, and the nucleus is complete."
-        else:
-            hint = None
+        mine = array(what, mine, probs.shape)
+        kept.append((mine > 0).sum(1).tolist())
+        keep = _nucleus(probs, p)
+        wanted.append(keep.sum(1).tolist())
+        ranked = np.sort(probs)[:, ::-1]
+        last = np.take_along_axis(ranked, keep.sum(1, keepdims=True) - 1, 1)
+        for hint, also in (
+            (ALL_TIES, keep | np.isclose(probs, last)),
+            (BEYOND, ranked.cumsum(1) - ranked <= p),
+        ):
+            hints.setdefault(hint, []).append(also.sum(1).tolist())
+        if kept[-1] == wanted[-1]:  # which of equal ones are kept is free
+            expect(f"{what}, sorted", np.sort(mine), np.sort(_renormalised(probs * keep)))
+            least = np.where(mine > 0, probs, np.inf).min(1)
+            expect_that(
+                (np.where(mine > 0, 0, probs).max(1) <= least + 1e-9).all(),
+                f"{what}: expected the likeliest tokens, got others",
+            )
+    for (logits, p), mine, right in zip(given["questions"], kept, wanted, strict=True):
         expect_that(
-            (kept == needed).all(),
-            f"{what}, {int(tied.sum())} of them equally likely: expected {needed} tokens that are "
-            f"kept of each row, got {show(kept)}",
-            hint,
-        )
-        # Which of equal ones are kept is free.
-        right = _renormalised(probs * _nucleus(probs, p))
-        expect(f"{what}, sorted", np.sort(mine), np.sort(right))
-        least = np.where(mine > 0, probs, np.inf).min(1)
-        expect_that(
-            (np.where(mine > 0, 0, probs).max(1) <= least + 1e-9).all(),
-            f"{what}: expected the likeliest tokens, got others",
+            mine == right,
+            f"top_p(logits, {p:g}), with equally likely tokens among V = {logits.shape[1]}: "
+            f"expected {right} tokens that are kept of the rows, got {mine}",
+            next((hint for hint, counts in hints.items() if counts == kept), None),
         )
