@@ -329,7 +329,7 @@ def built_into_both():
     return counting({"calls": True})
 
 
-@wrong("7.4", "whatever beats it proves nothing")
+@wrong("7.4", "worse than it need be, by its rate or by a seed")
 def a_plain_model_that_is_held_back():
     return counting({"by": 0.7})
 
