@@ -127,7 +127,8 @@ def finetuned(to_alphabet, pretrain, from_scratch, finetune, other=None, tokens=
 
 
 def _state(model):
-    return {name: w.clone() for name, w in getattr(model, "_orig_mod", model).state_dict().items()}
+    state = getattr(model, "_orig_mod", model).state_dict()
+    return {name: w.to("cpu", copy=True) for name, w in state.items()}
 
 
 def _share_in(text, batches, n=12):
@@ -317,7 +318,7 @@ class _Watch:
             if self.stop:
                 raise _Stopped
         if module is self.module or self.named:
-            self.rows.append(idx.detach().to(torch.int16))  # a third of the memory
+            self.rows.append(idx.detach().to("cpu", torch.int16))  # a third of the memory
 
     def _step(self, optimizer, args, kwargs):
         self.steps[id(optimizer)] = self.steps.get(id(optimizer), 0) + 1

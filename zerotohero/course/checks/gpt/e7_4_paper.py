@@ -59,8 +59,9 @@ alone, on float64, and verifies each one's defining property.
 Train a small GPT, with your improvements or, for `improved=False`, without, and return it: an
 `nn.Module` that takes (B, T) tokens to (B, T, V) logits and sees no future. Going through `batches`
 once gives 100 pairs xb, yb of shape (32, 32); each goes through the model once, for one update.
-Draw the weights from `seed`. The improved model calls the functions that `improvements` returns, in
-every update, and the plain one calls none of them. The next cell has a plain GPT to start from.
+Draw the weights from `seed`. In every update, the improved model calls one or more of the functions
+that `improvements` returns, and the plain one calls none. The next cell has a plain GPT to start
+from.
 
 ```python
 relu2(torch.tensor([-1.0, 3.0]))         # tensor([0., 9.])
@@ -69,10 +70,10 @@ rms_norm(torch.tensor([[3.0, 4.0]]))     # tensor([[0.8485, 1.1314]]), which is 
 
 The check trains both on the same batches of Tiny Shakespeare for three seeds. The improved model
 may take at most a tenth more operations for a token. Its loss on text that neither has seen must be
-lower by {LESS} in the mean over the seeds, and lower for two of the three at least; and the mean
-must be lower by {LESS} than {FAIR} too, where `train_once` takes a plain model with most seeds. In a
-model this small and so short a training, rotary positions and Muon do that alone, and QK-norm with
-some seeds. The others don't, which is a finding too: the last four points come with one of the
+lower by {LESS} in the mean over the seeds, and lower for two of the three at least; and its mean
+must be lower by {LESS} than {FAIR} too, where `train_once` takes a plain model with most seeds. In
+a model this small and so short a training, rotary positions and Muon do that alone, and QK-norm
+with some seeds. The others don't, which is a finding too: the last four points come with one of the
 first two beside them.
 """,
     hints=(
