@@ -327,8 +327,9 @@ FUSED_CRASHES = {
 
 
 TURNED = {
-    "must match the size.*dimension [01]$": "In a product, the batches of the two tensors differ. "
-    "`k.T` turns all axes round, the batch too: exchange the last two of k, `k.transpose(-2, -1)`."
+    "must match the size.*dimension [01]$|x[.]T. on tensors": "In a product, the "
+    "batches of the two tensors differ. `k.T` turns all axes round, the batch too: exchange the "
+    "last two of k, `k.transpose(-2, -1)`."
 }
 
 

@@ -183,7 +183,7 @@ def _expect_X(given: dict, got: dict) -> np.ndarray:
     return right
 
 
-def _expect_Y(given: dict, got: dict) -> None:
+def question_masked_out(given: dict, got: dict) -> None:
     right = _rows(given["a"], given["b"], given["reverse"])
     plain, want = right[:, 1:], _targets(right)
     head = np.arange(11)
@@ -260,7 +260,7 @@ adder.case(
     adapter="encoded",
     inputs=lambda rng: _pairs(rng, 20, True),
     crashes=ENCODE_CRASHES,
-)(_expect_Y)
+)(question_masked_out)
 
 
 @adder.case(
@@ -271,7 +271,7 @@ adder.case(
 )
 def answer_not_reversed(given, got):
     _expect_X(given, got)
-    _expect_Y(given, got)
+    question_masked_out(given, got)
 
 
 ADD_CRASHES = {

@@ -348,7 +348,7 @@ nucleus.case(
 
 
 def _sure(rng: np.random.Generator) -> dict:
-    logits = rng.normal(size=(3, 10))
+    logits = 1 + rng.normal(size=(3, 10))
     logits[np.arange(3), rng.permutation(10)[:3]] += 6
     return {"logits": logits, "p": float(rng.choice([0.3, 0.5])), "temperature": 1.0}
 
