@@ -2,9 +2,7 @@
 
 import contextlib
 import dataclasses
-import functools
 import pathlib
-import sys
 import tempfile
 import types
 
@@ -12,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.optim.optimizer import register_optimizer_step_pre_hook
-from torch.utils.flop_counter import FlopCounterMode
+
+from zerotohero.course.adapters.gpt_watch import Watch
 
 # --- 7.2 ------------------------------------------------------------------------------------------
 
@@ -36,7 +34,7 @@ def chained(encode_sums, add, carry_chain, train_adder, a, b):
 
 def trained_adder(encode_sums, add, carry_chain, train_adder, a, b):
     pairs = [torch.tensor(part.astype("int64")) for part in (a, b)]
-    with _Watch(named=True) as watch:
+    with Watch(named=True) as watch:
         model = train_adder(*pairs)
     read = torch.zeros(1_000_000, dtype=torch.bool)
     for rows in watch.rows:
@@ -106,7 +104,7 @@ def finetuned(to_alphabet, pretrain, from_scratch, finetune, other=None, tokens=
     got = {}
 
     def keep(name, train, text, function):
-        with _Watch(named=True, keep=_state) as watch:
+        with Watch(named=True, keep=_state) as watch:
             model = train()
         got[name] = _trained(model, function)
         got[f"seen_{name}"] = {
@@ -212,174 +210,3 @@ def _several(returned, name, values):
     if not isinstance(returned, (tuple, list)) or len(returned) != len(values.split(", ")):
         raise TypeError(f"{name} has to end with `return {values}`.")
     return returned
-
-
-# --- 7.4 ------------------------------------------------------------------------------------------
-
-
-def improved(improvements, train_model, **given):
-    """Each of the functions that were returned, called on its own inputs."""
-    functions = _functions(improvements)
-    if strangers := functions.keys() - given.keys():
-        raise KeyError(f"{sorted(map(str, strangers))} is none of {', '.join(given)}")
-    got = {}
-    for name, function in functions.items():
-        got[name] = []
-        for inputs in given[name]:
-            leaves = [_double(x) for x in inputs]
-            y = function(*leaves)
-            got[name].append(list(y) if isinstance(y, (tuple, list)) else y)
-    return got
-
-
-def _functions(improvements):
-    functions = improvements()
-    if not isinstance(functions, dict) or not functions:
-        raise TypeError('improvements has to return a dict such as {"rotary": rotary}.')
-    for name, function in functions.items():
-        if not callable(function):
-            raise TypeError(f"{name!r} has to stand for a function, not a {type(function)}")
-    return functions
-
-
-def _double(x):
-    return torch.tensor(x, dtype=torch.float64) if hasattr(x, "shape") else x
-
-
-def compared(improvements, train_model, runs=(), windows=None, V=0, missing=""):
-    if missing:
-        raise FileNotFoundError(missing)
-    windows = torch.tensor(windows.astype("int64"))
-    functions = _functions(improvements)
-    got = {"plain": [], "improved": []}
-    for run in runs:
-        for name in ("plain", "improved"):
-            batches, seed = _Batches(run["tokens"]), run["seed"]
-            with _Watch() as watch, _Calls(functions.values()) as calls:
-                model = train_model(batches, V, name == "improved", seed)
-            if not isinstance(model, nn.Module):
-                raise TypeError(
-                    "train_model has to return the trained model, an nn.Module; it returned "
-                    f"{'nothing' if model is None else f'a {type(model).__name__}'}."
-                )
-            with _Watch(stop=True) as again, contextlib.suppress(_Stopped):
-                train_model(_Batches(run["tokens"]), V, name == "improved", seed)
-            told = {
-                "taken": batches.taken,
-                "tokens": sum(rows.numel() for rows in watch.rows),
-                "steps": max(watch.steps.values(), default=0),
-                "called": calls.count,
-                "began": [watch.began, again.began],
-            }
-            got[name].append(told | _last_logits(model, windows))
-    return got
-
-
-class _Stopped(BaseException):
-    """Ends a training that has shown what it begins with."""
-
-
-def _sums(model):
-    """A number for each of a model's weights, by which two states of it can be told apart."""
-    return [float(p.detach().double().abs().sum()) for p in model.parameters()]
-
-
-class _Watch:
-    """What is seen of a training: the tokens that go through the model, and its updates.
-
-    The model is the outermost module that takes tokens, (B, T) whole numbers, or with `named` the
-    GPT among the modules. rows: those tokens, as far as gradients are taken. began: its weights
-    before the first of them. steps: the updates of each optimiser. rate: the largest of theirs.
-    """
-
-    def __init__(self, named=False, stop=False, keep=_sums):
-        self.named, self.stop, self.keep, self.module = named, stop, keep, None
-        self.rows, self.began, self.steps, self.rate = [], None, {}, 0.0
-
-    def __enter__(self):
-        modules = nn.modules.module.register_module_forward_pre_hook(self._forward)
-        steps = register_optimizer_step_pre_hook(self._step)
-        self.hooks = (modules, steps)
-        return self
-
-    def __exit__(self, *error):
-        for hook in self.hooks:
-            hook.remove()
-
-    def _forward(self, module, inputs):
-        idx = inputs[0] if inputs else None
-        tokens = isinstance(idx, torch.Tensor) and idx.ndim == 2 and not idx.is_floating_point()
-        if not tokens or not torch.is_grad_enabled():
-            return
-        if self.named and not (hasattr(module, "lm_head") and hasattr(module, "config")):
-            return
-        if self.module is None:
-            self.module, self.began = module, self.keep(module)
-            if self.stop:
-                raise _Stopped
-        if module is self.module or self.named:
-            self.rows.append(idx.detach().to("cpu", torch.int16))  # a third of the memory
-
-    def _step(self, optimizer, args, kwargs):
-        self.steps[id(optimizer)] = self.steps.get(id(optimizer), 0) + 1
-        self.rate = max(self.rate, *(float(group["lr"]) for group in optimizer.param_groups))
-
-
-class _Calls:
-    """Counts the calls of functions that were written in Python, whoever calls them."""
-
-    def __init__(self, functions):
-        self.codes, self.count = set(), 0
-        for function in functions:
-            while isinstance(function, functools.partial):
-                function = function.func
-            if not hasattr(function, "__code__"):  # a module, or another object that is called
-                function = getattr(function, "forward", type(function).__call__)
-            self.codes.add(getattr(function, "__code__", None))
-
-    def __enter__(self):
-        self.before = sys.getprofile()
-        sys.setprofile(self._event)
-        return self
-
-    def __exit__(self, *error):
-        sys.setprofile(self.before)
-
-    def _event(self, frame, event, argument):
-        self.count += event == "call" and frame.f_code in self.codes
-
-
-class _Batches:
-    """(xb, yb) of shape (B, T) each; they can be gone through once."""
-
-    def __init__(self, tokens):
-        self.tokens, self.taken = torch.tensor(tokens.astype("int64")), 0
-
-    def __len__(self):
-        return len(self.tokens)
-
-    def __iter__(self):
-        if self.taken:
-            raise RuntimeError("the batches can be gone through once: that is the compute")
-        for rows in self.tokens:
-            self.taken += 1
-            yield rows[:, :-1], rows[:, 1:]
-
-
-@torch.no_grad()
-def _last_logits(model, windows):
-    """The logits after each window, and the operations that one window takes."""
-    if isinstance(model, nn.Module):
-        model.eval()
-    with FlopCounterMode(display=False) as counter:
-        first = model(windows[:1])
-    if first.ndim != 3 or first.shape[:2] != windows[:1].shape:
-        raise TypeError(
-            f"the model takes {tuple(windows[:1].shape)} tokens to logits of the shape "
-            f"{tuple(first.shape)}: (B, T) goes to (B, T, V)"
-        )
-    logits = torch.cat([model(part)[:, -1] for part in windows.split(512)])
-    other = windows[:8].clone()
-    other[:, -1] = (other[:, -1] + 1) % first.shape[2]
-    ahead = (model(other) - model(windows[:8]))[:, :-1].abs().max()
-    return {"logits": logits.float(), "flops": counter.get_total_flops(), "ahead": ahead}

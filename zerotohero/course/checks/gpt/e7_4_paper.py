@@ -24,7 +24,7 @@ paper = Exercise(
     minutes=90,
     practises="turning a paper into code, and testing a claim: equal compute, several seeds",
     answers=("improvements", "train_model"),
-    adapters="gpt_training",
+    adapters="gpt_improvements",
     takes=12,
     summary=(
         "Implement one or several of what came after GPT-2, rotary positions, RMSNorm, SwiGLU, "
