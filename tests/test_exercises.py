@@ -18,6 +18,7 @@ from misconceptions import misconceptions
 from zerotohero.course import checks, collecting, marking, notebooks, worker
 from zerotohero.course.cells import code_cells
 from zerotohero.course.checking import examine, judge, report
+from zerotohero.course.checks.batchnorm.e4_5_diagnosis import PATIENTS
 
 ROOT = Path(__file__).parent.parent
 EXERCISES = checks.all_exercises()
@@ -232,6 +233,12 @@ def test_trivial_answers_get_nothing(exercise):
             if judge(case, known, reply).points:
                 found.append(f"{case.name}: {name}")
     assert not found
+
+
+def test_one_diagnosis_for_three_networks_gets_nothing():
+    for illness in PATIENTS.values():
+        outcomes = examine(checks.find("4.5"), [lambda: dict.fromkeys(PATIENTS, illness)])  # noqa: B023
+        assert not any(outcome.points for outcome in outcomes)
 
 
 def test_a_model_that_has_learned_nothing_gets_nothing():

@@ -34,7 +34,7 @@ def sides_swapped():
 
 @wrong("1.6", "Zero the gradients before each backward")
 def gradients_pile_up():
-    return trained([16, 1], steps=40, zero=False)
+    return trained([4, 1], steps=40, zero=False)
 
 
 @wrong("1.6", "return the model")
