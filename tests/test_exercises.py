@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from misconceptions import misconceptions
-from zerotohero.course import checks, collecting, marking, notebooks, worker
+from zerotohero.course import checks, collecting, marking, notebooks
+from zerotohero.course.answering import define, run_case
 from zerotohero.course.cells import code_cells
 from zerotohero.course.checking import examine, judge, report
+from zerotohero.course.plain import pack, unpack
 
 ROOT = Path(__file__).parent.parent
 EXERCISES = checks.all_exercises()
@@ -40,7 +42,7 @@ def answers(exercise, folder: str):
     """What a notebook defines for an exercise, by the way that a submission takes."""
     source = collecting.collect(cells(folder, checks.lecture_of(exercise)), exercise.answers)
     assert source, f"{folder} does not define {exercise.answers} for {exercise.number}"
-    return worker.define(source, exercise.answers)
+    return define(source, exercise.answers)
 
 
 def hints(outcomes) -> str:
@@ -57,7 +59,7 @@ def test_the_card_is_whole(exercise):
     adapters = importlib.import_module(checks.adapters_of(exercise))
     for case in exercise.cases:
         assert inspect.isfunction(getattr(adapters, case.adapter))
-        worker.unpack(worker.pack(case.given(np.random.default_rng(7))))
+        unpack(pack(case.given(np.random.default_rng(7))))
 
 
 @each_exercise
@@ -155,12 +157,10 @@ def test_what_is_learned_by_heart_is_worth_less_than_half(exercise):
     mine, points = answers(exercise, "solutions"), []
     for case in exercise.cases:
         known = case.given(np.random.default_rng(1))
-        reply = worker.run_case(
-            getattr(adapters, case.adapter), mine, worker.pack(case.asked(known))
-        )
+        reply = run_case(getattr(adapters, case.adapter), mine, pack(case.asked(known)))
         for seed in (100, 101, 102, 103):
-            given = worker.unpack(worker.pack(case.given(np.random.default_rng(seed))))
-            points.append(judge(case, given, worker.unpack(reply)).points)
+            given = unpack(pack(case.given(np.random.default_rng(seed))))
+            points.append(judge(case, given, unpack(reply)).points)
     assert sum(points) / 4 < exercise.points / 2
 
 
