@@ -113,7 +113,7 @@ def test_a_crash_shows_the_line_of_the_learners_code_and_no_traceback(double, ca
     check("1.1", mine)
     out = said(capsys)
     assert "IndexError" in out and "`return y[5]`" in out
-    assert "Traceback" not in out and "worker.py" not in out and "hint: " not in out
+    assert "Traceback" not in out and "answering.py" not in out and "hint: " not in out
 
 
 def test_what_torch_does_not_implement_is_no_stub(double, capsys):

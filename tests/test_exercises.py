@@ -15,10 +15,12 @@ import pytest
 import torch
 
 from misconceptions import misconceptions
-from zerotohero.course import checks, collecting, marking, notebooks, worker
+from zerotohero.course import checks, collecting, marking, notebooks
+from zerotohero.course.answering import define, run_case
 from zerotohero.course.cells import code_cells
 from zerotohero.course.checking import examine, judge, report
 from zerotohero.course.checks.batchnorm.e4_5_diagnosis import PATIENTS
+from zerotohero.course.plain import pack, unpack
 
 ROOT = Path(__file__).parent.parent
 EXERCISES = checks.all_exercises()
@@ -42,7 +44,7 @@ def answers(exercise, folder: str):
     """What a notebook defines for an exercise, by the way that a submission takes."""
     source = collecting.collect(cells(folder, checks.lecture_of(exercise)), exercise.answers)
     assert source, f"{folder} does not define {exercise.answers} for {exercise.number}"
-    return worker.define(source, exercise.answers)
+    return define(source, exercise.answers)
 
 
 def hints(outcomes) -> str:
@@ -59,7 +61,7 @@ def test_the_card_is_whole(exercise):
     adapters = importlib.import_module(checks.adapters_of(exercise))
     for case in exercise.cases:
         assert inspect.isfunction(getattr(adapters, case.adapter))
-        worker.unpack(worker.pack(case.given(np.random.default_rng(7))))
+        unpack(pack(case.given(np.random.default_rng(7))))
 
 
 @each_exercise
@@ -224,12 +226,12 @@ def test_trivial_answers_get_nothing(exercise):
     asked = []
     for case in exercise.cases:
         given = case.given(np.random.default_rng(1))
-        known = worker.unpack(worker.pack(given))
-        asked.append((case, getattr(adapters, case.adapter), known, worker.pack(case.asked(given))))
+        known = unpack(pack(given))
+        asked.append((case, getattr(adapters, case.adapter), known, pack(case.asked(given))))
     found = []
     for name, instead in trivial(answers(exercise, "solutions")):
         for case, adapter, known, given in asked:
-            reply = worker.unpack(worker.run_case(adapter, instead, given))
+            reply = unpack(run_case(adapter, instead, given))
             if judge(case, known, reply).points:
                 found.append(f"{case.name}: {name}")
     assert not found
@@ -261,13 +263,11 @@ def test_no_case_is_passed_by_heart(exercise):
     mine = answers(exercise, "solutions")
     for case in exercise.cases:
         known = case.given(np.random.default_rng(1))
-        reply = worker.run_case(
-            getattr(adapters, case.adapter), mine, worker.pack(case.asked(known))
-        )
+        reply = run_case(getattr(adapters, case.adapter), mine, pack(case.asked(known)))
         passed = 0
         for seed in (100, 101, 102, 103):
-            given = worker.unpack(worker.pack(case.given(np.random.default_rng(seed))))
-            passed += judge(case, given, worker.unpack(reply)).status == "passed"
+            given = unpack(pack(case.given(np.random.default_rng(seed))))
+            passed += judge(case, given, unpack(reply)).status == "passed"
         assert passed <= 1, f"{case.name}: {passed} of 4"
 
 

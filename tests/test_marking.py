@@ -12,8 +12,8 @@ from grading.hostile import FULL, HONEST, SUBMISSIONS
 from test_grading import exercises_of_the_tests, hand_in
 from zerotohero.course import checks, grading, marking, sandbox
 from zerotohero.course.exercise import Case, Exercise
+from zerotohero.course.plain import pack
 from zerotohero.course.submission import Submission
-from zerotohero.course.worker import pack
 
 needs_sandbox = pytest.mark.skipif(sandbox.available() is not None, reason=str(sandbox.available()))
 
