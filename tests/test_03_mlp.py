@@ -429,5 +429,9 @@ def test_a_context_longer_than_every_word_is_mostly_boundary():
     assert X.shape == (5, 8) and Y.shape == (5,)
     assert VOCABULARY.decode(Y.tolist()) == "emma."
     assert [VOCABULARY.decode(row) for row in X.tolist()] == [
-        "........", ".......e", "......em", ".....emm", "....emma"
-    ]  # fmt: skip
+        "........",
+        ".......e",
+        "......em",
+        ".....emm",
+        "....emma",
+    ]

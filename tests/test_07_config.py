@@ -93,7 +93,7 @@ def test_steps_and_a_rate_are_enough_for_a_plan(steps, lr, schedule, cooldown):
         ({"steps": 2.5}, "whole number"),
         ({"batch_size": True}, "batch_size is True"),
         ({"lr": 0.0, "min_lr": 0.0}, "lr is 0.0"),
-        ({"lr": "1e-3"}, "positive number"),
+        ({"lr": "1e-3"}, "lr is '1e-3'; it must be a number"),
         ({"lr": math.nan}, "lr is nan"),
         ({"min_lr": 0.1}, "at most lr"),
         ({"weight_decay": -0.1}, "weight_decay is -0.1"),

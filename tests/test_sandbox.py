@@ -620,7 +620,7 @@ def test_seconds_are_those_of_the_processor(one, monkeypatch):
         "        os.wait(); time.sleep(0.1)\n",
         "    signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n    while True:\n"
         "        if os.fork() == 0:\n            sum(range(10**7)); os._exit(0)\n"
-        "        time.sleep(0.5)\n",
+        "        time.sleep(0.2)\n",
         "    threading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()\n"
         "    time.sleep(600)\n",
     ],
@@ -713,8 +713,7 @@ def test_memory_that_forks_share_counts_once(monkeypatch):
 def test_what_is_in_sockets_counts(monkeypatch):
     source = (
         "import os, socket, time\ndef answer():\n    pairs = []\n    while True:\n"
-        "        if os.fork() == 0: pairs.clear()\n"
-        "        try:\n            while True:\n"
+        "        try:\n            if os.fork() == 0: pairs.clear()\n            while True:\n"
         "                a, b = socket.socketpair(); a.setblocking(False); pairs.append((a, b))\n"
         "                try:\n                    while True: a.send(bytes(2**15))\n"
         "                except BlockingIOError: pass\n"
