@@ -162,6 +162,11 @@ def test_muon_takes_the_matrices_of_the_blocks():
     }
     rest = {names[id(p)] for group in adamw.param_groups for p in group["params"]}
     assert rest == set(names.values()) - taken
+    wrapped = nn.DataParallel(model)
+    wrapped.module = torch.compile(model, backend="eager")  # which changes nothing of it
+    assert (
+        len(configure_optimizers(wrapped, plan(optimizer="muon"))[0].param_groups[0]["params"]) == 8
+    )
     with pytest.raises(ValueError, match="adamw"):
         configure_optimizers(nn.Linear(2, 2), plan(optimizer="muon"))
 

@@ -187,20 +187,6 @@ def test_nothing_else_is_touched_and_nothing_is_left(run):
 
 
 @needs_sandbox
-def test_it_takes_less_than_two_seconds_a_submission_and_the_time_limits_that_were_hit(run):
-    # Measured on two cores, with others at work on them: 36 s for 33 files, 24 of them with code,
-    # of which time limits were 6 s.
-    limits = sum(
-        2.0
-        for name in SUBMISSIONS
-        for number in FULL
-        if "no answer within the 2 seconds" in run.said(name, number)
-    )
-    assert limits
-    assert run.seconds < 2 * len(run.rows) + limits
-
-
-@needs_sandbox
 def test_results_are_what_gradescope_reads(run):
     results = run.results("endless loop")
     assert results["score"] == 10
@@ -223,7 +209,7 @@ def test_results_are_what_gradescope_reads(run):
             "score": 0,
             "max_score": 2,
             "status": "failed",
-            "output": "no answer within the 2 seconds that this exercise has",
+            "output": "no answer within the 2 seconds of processor time that this exercise has",
         },
     ]
 

@@ -20,9 +20,9 @@ from typing import Any
 from zerotohero.course import checks, handed_in, marks
 from zerotohero.course.checking import Outcome
 from zerotohero.course.exercise import Exercise
-from zerotohero.course.marking import MAX_SOURCE, Asked, Marked, marked
+from zerotohero.course.marking import MAX_SOURCE, Asked, Marked, marked, patience
 from zerotohero.course.marks import Earlier, Graded, Grades
-from zerotohero.course.sandbox import Unavailable, available
+from zerotohero.course.sandbox import Unavailable, available, nurseries
 from zerotohero.course.submission import NotASubmission, Submission, read
 from zerotohero.course.to_look_at import words
 
@@ -175,7 +175,8 @@ def _mark(grades: Grades, out: Path, asked: Sequence[Asked], sandboxed: bool, jo
         written.add(graded.id)
 
     try:
-        with tqdm(total=len(todo), unit="file") as bar:
+        jobs = min(jobs, len(todo))
+        with nurseries(jobs if sandboxed else 0), tqdm(total=len(todo), unit="file") as bar:
             for graded in _all_graded(todo, asked, sandboxed, jobs):
                 save(graded)
                 bar.update()
@@ -204,7 +205,7 @@ def _all_graded(
 ) -> Iterator[Graded]:
     """Fill in each of `todo`, in a process of its own, and yield it when it is done."""
     context = multiprocessing.get_context(_START)
-    patience = sum(2 * a.exercise.time_limit + 60 for a in asked)
+    longest = patience(asked)
     waiting, free = list(todo), list(range(jobs))
     running: dict[Connection, tuple[Any, Graded, int, float]] = {}
     try:
@@ -237,7 +238,7 @@ def _all_graded(
                 else:
                     _take(graded, what, value, asked)
             for process, _, _, started in running.values():
-                if time.monotonic() - started > patience:
+                if time.monotonic() - started > longest:
                     process.kill()
     finally:
         for process, *_ in running.values():

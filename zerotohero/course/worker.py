@@ -5,15 +5,19 @@ modules that an exercise `uses` are sent to it with the exercise. It holds no re
 and makes no verdicts: it turns inputs into plain values, or into a description of the error. It
 imports only the standard library and NumPy.
 
-Run as a program it is the worker: it reads exercises from its standard input, answers each in a
-forked child that it stops in time (without fork, one exercise in itself), and writes the replies
-to its standard output. `sandbox.py` starts it and `marking.py` judges what it says.
+Run as a program it is the worker: it reads exercises, answers each in a forked child that it stops
+in time (without fork, one exercise in itself), and writes the replies. In a sandbox it is the
+nursery first, which imports torch once and never meets a stranger: each worker is forked from it
+into namespaces of its own, with nothing in them of those before. `sandbox.py` starts all this, and
+`marking.py` judges what comes back.
 """
 
 import __future__
 
 import ast
+import base64
 import contextlib
+import gc
 import importlib
 import importlib.abc
 import importlib.util
@@ -23,11 +27,15 @@ import os
 import random
 import select
 import signal
+import socket
+import stat
+import struct
 import sys
+import threading
 import time
 import types
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, BinaryIO, NoReturn
 
 # --- plain values -------------------------------------------------------------------------------
 
@@ -134,10 +142,16 @@ def unpack(data: bytes) -> Any:
             return {k: lift(x, depth + 1) for k, x in v["dict"].items()}
         return v
 
+    # A million new lists would make the collector go through all that there is again and again.
+    collects = gc.isenabled()
+    gc.disable()
     try:
         return lift(json.loads(data[4:start].decode("utf-8")))
     except Exception as error:  # whatever forged bytes can provoke in json or NumPy
         raise ValueError(f"not a plain value: {type(error).__name__}") from None
+    finally:
+        if collects:
+            gc.enable()
 
 
 # --- calling an answer --------------------------------------------------------------------------
@@ -220,6 +234,7 @@ def define(source: str, names: Sequence[str]) -> list[Any]:
 # A frame is its length (4 bytes), one letter for what it is, and its content.
 SETUP, EXERCISE, GIVEN = b"s", b"e", b"g"  # to the worker
 READY, REPLY, DONE, FAILED = b"y", b"r", b"d", b"f"  # from it
+STARTED = b"+"  # no frame: this byte comes with a descriptor of the worker's process
 
 WRITABLE = ("/tmp", "/dev/shm")  # the folders of a sandbox that can be written to
 
@@ -280,11 +295,18 @@ def _answer(exercise: dict[str, Any], givens: Sequence[bytes], replies: BinaryIO
     failure = None
     try:
         adapters = importlib.import_module(exercise["adapters"])
+        if without := [what for what in exercise["without"] if what != "threads"]:
+            importlib.import_module("zerotohero.course.without").take_away(without)
         answers = define(exercise["source"], exercise["answers"])
     except BaseException as error:
         failure = pack({"error": describe(error)})
     for case, given in zip(exercise["cases"], givens, strict=True):
-        send(replies, REPLY, failure or run_case(getattr(adapters, case), answers, given))
+        reply = failure or run_case(getattr(adapters, case), answers, given)
+        if len(reply) > exercise["reply"]:
+            what = f"{len(reply) / 2**20:.1f} MB of values, far more than is needed"
+            error = {"type": "TypeError", "message": f"your code returned {what}"}
+            reply = pack({"error": error})
+        send(replies, REPLY, reply)
 
 
 def _seed() -> None:
@@ -304,40 +326,37 @@ def _supervise(
     givens: Sequence[bytes],
     requests: BinaryIO,
     replies: BinaryIO,
-    memory: int | None,
+    setup: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Answer one exercise in a child; pass on its replies until it is done or its time is up.
 
-    memory: bytes that it may take with all the processes it starts; None where that is not known.
-
-    Returns how it ended: "answered", "timeout", "memory", "garbage", "abandoned" by
-    the grader, or "exited", then with its exit code (negative for a signal, None if it lives on
-    without its pipe).
+    Returns how it ended: "answered", "timeout", "asleep", "wall" (see `_Watch`), "memory",
+    "garbage", "abandoned" by the grader, or "exited", then with its exit code (negative for a
+    signal, None if it lives on without its pipe); and the seconds that it used.
     """
-    deadline = time.monotonic() + exercise["seconds"]
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             # The child has a pipe of its own, and none of the grader's.
-            for descriptor in (read_end, requests.fileno(), replies.fileno()):
+            for descriptor in (read_end, *{requests.fileno(), replies.fileno()}):
                 os.close(descriptor)
             os.setsid()  # so that `_sweep` finds what it starts
             _limit("CPU", int(exercise["seconds"]) + 2)  # of each process that it may start
+            if setup["sandboxed"]:
+                _dumpable(True)  # so that its memory can be counted
+                if "threads" in exercise["without"]:
+                    _filter(setup["single"])
             with os.fdopen(write_end, "wb") as pipe:
                 _answer(exercise, givens, pipe)
         finally:
             os._exit(1)  # at once: no thread or exit handler of an answer may hold it up
     os.close(write_end)
+    watch = _Watch(child, exercise, setup["all_memory"])
     ended, left, buffer = "answered", len(givens), bytearray()
-    look = 0.0  # when to look at the memory again
     while left and ended == "answered":
-        now = time.monotonic()
-        if now > deadline:
-            ended = "timeout"
-        elif memory is not None and now > look:
-            ended = "memory" if _memory() > memory else ended
-            look = now + 0.1
+        if over := watch.over():
+            ended = over
         elif requests in (ready := select.select([read_end, requests], [], [], 0.02)[0]):
             ended = "abandoned"  # the grader is gone, for it asks nothing before this is answered
         elif ready:
@@ -347,7 +366,7 @@ def _supervise(
                 ended = "exited"
             while left and len(buffer) >= 5:
                 size = int.from_bytes(buffer[:4], "big")
-                if buffer[4:5] != REPLY or not 1 <= size <= MAX_REPLY + 1:
+                if buffer[4:5] != REPLY or not 1 <= size <= exercise["reply"] + 1:
                     ended = "garbage"
                     break
                 if len(buffer) < 4 + size:
@@ -360,7 +379,89 @@ def _supervise(
             ended = "exited"
     os.close(read_end)
     code = _exit_code(child, 0.5) if ended == "exited" else None
-    return {"ended": ended, "code": code, "clean": _sweep(child)}
+    watch.look()
+    seconds = {"used": watch.used, "asleep": watch.asleep}
+    return {"ended": ended, "code": code, "clean": _sweep(child)} | seconds
+
+
+class _Watch:
+    """Whether an exercise has had its share: of the processor, of memory, and of time.
+
+    Its seconds are those of the processor, of the child and all that it starts, and those in which
+    none of them wants one: a machine that is busy elsewhere costs an answer nothing, and one that
+    sleeps gains nothing. The wall clock is a guard far beyond both.
+    """
+
+    EVERY = 0.1  # seconds between two looks
+
+    def __init__(self, child: int, exercise: Mapping[str, Any], memory: int | None):
+        self.child, self.seconds, self.memory = child, exercise["seconds"], memory
+        self.used = self.asleep = 0.0
+        self.last = time.monotonic()
+        self.wall = self.last + exercise["wall"]
+        self.reaped = _reaped_seconds()
+
+    def over(self) -> str | None:
+        """What it has too much of: "timeout", "asleep", "memory" or "wall"; or None."""
+        now = time.monotonic()
+        if now - self.last >= self.EVERY:
+            self.look()
+            if self.used + self.asleep > self.seconds:
+                return "timeout" if self.used > self.asleep else "asleep"
+            if self.memory is not None and _memory(self.memory) > self.memory:
+                return "memory"
+        return "wall" if now > self.wall else None
+
+    def look(self) -> None:
+        """Count the seconds since the last look."""
+        now = time.monotonic()
+        found = [_activity(pid) for pid in self._processes()]
+        # One that ends meanwhile is counted in its parent's seconds, or in those of the reaped.
+        seconds = sum(seconds for seconds, _ in found) + _reaped_seconds() - self.reaped
+        used = max(self.used, seconds)
+        if not any(wants for _, wants in found):
+            # A look may come late, and then this moment says little of the time before it.
+            idle = min(now - self.last, 2 * self.EVERY) - (used - self.used)
+            self.asleep += max(0.0, idle)
+        self.last, self.used = now, used
+
+    def _processes(self) -> Iterable[int]:
+        if not _is_init():
+            return [self.child]
+        pids = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if pid != 1]
+        for orphan in pids:
+            if orphan != self.child:
+                with contextlib.suppress(ChildProcessError):  # it has a parent
+                    os.waitpid(orphan, os.WNOHANG)
+        return pids
+
+
+def _reaped_seconds() -> float:
+    """Processor seconds of all processes that this one has waited for."""
+    import resource
+
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _activity(pid: int) -> tuple[float, bool]:
+    """Processor seconds of a process and those it has waited for, and whether it wants more."""
+    try:
+        fields = _stat(f"/proc/{pid}/stat")
+        seconds = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+        wants = fields[0] in "RD"
+        if not wants and int(fields[17]) > 1:  # one of its threads may
+            threads = (f"/proc/{pid}/task/{name}/stat" for name in os.listdir(f"/proc/{pid}/task"))
+            wants = any(_stat(thread)[0] in "RD" for thread in threads)
+        return seconds, wants
+    except OSError:  # it has ended
+        return 0.0, True
+
+
+def _stat(path: str) -> list[str]:
+    """The fields after the name, which may hold anything: the third of `man proc_pid_stat` on."""
+    with open(path, encoding="latin-1") as file:
+        return file.read().rpartition(")")[2].split()
 
 
 def _exit_code(child: int, patience: float) -> int | None:
@@ -392,16 +493,41 @@ def _sweep(child: int) -> bool:
         return False
 
 
-def _memory() -> int:
-    """Bytes of their own that the processes of this sandbox have, beside its first."""
-    kilobytes = 0
-    for name in os.listdir("/proc"):
-        if name.isdigit() and name != "1":
-            with contextlib.suppress(OSError), open(f"/proc/{name}/status", "rb") as file:
-                for line in file:
-                    if line.startswith((b"RssAnon:", b"RssShmem:")):
-                        kilobytes += int(line.split()[1])
-    return kilobytes * 1024
+SOCKET_MEMORY = 2**19  # bytes that the kernel may hold for one local socket, roughly
+
+
+def _memory(limit: int) -> int:
+    """Bytes that the processes of this sandbox have of their own, beside its first.
+
+    Pages that a fork shares are counted for each at first, which costs little, and once where that
+    would be more than the limit. What is in sockets belongs to no process.
+    """
+    with open("/proc/net/unix") as file:
+        sockets = SOCKET_MEMORY * max(0, sum(1 for _ in file) - 1)
+    pids = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+    if (all_of_each := sum(map(_own_memory, pids)) + sockets) <= limit:
+        return all_of_each
+    return sum(map(_share_of_memory, pids)) + sockets
+
+
+def _own_memory(pid: str) -> int:
+    return _kilobytes(f"/proc/{pid}/status", (b"RssAnon:", b"RssShmem:")) * 1024
+
+
+def _share_of_memory(pid: str) -> int:
+    """Its pages, each divided by how many processes have it."""
+    try:
+        return _kilobytes(f"/proc/{pid}/smaps_rollup", (b"Pss_Anon:", b"Pss_Shmem:")) * 1024
+    except PermissionError:  # it has closed itself to be read
+        return _own_memory(pid)
+
+
+def _kilobytes(path: str, names: tuple[bytes, ...]) -> int:
+    try:
+        with open(path, "rb") as file:
+            return sum(int(line.split()[1]) for line in file if line.startswith(names))
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
+        return 0
 
 
 def _is_init() -> bool:
@@ -409,31 +535,114 @@ def _is_init() -> bool:
     return os.getpid() == 1
 
 
-def _confine(setup: Mapping[str, Any]) -> None:
-    """Give up what a stranger's code must not have. Only in the sandbox, before anything else."""
-    import ctypes
+# --- in a sandbox -------------------------------------------------------------------------------
 
-    # Out of memory, the kernel ends the sandbox and nothing else.
-    with open("/proc/self/oom_score_adj", "w") as file:
-        file.write("1000")
+
+def _nurse(grader: socket.socket, setup: Mapping[str, Any]) -> None:
+    """Fork a worker whenever the grader sends a socket for it, until it closes this one."""
+    _write("/proc/self/oom_score_adj", "1000")  # out of memory, the kernel ends this and no other
+    gc.collect()
+    gc.freeze()  # so that no worker has to copy what it only looks through
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(grader, 1, 1)
+        if not message:
+            break
+        if (helper := os.fork()) == 0:
+            grader.close()
+            _deliver(socket.socket(fileno=descriptors[0]), setup)
+        os.close(descriptors[0])
+        os.waitpid(helper, 0)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:  # the workers that have ended
+                pass
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
+
+
+def _deliver(grader: socket.socket, setup: Mapping[str, Any]) -> NoReturn:
+    """Make namespaces and start a worker as the first process in them; tell the grader which."""
+    try:
+        _call("unshare", _NAMESPACES)
+        if (child := os.fork()) == 0:
+            _run(grader.makefile("rb"), grader.makefile("wb"), setup)
+        socket.send_fds(grader, [STARTED], [os.pidfd_open(child)])
+    except BaseException as error:
+        grader.sendall(f"{type(error).__name__}: {error}".encode())
+    finally:
+        os._exit(0)
+
+
+# New ones of mounts, of System V's objects and message queues, of processes, and of networks.
+_NAMESPACES = 0x00020000 | 0x08000000 | 0x20000000 | 0x40000000
+_NOSUID, _NODEV, _NOEXEC, _READ_ONLY = 2, 4, 8, 1
+_RECURSIVELY, _PRIVATE = 0x4000, 0x40000
+
+
+def _confine(setup: Mapping[str, Any]) -> None:
+    """Give up what a stranger's code must not have. Only in a sandbox, before anything else."""
+    _mount("none", "/", None, _RECURSIVELY | _PRIVATE, None)
+    _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC | _READ_ONLY, None)
+    size = f"mode=1777,size={setup['file_size']},nr_inodes={setup['inodes']}"
+    for folder in WRITABLE:
+        _mount("tmpfs", folder, "tmpfs", _NOSUID | _NODEV, size)
+    os.chdir("/tmp")
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # for a first process: to be deaf to it
     if (uid := setup["uid"]) is not None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)  # and with it, all capabilities
-    PR_SET_DUMPABLE = 4
-    if ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):  # children cannot change this process
-        raise OSError("prctl failed")
+        os.setresuid(uid, uid, uid)
+    version_3, none = struct.pack("=Ii", 0x20080522, 0), bytes(24)
+    _call("capset", version_3, none)
+    _dumpable(False)  # children cannot change this process
     _limit("CORE", 1)  # a pipe to a crash handler outside ignores 0, but not 1
     _limit("FSIZE", setup["file_size"])
     _limit("NOFILE", setup["files"])
     _limit("NPROC", setup["processes"])
-
-
-def _limit_memory(extra: int) -> None:
-    """Let every process have so many bytes more than this one has with its libraries."""
+    _limit("SIGPENDING", setup["files"])
+    # So many bytes more than this process has with its libraries, for each.
     with open("/proc/self/statm") as file:
         pages = int(file.read().split()[0])
-    _limit("AS", pages * os.sysconf("SC_PAGESIZE") + extra)
+    _limit("AS", pages * os.sysconf("SC_PAGESIZE") + setup["memory"])
+    NO_NEW_PRIVILEGES = 38
+    _call("prctl", NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    _filter(setup["filter"])
+
+
+def _filter(program: str) -> None:
+    """Install a system-call filter of `syscalls.py`, for this process and all that it starts."""
+    import ctypes
+
+    code = ctypes.create_string_buffer(base64.b64decode(program))
+    packed = struct.pack("@HP", (len(code) - 1) // 8, ctypes.addressof(code))
+    SECCOMP, BY_PROGRAM = 22, 2
+    _call("prctl", SECCOMP, BY_PROGRAM, ctypes.create_string_buffer(packed), 0, 0)
+
+
+def _dumpable(allowed: bool) -> None:
+    """Whether processes of the same user may look into this one."""
+    DUMPABLE = 4
+    _call("prctl", DUMPABLE, int(allowed), 0, 0, 0)
+
+
+def _mount(source: str, folder: str, kind: str | None, flags: int, options: str | None) -> None:
+    source, folder, kind, options = (s and s.encode() for s in (source, folder, kind, options))
+    _call("mount", source, folder, kind, flags, options)
+
+
+def _call(name: str, *arguments: Any) -> None:
+    """Call a function of the C library. Raises OSError if it fails."""
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    if getattr(library, name)(*arguments):
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
 
 
 def _limit(what: str, value: int) -> None:
@@ -445,29 +654,57 @@ def _limit(what: str, value: int) -> None:
     resource.setrlimit(which, (value, value))
 
 
-def serve(requests: BinaryIO, replies: BinaryIO) -> None:
-    """Answer what the grader asks until it closes the pipe."""
-    setup = json.loads(_expect(requests, SETUP))
-    if setup["sandboxed"]:
-        _confine(setup)
+# --- as a program -------------------------------------------------------------------------------
+
+
+def _import(setup: Mapping[str, Any]) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # OpenMP's threads do not survive a fork
     sys.path += setup["paths"]
+    environment = dict(os.environ)
     for name in setup["preload"]:
         importlib.import_module(name)
-    if "torch" in setup["preload"]:
+    for name in os.environ.keys() - environment.keys():  # torch leaves the user's in it
+        del os.environ[name]
+    if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
-    if setup["sandboxed"]:
-        _limit_memory(setup["memory"])
+
+
+def _run(requests: BinaryIO, replies: BinaryIO, setup: Mapping[str, Any]) -> NoReturn:
+    try:
+        if setup["sandboxed"]:
+            _expect(requests, SETUP)  # not before the grader knows of this process
+            _confine(setup)
+        _serve(requests, replies, setup)
+    except BaseException as error:
+        send(replies, FAILED, f"{type(error).__name__}: {error}"[:500].encode(errors="replace"))
+        os._exit(1)
+    os._exit(0)
+
+
+def _serve(requests: BinaryIO, replies: BinaryIO, setup: Mapping[str, Any]) -> None:
+    """Answer what the grader asks until it closes the pipe."""
     send(replies, READY)
     while (frame := receive(requests)) is not None:
         exercise = json.loads(frame[1])
         givens = [_expect(requests, GIVEN) for _ in exercise["cases"]]
         if setup["fork"]:
-            done = _supervise(exercise, givens, requests, replies, setup["all_memory"])
+            done = _supervise(exercise, givens, requests, replies, setup)
         else:  # this process is for one exercise only
+            threading.Thread(target=_end_after, args=(exercise["seconds"],), daemon=True).start()
             _answer(exercise, givens, replies)
-            done = {"ended": "answered", "code": None, "clean": False}
+            done = {"ended": "answered", "code": None, "clean": False, "used": 0.0, "asleep": 0.0}
         send(replies, DONE, json.dumps(done).encode())
+
+
+TIME_UP = 77  # the exit code of a worker that ends itself
+
+
+def _end_after(seconds: float) -> None:
+    """End this process once it has used so many seconds of the processor."""
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        time.sleep(0.1)
+    os._exit(TIME_UP)
 
 
 def _expect(requests: BinaryIO, kind: bytes) -> bytes:
@@ -478,17 +715,30 @@ def _expect(requests: BinaryIO, kind: bytes) -> bytes:
 
 
 def main() -> None:
-    # The pipes to the grader move where no code looks for them; the usual three lead nowhere.
-    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for usual in (0, 1, 2):
-        os.dup2(nowhere, usual)
-    try:
-        serve(requests, replies)
-    except BaseException as error:
-        send(replies, FAILED, f"{type(error).__name__}: {error}"[:500].encode(errors="replace"))
-        os._exit(1)
+    # The way to the grader moves where no code looks for it; the usual three lead nowhere.
+    way_in, way_out = os.dup(0), os.dup(1)
+    _lead_nowhere(0, 1)
+    if stat.S_ISSOCK(os.fstat(way_in).st_mode):  # a nursery is told by messages, not by a stream
+        os.close(way_out)
+        grader = socket.socket(fileno=way_in)
+        setup = json.loads(grader.recv(2**16))
+        _import(setup)
+        _lead_nowhere(2)
+        _nurse(grader, setup)
+    else:
+        requests, replies = os.fdopen(way_in, "rb"), os.fdopen(way_out, "wb")
+        setup = json.loads(_expect(requests, SETUP))
+        _import(setup)
+        _lead_nowhere(2)
+        _run(requests, replies, setup)
     os._exit(0)
+
+
+def _lead_nowhere(*descriptors: int) -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 if __name__ == "__main__":

@@ -68,3 +68,8 @@ def words_of_ones_own():
 @wrong("4.5", "two strings from the lists")
 def cause_without_evidence():
     return say(B="gain too large")
+
+
+@wrong("4.5", "name each cause once")
+def the_same_for_all():
+    return lambda: dict.fromkeys("ABC", ("gain too large", "saturated at the start"))
