@@ -157,6 +157,15 @@ def test_the_prose_is_of_readable_length_and_tone(name):
     assert not re.search(r"\w!(\s|$)", text), "no exclamation marks"
 
 
+@each_lecture
+def test_there_are_four_pictures_or_more_and_each_is_read(name):
+    cells = load("lectures", name).cells
+    pictures = [i for i, c in enumerate(cells) if has_plot(c) or has_drawing(c)]
+    assert len(pictures) >= 4, f"{len(pictures)} pictures"
+    for i in pictures:
+        assert cells[i + 1].cell_type == "markdown", f"no reading after:\n{cells[i].source}"
+
+
 @each_revised
 def test_plots_are_four_to_eight_diagrams_two_to_five_and_each_is_read(name):
     cells = load("lectures", name).cells
