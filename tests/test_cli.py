@@ -84,6 +84,11 @@ def test_submit_writes_one_file_that_grade_marks(class_room):
         (("submit",), "no exercise notebooks"),
         (("grade", "nowhere"), "not a folder"),
         (("grade", ".", "--only", "x"), "no exercise x"),
+        (("grade", ".", "--only", ","), "No exercise is named; say --only 1.1,1.2"),
+        (("grade", ".", "--only", ""), "No exercise is named; say --only 1.1,1.2"),
+        (("grade", ".", "--only", "6.4"), "its answer is a trained model"),
+        (("grade", ".", "--out", "."), "The marks can't go among the submissions"),
+        (("grade", "."), "There is nothing to grade in ."),
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path, arguments, sentence):

@@ -7,23 +7,27 @@ import json
 import multiprocessing
 import os
 import socket
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+from grading.class_room import exercises_of_the_tests, hand_in
 from grading.hostile import FULL, HONEST, SUBMISSIONS
 from zerotohero.course import (
-    adapters,
     checking,
     checks,
     grading,
+    jail,
     marking,
+    nursery,
     sandbox,
     submission,
-    worker,
 )
-from zerotohero.course.submission import FORMAT, Submission
+from zerotohero.course.answering import define
+from zerotohero.course.plain import unpack
+from zerotohero.course.submission import Submission
 
 HERE = Path(__file__).parent
 SECRET = "canary-5f1c7a"  # must not be in any output
@@ -31,27 +35,10 @@ SECRET = "canary-5f1c7a"  # must not be in any output
 needs_sandbox = pytest.mark.skipif(sandbox.available() is not None, reason=str(sandbox.available()))
 
 
-@contextlib.contextmanager
-def exercises_of_the_tests():
-    """The exercises of tests/grading, in place of the course's."""
-    with pytest.MonkeyPatch.context() as patch:
-        for package, folder in ((checks, "checks"), (adapters, "adapters")):
-            more = str(HERE / "grading" / folder)
-            patch.setattr(package, "__path__", [*package.__path__, more])
-        patch.setattr(checks, "LECTURES", ("trial",))
-        yield patch
-
-
 @pytest.fixture
 def trial():
     with exercises_of_the_tests():
         yield
-
-
-def hand_in(folder: Path, name: str, exercises: dict[str, str]) -> Path:
-    path = folder / f"{name}.json"
-    Submission(name, exercises).write(path)
-    return path
 
 
 class Run:
@@ -73,8 +60,8 @@ class Run:
                 hand_in(self.folder, name, sources)
             self._no_submissions()
             # Every process of a sandbox of this run can be told from those of others.
-            command, mark = sandbox._bubblewrap, f"run-{os.getpid()}"
-            patch.setattr(sandbox, "_bubblewrap", lambda packages: [*command(packages), mark])
+            command, mark = jail.bubblewrap, f"run-{os.getpid()}"
+            patch.setattr(jail, "bubblewrap", lambda packages: [*command(packages), mark])
             before = self._hashes()
             start = time.monotonic()
             self.grades = grading.grade(self.folder, self.out)
@@ -149,7 +136,7 @@ def run(tmp_path_factory):
 def test_each_gets_the_marks_that_its_honest_functions_deserve(run, name):
     wanted = SUBMISSIONS[name][1]
     row = run.rows[name.replace(" ", "_")]
-    got = {number: int(row[number]) for number in FULL}
+    got = {number: int(row[f"exercise {number}"]) for number in FULL}
     assert got == wanted, json.dumps(run.results(name), indent=1)
     assert int(row["score"]) == sum(wanted.values()) == run.results(name)["score"]
 
@@ -165,7 +152,7 @@ def test_each_gets_the_marks_that_its_honest_functions_deserve(run, name):
         "not text": "broken",
         "nested": "broken",
         "a gigabyte": "larger than 2 MB",
-        "a folder": "not a file",
+        "a folder": "no file in this folder",
         "a link": "not a file",
         "a pipe": "not a file",
     }.items(),
@@ -203,29 +190,13 @@ def test_nothing_else_is_touched_and_nothing_is_left(run):
 
 
 @needs_sandbox
-def test_it_takes_less_than_two_seconds_a_submission_and_the_time_limits_that_were_hit(run):
-    # Measured on two cores, with others at work on them: 36 s for 33 files, 24 of them with code,
-    # of which time limits were 6 s.
-    limits = sum(
-        2.0
-        for name in SUBMISSIONS
-        for number in FULL
-        if "no answer within the 2 seconds" in run.said(name, number)
-    )
-    assert limits
-    assert run.seconds < 2 * len(run.rows) + limits
-
-
-@needs_sandbox
 def test_results_are_what_gradescope_reads(run):
     results = run.results("endless loop")
     assert results["score"] == 10
     assert results["execution_time"] > 2
-    assert results["extra_data"] == {
-        "name": "endless loop",
-        "max_score": 12,
-        "seed": run.grades.seed,
-    }
+    extra = results["extra_data"]
+    assert (extra["name"], extra["file"]) == ("endless loop", "endless loop.json")
+    assert (extra["max_score"], extra["seed"]) == (12, run.grades.seed)
     assert results["tests"][:2] == [
         {
             "number": "1.1",
@@ -241,7 +212,7 @@ def test_results_are_what_gradescope_reads(run):
             "score": 0,
             "max_score": 2,
             "status": "failed",
-            "output": "no answer within the 2 seconds that this exercise has",
+            "output": "no answer within the 2 seconds of processor time that this exercise has",
         },
     ]
 
@@ -266,7 +237,8 @@ def test_inputs_are_drawn_anew_for_each_run_and_can_be_repeated(trial, tmp_path)
     hand_in(folder, "two", {"1.1": asked})
 
     def said(**options):
-        grades = grading.grade(folder, tmp_path / "out", ["1.1"], **options)
+        out = Path(tempfile.mkdtemp(dir=tmp_path))
+        grades = grading.grade(folder, out, ["1.1"], **options)
         first, second = (s.marked["1.1"].outcomes[0].message for s in grades.submissions)
         assert first == second  # the same for all of the class
         return first
@@ -287,7 +259,7 @@ def test_what_is_for_the_verdict_alone_does_not_enter_the_sandbox(trial):
     for exercise in checks.all_exercises():
         asked = marking.Asked(exercise, 1)
         for given, question in zip(asked.givens, asked.questions, strict=True):
-            given, question = worker.unpack(given), worker.unpack(question)
+            given, question = unpack(given), unpack(question)
             assert set(question) == {name for name in given if not name.startswith("_")}
 
 
@@ -298,41 +270,6 @@ def test_a_data_set_in_the_source_is_no_answer(trial):
     assert sum(outcome.points for outcome in marks[0]) == 0
     assert all("of source" in outcome.message for outcome in marks[0])
     assert sum(outcome.points for outcome in marks[1]) == FULL["1.2"]
-
-
-@needs_sandbox
-def test_names_are_harmless_wherever_they_are_written(trial, tmp_path):
-    folder = tmp_path / "submissions"
-    folder.mkdir()
-    files = {
-        "..": "..json",  # a hidden file, which is passed over
-        '=HYPERLINK("http://evil.example","marks")': "=cmd.json",
-        "\ud800 \x1b[31m\r\n0,0,99": "a\nb;c|d.json",
-        "Zoë Strauß": "Zoë.json",
-        "Zoe": "Zoe.json",
-        "grades": "grades.csv.json",
-        "x" * 5000: "x" * 200 + ".json",
-    }
-    for name, file in files.items():
-        Path(folder, file).write_text(
-            json.dumps({"format": FORMAT, "version": 1, "name": name, "exercises": {}})
-        )
-    os.rename(folder / "Zoe.json", os.fsencode(folder) + b"/Zo\xff.json")
-    grading.grade(folder, folder / "out", ["1.2"])  # inside, as a teacher in a hurry would
-
-    with (folder / "out" / "grades.csv").open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = {row["id"]: row["name"] for row in rows}
-    assert names == {
-        "cmd": '\'=HYPERLINK("http://evil.example","marks")',
-        "a_b_c_d": "[31m  0,0,99",
-        "Zo": "Zoe",
-        "Zoe": "Zoë Strauß",
-        "grades.csv-2": "grades",
-        "x" * 80: "x" * 200,
-    }
-    assert {p.name for p in folder.iterdir() if p.is_dir()} == {"out"}
-    assert {p.name for p in (folder / "out").iterdir()} == {"grades.csv", *names}
 
 
 @needs_sandbox
@@ -364,10 +301,10 @@ def test_a_grader_that_dies_gives_a_row_and_harms_no_one_else(trial, tmp_path):
     for name in ("dies", "lives"):
         hand_in(folder, name, HONEST)
 
-    def read(path):
+    def read(path, folder):
         if path.stem == "dies":
             os._exit(3)
-        return submission.read(path)
+        return submission.read(path, folder)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(grading, "read", read)
@@ -382,9 +319,9 @@ def test_one_refuses_where_the_sandbox_cannot_run(trial, tmp_path, monkeypatch):
     hand_in(folder, "correct", HONEST)
     for module in (grading, marking):
         monkeypatch.setattr(module, "available", lambda: "No sandbox here.")
-    with pytest.raises(sandbox.Unavailable, match="No sandbox here"):
+    with pytest.raises(nursery.Unavailable, match="No sandbox here"):
         grading.grade(folder, tmp_path / "out")
-    with pytest.raises(sandbox.Unavailable, match="No sandbox here"):
+    with pytest.raises(nursery.Unavailable, match="No sandbox here"):
         next(marking.mark(Submission("", HONEST)))
     assert not (tmp_path / "out").exists()
 
@@ -392,7 +329,7 @@ def test_one_refuses_where_the_sandbox_cannot_run(trial, tmp_path, monkeypatch):
 @pytest.mark.parametrize("start", multiprocessing.get_all_start_methods())
 def test_without_a_sandbox_it_grades_on_every_system(tmp_path, monkeypatch, start):
     monkeypatch.setattr(grading, "_START", start)
-    monkeypatch.setattr(sandbox, "_FORKS", start == "fork")
+    monkeypatch.setattr(nursery, "_FORKS", start == "fork")
     folder = tmp_path / "submissions"
     folder.mkdir()
     right = """
@@ -419,7 +356,7 @@ def test_ones_own_work_is_marked_without_a_sandbox(trial):
 
 
 def test_each_exercise_has_a_process_of_its_own_where_there_is_no_fork(trial, monkeypatch):
-    monkeypatch.setattr(sandbox, "_FORKS", False)
+    monkeypatch.setattr(nursery, "_FORKS", False)
     monkeypatch.setattr(sandbox, "GRACE", 0.5)
     endless = "def mean(x):\n    while True: pass\n"
     mine = Submission("", HONEST | {"1.1": endless, "1.2": "import os; os._exit(0)"})
@@ -464,7 +401,7 @@ def test_the_solutions_pass_whatever_inputs_are_drawn(lecture):
     for exercise in checks.exercises(lecture):
         if exercise.takes or not exercise.handed_in:  # seconds for one seed, or no source
             continue
-        answers = worker.define(solved.exercises[exercise.number], exercise.answers)
+        answers = define(solved.exercises[exercise.number], exercise.answers)
         for seed in range(100, 120):
             for outcome in checking.examine(exercise, answers, seed):
                 assert outcome.status == "passed", (exercise.number, seed, outcome)

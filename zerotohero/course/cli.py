@@ -62,8 +62,11 @@ def grade(
     folder: Annotated[Path, typer.Argument(help="The folder of submissions.")],
     out: Annotated[Path, typer.Option(help="Where results and grades.csv go.")] = Path("grades"),
     only: Annotated[
-        str, typer.Option(help="Exercises that count, such as 1.1,1.2; all if not given.")
-    ] = "",
+        str | None, typer.Option(help="Exercises that count, such as 1.1,1.2; all if not given.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the marks that are there.")
+    ] = False,
     seed: Annotated[
         int | None, typer.Option(help="Of the inputs; a fresh one is drawn and printed.")
     ] = None,
@@ -74,8 +77,8 @@ def grade(
     """Mark a folder of submissions by strangers, each in a sandbox of its own."""
     from zerotohero.course import grading
 
-    numbers = [n for n in only.replace(",", " ").split() if n] or None
-    _say(grading.grade, folder, out, numbers, seed=seed, sandbox=sandbox)
+    numbers = None if only is None else only.replace(",", " ").split()
+    _say(grading.grade, folder, out, numbers, seed=seed, resume=resume, sandbox=sandbox)
 
 
 @app.command()

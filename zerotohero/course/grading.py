@@ -2,64 +2,32 @@
 
     grades = grade(Path("submissions"), Path("grades"))
 
-Each submission is marked (`marking.py`) in a process of its own, so that a file or a reply that
-breaks the verdict breaks no one else's. The results are in Gradescope's format.
+Who is in the folder is found by `handed_in.py`, what is written is in `marks.py`. Each submission
+is marked (`marking.py`) in a process of its own, so that a file or a reply that breaks the verdict
+breaks no one else's.
 """
 
-import csv
-import io
-import json
 import multiprocessing
 import os
-import re
 import secrets
 import sys
 import time
-import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from zerotohero.course import checks
+from zerotohero.course import checks, handed_in, marks
 from zerotohero.course.checking import Outcome
 from zerotohero.course.exercise import Exercise
-from zerotohero.course.files import write_whole
-from zerotohero.course.marking import Asked, Marked, marked
-from zerotohero.course.sandbox import Unavailable, available
-from zerotohero.course.submission import NotASubmission, read
+from zerotohero.course.marking import MAX_SOURCE, Asked, Marked, marked, patience
+from zerotohero.course.marks import Earlier, Graded, Grades
+from zerotohero.course.nursery import Unavailable, nurseries
+from zerotohero.course.sandbox import available
+from zerotohero.course.submission import NotASubmission, Submission, read
+from zerotohero.course.to_look_at import words
 
 _START = "fork" if sys.platform == "linux" else "spawn"
-
-
-@dataclass
-class Graded:
-    """One file of the folder, graded."""
-
-    path: Path
-    id: str  # the name of its folder in the results: from the file's name, as names are claims
-    name: str = ""  # as written in the submission
-    marked: dict[str, Marked] = field(default_factory=dict)  # by the exercise's number
-    note: str = ""  # why the file could not be marked
-    seconds: float = 0.0
-
-    @property
-    def score(self) -> int:
-        return sum(marked.score for marked in self.marked.values())
-
-
-@dataclass(frozen=True)
-class Grades:
-    """A folder, graded."""
-
-    exercises: list[Exercise]
-    seed: int  # of the inputs, with which the run can be repeated
-    submissions: list[Graded]
-
-    @property
-    def points(self) -> int:
-        return sum(exercise.points for exercise in self.exercises)
 
 
 def grade(
@@ -68,77 +36,164 @@ def grade(
     exercises: Sequence[str] | None = None,
     *,
     seed: int | None = None,
+    resume: bool = False,
     sandbox: bool = True,
     jobs: int | None = None,
 ) -> Grades:
-    """Mark every file of a folder; write `out/<id>/results.json` for each, and `out/grades.csv`.
+    """Mark everything in a folder; write `out/<id>/results.json` for each, and `out/grades.csv`.
 
     exercises: numbers such as "1.1" that count; all that are handed in if None.
     seed: of the inputs; drawn if None. It is printed, and stands in every results.json.
+    resume: go on with the marks in `out`, by their seed and exercises: only what is new, or isn't
+        what was marked, is marked.
     sandbox: False runs strangers' code with your rights.
     jobs: submissions marked at the same time; as many as there are cores if None.
 
-    Raises ValueError for an exercise that is unknown or isn't handed in, or a folder with nothing
-    in it, sandbox.Unavailable where the sandbox cannot run.
+    Raises ValueError for an exercise that is unknown or isn't handed in, a folder in which nothing
+    is a submission, and an `out` whose marks would be lost or that can't be written;
+    nursery.Unavailable where the sandbox cannot run. All that before anything is marked.
     """
-    from tqdm.auto import tqdm
-
     folder, out = Path(folder), Path(out)
-    chosen = [checks.find(n) for n in exercises] if exercises else checks.handed_in()
-    for exercise in chosen:
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder; name the one that holds the submissions.")
+    chosen = None if exercises is None else _chosen(exercises)
+    earlier = marks.earlier(out)
+    if earlier and not resume:
+        raise ValueError(
+            f"{out} holds the marks of {len(earlier.results)} already; go on with them by --resume,"
+            " or name another folder by --out."
+        )
+    if resume and not earlier:
+        print(f"There are no marks in {out} yet to go on with; it begins with the first.")
+    if earlier:
+        chosen, seed = _as_before(earlier, out, chosen, seed)
+    chosen = checks.handed_in() if chosen is None else chosen
+    seed = secrets.randbelow(10**15) if seed is None else seed
+    everyone, passed_over = handed_in.listed(folder, out, earlier.ids() if earlier else None)
+    if not any(graded.path for graded in everyone):
+        raise ValueError(_nothing(folder, everyone, passed_over))
+    if sandbox and (why_not := available()):
+        raise Unavailable(why_not)
+    grades = Grades(chosen, seed, everyone)
+    for graded in everyone if earlier else ():
+        earlier.restore(graded, chosen)
+    _try(out, grades, earlier)
+    if passed_over:
+        print(f"Passed over, as marks of an earlier run: {', '.join(passed_over)}.")
+    if earlier and (gone := sorted(earlier.results.keys() - {g.id for g in everyone})):
+        print(
+            f"No longer in {folder}, so not in {marks.TABLE}: {', '.join(gone)}. What they were "
+            f"given is still in {out}, in a folder of that name."
+        )
+    _mark(grades, out, [Asked(e, seed) for e in chosen], sandbox, jobs or _cores())
+    print(f"The marks are in {out / marks.TABLE}, the details in {out}/*/{marks.RESULTS}.")
+    return grades
+
+
+def _chosen(numbers: Sequence[str]) -> list[Exercise]:
+    """The exercises of these numbers, each once."""
+    chosen = {exercise.number: exercise for exercise in map(checks.find, numbers)}
+    if not chosen:
+        raise ValueError("No exercise is named; say --only 1.1,1.2, or leave it out for all.")
+    for exercise in chosen.values():
         if not exercise.handed_in:
             raise ValueError(
                 f"{exercise.number} cannot be graded: its answer is a trained model, which only "
                 "the notebook's own check can take. Leave it out of --only."
             )
-    todo = _listed(folder, out)
-    if sandbox and (why_not := available()):
-        raise Unavailable(why_not)
-    seed = secrets.randbelow(10**15) if seed is None else seed
-    asked = [Asked(e, seed) for e in chosen]
-    grades = Grades(chosen, seed, todo)
-    print(f"Grading {len(todo)} files with seed {seed}.")
-    with tqdm(total=len(todo), unit="file") as bar:
-        for graded in _all_graded(todo, asked, sandbox, jobs or _cores()):
-            _write_results(out, graded, grades)
-            bar.update()
-    # What was killed may have been so because another submission took all memory: it is marked
-    # once more, alone.
-    for graded in todo:
-        again = [a for a in asked if _disturbed(graded, a)]
-        if again:
-            list(_all_graded([graded], again, sandbox, 1))
-            _write_results(out, graded, grades)
-    _write(out / "grades.csv", _table(grades))
-    print(f"The marks are in {out / 'grades.csv'}, the details in {out}/*/results.json.")
-    return grades
+    return list(chosen.values())
 
 
-def _listed(folder: Path, out: Path) -> list[Graded]:
-    """The files of a folder, each with an id; what is not a file has a note that says so."""
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder; name the one that holds the submissions.")
-    listed, taken = [], {"grades.csv"}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.resolve() == out.resolve():
-            continue
-        plain = unicodedata.normalize("NFKD", path.name.removesuffix(".json"))
-        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", plain).strip("._-")[:80] or "submission"
-        unique, n = plain, 1
-        while unique.casefold() in taken:
-            unique, n = f"{plain}-{n + 1}", n + 1
-        taken.add(unique.casefold())
-        listed.append(Graded(path, unique))
-        if path.is_symlink() or not path.is_file():
-            listed[-1].note = "This is not a file but a link, a folder or something else."
-    if not listed:
-        raise ValueError(f"There is nothing to grade in {folder}.")
-    return listed
+def _as_before(
+    earlier: Earlier, out: Path, chosen: list[Exercise] | None, seed: int | None
+) -> tuple[list[Exercise], int]:
+    """The exercises and the seed of the marks in `out`. ValueError if others are asked for."""
+    numbers = ",".join(earlier.numbers)
+    if chosen is not None and {e.number for e in chosen} != set(earlier.numbers):
+        raise ValueError(
+            f"The marks in {out} are for {numbers}, and only for these can one go on; leave out "
+            "--only, or name another folder by --out."
+        )
+    if seed not in (None, earlier.seed):
+        raise ValueError(
+            f"The marks in {out} were made with seed {earlier.seed}, and only with it can one go "
+            "on; leave out --seed, or name another folder by --out."
+        )
+    return _chosen(earlier.numbers), earlier.seed
 
 
-def _disturbed(graded: Graded, asked: Asked) -> bool:
-    marked = graded.marked.get(asked.exercise.number)
-    return marked is not None and marked.disturbed
+def _nothing(folder: Path, everyone: Sequence[Graded], passed_over: Sequence[str]) -> str:
+    """Say that there is no submission in a folder."""
+    if not everyone:
+        but = f" but marks of an earlier run: {', '.join(passed_over)}" if passed_over else ""
+        return f"There is nothing to grade in {folder}{but}."
+    first = everyone[0]
+    return (
+        f"None of the {len(everyone)} files and folders in {folder} is a submission, or holds one "
+        f"directly in it. The first, {first.file}: {first.note}"
+    )
+
+
+def _try(out: Path, grades: Grades, earlier: Earlier | None) -> None:
+    """Find out whether marks can be written, before anything is marked."""
+    for graded in grades.submissions:
+        mine = earlier is not None and graded.id in earlier.results
+        if not mine and marks.is_in_the_way(out / graded.id):
+            raise ValueError(
+                f"{out / graded.id} is there already, where results must go; name another folder "
+                "by --out."
+            )
+    try:
+        marks.write_table(out, grades)
+    except OSError as error:
+        raise ValueError(
+            f"The marks can't be written to {out}: {error.strerror}. Name another folder by --out."
+        ) from None
+
+
+def _mark(grades: Grades, out: Path, asked: Sequence[Asked], sandboxed: bool, jobs: int) -> None:
+    """Mark everyone who has no marks yet, and write them one by one."""
+    from tqdm.auto import tqdm
+
+    todo = [graded for graded in grades.submissions if not graded.done]
+    written = {graded.id for graded in grades.submissions if graded.done}
+    before = f"; {len(written)} have their marks already" if written else ""
+    print(f"Grading {len(todo)} files with seed {grades.seed}{before}.")
+
+    def so_far() -> str:
+        return (
+            f"{len(written)} of {len(grades.submissions)} are marked, in {out / marks.TABLE}; to "
+            "go on, say the same with --resume."
+        )
+
+    def save(graded: Graded) -> None:
+        try:
+            marks.write(out, grades, graded)
+        except OSError as error:
+            raise ValueError(
+                f"The marks of {graded.id} can't be written to {out}: {error.strerror}. {so_far()}"
+            ) from None
+        written.add(graded.id)
+
+    try:
+        jobs = min(jobs, len(todo))
+        with nurseries(jobs if sandboxed else 0), tqdm(total=len(todo), unit="file") as bar:
+            for graded in _all_graded(todo, asked, sandboxed, jobs):
+                save(graded)
+                bar.update()
+        # What was killed may have been so because another submission took all memory: it is
+        # marked once more, alone.
+        for graded in todo:
+            again = [a for a in asked if graded.marked[a.exercise.number].disturbed]
+            if again:
+                list(_all_graded([graded], again, sandboxed, 1))
+                save(graded)
+    except KeyboardInterrupt:
+        print(f"\nStopped. {so_far()}")
+        raise
+    except OSError as error:
+        why = error.strerror or error
+        raise ValueError(f"Grading can't go on: {why}. {so_far()}") from None
 
 
 def _cores() -> int:
@@ -151,20 +206,21 @@ def _all_graded(
 ) -> Iterator[Graded]:
     """Fill in each of `todo`, in a process of its own, and yield it when it is done."""
     context = multiprocessing.get_context(_START)
-    patience = sum(2 * a.exercise.time_limit + 60 for a in asked)
+    longest = patience(asked)
     waiting, free = list(todo), list(range(jobs))
     running: dict[Connection, tuple[Any, Graded, int, float]] = {}
     try:
         while waiting or running:
             while waiting and free:
                 graded = waiting.pop(0)
-                if graded.note:  # not a file
+                if graded.path is None:
                     _fill(graded, asked)
                     yield graded
                     continue
                 slot = free.pop(0)
                 here, there = context.Pipe(duplex=False)
-                arguments = (there, graded.path, asked, sandboxed, slot)
+                where = (graded.path, graded.folder)
+                arguments = (there, *where, asked, sandboxed, slot)
                 process = context.Process(target=_mark_file, args=arguments, daemon=True)
                 process.start()
                 there.close()
@@ -183,7 +239,7 @@ def _all_graded(
                 else:
                     _take(graded, what, value, asked)
             for process, _, _, started in running.values():
-                if time.monotonic() - started > patience:
+                if time.monotonic() - started > longest:
                     process.kill()
     finally:
         for process, *_ in running.values():
@@ -192,25 +248,39 @@ def _all_graded(
 
 
 def _mark_file(
-    pipe: Connection, path: Path, asked: Sequence[Asked], sandboxed: bool, slot: int
+    pipe: Connection, path: Path, folder: Path, asked: Sequence[Asked], sandboxed: bool, slot: int
 ) -> None:
     """In a process of its own: mark one file, and send what comes out, exercise by exercise."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)  # for the verdicts: the other cores are taken
     try:
-        submission = read(path)
+        try:
+            submission = read(path, folder)
+        except (NotASubmission, OSError) as error:  # though it could be read before
+            pipe.send(("lost", str(error)))
+            return
         pipe.send(("name", submission.name))
+        pipe.send(("digest", handed_in.digest(submission)))
+        pipe.send(("to_look_at", _to_look_at(submission, asked)))
         for done in marked(submission, asked, sandboxed, slot):
             plain = [(o.status, o.message, o.where, o.hint) for o in done.outcomes]
             pipe.send(("marked", (done.number, plain, done.disturbed)))
-    except NotASubmission as error:
-        pipe.send(("note", str(error)))
-    except OSError as error:
-        pipe.send(("note", f"The file cannot be read or marked: {error.strerror}."))
+    except OSError as error:  # of the machine, not of the answer: it is marked again
+        print(f"{path.name} could not be marked: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         pass
     finally:
         pipe.close()
+
+
+def _to_look_at(submission: Submission, asked: Sequence[Asked]) -> str:
+    """What a teacher may want to look at: "1.3: threading, 2.5: jit torch.compile"."""
+    found = []
+    for exercise in (a.exercise for a in asked):
+        source = submission.exercises.get(exercise.number, "")
+        if len(source) <= MAX_SOURCE and (used := words(source, exercise.look_for)):
+            found.append(f"{exercise.number}: {' '.join(used)}")
+    return ", ".join(found)
 
 
 def _take(graded: Graded, what: str, value: Any, asked: Sequence[Asked]) -> None:
@@ -219,6 +289,8 @@ def _take(graded: Graded, what: str, value: Any, asked: Sequence[Asked]) -> None
         cases = next(a.exercise.cases for a in asked if a.exercise.number == number)
         outcomes = [Outcome(c, *o) for c, o in zip(cases, plain, strict=True)]
         graded.marked[number] = Marked(number, outcomes, disturbed)
+    elif what == "lost":
+        graded.path, graded.note = None, value
     else:
         setattr(graded, what, value)
 
@@ -227,73 +299,8 @@ def _fill(graded: Graded, asked: Sequence[Asked]) -> None:
     """Give an outcome to the exercises that have none: the file or its marking failed."""
     for exercise in (a.exercise for a in asked):
         if exercise.number not in graded.marked:
-            why = graded.note or "the grader failed on this submission"
+            failed = graded.path is not None
+            why = "the grader failed on this submission" if failed else graded.note
             outcomes = [Outcome(case, "crashed", why) for case in exercise.cases]
-            graded.marked[exercise.number] = Marked(exercise.number, outcomes, not graded.note)
-
-
-# --- results ------------------------------------------------------------------------------------
-
-
-def _write_results(out: Path, graded: Graded, grades: Grades) -> None:
-    """Write one submission's results as Gradescope reads them."""
-    tests = []
-    for exercise in grades.exercises:
-        for outcome in graded.marked[exercise.number].outcomes:
-            tests.append(
-                {
-                    "number": exercise.number,
-                    "name": f"{exercise.number} {exercise.title}: {outcome.case.name}",
-                    "score": outcome.points,
-                    "max_score": outcome.case.points,
-                    "status": "passed" if outcome.status == "passed" else "failed",
-                    "output": _explained(outcome),
-                }
-            )
-    results = {
-        "score": graded.score,
-        "output": _clean(graded.note or f"{graded.score} of {grades.points} points."),
-        "execution_time": round(graded.seconds, 1),
-        "tests": tests,
-        "extra_data": {"name": _clean(graded.name), "max_score": grades.points},
-    }
-    results["extra_data"]["seed"] = grades.seed
-    folder = out / graded.id
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "results.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-
-
-def _explained(outcome: Outcome) -> str:
-    lines = [outcome.message]
-    lines += [f"where: {outcome.where}"] if outcome.where else []
-    lines += [f"hint: {outcome.hint}"] if outcome.hint else []
-    return "\n".join(_clean(line) for line in lines)
-
-
-def _table(grades: Grades) -> str:
-    """The class as CSV: a row a submission, a column an exercise."""
-    numbers = [exercise.number for exercise in grades.exercises]
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["id", "name", "score", "max_score", *numbers, "note"])
-    for graded in grades.submissions:
-        scores = [graded.marked[number].score for number in numbers]
-        row = [_cell(graded.id), _cell(graded.name), graded.score, grades.points]
-        table.writerow([*row, *scores, _cell(graded.note)])
-    return text.getvalue()
-
-
-def _clean(text: str) -> str:
-    """Text of a stranger without what a terminal, a page or an encoding would trip over."""
-    return "".join(c if c.isprintable() else " " for c in text[:1000])
-
-
-def _cell(text: str) -> str:
-    """A cell of text that no spreadsheet takes for a formula."""
-    text = _clean(text).strip()
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
-
-
-def _write(path: Path, text: str) -> None:
-    # Excel takes a file for UTF-8 by its mark.
-    write_whole(path, text.encode("utf-8-sig" if path.suffix == ".csv" else "utf-8"))
+            graded.marked[exercise.number] = Marked(exercise.number, outcomes, disturbed=failed)
+    graded.complete = True

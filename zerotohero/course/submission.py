@@ -16,7 +16,7 @@ from zerotohero.course.cells import code_cells
 from zerotohero.course.collecting import History
 from zerotohero.course.effects import FUNCTIONS, effects
 from zerotohero.course.exercise import Exercise
-from zerotohero.course.files import write_whole
+from zerotohero.course.files import read_unfollowed, write_whole
 
 FORMAT, VERSION = "zerotohero submission", 1
 FILE_NAME = "zerotohero-submission.json"
@@ -41,32 +41,48 @@ class Submission:
         write_whole(path, f"{text}\n".encode())
 
 
-def read(path: Path) -> Submission:
-    """Read a stranger's file. Raises NotASubmission with the reason if it is not a submission."""
+def read(path: Path, folder: Path | None = None) -> Submission:
+    """Read a stranger's file, in whatever encoding a system has saved it again.
+
+    folder: one above the file; nothing below it is followed if it is a link, and nothing but a
+        file is waited for. The file's own if None.
+
+    Raises NotASubmission with the reason if it is not a submission, OSError if it can't be read.
+    """
     if path.suffix == ".ipynb":
         raise NotASubmission("This is a notebook; hand in the file that submit() writes.")
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
+    data = read_unfollowed(path, folder or path.parent, MAX_BYTES + 1)
     if not data.strip():
         raise NotASubmission("The file is empty; run submit() again and hand in what it writes.")
     if len(data) > MAX_BYTES:
         raise NotASubmission(f"The file is larger than {MAX_BYTES // 2**20} MB.")
     try:
-        body = json.loads(data.decode("utf-8"))
+        body = json.loads(_text(data))
     except (ValueError, RecursionError):
         raise NotASubmission(
             "The file is broken or is not a submission; run submit() again and hand it in whole."
         ) from None
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise NotASubmission("This is not the file that submit() writes.")
-    if body.get("version") != VERSION:
-        raise NotASubmission(
-            f"The submission has version {body.get('version')!r:.20}, this course reads {VERSION}."
-        )
-    exercises = body.get("exercises")
+    version = body.get("version")
+    if version != VERSION:
+        named = f"{version!r:.20}" if isinstance(version, (int, str)) else "of no known kind"
+        raise NotASubmission(f"The submission has version {named}, this course reads {VERSION}.")
+    exercises, name = body.get("exercises"), body.get("name")
     if not isinstance(exercises, dict) or not all(isinstance(s, str) for s in exercises.values()):
         raise NotASubmission("The submission's exercises are not numbers with their source.")
-    return Submission(str(body.get("name", ""))[:200], exercises)
+    return Submission(name[:200] if isinstance(name, str) else "", exercises)
+
+
+def _text(data: bytes) -> str:
+    """What was saved as UTF-8, UTF-16 or UTF-32, with a mark or without, or as Windows' ANSI.
+
+    Raises ValueError if it is none of them.
+    """
+    try:
+        return data.decode(json.detect_encoding(data))
+    except UnicodeDecodeError:
+        return data.decode("cp1252")
 
 
 # --- from what was run --------------------------------------------------------------------------
