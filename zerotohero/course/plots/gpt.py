@@ -172,7 +172,7 @@ def rotary(
         left.annotate(str(position), (1.13 * a, 1.13 * b), ha="center", va="center")
     reach = 1.3 * turned.norm(dim=1).max().item()
     left.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-    left.set_title("One vector at positions 0, 1, 2, …")
+    left.set_title("A pair of numbers at positions 0, 1, 2, …")
     looks = ((BLUE, "-", ""), (ORANGE, "", "o"), (BLACK, "", "x"))
     for (name, row), (colour, dash, marker) in zip(scores.items(), looks, strict=False):
         right.plot(
