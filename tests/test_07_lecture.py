@@ -231,17 +231,65 @@ def test_each_scale_has_a_panel_of_weights():
 
 
 def test_runs_are_told_apart_by_dash_and_smoothed():
-    figures.rungs({"a": [1.0, 3.0] * 30, "b": [2.0] * 60, "c": [3.0] * 60, "d": [4.0] * 60})
-    lines = plt.gca().lines
+    runs = {"a": [1.0, 3.0] * 30, "b": [2.0] * 60, "c": [3.0] * 60, "d": [4.0] * 60}
+    figures.rungs(runs, {})
+    lines = plt.gcf().axes[0].lines
     assert len({line.get_linestyle() for line in lines}) == 4
     assert lines[0].get_ydata() == pytest.approx([2.0] * len(lines[0].get_ydata()))
     assert max(lines[0].get_xdata()) == 60
 
 
 def test_a_run_that_diverged_leaves_the_others_readable():
-    figures.rungs({"fine": [3.0, 2.0] * 20, "diverged": [3.0, 30_000.0] * 20})
-    low, high = plt.gca().get_ylim()
+    figures.rungs({"fine": [3.0, 2.0] * 20, "diverged": [3.0, 30_000.0] * 20}, {})
+    low, high = plt.gcf().axes[0].get_ylim()
     assert low < 2.5 < high < 5
+
+
+def test_each_seed_is_a_dot_in_its_run_s_colour_on_an_axis_of_their_own():
+    runs = {"a": [4.0] * 30, "b": [3.0] * 30, "c": [3.0] * 30}
+    figures.rungs(runs, {"b": [2.2, 2.1], "c": [2.15]})
+    left, right = plt.gcf().axes
+    assert [list(line.get_ydata()) for line in right.lines] == [[2.2, 2.1], [2.15]]
+    assert [line.get_color() for line in right.lines] == [line.get_color() for line in left.lines][
+        1:
+    ]
+    low, high = right.get_ylim()
+    assert high - low < 0.2, "the gap between 2.1 and 2.2 must be seen"
+
+
+def test_a_turned_vector_is_an_arrow_a_position_and_scores_stand_against_the_distance():
+    turned = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    figures.rotary(turned, [0, 1], {"here": [5.0, 4.0], "there": [5.0, 4.0]})
+    left, right = plt.gcf().axes
+    arrows = [text.xy for text in left.texts if text.arrow_patch is not None]
+    assert arrows == [(1.0, 0.0), (0.0, 2.0)]
+    assert [text.get_text() for text in left.texts if text.get_text()] == ["0", "1"]
+    assert [list(line.get_ydata()) for line in right.lines] == [[5.0, 4.0]] * 2
+
+
+@pytest.mark.parametrize(
+    ("picture", "names"),
+    [
+        (figures.head(), ["query", "key", "value"]),
+        (figures.many_heads(3), ["heads.0", "heads.1", "heads.2", "proj"]),
+        (figures.block(), ["norm1", "attention", "norm2", "feed"]),
+        (figures.network(), ["wte", "wpe", "h.0", "ln_f", "lm_head"]),
+    ],
+)
+def test_a_diagram_names_what_is_learned_and_its_shape(picture, names):
+    for name in names:
+        assert re.search(
+            rf'^"{re.escape(name)}" \[label="[^"]*\\n.+fillcolor="#dcebf7"', picture.dot, re.M
+        )
+    assert "(B, T, C)" in picture.dot
+    assert len(picture.alt.split()) > 10
+
+
+def test_the_names_in_the_network_s_diagram_are_those_of_the_state_dict(model):
+    parts = {name.removeprefix("transformer.") for name in model.state_dict()}
+    for name in ("wte", "wpe", "h.0", "h.1", "ln_f", "lm_head"):
+        assert f'"{name}"' in figures.network().dot
+        assert any(part.startswith(f"{name}.") for part in parts)
 
 
 def test_strips_show_every_head_of_every_layer_from_one_position():

@@ -40,10 +40,10 @@ def test_characters_lose_nothing(text):
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ("né", "holds 'é' that the vocabulary of 3 hasn't"),
-        ("éñn", "holds 'é' and 1 more character that"),
-        ("éñü", "holds 'é' and 2 more characters that"),
-        ("a\tb", r"holds '\\t' that"),
+        ("né", "holds 'é', which is not in the vocabulary of 3"),
+        ("éñn", "holds 'é' and 1 more character, which are not"),
+        ("éñü", "holds 'é' and 2 more characters, which are not"),
+        ("a\tb", r"holds '\\t', which is not"),
     ],
 )
 def test_unknown_characters_are_named(text, names):

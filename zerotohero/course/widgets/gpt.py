@@ -35,7 +35,7 @@ def attention_explorer(model: GPT, vocabulary: Characters, text: str) -> widgets
     character that is shown while the pointer is elsewhere.
 
     Raises ValueError if the text is empty, longer than the model's context, or has characters
-    that the vocabulary doesn't have.
+    that are not in the vocabulary.
     """
     idx = vocabulary.encode(text)
     if not 1 <= len(idx) <= model.config.block_size:
