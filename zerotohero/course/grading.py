@@ -20,9 +20,10 @@ from typing import Any
 from zerotohero.course import checks, handed_in, marks
 from zerotohero.course.checking import Outcome
 from zerotohero.course.exercise import Exercise
-from zerotohero.course.marking import MAX_SOURCE, Asked, Marked, marked
+from zerotohero.course.marking import MAX_SOURCE, Asked, Marked, marked, patience
 from zerotohero.course.marks import Earlier, Graded, Grades
-from zerotohero.course.sandbox import Unavailable, available
+from zerotohero.course.nursery import Unavailable, nurseries
+from zerotohero.course.sandbox import available
 from zerotohero.course.submission import NotASubmission, Submission, read
 from zerotohero.course.to_look_at import words
 
@@ -50,7 +51,7 @@ def grade(
 
     Raises ValueError for an exercise that is unknown or isn't handed in, a folder in which nothing
     is a submission, and an `out` whose marks would be lost or that can't be written;
-    sandbox.Unavailable where the sandbox cannot run. All that before anything is marked.
+    nursery.Unavailable where the sandbox cannot run. All that before anything is marked.
     """
     folder, out = Path(folder), Path(out)
     if not folder.is_dir():
@@ -175,7 +176,8 @@ def _mark(grades: Grades, out: Path, asked: Sequence[Asked], sandboxed: bool, jo
         written.add(graded.id)
 
     try:
-        with tqdm(total=len(todo), unit="file") as bar:
+        jobs = min(jobs, len(todo))
+        with nurseries(jobs if sandboxed else 0), tqdm(total=len(todo), unit="file") as bar:
             for graded in _all_graded(todo, asked, sandboxed, jobs):
                 save(graded)
                 bar.update()
@@ -204,7 +206,7 @@ def _all_graded(
 ) -> Iterator[Graded]:
     """Fill in each of `todo`, in a process of its own, and yield it when it is done."""
     context = multiprocessing.get_context(_START)
-    patience = sum(2 * a.exercise.time_limit + 60 for a in asked)
+    longest = patience(asked)
     waiting, free = list(todo), list(range(jobs))
     running: dict[Connection, tuple[Any, Graded, int, float]] = {}
     try:
@@ -237,7 +239,7 @@ def _all_graded(
                 else:
                     _take(graded, what, value, asked)
             for process, _, _, started in running.values():
-                if time.monotonic() - started > patience:
+                if time.monotonic() - started > longest:
                     process.kill()
     finally:
         for process, *_ in running.values():

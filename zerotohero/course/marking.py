@@ -7,14 +7,20 @@ Submitted code runs in a worker (`sandbox.py`), which replies with plain values;
 made here, by the exercise's own `verify`, with reference answers that the worker never sees. A
 forged reply is worth something only if it holds the right answer, and the inputs are drawn anew
 for each grading run. `grading.py` does this for a whole class.
+
+Limits are seconds of the processor, so that a busy machine costs no one marks; see `Budget` for
+how many a file has. What the wall clock ended though its seconds were not used up is `disturbed`,
+and is marked once more, alone.
 """
 
 import ast
 import contextlib
+import importlib.util
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,19 +32,17 @@ import zerotohero
 from zerotohero.course import checks
 from zerotohero.course.checking import NOTEBOOK_SEED, Outcome, judge
 from zerotohero.course.exercise import Case, Exercise
-from zerotohero.course.sandbox import (
-    ALL_MEMORY,
-    Answered,
-    Unavailable,
-    Worker,
-    available,
-    packages_above,
-)
+from zerotohero.course.jail import ALL_MEMORY
+from zerotohero.course.nursery import START_TIME, Unavailable
+from zerotohero.course.plain import pack, unpack
+from zerotohero.course.sandbox import WALL, Answered, Worker, available
 from zerotohero.course.submission import Submission
-from zerotohero.course.worker import pack, unpack
 
 MAX_SOURCE = 50_000  # bytes for one exercise: ten times a long answer, half of a zipped data set
 VERDICT_MEMORY = 4 * 2**30  # bytes that one verdict may take, on whatever values came back
+# Of one exercise that doesn't train, and of one that does. The largest that the course's own
+# answers give are 0.16 and 3.2 MB; as lists of numbers they would be twice as large.
+REPLY, TRAINED_REPLY = 2**20, 12 * 2**20
 _KILLED = -9  # the exit code; Windows has no signal.SIGKILL
 _LIBRARY = Path(zerotohero.__file__).parent
 
@@ -49,7 +53,7 @@ class Marked:
 
     number: str
     outcomes: list[Outcome]  # one a case, in order
-    disturbed: bool = False  # killed from outside of it, perhaps for lack of memory
+    disturbed: bool = False  # ended from outside: killed, or kept from the processor
 
     @property
     def score(self) -> int:
@@ -68,7 +72,7 @@ def mark(
     sandboxed: False runs the code with the rights of this process, which is for one's own work.
     seed: of the inputs; by default those of the notebook's `check`.
 
-    Raises sandbox.Unavailable if the sandbox cannot run here.
+    Raises nursery.Unavailable if the sandbox cannot run here.
     """
     exercises = checks.handed_in() if exercises is None else exercises
     if sandboxed and (why_not := available()):
@@ -93,10 +97,17 @@ class Asked:
             "answers": list(exercise.answers),
             "cases": [case.adapter for case in exercise.cases],
             "seconds": exercise.time_limit,
+            "reply": REPLY if exercise.takes is None else TRAINED_REPLY,
+            "without": list(exercise.without),
         }
+        if set(exercise.without) - {"threads"}:
+            self.request["sources"][_WITHOUT] = _source(_WITHOUT)
 
     def __reduce__(self):  # a case holds functions, which do not travel to another process
         return _asked_again, (self.exercise.number, self.seed)
+
+
+_WITHOUT = "zerotohero.course.without"
 
 
 def _asked_again(number: str, seed: int) -> Asked:
@@ -112,7 +123,7 @@ def _sources(adapters: str, uses: Sequence[str]) -> dict[str, str]:
     while names:
         name = names.pop()
         if name not in sources:
-            above = packages_above([name])
+            above = _packages_above(name)
             course = {package for package in above if package.startswith("zerotohero.course")}
             sources |= dict.fromkeys(course, "") | {name: _source(name)}
             names += [*(above - course), *_imported(sources[name])]
@@ -125,7 +136,14 @@ def _file(name: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+def _packages_above(module: str) -> set[str]:
+    """The packages that a module is in."""
+    return {module.rsplit(".", n)[0] for n in range(1, module.count(".") + 1)}
+
+
 def _source(module: str) -> str:
+    if module.startswith("zerotohero.course."):  # the tests add a folder of adapters
+        return importlib.util.find_spec(module).loader.get_source(module)
     return _file(module).read_text("utf-8")
 
 
@@ -142,61 +160,135 @@ def _imported(source: str) -> Iterator[str]:
         yield from (n for n in names if n.startswith("zerotohero.") and _file(n).is_file())
 
 
+class Budget:
+    """The seconds that one file has, for all its exercises: what it asks for beyond its share.
+
+    An exercise's limit is far more than an honest answer needs, for the slowest machine and the
+    slowest answer. A file in which every exercise uses all of that would hold the grader for an
+    hour. So each has a share, which is what one needs, and what it takes beyond comes out of a
+    surplus that the file has once. No answer that needs no more than its share loses it by what
+    others have taken.
+    """
+
+    def __init__(self, asked: Sequence[Asked]):
+        self.surplus = 2 * max((a.exercise.time_limit for a in asked), default=0.0)
+
+    def limit(self, limit: float, share: float) -> float:
+        """The seconds for something that may take `limit` and needs no more than its share."""
+        return min(limit, share + self.surplus)
+
+    def spend(self, seconds: float, share: float) -> None:
+        self.surplus = max(0.0, self.surplus - max(0.0, seconds - share))
+
+
+def _shares(exercise: Exercise) -> tuple[float, float]:
+    """The seconds that an answer needs at most, and a verdict: ten times what the course's do."""
+    return (1.0, 0.2) if exercise.takes is None else (2 * exercise.takes, exercise.takes)
+
+
+def _verdict_limit(exercise: Exercise) -> float:
+    return 2.0 if exercise.takes is None else exercise.takes
+
+
+def patience(asked: Sequence[Asked]) -> float:
+    """Seconds of the wall clock after which a file's marking must have ended by itself."""
+    seconds = Budget(asked).surplus
+    for a in asked:
+        answer, verdict = _shares(a.exercise)
+        seconds += answer + verdict * len(a.exercise.cases)
+    return START_TIME + WALL * seconds + 30.0 * len(asked)
+
+
 def marked(
     submission: Submission, asked: Sequence[Asked], sandboxed: bool, slot: int = 0
 ) -> Iterator[Marked]:
     sources = {a.exercise.number: submission.exercises.get(a.exercise.number) for a in asked}
     texts = [t for a in asked for t in a.request["sources"].values() if sources[a.exercise.number]]
     torch = any("torch" in text for text in (*texts, *filter(None, sources.values())))
+    budget = Budget(asked)
     with Worker(sandboxed=sandboxed, torch=torch, slot=slot) as worker:
         for a in asked:
             source = sources[a.exercise.number]
             if source and source.strip():
-                yield _mark_one(a, source, worker)
+                yield _mark_one(a, source, worker, budget)
             else:
                 absent = [Outcome(c, "not yet", "not handed in") for c in a.exercise.cases]
                 yield Marked(a.exercise.number, absent)
 
 
-def _mark_one(asked: Asked, source: str, worker: Worker) -> Marked:
+def _mark_one(asked: Asked, source: str, worker: Worker, budget: Budget) -> Marked:
     exercise, outcomes = asked.exercise, []
     if len(source.encode(errors="replace")) > MAX_SOURCE:
         why = f"more than {MAX_SOURCE // 1000} kB of source: hand in the code, not data"
         return Marked(exercise.number, [Outcome(c, "crashed", why) for c in exercise.cases])
+    share, verdict_share = _shares(exercise)
+    seconds = budget.limit(exercise.time_limit, share)
     try:
-        answered = worker.ask(asked.request | {"source": source}, asked.questions)
+        answered = worker.ask(
+            asked.request | {"source": source, "seconds": seconds}, asked.questions
+        )
     except Unavailable:  # though it was there before: something has taken its room
         answered = Answered()
+    killed = answered.ended == "exited" and answered.code == _KILLED
+    disturbed = killed or answered.ended in ("lost", "wall")
+    spent = answered.used + answered.asleep
+    budget.spend(seconds if disturbed and not killed else spent, share)
     for i, case in enumerate(exercise.cases):
         if i < len(answered.replies):
-            outcome = _verdict(case, asked.givens[i], answered.replies[i], exercise.time_limit)
+            limit = budget.limit(_verdict_limit(exercise), verdict_share)
+            outcome, used, starved = _verdict(case, asked.givens[i], answered.replies[i], limit)
+            budget.spend(used, verdict_share)
+            disturbed |= starved
         else:
-            outcome = Outcome(case, "crashed", _why_no_answer(answered, exercise.time_limit))
+            why = _why_no_answer(answered, seconds, seconds < exercise.time_limit)
+            outcome = Outcome(case, "crashed", why)
         outcomes.append(outcome)
-    killed = answered.ended == "exited" and answered.code == _KILLED
-    return Marked(exercise.number, outcomes, disturbed=killed or answered.ended == "lost")
+    return Marked(exercise.number, outcomes, disturbed)
 
 
-def _verdict(case: Case, given: bytes, reply: bytes, seconds: float) -> Outcome:
+class _TooLong(BaseException):
+    """A verdict has used up its seconds. No Exception: a verdict might catch it."""
+
+    starved = False  # by the wall clock
+
+
+def _verdict(case: Case, given: bytes, reply: bytes, seconds: float) -> tuple[Outcome, float, bool]:
+    """The verdict; the seconds of the processor that it took, and whether it was kept from one."""
+    began, starved = time.process_time(), False
     try:
         with _bounded(seconds):
-            return judge(case, unpack(given), unpack(reply))
+            outcome = judge(case, unpack(given), unpack(reply))
+    except _TooLong as limit:
+        starved = limit.starved
+        what = (
+            f"{WALL * seconds:g} seconds of the wall clock" if starved else f"{seconds:g} seconds"
+        )
+        why = f"the verdict on what came back took more than {what}, far more than for any answer"
+        outcome = Outcome(case, "wrong", why)
     except Exception as error:  # by a reply that is made to break what reads it
-        return Outcome(case, "wrong", f"the answer is not of the kind asked for ({error!r:.80})")
+        why = f"the answer is not of the kind asked for ({error!r:.80})"
+        outcome = Outcome(case, "wrong", why)
+    return outcome, time.process_time() - began, starved
 
 
 @contextlib.contextmanager
 def _bounded(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError or MemoryError in the block if it takes too much, where that is known."""
+    """Raise _TooLong or MemoryError in the block if it takes too much, where that is known.
+
+    seconds: of the processor; the wall clock is a guard.
+    """
     if os.name != "posix" or threading.current_thread() is not threading.main_thread():
         yield
         return
     import resource
 
-    def stop(*_: Any) -> None:
-        raise TimeoutError
+    def stop(number: int, _: Any) -> None:
+        error = _TooLong()
+        error.starved = number == signal.SIGALRM
+        raise error
 
-    before = signal.signal(signal.SIGALRM, stop)
+    clocks = {signal.SIGPROF: signal.ITIMER_PROF, signal.SIGALRM: signal.ITIMER_REAL}
+    before = {number: signal.signal(number, stop) for number in clocks}
     limits = resource.getrlimit(resource.RLIMIT_AS)
     if sys.platform == "linux":
         hard = limits[1]
@@ -204,20 +296,31 @@ def _bounded(seconds: float) -> Iterator[None]:
         limit = pages * resource.getpagesize() + VERDICT_MEMORY
         unlimited = hard == resource.RLIM_INFINITY
         resource.setrlimit(resource.RLIMIT_AS, (limit if unlimited else min(limit, hard), hard))
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, WALL * seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for number, clock in clocks.items():
+            signal.setitimer(clock, 0)
+            signal.signal(number, before[number])
         if sys.platform == "linux":
             resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
-def _why_no_answer(answered: Answered, seconds: float) -> str:
+def _why_no_answer(answered: Answered, seconds: float, of_the_file: bool) -> str:
+    """Which limit ended it, in the student's terms."""
     code = answered.code
+    has = "that were left of the file's" if of_the_file else "that this exercise has"
     if answered.ended == "timeout":
-        return f"no answer within the {seconds:g} seconds that this exercise has"
+        return f"no answer within the {seconds:.3g} seconds of processor time {has}"
+    if answered.ended == "asleep":
+        return f"no answer within the {seconds:.3g} seconds {has}: your code waited for something"
+    if answered.ended == "wall":
+        return (
+            f"no answer within {WALL * seconds:.3g} seconds by the clock, in which your code had "
+            f"{answered.used:.1f} of the {seconds:.3g} seconds of processor time {has}"
+        )
     if answered.ended == "exited" and code is not None and code >= 0:
         return f"your code ended the whole program (exit code {code}) before it answered"
     if answered.ended == "exited" and code not in (None, _KILLED):
