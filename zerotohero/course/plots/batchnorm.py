@@ -103,6 +103,7 @@ def saturation(hidden: Mapping[str, Float[Tensor, "B H"]]) -> None:
         flat = h.abs() > 0.97
         top.hist(h.flatten().tolist(), bins=50, range=(-1, 1), color=BLUE)
         top.set(title=f"{title}: {flat.float().mean():.0%} saturated", xlabel="output of tanh")
+        top.set_xticks([-1, -0.5, 0, 0.5, 1])
         bottom.imshow(
             flat.numpy(), cmap="gray_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest"
         )

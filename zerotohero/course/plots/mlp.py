@@ -60,7 +60,7 @@ def adamw(lr: float = 0.02) -> Drawing:
         − -> new p
         """,
         parameters={"p": "the parameter"},
-        frames={"running means": ["m", "v"]},
+        frames={"running": ["m", "v"]},
         alt="A step of AdamW: the gradient moves a running mean m and a running mean of squares v; "
         "m divided by the root of v, times the learning rate, is subtracted from the parameter, "
         "which has been pulled a little towards zero.",
