@@ -41,13 +41,33 @@ def lines(cell) -> int:
     return sum(bool(line.strip()) for line in cell.source.splitlines())
 
 
-def has_figure(cell) -> bool:
-    """A picture in the outputs: PNG, or SVG, also inside HTML."""
-    for output in cell.get("outputs", []):
-        data = output.get("data", {})
-        if "image/png" in data or "image/svg+xml" in data or "<svg" in data.get("text/html", ""):
-            return True
-    return False
+def has_drawing(cell) -> bool:
+    """A graph or a diagram in the outputs, as `draw` and `diagram` make them."""
+    htmls = (output.get("data", {}).get("text/html", "") for output in cell.get("outputs", []))
+    return any("data:image/svg+xml" in text for text in htmls)
+
+
+def has_plot(cell) -> bool:
+    """A figure of matplotlib in the outputs: PNG, or SVG."""
+    if has_drawing(cell):
+        return False
+    datas = (output.get("data", {}) for output in cell.get("outputs", []))
+    return any("image/png" in data or "image/svg+xml" in data for data in datas)
+
+
+def is_silent(cell) -> bool:
+    return not cell.outputs
+
+
+def must_speak(cell) -> bool:
+    """Whether a code cell counts when those that print nothing are counted.
+
+    What imports is for later, and a widget is shown where there is a kernel.
+    """
+    source = re.sub(r"^(\s*)%.*$", r"\1pass", cell.source, flags=re.M)
+    imports = (ast.Import, ast.ImportFrom, ast.Pass, ast.Try)
+    body = [s for s in ast.parse(source).body if "use_style" not in ast.unparse(s)]
+    return "widgets." not in source and not all(isinstance(s, imports) for s in body)
 
 
 # --- all notebooks ------------------------------------------------------------------------------
@@ -135,12 +155,65 @@ def test_the_prose_is_of_readable_length_and_tone(name):
 
 
 @each_lecture
-def test_figures_are_four_to_eight_and_each_is_read(name):
+def test_plots_are_four_to_eight_diagrams_two_to_five_and_each_is_read(name):
     cells = load("lectures", name).cells
-    figures = [i for i, c in enumerate(cells) if has_figure(c)]
-    assert 4 <= len(figures) <= 8, f"{len(figures)} figures"
-    for i in figures:
+    plots = [i for i, c in enumerate(cells) if has_plot(c)]
+    drawings = [i for i, c in enumerate(cells) if has_drawing(c)]
+    assert 4 <= len(plots) <= 8, f"{len(plots)} plots"
+    assert 2 <= len(drawings) <= 5, f"{len(drawings)} diagrams"
+    for i in plots + drawings:
         assert cells[i + 1].cell_type == "markdown", f"no reading after:\n{cells[i].source}"
+
+
+@each_lecture
+def test_a_picture_that_is_drawn_says_in_words_what_it_shows(name):
+    for cell in filter(has_drawing, load("lectures", name).cells):
+        for output in cell.outputs:
+            for alt in re.findall(r'alt="([^"]*)"', output.get("data", {}).get("text/html", "")):
+                assert len(alt.split()) >= 5, f"{alt!r} of:\n{cell.source}"
+
+
+@each_lecture
+def test_what_is_built_is_shown(name):
+    """At most a third of the cells print nothing, and never more than three in a row."""
+    cells = [c for c in code(load("lectures", name)) if must_speak(c)]
+    silent = [is_silent(c) for c in cells]
+    assert sum(silent) <= len(cells) / 3, f"{sum(silent)} of {len(cells)} cells print nothing"
+    for i in range(len(cells) - 3):
+        assert not all(silent[i : i + 4]), f"four silent cells in a row, from:\n{cells[i].source}"
+
+
+@each_lecture
+def test_an_assertion_stands_on_a_line(name):
+    for cell in code(load("lectures", name)):
+        broken = re.search(r"^\s*assert .*\(\n\s*f?\".*\"\n\s*\)$", cell.source, re.M)
+        assert not broken, f"shorten its message:\n{broken[0]}"
+
+
+# Mathematics in the usual words, and no turn that a native speaker stumbles over.
+STUMBLES = (
+    r"derivatives? (to|by) ",
+    r"(?<!multiplies the )(?<!multiply the )(?<!divide the )(?<!clip the )gradients? by (?!hand)",
+    r"slopes? (to|by) [a-zA-Z]\b",
+    r"that there (is|are)\b",
+    r"\b(two|three|four|five|some|many|few) \w+s more\b(?! than)",
+    r"\b(is|are) to be \w+ed\b",
+    r", for (it|they|he|she|there|that|this|these|no|nothing|otherwise|without) ",
+)
+
+
+@pytest.mark.parametrize("folder", ["lectures", "solutions"])
+@each_lecture
+def test_the_prose_is_idiomatic(folder, name):
+    for cell in load(folder, name).cells:
+        if cell.cell_type != "markdown":
+            continue
+        text = " ".join(re.sub(r"```.*?```|`[^`]*`", "x", cell.source, flags=re.S).split())
+        for stumble in STUMBLES:
+            found = re.search(rf".{{0,40}}{stumble}.{{0,40}}", text, re.I)
+            assert not found, found[0]
+        for paragraph in cell.source.split("\n\n"):
+            assert paragraph.lower().count("with respect to") <= 1, paragraph
 
 
 @each_lecture
