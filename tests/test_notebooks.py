@@ -78,9 +78,21 @@ def must_speak(cell) -> bool:
 def test_badge_and_setup_cell_are_the_course_s(folder, name):
     notebook = load(folder, name)
     path = f"{folder}/{name}.ipynb"
-    badge = f"https://colab.research.google.com/github/{repository().split('.com/')[1]}/blob/main"
-    assert f"({badge}/{path})" in prose(notebook)
+    colab = f"https://colab.research.google.com/github/{repository().split('.com/')[1]}/blob/main"
+    assert f"[![Open in Colab](../docs/colab.svg)]({colab}/{path})" in prose(notebook)
     assert code(notebook)[0].source == SETUP.format(repository=repository())
+
+
+def test_pictures_in_prose_are_there_without_a_network():
+    texts = {"README.md": (ROOT / "README.md").read_text(encoding="utf-8")}
+    for folder in ("lectures", "exercises", "solutions"):
+        texts |= {f"{folder}/{name}.ipynb": prose(load(folder, name)) for name in LECTURES}
+    for path, text in texts.items():
+        pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
+        pictures += re.findall(r"^\[badge\]: (.+)$", text, flags=re.M)
+        assert pictures, f"{path} has no badge"
+        for picture in pictures:
+            assert ((ROOT / path).parent / picture).is_file(), f"{picture} of {path}"
 
 
 @pytest.mark.parametrize("folder", ["lectures", "solutions"])
