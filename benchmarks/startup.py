@@ -17,7 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zerotohero.bigram import Vocabulary
-from zerotohero.course import checks, data, worker
+from zerotohero.course import checks, data
+from zerotohero.course.answering import define
 from zerotohero.course.cells import code_cells
 from zerotohero.course.checking import examine
 from zerotohero.course.collecting import collect
@@ -77,7 +78,7 @@ def main() -> int:
             continue
         path = solutions / f"{checks.file_name(checks.lecture_of(exercise))}.ipynb"
         source = collect(code_cells(path), exercise.answers)
-        answers = worker.define(source, exercise.answers)
+        answers = define(source, exercise.answers)
         seconds = median_seconds(lambda e=exercise, a=answers: examine(e, a))
         kept &= seconds <= CHECK
         name = f"check {exercise.number} {exercise.title}"[:40]

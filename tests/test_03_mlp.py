@@ -407,7 +407,7 @@ NARROW = [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32]
 @pytest.mark.parametrize("dtype", NARROW)
 def test_contexts_and_targets_may_be_of_any_whole_number_type(dtype):
     X, Y = build_dataset(["emma", "mia"], 3, VOCABULARY)
-    plan = TrainConfig(3, batch_size=4)
+    plan = Plan(3, batch_size=4)
 
     def losses(kind):
         model = MLP(MLPConfig(), torch.Generator().manual_seed(0))
@@ -429,5 +429,9 @@ def test_a_context_longer_than_every_word_is_mostly_boundary():
     assert X.shape == (5, 8) and Y.shape == (5,)
     assert VOCABULARY.decode(Y.tolist()) == "emma."
     assert [VOCABULARY.decode(row) for row in X.tolist()] == [
-        "........", ".......e", "......em", ".....emm", "....emma"
-    ]  # fmt: skip
+        "........",
+        ".......e",
+        "......em",
+        ".....emm",
+        "....emma",
+    ]

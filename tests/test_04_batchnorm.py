@@ -565,7 +565,7 @@ def test_tokens_and_targets_may_be_of_any_whole_number_type(dtype):
         model = network(NetworkConfig(n_hidden=8), torch.Generator().manual_seed(0))
         X, Y = torch.arange(30).view(10, 3) % 27, torch.arange(10)
         X, Y = X.to(kind), Y.to(kind)
-        plan = TrainConfig(2, batch_size=4)
+        plan = Plan(2, batch_size=4)
         curve = train(model, X, Y, plan, torch.Generator().manual_seed(1))
         return [*curve, evaluate(model, X, Y), diagnose(model, X, Y).loss]
 

@@ -397,6 +397,20 @@ def test_figures_show_the_numbers_they_are_given():
     plt.close("all")
 
 
+def test_the_diagrams_have_the_shapes_of_a_network_and_of_its_gradients():
+    of = {"B": 32, "T": 3, "C": 10, "H": 200, "V": 27}
+    model = network(NetworkConfig(), torch.Generator().manual_seed(1))
+    tokens = torch.zeros(of["B"], of["T"], dtype=torch.long)
+    _, grads = loss_and_gradients(model, tokens, tokens[:, 0])
+    forwards, backwards = figures.network(**of).dot, figures.backward_pass(**of).dot
+    for p, grad in zip(model.parameters(), grads, strict=True):
+        assert str(tuple(p.shape)) in forwards and str(tuple(grad.shape)) in backwards
+    assert '"dprobs" -> "softmax in one"' in figures.ways_to_dlogits(32, 27).dot
+    assert '"loss" -> "cross-entropy in one"' in figures.ways_to_dlogits(32, 27).dot
+    ways = figures.ways_of_a_value().dot
+    assert len(re.findall('^"xᵢ" -> |^"xᵢ − μ" -> ', ways, re.M)) == 4, "three ways, one split"
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32])
 def test_tokens_and_targets_may_be_of_any_whole_number_type(dtype):
     def gradients(kind):

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import re
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from zerotohero import mlp
 from zerotohero.batchnorm import BatchNorm1d, Linear, Sequential, Tanh
 from zerotohero.bigram import Vocabulary
+from zerotohero.course.plots import wavenet as figures
+from zerotohero.course.widgets.wavenet import receptive_field
 from zerotohero.mlp import Plan, build_dataset, split_words
 from zerotohero.wavenet import (
     FULL,
@@ -538,3 +541,54 @@ def test_tokens_may_be_of_any_whole_number_type(dtype):
     assert torch.equal(names(X.to(dtype)), names(X))
     with pytest.raises(ValueError, match="rows 0 to 26, but the tokens go from 0 to 27"):
         tree(torch.tensor([[0, 1, 2, 3, 4, 5, 6, 27]]).to(dtype))
+
+
+def test_the_diagrams_have_the_shapes_of_the_networks():
+    tree = WaveNet(WaveNetConfig(n_embd=10, n_hidden=68), gen())
+    dot = figures.tree("penelope", 10, 68, 27).dot
+    for layer in tree.layers:
+        if isinstance(layer, Linear):
+            assert str(tuple(layer.weight.shape)) in dot
+    assert dot.count('label=" (10,) "') == 8, "each letter goes into one pair"
+    assert dot.count('label=" (68,) "') == 4 + 2 + 1, "each group into the next"
+    assert '"pene#0–1–2–3" [label="pene"' in dot, "neighbours are fused"
+    with pytest.raises(ValueError, match="has 7 letters"):
+        figures.tree("pompeii", 10, 68, 27)
+    assert "(30, 200)" in figures.flat(3, 10, 200, 27).dot
+    assert "(20, 68)" in figures.causal_convolution(10, 68).dot
+
+
+@pytest.mark.parametrize("position", [0, 3, 8])
+@pytest.mark.parametrize("block_size", [2, 8])
+def test_the_fusions_that_are_lit_are_those_that_an_output_needs(position, block_size):
+    drawing = figures.fusions("penelope", position, block_size=block_size)
+    letters = re.findall('fill="white">(.)</text>', drawing.svg)  # white on blue
+    assert "".join(letters) == ("." * block_size + "penelope")[position:][:block_size]
+    lit = drawing.svg.count(f'fill="{figures.BLUE}" stroke="{figures.BLUE}"')
+    assert lit == block_size - 1
+    shared = figures.fusions("penelope", position, shared=True, block_size=block_size).svg
+    new = shared.count(f'fill="{figures.BLUE}" stroke="{figures.BLUE}"')
+    old = shared.count(f'fill="white" stroke="{figures.GREEN}"')
+    assert 2**new == block_size and new + old == lit
+
+
+def test_fusions_of_several_positions_are_one_picture_that_says_what_it_shows():
+    alt = figures.fusions("penelope", 8, 6).alt
+    assert "Position 8: 7 fusions" in alt and "Position 6: 7 fusions" in alt
+    for word, position, size, message in (
+        ("", 0, 8, "at least one letter"),
+        ("abc", 4, 8, "0 to 3"),
+        ("abc", 1, 6, "a power of two"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            figures.fusions(word, position, block_size=size)
+
+
+def test_the_widget_s_controls_change_its_picture():
+    slider, form, page = receptive_field("penelope").children
+    pictures = {page.value}
+    slider.value = 4
+    pictures.add(page.value)
+    form.value = True
+    pictures.add(page.value)
+    assert len(pictures) == 3 and "Position 4: 3 new fusions" in page.value

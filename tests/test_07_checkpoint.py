@@ -216,8 +216,10 @@ def test_a_resumed_run_needs_the_data_that_it_had(changed, tmp_path):
     others = [val] if changed == "training" else [val.flip(0), TEXT[:99], None]
     what = "training and validation" if changed == "both" else changed
     for other in others:
+        model = gpt(seed=2)
         with pytest.raises(CheckpointError, match=f"with other {what} data. Resume with the same"):
-            trainer(data=data, val=other, folder=tmp_path, resume=True)
+            trainer(model=model, data=data, val=other, folder=tmp_path, resume=True)
+        assert torch.equal(model.lm_head.weight, gpt(seed=2).lm_head.weight), "it is as it was"
     run = trainer(data=TEXT.to(torch.uint8), val=TEXT[:100].int(), folder=tmp_path, resume=True)
     assert run.step == 30, "the same tokens as another kind of integer are the same data"
 

@@ -93,7 +93,7 @@ def test_steps_and_a_rate_are_enough_for_a_plan(steps, lr, schedule, cooldown):
         ({"steps": 2.5}, "whole number"),
         ({"batch_size": True}, "batch_size is True"),
         ({"lr": 0.0, "min_lr": 0.0}, "lr is 0.0"),
-        ({"lr": "1e-3"}, "positive number"),
+        ({"lr": "1e-3"}, "lr is '1e-3'; it must be a number"),
         ({"lr": math.nan}, "lr is nan"),
         ({"min_lr": 0.1}, "at most lr"),
         ({"weight_decay": -0.1}, "weight_decay is -0.1"),
@@ -162,6 +162,11 @@ def test_muon_takes_the_matrices_of_the_blocks():
     }
     rest = {names[id(p)] for group in adamw.param_groups for p in group["params"]}
     assert rest == set(names.values()) - taken
+    wrapped = nn.DataParallel(model)
+    wrapped.module = torch.compile(model, backend="eager")  # which changes nothing of it
+    assert (
+        len(configure_optimizers(wrapped, plan(optimizer="muon"))[0].param_groups[0]["params"]) == 8
+    )
     with pytest.raises(ValueError, match="adamw"):
         configure_optimizers(nn.Linear(2, 2), plan(optimizer="muon"))
 

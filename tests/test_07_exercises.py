@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from misconceptions.gpt import Attention, Cached, Fused, generate, with_attention
+from misconceptions.gpt.e7_1_fuse import Fused
+from misconceptions.gpt.e7_5_kv_cache import Attention, Cached, generate, with_attention
 from zerotohero.course import checks
 from zerotohero.course.checking import examine, report
 

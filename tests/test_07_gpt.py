@@ -337,7 +337,7 @@ def test_what_is_no_token_is_no_whole_number():
 
 
 def test_a_compiled_gpt_is_one_graph():
-    """What says why a token is unknown must not break it in two; in a process without checks."""
+    """What says why a token is unknown must not break it; in a process without our checks."""
     code = """if True:
         import torch
         from zerotohero.gpt import GPT, GPTConfig

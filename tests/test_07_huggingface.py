@@ -616,7 +616,7 @@ def test_a_save_that_fails_leaves_what_was_there(saved, monkeypatch):
         path.write_bytes(b"half of")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(huggingface, "save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(OSError, match="No space left"):
         randomise(GPT(SMALL), seed=1).save_pretrained(saved)
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
@@ -626,7 +626,7 @@ def test_a_full_disk_is_the_disks_error_whatever_safetensors_calls_it(tmp_path, 
     def full(*arguments, **options):
         raise SafetensorError("Error while serializing: I/O error: No space left on device")
 
-    monkeypatch.setattr(huggingface, "save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(OSError, match=r"new can't be written .*No space left on device"):
         GPT(SMALL).save_pretrained(tmp_path / "new")
 

@@ -1,5 +1,6 @@
 """Lecture 07: the trainer: what a step computes, on what, how precisely, with how many."""
 
+import base64
 import json
 import math
 import re
@@ -668,7 +669,7 @@ def shown(monkeypatch):
     from zerotohero.course.widgets import training
 
     displayed = []
-    monkeypatch.setattr(training, "display", displayed.append)
+    monkeypatch.setattr(training, "display", lambda what, **_: displayed.append(what))
     return training, displayed
 
 
@@ -699,14 +700,17 @@ def test_the_curve_is_drawn_once_a_second_and_at_the_end(shown, monkeypatch):
     monkeypatch.setattr(type(displayed[0]), "close", lambda self: closed.append(self))
     curve(run)
     assert drawn[-1] == 30 and curve.widget is None and closed == [displayed[0]]
-    assert displayed[1].data == curve.png, "The picture that stays is not the last one."
+    last = base64.b64decode(displayed[1]["image/png"])
+    assert last == curve.png, "The picture that stays is not the last one."
+    assert "step 30 of 30" in displayed[1]["text/plain"]
 
 
 def test_the_curve_of_a_real_run(shown):
     training, displayed = shown
     curve = training.LiveCurve()
     run = trainer(callbacks=[curve]).run()
-    assert curve.png.startswith(b"\x89PNG") and displayed[-1].data == curve.png
+    last = base64.b64decode(displayed[-1]["image/png"])
+    assert curve.png.startswith(b"\x89PNG") and last == curve.png
     axes = curve._figure.axes[0]
     train_line, val_line = axes.lines
     assert list(train_line.get_ydata()) == run.losses

@@ -1,5 +1,7 @@
 """`check`, `hint`, verdicts and what they print, on exercises made for the test."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -111,7 +113,7 @@ def test_a_crash_shows_the_line_of_the_learners_code_and_no_traceback(double, ca
     check("1.1", mine)
     out = said(capsys)
     assert "IndexError" in out and "`return y[5]`" in out
-    assert "Traceback" not in out and "worker.py" not in out and "hint: " not in out
+    assert "Traceback" not in out and "answering.py" not in out and "hint: " not in out
 
 
 def test_what_torch_does_not_implement_is_no_stub(double, capsys):
@@ -155,11 +157,81 @@ def test_the_stub_says_not_yet(double, capsys):
     assert "not yet" in said(capsys)
 
 
-@pytest.mark.parametrize("answer", [None, 3, "text", [], lambda: 0, lambda x: None, lambda x: int])
+@pytest.mark.parametrize("answer", [lambda: 0, lambda x: None, lambda x: int, len, type])
 def test_whatever_is_given_for_an_answer_fails_in_words(double, capsys, answer):
     check("1.1", answer)
     out = said(capsys)
     assert "✗ 0/2" in out and "Traceback" not in out
+
+
+@pytest.mark.parametrize("answer", [None, 3, "text", [], torch.zeros(2)])
+def test_a_function_that_was_called_instead_of_handed_over_is_named(double, capsys, answer):
+    check("1.1", answer)
+    out = said(capsys)
+    kind = type(answer).__name__
+    assert f"double is a {kind} here" in out and 'without calling it: check("1.1", double)' in out
+    assert "✗" not in out, "no answer was asked"
+
+
+def test_functions_in_another_order_are_named(double, capsys):
+    def first(x): ...
+    def second(x): ...
+
+    object.__setattr__(double, "answers", ("first", "second"))
+    check("1.1", second, first)
+    assert "another order than the card's" in said(capsys)
+    check("1.1", first, second)
+    assert "another order" not in said(capsys)
+
+
+def test_another_signature_is_named(double, capsys):
+    def mine(x, factor):
+        return factor * x
+
+    check("1.1", mine)
+    assert "keep the signature as it is there" in said(capsys)
+
+
+def test_the_same_mistake_is_told_once(double, capsys):
+    check("1.1", lambda x: x[99])
+    out = said(capsys)
+    assert out.count("IndexError") == 1 and out.count("where:") == 1
+    assert "✗ 0/1" in out and "— the same" in out
+
+
+def test_an_interrupt_shows_the_line_in_which_the_answer_was(double, capsys):
+    def mine(x):
+        raise KeyboardInterrupt
+
+    check("1.1", mine)
+    assert re.search(r"Stopped in line \d+ of your code, `raise KeyboardInterrupt`", said(capsys))
+
+
+@pytest.mark.parametrize(
+    "got, want, message",
+    [
+        (
+            np.arange(40),
+            np.arange(40) + (np.arange(40) == 33),
+            r"expected 34 at \[33\], got 33; 1 of",
+        ),
+        (0.1 + 0.2, 0.3, r"expected 0\.3, got 0\.30000000000000004"),
+        ("a" * 99 + "b", "a" * 100, r"from character 99 on expected 'a', got 'b'"),
+        ("a" * 99, "a" * 100, r"expected 100 characters, got 99; the first 99 are right"),
+        (["ab"] * 50 + ["x"], ["ab"] * 50 + ["y"], r"expected 'y' at \[50\], got 'x'"),
+        (["ab"] * 51, ["ab"] * 50, r"expected 50 items, got 51; the first 50 are right"),
+        (["a"], ["b"], r"expected \['b'\], got \['a'\]"),
+    ],
+)
+def test_the_first_place_that_differs_is_named(got, want, message):
+    with pytest.raises(Wrong, match=message):
+        expect("it", got, want, tol=0)
+
+
+def test_nan_equals_nan_to_the_bit():
+    expect("it", np.array([1, np.nan]), np.array([1, np.nan]), tol=0)
+    with pytest.raises(Wrong):
+        expect("it", np.array([1, 2.0]), np.array([1, np.nan]), tol=0)
 
 
 def test_an_answer_that_exits_fails_its_case_alone(double):

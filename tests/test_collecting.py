@@ -13,8 +13,8 @@ import random
 
 import pytest
 
+from zerotohero.course.answering import define
 from zerotohero.course.collecting import History, collect
-from zerotohero.course.worker import define
 
 
 def run(source: str) -> dict:

@@ -8,15 +8,15 @@ from importlib import import_module
 import numpy as np
 import pytest
 import torch
-from zerotohero.checkpoint import load_checkpoint
-from zerotohero.train import Trainer
-from zerotohero.trainconfig import TrainConfig
 
 import zerotohero
 from untyped import jaxtyping_off
 from zerotohero import batchnorm, mlp, wavenet
 from zerotohero.configs import PLAIN
 from zerotohero.gpt import GPT, GPTConfig
+from zerotohero.training import Trainer
+from zerotohero.training.checkpoint import load_checkpoint
+from zerotohero.training.config import TrainConfig
 
 COUNTS = [np.int64, np.int32, np.uint8, lambda n: np.array(n), lambda n: torch.tensor(n)]
 COUNTS += [lambda n: torch.tensor([n - 1]).max() + 1]

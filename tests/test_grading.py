@@ -19,11 +19,14 @@ from zerotohero.course import (
     checking,
     checks,
     grading,
+    jail,
     marking,
+    nursery,
     sandbox,
     submission,
-    worker,
 )
+from zerotohero.course.answering import define
+from zerotohero.course.plain import unpack
 from zerotohero.course.submission import Submission
 
 HERE = Path(__file__).parent
@@ -57,8 +60,8 @@ class Run:
                 hand_in(self.folder, name, sources)
             self._no_submissions()
             # Every process of a sandbox of this run can be told from those of others.
-            command, mark = sandbox._bubblewrap, f"run-{os.getpid()}"
-            patch.setattr(sandbox, "_bubblewrap", lambda packages: [*command(packages), mark])
+            command, mark = jail.bubblewrap, f"run-{os.getpid()}"
+            patch.setattr(jail, "bubblewrap", lambda packages: [*command(packages), mark])
             before = self._hashes()
             start = time.monotonic()
             self.grades = grading.grade(self.folder, self.out)
@@ -256,7 +259,7 @@ def test_what_is_for_the_verdict_alone_does_not_enter_the_sandbox(trial):
     for exercise in checks.all_exercises():
         asked = marking.Asked(exercise, 1)
         for given, question in zip(asked.givens, asked.questions, strict=True):
-            given, question = worker.unpack(given), worker.unpack(question)
+            given, question = unpack(given), unpack(question)
             assert set(question) == {name for name in given if not name.startswith("_")}
 
 
@@ -316,9 +319,9 @@ def test_one_refuses_where_the_sandbox_cannot_run(trial, tmp_path, monkeypatch):
     hand_in(folder, "correct", HONEST)
     for module in (grading, marking):
         monkeypatch.setattr(module, "available", lambda: "No sandbox here.")
-    with pytest.raises(sandbox.Unavailable, match="No sandbox here"):
+    with pytest.raises(nursery.Unavailable, match="No sandbox here"):
         grading.grade(folder, tmp_path / "out")
-    with pytest.raises(sandbox.Unavailable, match="No sandbox here"):
+    with pytest.raises(nursery.Unavailable, match="No sandbox here"):
         next(marking.mark(Submission("", HONEST)))
     assert not (tmp_path / "out").exists()
 
@@ -326,7 +329,7 @@ def test_one_refuses_where_the_sandbox_cannot_run(trial, tmp_path, monkeypatch):
 @pytest.mark.parametrize("start", multiprocessing.get_all_start_methods())
 def test_without_a_sandbox_it_grades_on_every_system(tmp_path, monkeypatch, start):
     monkeypatch.setattr(grading, "_START", start)
-    monkeypatch.setattr(sandbox, "_FORKS", start == "fork")
+    monkeypatch.setattr(nursery, "_FORKS", start == "fork")
     folder = tmp_path / "submissions"
     folder.mkdir()
     right = """
@@ -353,7 +356,7 @@ def test_ones_own_work_is_marked_without_a_sandbox(trial):
 
 
 def test_each_exercise_has_a_process_of_its_own_where_there_is_no_fork(trial, monkeypatch):
-    monkeypatch.setattr(sandbox, "_FORKS", False)
+    monkeypatch.setattr(nursery, "_FORKS", False)
     monkeypatch.setattr(sandbox, "GRACE", 0.5)
     endless = "def mean(x):\n    while True: pass\n"
     mine = Submission("", HONEST | {"1.1": endless, "1.2": "import os; os._exit(0)"})
@@ -398,7 +401,7 @@ def test_the_solutions_pass_whatever_inputs_are_drawn(lecture):
     for exercise in checks.exercises(lecture):
         if exercise.takes or not exercise.handed_in:  # seconds for one seed, or no source
             continue
-        answers = worker.define(solved.exercises[exercise.number], exercise.answers)
+        answers = define(solved.exercises[exercise.number], exercise.answers)
         for seed in range(100, 120):
             for outcome in checking.examine(exercise, answers, seed):
                 assert outcome.status == "passed", (exercise.number, seed, outcome)

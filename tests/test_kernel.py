@@ -57,7 +57,9 @@ def kernel(request, tmp_path, root):
             elif "image/png" in content.get("data", {}):
                 printed.append(f"PICTURE {content['metadata']['image/png']['alt']}")
 
-        client.execute_interactive(code, timeout=patience(12), output_hook=listen)
+        client.execute_interactive(
+            code, stop_on_error=False, timeout=patience(12), output_hook=listen
+        )
         return "".join(printed)
 
     if request.param == "colab":
@@ -148,21 +150,35 @@ STYLES = {
     "%time": ["%time H = 1e-5", HEAD.replace("1e-5", "H") + RIGHT],
     "the check timed": [f"{HEAD}{RIGHT}", f"%time {CHECK}"],
     "a star import": ["from math import *", f"{HEAD}\n    assert pi > 3{RIGHT}"],
-    "an older version": [f"{HEAD}{RIGHT}", "first = numerical_gradient",
-                         f"{HEAD}\n    return first(f, a, b, c, h)"],
-    "another name": [f"{HEAD}\n    raise NotImplementedError",
-                     f"{HEAD}{RIGHT}".replace("numerical_gradient", "mine"), 'check("1.1", mine)'],
-    "no name": [f"{HEAD}{RIGHT}".replace("numerical_gradient", "mine"),
-                'check("1.1", lambda *given, **named: mine(*given, **named))'],
+    "an older version": [
+        f"{HEAD}{RIGHT}",
+        "first = numerical_gradient",
+        f"{HEAD}\n    return first(f, a, b, c, h)",
+    ],
+    "another name": [
+        f"{HEAD}\n    raise NotImplementedError",
+        f"{HEAD}{RIGHT}".replace("numerical_gradient", "mine"),
+        'check("1.1", mine)',
+    ],
+    "no name": [
+        f"{HEAD}{RIGHT}".replace("numerical_gradient", "mine"),
+        'check("1.1", lambda *given, **named: mine(*given, **named))',
+    ],
     "a failure behind it": [f"{HEAD}{RIGHT}", f"1 / 0\n{HEAD} return 0"],
     "a failure in %%time": [f"{HEAD}{RIGHT}", f"%%time\n1 / 0\n{HEAD} return 0"],
     "a failure in %%capture": [f"{HEAD}{RIGHT}", f"%%capture\n1 / 0\n{HEAD} return 0"],
-    "names that no one sees": ["for n in ['H']:\n    exec(n + ' = 1e-5')",
-                               HEAD.replace("1e-5", "H") + RIGHT],
+    "names that no one sees": [
+        "for n in ['H']:\n    exec(n + ' = 1e-5')",
+        HEAD.replace("1e-5", "H") + RIGHT,
+    ],
     "the answer in exec": [f"text = {HEAD + RIGHT!r}", "for part in [text]:\n    exec(part)"],
-    "changed by a call": ["table = {}", "def put(t, k, v): t[k] = v", "ok = put(table, 'two', 2)",
-                          HEAD + RIGHT.replace("(2 * h)", "(table['two'] * h)")],
-}  # fmt: skip
+    "changed by a call": [
+        "table = {}",
+        "def put(t, k, v): t[k] = v",
+        "ok = put(table, 'two', 2)",
+        HEAD + RIGHT.replace("(2 * h)", "(table['two'] * h)"),
+    ],
+}
 
 
 def test_what_check_accepted_gives_its_points_when_it_is_handed_in(kernel, tmp_path):

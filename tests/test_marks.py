@@ -17,8 +17,11 @@ from zerotohero.course.marks import Graded, Grades
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(1)", "＝1+1", "＋1", "－1", "＠SUM(1)", "=cmd|' /C calc'!A0")
 NAMES = [
     *FORMULAS,
-    *(f"{before}{formula}" for before in ("\t", "\r", "\n", " ", "\u00a0", "\u200b", "\ufeff", "\0")
-      for formula in ("=1+1", "@x")),
+    *(
+        f"{before}{formula}"
+        for before in ("\t", "\r", "\n", " ", "\u00a0", "\u200b", "\ufeff", "\0")
+        for formula in ("=1+1", "@x")
+    ),
     "Ada;=1+1",
     "Ada; =1+1",
     "Ada\t=1+1",
@@ -30,13 +33,13 @@ NAMES = [
     '"=1+1"',
     '";=1+1;"',
     "Ada\r\n=1+1",
-    "Ada\n\"\n=1+1,99",
+    'Ada\n"\n=1+1,99',
     "Lovelace, Ada",
     "O'Neill",
     "'=1+1",
     "=" * 1000,
     ",=" * 500,
-]  # fmt: skip
+]
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import os
 import pytest
 
 from zerotohero.course import checks, submission
+from zerotohero.course.answering import define
 from zerotohero.course.collecting import History
 from zerotohero.course.submission import NotASubmission, Submission, read, unwritten
-from zerotohero.course.worker import define
 
 
 def test_a_file_comes_back_as_it_was_written(tmp_path):

@@ -1,9 +1,9 @@
 """Backpropagation by hand, at the level of tensors: a network trained without autograd.
 
 The idea: lecture 01's chain rule holds for whole tensors. Each layer needs one function that takes
-the gradient of the loss by the layer's output and returns the gradients by its input and by its
-parameters. Worked out on paper, most of its intermediate steps cancel, and what is left (the
-*fused* backward pass) is shorter, faster and more exact than the steps one by one.
+the gradient of the layer's output and returns the gradients of its input and of its parameters.
+Worked out on paper, most of its intermediate steps cancel, and what is left (the *fused* backward
+pass) is shorter, faster and more exact than the steps one by one.
 
 One rule goes through all of it: what a broadcast copies forwards is summed backwards
 (`unbroadcast`), since each copy had its own share in the loss.
@@ -13,8 +13,8 @@ errors", Nature 323, 533-536; Ioffe & Szegedy (2015), "Batch Normalization", arX
 whose section 3 gives BatchNorm's gradients step by step.
 
 New against `batchnorm`: the backward pass of each of its layers and of the loss, and a training
-loop of plain SGD that needs nothing else. In the names, `dx` is the gradient of the loss by `x`
-and has x's shape.
+loop of plain SGD that needs nothing else. In the names, `dx` is x's gradient, the derivative of
+the loss with respect to `x`, and has x's shape.
 
 Left out: the step-by-step backward pass (the lecture's notebook has it), BatchNorm in eval mode,
 LayerNorm and attention (exercises 5.5 and 5.6), optimisers other than SGD.
@@ -150,8 +150,8 @@ def batchnorm_backward(
 
     The two sums are there because each x moves the mean and the variance of all the others.
     `correction` says which variance normalised the batch: 0 for the biased one (÷ n), as in
-    `BatchNorm1d` and torch; 1 for Bessel's (÷ (n − 1)). It changes only the last term, for only
-    the variance is divided by it.
+    `BatchNorm1d` and torch; 1 for Bessel's (÷ (n − 1)). It changes only the last term, because
+    only the variance is divided by it.
 
     Raises ValueError for a batch of one, another `correction` or shapes that don't fit, TypeError
     for whole numbers.
@@ -224,10 +224,10 @@ def layer_backward(
 def loss_and_gradients(
     model: Sequential, xb: Integer[Tensor, "B T"], yb: Integer[Tensor, " B"]
 ) -> tuple[float, list[Tensor]]:
-    """Return the mean cross-entropy of a batch, and its gradient by each of model.parameters().
+    """Return the mean cross-entropy of a batch, and the gradient of each of model.parameters().
 
-    Forwards, each layer's output is kept; backwards, each layer turns the gradient by its output
-    into the gradient by its input. Autograd is off throughout. In train mode the running
+    Forwards, each layer's output is kept; backwards, each layer turns its output's gradient
+    into its input's. Autograd is off throughout. In train mode the running
     statistics of BatchNorm move, as in any forward pass.
 
     Raises what `layer_backward` and `cross_entropy_backward` raise.

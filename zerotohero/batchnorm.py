@@ -21,12 +21,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import Tensor
 
 from zerotohero.configs import at_least_one, make_plain, not_negative
-from zerotohero.mlp import Plan
+from zerotohero.mlp import Plan, lookup
 
 # --- layers -------------------------------------------------------------------------------------
 
@@ -199,7 +198,7 @@ class Embedding(Layer):
             raise TypeError(f"{self!r} needs tokens (whole numbers), but got {x.dtype}.")
         x = x.long()
         try:
-            return F.embedding(x, self.wte)
+            return lookup(self.wte, x)
         except IndexError:
             raise ValueError(
                 f"{self!r} has rows 0 to {len(self.wte) - 1}, but the tokens go from "

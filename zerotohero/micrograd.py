@@ -62,7 +62,7 @@ class Value:
             if node.operands:
                 node.grad = 0.0
             if len(node.local) != (n := len(node.operands)) and node._rule is None:
-                raise ValueError(f"{node.op!r} has {n} operand(s): give local= a number for each")
+                raise ValueError(f"{node.op!r} has {n} operand(s): give their local derivative(s)")
         self.grad += 1.0
         for node in reversed(order):
             (node._rule or node._hand_on)()

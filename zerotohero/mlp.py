@@ -106,6 +106,11 @@ class MLPConfig:
         not_negative(self, "hidden_scale", "output_scale")
 
 
+def lookup(wte: Float[Tensor, "V C"], tokens: Int[Tensor, "*B"]) -> Float[Tensor, "*B C"]:
+    """Return `wte[tokens]`, but take no negative token for a row from the end: IndexError."""
+    return wte.index_select(0, tokens.flatten()).view(*tokens.shape, wte.shape[1])
+
+
 class MLP(nn.Module):
     """softmax(tanh(embeddings of the context · W1 + b1) · W2 + b2), before the softmax.
 
@@ -144,7 +149,7 @@ class MLP(nn.Module):
             )
         xb = as_tokens(xb)
         try:
-            emb = F.embedding(xb, self.wte)  # (B, T, C)
+            emb = lookup(self.wte, xb)  # (B, T, C)
         except IndexError:
             check_tokens(xb, self.config.vocab_size)
             raise

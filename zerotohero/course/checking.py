@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from zerotohero.course import checks
+from zerotohero.course.answering import describe, run_case
 from zerotohero.course.exercise import Case, Exercise, Wrong
-from zerotohero.course.worker import pack, run_case, unpack
+from zerotohero.course.plain import pack, unpack
 
 NOTEBOOK_SEED = 1  # the notebook asks everyone the same; the grader draws its own seed
 _hints_shown: dict[str, int] = {}
@@ -50,15 +51,39 @@ def check(number: str = "", *answers: Any) -> None:
     except ValueError as error:
         print(error)
         return
-    if len(answers) != len(exercise.answers):
-        call = f'check("{exercise.number}", {", ".join(exercise.answers)})'
-        print(f"Exercise {exercise.number} takes {_count(len(exercise.answers), 'answer')}: {call}")
+    if slip := _slip(exercise, answers):
+        print(slip)
         return
     if exercise.takes:
         print(f"This check trains: about {exercise.takes:.0f} s on two CPU cores.")
-    outcomes = examine(exercise, answers)
+    try:
+        outcomes = examine(exercise, answers)
+    except KeyboardInterrupt as interrupt:
+        place = describe(interrupt)
+        where = (
+            f" in line {place['line']} of your code, `{place['code']}`" if "code" in place else ""
+        )
+        print(f"Stopped{where}.")
+        return
     accepted[exercise.number] = sum(outcome.points for outcome in outcomes)
     print(report(exercise, outcomes))
+
+
+def _slip(exercise: Exercise, answers: Sequence[Any]) -> str:
+    """What is wrong with the call of check, before any answer is asked; "" if nothing is."""
+    call = f'check("{exercise.number}", {", ".join(exercise.answers)})'
+    if len(answers) != len(exercise.answers):
+        return f"Exercise {exercise.number} takes {_count(len(exercise.answers), 'answer')}: {call}"
+    for name, answer in zip(exercise.answers, answers, strict=True):
+        if not callable(answer):
+            return (
+                f"{name} is a {type(answer).__name__} here; check takes {name} itself, without "
+                f"calling it: {call}"
+            )
+    names = [getattr(answer, "__name__", "") for answer in answers]
+    if names != list(exercise.answers) and sorted(names) == sorted(exercise.answers):
+        return f"The answers stand in another order than the card's: {call}"
+    return ""
 
 
 def hint(number: str = "") -> None:
@@ -115,8 +140,16 @@ def _crash(case: Case, error: Any) -> Outcome:
     where = ""
     if error.get("code"):
         where = f"line {str(error.get('line'))[:9]} of your code, `{str(error['code'])[:200]}`"
-    found = [h for pattern, h in case.crashes.items() if re.search(pattern, text)]
+    hints = case.crashes | CRASHES
+    found = [h for pattern, h in hints.items() if re.search(pattern, text)]
     return Outcome(case, "crashed", text, where, found[0] if found else "")
+
+
+# What any exercise may meet, where its own patterns say nothing.
+CRASHES = {
+    r"^TypeError: \S+\(\) (takes|missing|got an unexpected|got multiple)": "The check calls it "
+    "with the arguments that the card names: keep the signature as it is there.",
+}
 
 
 def report(exercise: Exercise, outcomes: Sequence[Outcome]) -> str:
@@ -130,7 +163,12 @@ def report(exercise: Exercise, outcomes: Sequence[Outcome]) -> str:
     for outcome in outcomes:
         mark = "✓" if outcome.status == "passed" else "✗"
         line = f"  {mark} {outcome.points}/{outcome.case.points}  {outcome.case.name}"
+        if outcome.message and (again := f"{outcome.message} {outcome.where}") in said:
+            lines.append(f"{line} — the same")
+            continue
         lines.append(line + (f" — {outcome.message}" if outcome.message else ""))
+        if outcome.message:
+            said.add(again)
         if outcome.where:
             lines.append(f"         where: {outcome.where}")
         if outcome.hint and outcome.hint not in said:

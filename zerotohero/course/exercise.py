@@ -258,27 +258,67 @@ def _difference(got: Any, want: Any, tol: float) -> str | None:
     expected = f"expected {show(want)}, got {show(got)}"
     wanted = _as_numbers(want)
     if wanted is None:  # strings, None, and lists or dicts of anything
-        return None if type(got) is type(want) and _same(got, want, tol) else expected
+        if type(got) is type(want) and _same(got, want, tol):
+            return None
+        return _first_difference(got, want, tol) or expected
     numbers = _as_numbers(got)
     if numbers is None:
         return expected
     if numbers.shape != wanted.shape:
         return f"expected shape {wanted.shape}, got shape {numbers.shape}"
     if tol == 0:
-        return None if np.array_equal(numbers, wanted, equal_nan=True) else expected
-    # Infinities and NaNs must stand where they are wanted; the rest must be close.
-    with np.errstate(all="ignore"):
-        off = ~np.isclose(numbers, wanted, rtol=tol, atol=tol, equal_nan=True)
+        off = (numbers != wanted) & ~(_is_nan(numbers) & _is_nan(wanted))
+    else:
+        # Infinities and NaNs must stand where they are wanted; the rest must be close.
+        with np.errstate(all="ignore"):
+            off = ~np.isclose(numbers, wanted, rtol=tol, atol=tol, equal_nan=True)
     if not off.any():
         return None
-    if off.size <= 12:
+    if off.size <= 12 and show(want) != show(got):
         return expected
     # Two tables cut short would look alike; the first number that is wrong does not.
     cell = tuple(int(i) for i in np.argwhere(off)[0])
-    return (
-        f"expected {wanted[cell]:.8g} at {list(cell)}, got {numbers[cell]:.8g}; "
-        f"{int(off.sum())} of {off.size} numbers differ"
+    here, there = (_digits(wanted[cell], numbers[cell]), _digits(numbers[cell], wanted[cell]))
+    place = f" at {list(cell)}" if cell else ""
+    share = f"; {int(off.sum())} of {off.size} numbers differ" if off.size > 1 else ""
+    return f"expected {here}{place}, got {there}{share}"
+
+
+def _is_nan(numbers: np.ndarray) -> np.ndarray:
+    return numbers != numbers
+
+
+def _digits(number: Any, other: Any) -> str:
+    """A number with as many digits as tell it from another."""
+    if number.dtype.kind in "biu":
+        return str(number)
+    return f"{number:.8g}" if f"{number:.8g}" != f"{other:.8g}" else repr(number.item())
+
+
+PLACE = 60  # characters: a text that is longer is not shown whole where one place differs
+
+
+def _first_difference(got: Any, want: Any, tol: float) -> str | None:
+    """Where two texts or two lists of the same kind begin to differ, if they are long."""
+    if type(got) is not type(want) or not isinstance(want, (str, list)):
+        return None
+    if max(len(show(got)), len(show(want))) <= PLACE:
+        return None
+    same = (
+        (lambda a, b: a == b)
+        if isinstance(want, str)
+        else (lambda a, b: _difference(a, b, tol) is None)
     )
+    pairs = enumerate(zip(got, want, strict=False))
+    i = next((i for i, (g, w) in pairs if not same(g, w)), min(len(got), len(want)))
+    kind = "characters" if isinstance(want, str) else "items"
+    if i == min(len(got), len(want)):
+        return f"expected {len(want)} {kind}, got {len(got)}; the first {i} are right"
+    if isinstance(want, str):
+        return (
+            f"from character {i} on expected {show(want[i : i + 20])}, got {show(got[i : i + 20])}"
+        )
+    return f"expected {show(want[i])} at [{i}], got {show(got[i])}"
 
 
 def _same(got: Any, want: Any, tol: float) -> bool:

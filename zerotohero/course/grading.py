@@ -22,7 +22,8 @@ from zerotohero.course.checking import Outcome
 from zerotohero.course.exercise import Exercise
 from zerotohero.course.marking import MAX_SOURCE, Asked, Marked, marked, patience
 from zerotohero.course.marks import Earlier, Graded, Grades
-from zerotohero.course.sandbox import Unavailable, available, nurseries
+from zerotohero.course.nursery import Unavailable, nurseries
+from zerotohero.course.sandbox import available
 from zerotohero.course.submission import NotASubmission, Submission, read
 from zerotohero.course.to_look_at import words
 
@@ -50,7 +51,7 @@ def grade(
 
     Raises ValueError for an exercise that is unknown or isn't handed in, a folder in which nothing
     is a submission, and an `out` whose marks would be lost or that can't be written;
-    sandbox.Unavailable where the sandbox cannot run. All that before anything is marked.
+    nursery.Unavailable where the sandbox cannot run. All that before anything is marked.
     """
     folder, out = Path(folder), Path(out)
     if not folder.is_dir():

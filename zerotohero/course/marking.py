@@ -15,6 +15,7 @@ and is marked once more, alone.
 
 import ast
 import contextlib
+import importlib.util
 import os
 import signal
 import sys
@@ -31,18 +32,11 @@ import zerotohero
 from zerotohero.course import checks
 from zerotohero.course.checking import NOTEBOOK_SEED, Outcome, judge
 from zerotohero.course.exercise import Case, Exercise
-from zerotohero.course.sandbox import (
-    ALL_MEMORY,
-    START_TIME,
-    WALL,
-    Answered,
-    Unavailable,
-    Worker,
-    available,
-    packages_above,
-)
+from zerotohero.course.jail import ALL_MEMORY
+from zerotohero.course.nursery import START_TIME, Unavailable
+from zerotohero.course.plain import pack, unpack
+from zerotohero.course.sandbox import WALL, Answered, Worker, available
 from zerotohero.course.submission import Submission
-from zerotohero.course.worker import pack, unpack
 
 MAX_SOURCE = 50_000  # bytes for one exercise: ten times a long answer, half of a zipped data set
 VERDICT_MEMORY = 4 * 2**30  # bytes that one verdict may take, on whatever values came back
@@ -78,7 +72,7 @@ def mark(
     sandboxed: False runs the code with the rights of this process, which is for one's own work.
     seed: of the inputs; by default those of the notebook's `check`.
 
-    Raises sandbox.Unavailable if the sandbox cannot run here.
+    Raises nursery.Unavailable if the sandbox cannot run here.
     """
     exercises = checks.handed_in() if exercises is None else exercises
     if sandboxed and (why_not := available()):
@@ -129,7 +123,7 @@ def _sources(adapters: str, uses: Sequence[str]) -> dict[str, str]:
     while names:
         name = names.pop()
         if name not in sources:
-            above = packages_above([name])
+            above = _packages_above(name)
             course = {package for package in above if package.startswith("zerotohero.course")}
             sources |= dict.fromkeys(course, "") | {name: _source(name)}
             names += [*(above - course), *_imported(sources[name])]
@@ -142,7 +136,14 @@ def _file(name: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+def _packages_above(module: str) -> set[str]:
+    """The packages that a module is in."""
+    return {module.rsplit(".", n)[0] for n in range(1, module.count(".") + 1)}
+
+
 def _source(module: str) -> str:
+    if module.startswith("zerotohero.course."):  # the tests add a folder of adapters
+        return importlib.util.find_spec(module).loader.get_source(module)
     return _file(module).read_text("utf-8")
 
 

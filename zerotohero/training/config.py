@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from zerotohero.configs import make_plain
+from zerotohero.training.checkpoint import bare
 from zerotohero.training.machine import DTYPES
 from zerotohero.training.muon import Muon
 
@@ -141,7 +142,7 @@ def configure_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.op
     params = [p for p in model.parameters() if p.requires_grad]
     optimizers, muon = [], set()
     if config.optimizer == "muon":
-        blocks = getattr(getattr(model, "transformer", None), "h", None)
+        blocks = getattr(getattr(bare(model), "transformer", None), "h", None)
         inner = set(blocks.parameters()) if blocks is not None else set()
         matrices = [p for p in params if p in inner and p.ndim == 2]
         if not matrices:

@@ -333,8 +333,13 @@ class Trainer:
         path, sizes = self.folder / "last.pt", dataclasses.asdict(bare(self.model).config)
         check_same(path, "model", saved["model_config"], sizes)
         check_same(path, "plan", saved["train_config"], dataclasses.asdict(self.config), FREE)
+        kept = saved["data"] if isinstance(saved.get("data"), dict) else {}
+        if other := [kind for kind, its in self._data.items() if kept.get(kind) != its]:
+            raise CheckpointError(
+                f"{path} was written with other {' and '.join(other)} data. Resume with the same, "
+                "or train into another folder."
+            )
         try:
-            other = [kind for kind, its in self._data.items() if saved["data"][kind] != its]
             load_weights(self.model, saved["model"])
             self._update.load_state_dict(saved)
             self.step, self.seconds, self.log = saved["step"], saved["seconds"], saved["log"]
@@ -343,8 +348,3 @@ class Trainer:
                 f"{path} doesn't fit this model and its optimiser: resume with the code that wrote "
                 "it, or train into another folder."
             ) from error
-        if other:
-            raise CheckpointError(
-                f"{path} was written with other {' and '.join(other)} data. Resume with the same, "
-                "or train into another folder."
-            )

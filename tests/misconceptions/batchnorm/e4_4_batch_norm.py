@@ -319,3 +319,13 @@ def batch_of_one_refused_in_eval_mode():
             return super().used(x)
 
     return Refuses
+
+
+@wrong("4.4", "Two examples are a batch")
+def refuses_two():
+    class Cautious(Norm):
+        def refuse(self, x):
+            if len(x) < 3:
+                raise ValueError("A batch this short has no variance worth the name.")
+
+    return Cautious

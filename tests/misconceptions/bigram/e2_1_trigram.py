@@ -208,3 +208,21 @@ def weights_of_whole_numbers():
         return F.softmax(torch.zeros_like(N, requires_grad=True), dim=-1)
 
     return count_trigrams, network
+
+
+@wrong("2.1", "The boundary's number is taken to be 0")
+def boundary_is_zero():
+    return lambda words, stoi: count_trigrams(words, {**stoi, ".": 0}), descend
+
+
+@wrong("2.1", "nothing is added")
+def weights_held_small():
+    def network(N, steps, lr):
+        share = N / N.sum()
+
+        def loss_of(W):
+            return -(share * F.log_softmax(W, dim=-1)).sum() + 0.01 * (W**2).mean()
+
+        return descend(N, steps, lr, loss_of)
+
+    return count_trigrams, network

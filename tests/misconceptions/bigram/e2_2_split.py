@@ -245,3 +245,20 @@ def always_27_characters():
         return fair_loss(train, held_out, n, k, {s: i for s, i in stoi.items() if i < 27})
 
     return fair_split, ngram_loss
+
+
+@wrong("2.2", "turned round or sorted isn't shuffled")
+def rotates():
+    def split_words(words, generator):
+        start = torch.randint(1, len(words), (1,), generator=generator).item()
+        return cut(words[start:] + words[:start])
+
+    return split_words, fair_loss
+
+
+@wrong("2.2", "The boundary's number is taken to be 0")
+def boundary_is_zero():
+    def ngram_loss(train, held_out, n, k, stoi):
+        return fair_loss(train, held_out, n, k, {**stoi, ".": 0})
+
+    return fair_split, ngram_loss

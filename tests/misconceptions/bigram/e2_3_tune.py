@@ -90,3 +90,21 @@ def returns_them_swapped():
 @wrong("2.3", "The split comes first")
 def asks_with_k_first():
     return lambda loss, ks: min(ks, key=lambda k: loss(k, "dev"))
+
+
+@wrong("2.3", "The last k of the list is left out")
+def last_left_out():
+    def tune_smoothing(loss, ks):
+        best = min(ks[:-1], key=lambda k: loss("dev", k))
+        return best, loss("test", best)
+
+    return tune_smoothing
+
+
+@wrong("2.3", "The first k of the list is left out")
+def first_left_out():
+    def tune_smoothing(loss, ks):
+        best = min(ks[1:], key=lambda k: loss("dev", k))
+        return best, loss("test", best)
+
+    return tune_smoothing

@@ -29,7 +29,7 @@ def normalises_everything():
     return lambda N, k: (N + k) / (N + k).sum(), judge
 
 
-@wrong("2.6", "count from the end")
+@wrong("2.6", "That is the sum along dimension 1")
 def dimension_1():
     return lambda N, k: (N + k) / (N + k).sum(1, keepdim=True), judge
 
@@ -118,3 +118,21 @@ def compares_exactly():
 @wrong("2.6", "Nothing came back")
 def judges_by_printing():
     return normalise, lambda P: print(end="")
+
+
+@wrong("2.6", "1 was added to every count")
+def always_adds_one():
+    return lambda N, k: normalise(N, 1), judge
+
+
+@wrong("2.6", "an entry below 0 is none, however near")
+def entries_judged_loosely():
+    def is_distribution(P):
+        return bool((P > -1e-5).all() and ((P.sum(-1) - 1).abs() < 1e-5).all())
+
+    return normalise, is_distribution
+
+
+@wrong("2.6", "says True of every table")
+def judges_nothing():
+    return normalise, lambda P: True

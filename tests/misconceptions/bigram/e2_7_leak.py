@@ -97,3 +97,13 @@ def empties_train():
 @wrong("2.7", "Nothing came back")
 def share_without_return():
     return lambda train, dev: None, clean
+
+
+@wrong("2.7", "The order is lost")
+def sorts():
+    return share, lambda train, dev: sorted(clean(train, dev))
+
+
+@wrong("2.7", "Repetitions are lost: keep")
+def each_name_once():
+    return share, lambda train, dev: list(dict.fromkeys(clean(train, dev)))

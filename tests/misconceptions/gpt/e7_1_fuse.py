@@ -410,3 +410,63 @@ def three_layers():
             self.query, self.key, self.value = (nn.Linear(n_embd, n_embd) for _ in range(3))
 
     return FusedAttention
+
+
+@wrong("7.1", "a new tensor cuts it off from the weights")
+def detached():
+    class FusedAttention(Fused):
+        def forward(self, x):
+            return super().forward(x).detach()
+
+    return FusedAttention
+
+
+@wrong("7.1", "the values are right, and nothing is learned")
+def values_of_detached_queries():
+    class FusedAttention(Fused):
+        def attend(self, q, k, v):
+            return super().attend(q.detach(), k, v)
+
+    return FusedAttention
+
+
+@wrong("7.1", "The values are right and the gradient isn't")
+def one_head_without_a_gradient():
+    class FusedAttention(Fused):
+        def attend(self, q, k, v):
+            y = super().attend(q, k, v)
+            return torch.cat([y[:, :1].detach(), y[:, 1:]], 1)
+
+    return FusedAttention
+
+
+@wrong("7.1", "what passes through NumPy or lists has no gradient")
+def numpy_returned():
+    class FusedAttention(Fused):
+        def forward(self, x):
+            return super().forward(x).detach().numpy()
+
+    return FusedAttention
+
+
+@wrong("7.1", "with the n_head that the class was given")
+def four_heads_always():
+    class FusedAttention(Fused):
+        def __init__(self, n_embd, n_head, block_size, dropout=0.0):
+            super().__init__(n_embd, 4, block_size, dropout)
+
+    return FusedAttention
+
+
+@wrong("7.1", "give it the class, without brackets")
+def a_module_handed_over():
+    return Fused(12, 3, 8)
+
+
+@wrong("7.1", "turns all axes round")
+def all_axes_turned_round():
+    class FusedAttention(Fused):
+        def attend(self, q, k, v):
+            return self.weigh(self.hide(q @ k.T / self.divisor(q))) @ v
+
+    return FusedAttention

@@ -207,3 +207,68 @@ def the_trainer_returned():
 @wrong("7.2", "within reach of a quarter of 500,000")
 def too_large():
     return encode, add, chain, lambda a, b, reverse=True: untrained(12, 11, n_layer=1, n_embd=320)
+
+
+@wrong("7.2", "Mask a copy, `row[:, 1:].clone()`")
+def one_memory_for_both():
+    def encode_sums(a, b, reverse=True):
+        row = torch.cat([*(part for part in encode(a, b, reverse, masked=0))], 1)[
+            :, [*range(11), 21]
+        ]
+        X, Y = row[:, :-1], row[:, 1:]
+        Y[:, :7] = -100
+        return X, Y
+
+    return encode_sums, add, chain, hardly
+
+
+@wrong("7.2", "not arrays of NumPy or lists")
+def arrays():
+    return lambda *given: tuple(part.numpy() for part in encode(*given)), add, chain, hardly
+
+
+def quick(X, Y):
+    """A little training on rows and their targets."""
+    config = TrainConfig(
+        steps=30,
+        batch_size=32,
+        lr=0.02,
+        min_lr=0.0,
+        warmup=3,
+        optimizer="muon",
+        muon_lr=0.05,
+        precision="fp32",
+    )
+    model = hardly(X, Y)
+    Trainer(config, model, (X, Y), device="cpu", progress=False).run()
+    return model
+
+
+@wrong("7.2", "draw no pairs of your own")
+def pairs_of_its_own():
+    def train_adder(a, b, reverse=True):
+        return quick(*encode(*torch.randint(1000, (2, 100_000)), reverse))
+
+    return encode, add, chain, train_adder
+
+
+@wrong("7.2", "in which the question isn't masked: train it on")
+def question_in_the_loss():
+    def train_adder(a, b, reverse=True):
+        some = torch.arange(0, len(a), 9)
+        return quick(*encode(a[some], b[some], reverse, masked=0))
+
+    return encode, add, chain, train_adder
+
+
+@wrong("7.2", "One error of the model is added")
+def corrected_by_the_model_s_error():
+    def corrected(model, a, b, reverse=True):
+        return a + b + add(model, a[:1], b[:1], reverse) - a[:1] - b[:1]
+
+    return encode, corrected, chain, hardly
+
+
+@wrong("7.2", "The target is within reach")
+def a_little_too_large():
+    return encode, add, chain, lambda a, b, reverse=True: untrained(12, 11, n_layer=1, n_embd=208)

@@ -2,6 +2,9 @@
 
 from functools import partial
 
+import torch
+from torch.nn import functional as F
+
 from misconceptions import wrong
 from misconceptions.gpt.shared import small, train
 
@@ -69,7 +72,7 @@ def a_row_too_many():
     return clean, lambda tokens, V: small(V + 1), *stubs()[1:]
 
 
-@wrong("7.3", "Nothing went through the model in train mode")
+@wrong("7.3", "Nothing is trained: no tokens went")
 def nothing_trained():
     return clean, *stubs()
 
@@ -96,17 +99,67 @@ def hardly_pretrained():
     return clean, pretrain, lambda tokens, V: train(small(V), tokens, 3), partial(train, steps=3)
 
 
+@wrong("7.3", "of another text than the function's argument")
+def tuned_on_the_other_plays():
+    kept = []
+
+    def pretrain(tokens, V):
+        kept.append(tokens)
+        return train(small(V), tokens, 6)
+
+    return clean_but(pretrain, quickly, lambda model, tokens: train(model, kept[0], 5, 0.1))
+
+
+@wrong("7.3", "That is no fine-tuning")
+def tuned_a_new_model():
+    def finetune(model, tokens):
+        return train(small(65), tokens, 4)
+
+    return clean_but(lambda tokens, V: train(small(V), tokens, 5), quickly, finetune)
+
+
+@wrong("7.3", "Fine-tuning takes a lower rate")
+def tuned_at_the_same_rate():
+    return clean_but(
+        lambda tokens, V: train(small(V), tokens, 6),
+        quickly,
+        lambda model, tokens: train(model, tokens, 5),
+    )
+
+
+@wrong("7.3", "The comparison is at an equal budget")
+def scratch_with_fewer_steps():
+    return clean_but(lambda tokens, V: train(small(V), tokens, 6), quickly)
+
+
+def quickly(tokens, V):
+    return train(small(V), tokens, 4)
+
+
 @wrong("7.3", "so it is easy to beat")
 def a_weak_opponent():
     def pretrain(tokens, V):
         return train(small(V), tokens, 12)
 
-    return clean, pretrain, lambda tokens, V: train(small(V), tokens, 3), partial(train, steps=3)
+    return clean_but(pretrain, lambda tokens, V: train(small(V), tokens, 5))
 
 
 @wrong("7.3", "large steps overwrite")
 def tuned_at_a_high_rate():
-    return clean_but(finetune=lambda model, tokens: train(model, tokens, 8, 20.0))
+    return clean_but(pretrain=lambda tokens, V: train(small(V), tokens, 150, 1.1), finetune=ruined)
+
+
+def ruined(model, tokens):
+    """Large steps of an optimiser of one's own."""
+    g = torch.Generator().manual_seed(1)
+    rows = torch.randint(len(tokens) - 33, (16, 1), generator=g) + torch.arange(33)
+    xb, yb = tokens[rows][:, :-1], tokens[rows][:, 1:]
+    for _ in range(3):
+        F.cross_entropy(model(xb).flatten(0, 1), yb.flatten()).backward()
+        for p in model.parameters():
+            p.data -= 30 * p.grad
+            p.grad = None
+    return model
 
 
 @wrong("7.3", "The head start is too small")

@@ -457,3 +457,73 @@ def mask_one_too_large():
             return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
 
     return with_attention(Ahead)
+
+
+@wrong("7.5", "a text that is kept as tokens is no cache")
+def text_cached():
+    class CachedGPT(Cached):
+        def past(self, cache):
+            return 0
+
+        def forward(self, idx, cache=None):
+            if cache is None:
+                return super().forward(idx)
+            T = idx.shape[1]
+            cache[0]["idx"] = torch.cat([cache[0].get("idx", idx[:, :0]), idx], 1)
+            self.wte(idx)  # for what counts
+            for block in self.h:
+                block.attn.c_attn(torch.zeros(1, T, self.wte.embedding_dim))
+            return Whole(self)(cache[0]["idx"])[:, -T:]
+
+    return CachedGPT, generate
+
+
+class Whole:
+    """The small GPT out of functions, which no hook of a layer sees."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self, idx):
+        m, C = self.model, self.model.wte.embedding_dim
+        x = m.wte.weight[idx] + m.wpe.weight[: idx.shape[1]]
+        for block in m.h:
+            h = F.layer_norm(x, (C,), block.ln_1.weight, block.ln_1.bias)
+            qkv = F.linear(h, block.attn.c_attn.weight, block.attn.c_attn.bias)
+            q, k, v = (
+                z.unflatten(2, (block.attn.n_head, -1)).transpose(1, 2) for z in qkv.chunk(3, 2)
+            )
+            scores = q @ k.mT / q.shape[3] ** 0.5
+            hidden = torch.ones_like(scores, dtype=torch.bool).triu(1)
+            weights = scores.masked_fill(hidden, float("-inf")).exp()
+            y = (weights / weights.sum(-1, keepdim=True)) @ v
+            y = y.transpose(1, 2).flatten(2)
+            x = x + F.linear(y, block.attn.c_proj.weight, block.attn.c_proj.bias)
+            h = F.layer_norm(x, (C,), block.ln_2.weight, block.ln_2.bias)
+            h = F.gelu(F.linear(h, block.mlp[0].weight, block.mlp[0].bias), approximate="tanh")
+            x = x + F.linear(h, block.mlp[2].weight, block.mlp[2].bias)
+        return F.linear(F.layer_norm(x, (C,), m.ln_f.weight, m.ln_f.bias), m.lm_head.weight)
+
+
+@wrong("7.5", "`if cache:` is False for an empty dict")
+def stored_only_if_there_is_something():
+    class Never(Attention):
+        def remember(self, cache, k, v):
+            if cache:
+                k, v = torch.cat([cache["k"], k], 2), torch.cat([cache["v"], v], 2)
+                cache["k"], cache["v"] = k, v
+            return k, v
+
+    return with_attention(Never)
+
+
+@wrong("7.5", "it is the loop in `generate_cached`: the likeliest")
+def likeliest_of_the_batch():
+    def generate_cached(model, idx, n):
+        cache, new = model.new_cache(), idx
+        for _ in range(n):
+            new = model(new, cache)[:, -1].argmax(dim=0)[:, None]
+            idx = torch.cat([idx, new], 1)
+        return idx
+
+    return Cached, generate_cached

@@ -278,3 +278,22 @@ def probabilities_divided():
         return probs / probs.sum(-1, keepdim=True)
 
     return top_p
+
+
+@wrong("7.6", "decide by the place in sorted order")
+def all_ties_kept():
+    def top_p(logits, p, temperature=1.0):
+        probs = F.softmax(logits / temperature, -1)
+        if p >= 1:
+            return probs
+        falling = probs.sort(dim=-1, descending=True).values
+        count = (falling.cumsum(-1) - falling < p).sum(-1, keepdim=True)
+        kept = torch.where(probs >= falling.gather(-1, count - 1), probs, 0.0)
+        return kept / kept.sum(-1, keepdim=True)
+
+    return top_p
+
+
+@wrong("7.6", "it has reached p, and the nucleus is complete")
+def more_than_p():
+    return lambda *given: nucleus(*given, keep=lambda f, p: f.cumsum(-1) - f <= p)

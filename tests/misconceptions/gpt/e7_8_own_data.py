@@ -5,7 +5,7 @@ from functools import partial
 import torch
 
 from misconceptions import wrong
-from misconceptions.gpt.shared import small, train
+from misconceptions.gpt.shared import small, train, untrained
 from zerotohero.training import evaluate
 
 
@@ -133,6 +133,14 @@ def short_files_accepted():
     return read_data, pairs, quick
 
 
+@wrong("7.8", "is enough: a context, and what follows it")
+def refuses_every_file():
+    def read_data(path, block_size):
+        raise ValueError(f"{path.name} can't be used for training.")
+
+    return read_data, pairs, quick
+
+
 @wrong("7.8", "Say what is wrong with which file")
 def message_without_the_name():
     def read_data(path, block_size):
@@ -252,3 +260,52 @@ def trained_on_val():
         return train(model, torch.cat([tokens, val]), 300, 2.0)
 
     return read, pairs, partial(report, fit=fit)
+
+
+@wrong("7.8", "at `int(0.9 * n)`, which leaves out")
+def rounded():
+    def read_data(path, block_size):
+        chars, train, val = read(path, block_size)
+        tokens = torch.cat([train, val])
+        cut = round(0.9 * len(tokens))
+        return chars, tokens[:cut], tokens[cut:]
+
+    return read_data, pairs, quick
+
+
+@wrong("7.8", "`torch.tensor([…])` of ints makes int64")
+def small_integers():
+    def read_data(path, block_size):
+        chars, *parts = read(path, block_size)
+        return chars, *(part.short() for part in parts)
+
+    return read_data, pairs, quick
+
+
+@wrong("7.8", "Off by one: block_size characters")
+def a_context_is_enough():
+    return lambda path, block_size: read(path, block_size - 1), pairs, quick
+
+
+@wrong("7.8", "A part of block_size + 1 characters is enough")
+def one_more_than_needed():
+    return lambda path, block_size: read(path, block_size + 1), pairs, quick
+
+
+@wrong("7.8", "adds 1 to each of them one time")
+def not_accumulated():
+    def bigram_loss(train, val, V):
+        counts = torch.ones(V, V)
+        counts[train[:-1], train[1:]] += 1
+        return -(counts / counts.sum(1, keepdim=True))[val[:-1], val[1:]].log().mean().item()
+
+    return read, bigram_loss, quick
+
+
+@wrong("7.8", "a quarter of 2,000,000")
+def a_little_too_large():
+    def own_data(path):
+        model, told = quick(path)
+        return untrained(model.config.vocab_size, 32, n_embd=208, n_layer=4), told
+
+    return read, pairs, own_data

@@ -37,7 +37,7 @@ def all_at_once():
 @wrong("1.1", "You don't use the h that you are given")
 def fixed_nudge():
     def numerical_gradient(f, a, b, c, h=1e-5):
-        h = 1e-6
+        h = 1e-5
         da = (f(a + h, b, c) - f(a - h, b, c)) / (2 * h)
         db = (f(a, b + h, c) - f(a, b - h, c)) / (2 * h)
         dc = (f(a, b, c + h) - f(a, b, c - h)) / (2 * h)
@@ -84,7 +84,7 @@ def rounded():
     return differences(lambda up, down, h: round((up - down) / (2 * h), 4))
 
 
-@wrong("1.1", "Wrong only to c")
+@wrong("1.1", "Only the slope with respect to c is wrong: when")
 def copied_line():
     def numerical_gradient(f, a, b, c, h=1e-5):
         da = (f(a + h, b, c) - f(a - h, b, c)) / (2 * h)
@@ -93,6 +93,31 @@ def copied_line():
         return da, db, dc
 
     return numerical_gradient
+
+
+@wrong("1.1", "and no others")
+def five_points():
+    def numerical_gradient(f, a, b, c, h=1e-5):
+        near = differences(lambda up, down, h: (up - down) / (2 * h))(f, a, b, c, h)
+        far = differences(lambda up, down, h: (up - down) / (2 * h))(f, a, b, c, 2 * h)
+        return tuple((4 * x - y) / 3 for x, y in zip(near, far, strict=True))
+
+    return numerical_gradient
+
+
+@wrong("1.1", "Where h is left out")
+def another_default():
+    def numerical_gradient(f, a, b, c, h=1e-4):
+        return differences(lambda up, down, h: (up - down) / (2 * h))(f, a, b, c, h)
+
+    return numerical_gradient
+
+
+@wrong("1.1", "The slopes are right and their order is not")
+def from_c_to_a():
+    return lambda *given, **more: differences(lambda up, down, h: (up - down) / (2 * h))(
+        *given, **more
+    )[::-1]
 
 
 @wrong("1.1", "is not put back")

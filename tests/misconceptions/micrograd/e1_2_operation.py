@@ -151,3 +151,31 @@ def not_a_number():
             return Value(stable(x.data), (x,), "softplus", local=(e / (1 + e),))
 
     return softplus
+
+
+@wrong("1.2", "you return x itself")
+def large_x_handed_back():
+    def softplus(x):
+        if x.data > 30:
+            return x
+        return Value(stable(x.data), (x,), "softplus", local=(x.sigmoid().data,))
+
+    return softplus
+
+
+@wrong("1.2", "so far out that the two are equal")
+def too_early_a_straight_line():
+    def softplus(x):
+        data = x.data if x.data > 4 else stable(x.data)
+        return Value(data, (x,), "softplus", local=(x.sigmoid().data,))
+
+    return softplus
+
+
+@wrong("1.2", "The operands should be x alone")
+def x_twice():
+    def softplus(x):
+        slope = x.sigmoid().data / 2
+        return Value(stable(x.data), (x, x), "softplus", local=(slope, slope))
+
+    return softplus

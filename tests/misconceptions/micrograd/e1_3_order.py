@@ -182,3 +182,32 @@ def attribute_of_a_name():
 @wrong("1.3", "Nothing came back")
 def order_not_returned():
     return lambda operands, root: None
+
+
+@wrong("1.3", "may be listed when all of its operands are")
+def by_name():
+    def operands_first(operands, root):
+        reached, todo = {root}, [root]
+        while todo:
+            new = [o for o in operands[todo.pop()] if o not in reached]
+            reached.update(new)
+            todo += new
+        return sorted(reached)
+
+    return operands_first
+
+
+@wrong("1.3", "list the root too")
+def nothing_for_a_leaf():
+    def operands_first(operands, root):
+        order, seen, stack = {}, set(), list(operands[root])
+        while stack:
+            name = stack[-1]
+            if name not in seen:
+                seen.add(name)
+                stack += [o for o in operands[name] if o not in seen]
+            else:
+                order[stack.pop()] = True
+        return [*order, root] if order else []
+
+    return operands_first

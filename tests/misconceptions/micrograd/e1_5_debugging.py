@@ -1,5 +1,7 @@
 """Wrong answers to 1.5, a loop that learns nothing."""
 
+import copy
+
 from misconceptions import wrong
 
 
@@ -82,7 +84,13 @@ def name_rebound():
 
 @wrong("1.5", "You don't use the rate")
 def rate_left_out():
-    return steps_of(lambda model, rate: downhill(model, 1.0))
+    return steps_of(lambda model, rate: downhill(model, 0.1))
+
+
+@wrong("1.5", "no copy of it")
+def a_copy_learns():
+    train = steps_of(downhill)
+    return lambda model, *given: train(copy.deepcopy(model), *given)
 
 
 @wrong("1.5", "You train on the sum")

@@ -34,7 +34,7 @@ def sides_swapped():
 
 @wrong("1.6", "Zero the gradients before each backward")
 def gradients_pile_up():
-    return trained([16, 1], steps=40, zero=False)
+    return trained([4, 1], steps=40, zero=False)
 
 
 @wrong("1.6", "return the model")
@@ -68,3 +68,8 @@ def learned_by_heart():
 @wrong("1.6", "let the network end in one neuron")
 def two_scores():
     return lambda points, labels: MLP(2, [4, 2], rng=random.Random(1))
+
+
+@wrong("1.6", "Better than luck, and not there yet")
+def a_line_drawn_by_hand():
+    return lambda points, labels: lambda point: -1.0 if point[1] > 0.25 else 1.0

@@ -87,3 +87,8 @@ def weights_of_zero_and_random_biases():
         return wte, 0 * W1, *rest
 
     return math.log, calm_init
+
+
+@wrong("3.2", "That is the loss for 27 characters")
+def always_27_characters():
+    return lambda V: math.log(27), init

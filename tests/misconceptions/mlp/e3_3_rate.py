@@ -171,3 +171,38 @@ def mean_for_rate():
 @wrong("3.3", "the rate at half the place")
 def place_halved():
     return search, lambda rates, *given: rates[rates.index(2 * choose(rates, *given)) // 2]
+
+
+@wrong("3.3", "NaN isn't finite either")
+def only_infinity_ends_it():
+    def sweep(step, low, high, n):
+        rates, losses = [], []
+        for rate in torch.logspace(math.log10(low), math.log10(high), n).tolist():
+            loss = step(rate)
+            if loss == math.inf:
+                break
+            rates.append(rate)
+            losses.append(loss)
+        return rates, losses
+
+    return sweep, choose
+
+
+@wrong("3.3", "The rate of the loss that is not finite is in the list")
+def its_rate_kept():
+    def sweep(step, low, high, n):
+        rates, losses = [], []
+        for rate in torch.logspace(math.log10(low), math.log10(high), n).tolist():
+            rates.append(rate)
+            loss = step(rate)
+            if not math.isfinite(loss):
+                break
+            losses.append(loss)
+        return rates, losses
+
+    return sweep, choose
+
+
+@wrong("3.3", "The first full window is left out")
+def first_window_left_out():
+    return search, lambda rates, losses, window: choose(rates[1:], losses[1:], window)

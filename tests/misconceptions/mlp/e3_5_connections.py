@@ -147,3 +147,8 @@ def direct_never_counted():
 @wrong("3.5", "The output bias b2 is missing")
 def output_bias_not_counted():
     return network, lambda T, C, H, V, direct: parameters(T, C, H, V, direct) - V
+
+
+@wrong("3.5", "W2 learns nothing")
+def hidden_weights_copied():
+    return lambda X, wte, W1, b1, W2, *rest: network(X, wte, W1, b1, W2.detach(), *rest), parameters

@@ -135,3 +135,11 @@ def rebuilt_from_lists():
         return y.squeeze(1) if y.shape[1] == 1 else y
 
     return flatten_consecutive
+
+
+@wrong("6.1", "You refuse a length that n does divide")
+def refuses_all():
+    def flatten_consecutive(x, n):
+        raise ValueError(f"{x.shape[1]} vectors can't be divided into groups of {n}")
+
+    return flatten_consecutive

@@ -151,15 +151,18 @@ def normed_backwards(BatchNorm1d, x, dy, eps, momentum, gamma, beta):
 
 
 def batch_of_one(BatchNorm1d, x, eps, momentum, gamma, beta):
+    """A batch that is long enough, and then its first example alone."""
     norm = _norm(BatchNorm1d, eps, momentum, gamma, beta)
+    y = norm(torch.tensor(x))
+    before = _running(norm)
     raised, message = "", ""
     try:
-        norm(torch.tensor(x))
+        norm(torch.tensor(x[:1]))
     except NotImplementedError:
         raise
     except Exception as error:
         raised, message = type(error).__name__, str(error)[:200]
-    return {"raised": raised, "message": message, **_running(norm)}
+    return {"y": y, "raised": raised, "message": message, "before": before, "after": _running(norm)}
 
 
 # --- 4.5 ----------------------------------------------------------------------------------------
@@ -169,7 +172,8 @@ def diagnosed(diagnosis, patient):
     found = diagnosis()
     if not isinstance(found, dict):
         raise TypeError(f"diagnosis returned a {type(found).__name__}, where a dict is needed")
-    return {"said": found.get(patient)}
+    others = [said for name, said in found.items() if name != patient]
+    return {"said": found.get(patient), "others": others}
 
 
 # --- 4.6 ----------------------------------------------------------------------------------------

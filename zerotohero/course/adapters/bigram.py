@@ -14,6 +14,11 @@ def network(trigram_counts, trigram_network, N, steps, lr):
     return {"probs": trigram_network(torch.tensor(N), steps, lr)}
 
 
+def network_before_and_after(trigram_counts, trigram_network, N, lr):
+    before, after = (trigram_network(torch.tensor(N), steps, lr) for steps in (0, 1))
+    return {"before": before, "after": after}
+
+
 def split(split_words, ngram_loss, words, seed):
     mine = list(words)
     return {
@@ -26,6 +31,10 @@ def split(split_words, ngram_loss, words, seed):
 
 def held_out_loss(split_words, ngram_loss, train, held_out, n, k, stoi):
     return {"loss": ngram_loss(train, held_out, n, k, stoi)}
+
+
+def held_out_losses(split_words, ngram_loss, train, held_outs, n, k, stoi):
+    return {"losses": [ngram_loss(train, held_out, n, k, stoi) for held_out in held_outs]}
 
 
 def tuned(tune_smoothing, ks, losses):
@@ -48,6 +57,10 @@ def looked_up(row_logits, W, xs):
     return {"logits": logits, "called": sorted(watch.called), "calls": watch.calls}
 
 
+def looked_up_at(row_logits, W, places):
+    return {"logits": [row_logits(torch.tensor(W), torch.tensor(xs)) for xs in places]}
+
+
 def gradient_of_rows(row_logits, W, xs, ys):
     weights = torch.tensor(W, requires_grad=True)
     F.cross_entropy(row_logits(weights, torch.tensor(xs)), torch.tensor(ys)).backward()
@@ -61,14 +74,20 @@ def entropy(cross_entropy, logits, targets):
 
 
 def gradient_of_entropy(cross_entropy, logits, targets):
-    x = torch.tensor(logits, requires_grad=True)
-    cross_entropy(x, torch.tensor(targets)).backward()
-    return {"grad": x.grad}
+    grads = []
+    for rows in (len(logits), 1):
+        x = torch.tensor(logits[:rows], requires_grad=True)
+        cross_entropy(x, torch.tensor(targets[:rows])).backward()
+        grads.append(x.grad)
+    return {"grad": grads[0], "grad of one row": grads[1]}
 
 
-def normalised(normalise_rows, is_distribution, N, k):
-    table = torch.tensor(N)
-    return {"P": normalise_rows(table, k), "N_after": table}
+def normalised(normalise_rows, is_distribution, tables, k):
+    found = []
+    for N in tables:
+        table = torch.tensor(N)
+        found.append({"P": normalise_rows(table, k), "N_after": table})
+    return {"found": found}
 
 
 def judged(normalise_rows, is_distribution, tables):

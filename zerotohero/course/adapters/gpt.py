@@ -4,29 +4,48 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 # --- 7.1 ----------------------------------------------------------------------------------------
 
 
 def attended(FusedAttention, layers):
-    return {"y": [_layer(FusedAttention, **layer)(_float(layer["x"])) for layer in layers]}
+    return {"y": [_run(_layer(FusedAttention, **layer), _float(layer["x"])) for layer in layers]}
+
+
+def learning(FusedAttention, layer, weights):
+    """The gradients of a weighted sum of what comes out; 0 where none arrives."""
+    module, x = _layer(FusedAttention, **layer), _float(layer["x"]).requires_grad_()
+    (_run(module, x) * _float(weights)).sum().backward()
+    leaves = {"x": x, **dict(module.named_parameters())}
+    return {
+        name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+        for name, leaf in leaves.items()
+    }
 
 
 def dropped(FusedAttention, layer):
     module, x = _layer(FusedAttention, **layer), _float(layer["x"])
-    trained = module.train()(x)
-    return {"eval": module.eval()(x), "train": trained}
+    trained = _run(module.train(), x)
+    return {"eval": _run(module.eval(), x), "train": trained}
 
 
 def counted(FusedAttention, layers):
     outputs, calls = [], []
     for layer in layers:
         module, x = _layer(FusedAttention, **layer), _float(layer["x"])
-        module(x)  # a mask that is made once for each T is there after this
+        _run(module, x)  # a mask that is made once for each T is there after this
         with _Counter() as counter:
-            outputs.append(module(x))
+            outputs.append(_run(module, x))
         calls.append(counter.calls)
     return {"y": outputs, "calls": calls}
+
+
+def _run(module, x):
+    y = module(x)
+    if not isinstance(y, (torch.Tensor, tuple, list, type(None))):  # these have verdicts
+        raise TypeError(f"forward has to return a tensor, and it returned a {type(y).__name__}")
+    return y
 
 
 def _layer(FusedAttention, x, heads, proj, bias, block_size, dropout=0.0):
@@ -47,6 +66,8 @@ def _layer(FusedAttention, x, heads, proj, bias, block_size, dropout=0.0):
 
 
 def _expect_class(answer, name):
+    if isinstance(answer, nn.Module):
+        raise TypeError(f"hand over the class itself, {name}, and not a module that it has made")
     if not (isinstance(answer, type) and issubclass(answer, nn.Module)):
         raise TypeError(f"{name} has to be a class derived from nn.Module, the class itself.")
 
@@ -75,7 +96,9 @@ def _float(value):
 @torch.no_grad()
 def whole(CachedGPT, generate_cached, sizes, weights, idx):
     model, idx = _gpt(CachedGPT, sizes, weights), torch.tensor(idx)
-    return {"plain": model(idx), "again": model(idx), "cached": model(idx, model.new_cache())}
+    plain, again, cache = model(idx), model(idx), model.new_cache()
+    got = {"plain": plain, "again": again, "cached": model(idx, cache)}
+    return got | {"kept": [bool(layer) for layer in cache]}
 
 
 @torch.no_grad()
@@ -109,9 +132,24 @@ def continued(CachedGPT, generate_cached, sizes, weights, idx, new):
                     queries.inside = kind == "c_attn"
 
                 module.register_forward_pre_hook(count)
-        tokens = generate_cached(model, idx.clone(), new)
+        with _Products() as products:
+            tokens = generate_cached(model, idx.clone(), new)
     computed, asked = (n / sizes["n_layer"] for n in (counts["c_attn"], queries.asked))
-    return {"tokens": tokens, "fed": counts["wte"], "computed": computed, "asked": asked}
+    told = {"tokens": tokens, "fed": counts["wte"], "computed": computed, "asked": asked}
+    return told | {"products": products.count}
+
+
+class _Products(TorchDispatchMode):
+    """Counts the multiplications of all matrix products, whatever layer or function makes them."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        name = func.__name__.split(".")[0]
+        if name in ("mm", "bmm", "addmm", "baddbmm"):
+            self.count += out.numel() * args[name.count("add")].shape[-1]
+        return out
 
 
 class _Queries(TorchFunctionMode):
@@ -153,6 +191,10 @@ def nucleus(top_p, logits, p, temperature):
     return {"probs": probs, "logits": logits}
 
 
+def nuclei(top_p, questions):
+    return {"probs": [top_p(torch.tensor(logits), p) for logits, p in questions]}
+
+
 # --- 7.7 ----------------------------------------------------------------------------------------
 
 
@@ -189,6 +231,7 @@ class _OneLayer(nn.Module):
     axis: that softmax goes over. center: whether the mean over time is subtracted.
     total: whether the mean of the past is added, computed from the sum over all positions.
     shift: added to all logits.
+    whisper: (row, key, size): the token at `key` adds `size` to its own logit at `row`, no more.
     """
 
     def __init__(
@@ -207,12 +250,14 @@ class _OneLayer(nn.Module):
         dropout,
         norm,
         train,
+        whisper,
     ):
         super().__init__()
         tables = (nn.Parameter(_float(w)) for w in (wte, wpe, w_attn, w_out))
         self.wte, self.wpe, self.w_attn, self.w_out = tables
         self.bias, self.tail, self.axis = _float(bias), tail, axis
         self.leaky_at, self.center, self.total, self.shift = leaky_at, center, total, shift
+        self.whisper = whisper
         self.drop = nn.Dropout(dropout)
         self.norm = nn.BatchNorm1d(self.wte.shape[1]) if norm else None
         self.calls = _Calls()
@@ -239,4 +284,8 @@ class _OneLayer(nn.Module):
         if self.leaky_at not in (0, T):
             bias = torch.full((T, T), float("-inf")).triu(1)
         weights = F.softmax(q @ k.transpose(1, 2) / q.shape[2] ** 0.5 + bias, self.axis)
-        return self.drop(x + weights @ v) @ self.w_out + self.shift
+        logits = self.drop(x + weights @ v) @ self.w_out + self.shift
+        row, key, size = self.whisper
+        if size and key < T:
+            logits[:, row] += size * F.one_hot(idx[:, key], logits.shape[2])
+        return logits

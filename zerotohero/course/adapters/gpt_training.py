@@ -6,10 +6,12 @@ import pathlib
 import tempfile
 import types
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
+
+from zerotohero.course.adapters.gpt_watch import Watch
 
 # --- 7.2 ------------------------------------------------------------------------------------------
 
@@ -31,12 +33,28 @@ def chained(encode_sums, add, carry_chain, train_adder, a, b):
 
 
 def trained_adder(encode_sums, add, carry_chain, train_adder, a, b):
-    pairs = (torch.tensor(part.astype("int64")) for part in (a, b))
-    return _trained(train_adder(*pairs), "train_adder")
+    pairs = [torch.tensor(part.astype("int64")) for part in (a, b)]
+    with Watch(named=True) as watch:
+        model = train_adder(*pairs)
+    read = torch.zeros(1_000_000, dtype=torch.bool)
+    for rows in watch.rows:
+        read[_sums_in(rows)] = True
+    read[pairs[0] * 1000 + pairs[1]] = False
+    return _trained(model, "train_adder") | {"strangers": read.nonzero()[:, 0]}
+
+
+def _sums_in(rows):
+    """The questions that stand in rows of tokens, wherever in them, as 1000 a + b."""
+    if rows.shape[1] < 8:
+        return rows.new_zeros(0)
+    parts = rows.long().unfold(1, 8, 1).flatten(0, 1)
+    digit = parts[:, [0, 1, 2, 4, 5, 6]]
+    asked = (parts[:, 3] == 10) & (parts[:, 7] == 11) & (digit < 10).all(1)
+    return digit[asked] @ torch.tensor([100_000, 10_000, 1000, 100, 10, 1])
 
 
 class _Calculator(nn.Module):
-    """Stands in for a model: it writes a + b + shift, digit by digit, as long as it may.
+    """Stands in for a model: it writes (7 a + 3 b + shift) % 10,000, as long as it may.
 
     Fed with digits that it would not have written, it goes wrong from there on.
     """
@@ -55,7 +73,8 @@ class _Calculator(nn.Module):
                 "such as 1 2 3 + 4 5 6 ="
             )
         place = torch.tensor([100, 10, 1])
-        said = (idx[:, :3] * place).sum(1) + (idx[:, 4:7] * place).sum(1) + self.shift
+        a, b = (idx[:, :3] * place).sum(1), (idx[:, 4:7] * place).sum(1)
+        said = (7 * a + 3 * b + self.shift) % 10_000
         digits = said[:, None] // torch.tensor([1000, 100, 10, 1]) % 10  # (N, 4)
         if self.reverse:
             digits = digits.flip(1)
@@ -83,30 +102,41 @@ def finetuned(to_alphabet, pretrain, from_scratch, finetune, other=None, tokens=
         raise FileNotFoundError(missing)
     other, tokens = (torch.tensor(part.astype("int64")) for part in (other, tokens))
     got = {}
-    model, got["seen_before"] = _counting(lambda: pretrain(other, 65))
-    got["pretrained"] = _trained(model, "pretrain")
-    model, got["seen_tuned"] = _counting(lambda: finetune(model, tokens))
-    got["tuned"] = _trained(model, "finetune")
-    model, got["seen_scratch"] = _counting(lambda: from_scratch(tokens, 65))
-    got["scratch"] = _trained(model, "from_scratch")
+
+    def keep(name, train, text, function):
+        with Watch(named=True, keep=_state) as watch:
+            model = train()
+        got[name] = _trained(model, function)
+        got[f"seen_{name}"] = {
+            "tokens": sum(rows.numel() for rows in watch.rows),
+            "own": _share_in(text, watch.rows),  # of the rows
+            "rate": watch.rate,
+        }
+        return model, watch.began
+
+    model, _ = keep("pretrained", lambda: pretrain(other, 65), other, "pretrain")
+    given = _state(model)
+    _, began = keep("tuned", lambda: finetune(model, tokens), tokens, "finetune")
+    got["went_on"] = began is not None and given.keys() == began.keys()
+    if got["went_on"]:
+        got["went_on"] = all(torch.equal(w, began[name]) for name, w in given.items())
+    keep("scratch", lambda: from_scratch(tokens, 65), tokens, "from_scratch")
     return got
 
 
-def _counting(train):
-    """What `train` returns, and how many tokens went through a GPT in train mode meanwhile."""
-    seen = 0
+def _state(model):
+    state = getattr(model, "_orig_mod", model).state_dict()
+    return {name: w.to("cpu", copy=True) for name, w in state.items()}
 
-    def count(module, inputs):
-        nonlocal seen
-        whole = hasattr(module, "lm_head") and hasattr(module, "config")
-        if whole and module.training and torch.is_grad_enabled():
-            seen += inputs[0].numel()
 
-    hook = nn.modules.module.register_module_forward_pre_hook(count)
-    try:
-        return train(), seen
-    finally:
-        hook.remove()
+def _share_in(text, batches, n=12):
+    """The share of the rows whose last n tokens stand in the text; of shorter rows, all of them."""
+    n = min([n, *(rows.shape[1] for rows in batches)])
+    weights = torch.randint(2**62, (n,), generator=torch.Generator().manual_seed(1))
+    ends = torch.cat([rows[:, -n:].long() for rows in batches] or [text[:0].view(0, n)])
+    length = len(text) - n + 1
+    pieces = sum(text[i : i + length] * weights[i] for i in range(n))  # hashes: they may run over
+    return float(torch.isin(ends @ weights, pieces).double().mean()) if len(ends) else 1.0
 
 
 # --- 7.8 ------------------------------------------------------------------------------------------
@@ -115,7 +145,10 @@ def _counting(train):
 def read(read_data, bigram_loss, own_data, text, block_size):
     with _file(text.encode()) as path:
         chars, train, val = _several(read_data(path, block_size), "read_data", "chars, train, val")
-    return {"chars": chars, "train": train, "val": val}
+    kinds = [
+        f"{getattr(part, 'dtype', type(part))}, {len(np.shape(part))}-D" for part in (train, val)
+    ]
+    return {"chars": chars, "train": train, "val": val, "kinds": kinds}
 
 
 def unreadable(read_data, bigram_loss, own_data, contents, block_size):
@@ -123,13 +156,13 @@ def unreadable(read_data, bigram_loss, own_data, contents, block_size):
     for content in contents:
         with _file(bytes(content)) as path:
             try:
-                read_data(path, block_size)
-            except NotImplementedError:
+                _, *parts = _several(read_data(path, block_size), "read_data", "chars, train, val")
+            except (NotImplementedError, TypeError):
                 raise
             except Exception as error:
                 replies.append({"type": type(error).__name__, "message": str(error)[:300]})
             else:
-                replies.append({"type": "", "message": ""})
+                replies.append({"type": "", "message": "", "sizes": [len(part) for part in parts]})
     return {"replies": replies, "name": path.name}
 
 
@@ -177,80 +210,3 @@ def _several(returned, name, values):
     if not isinstance(returned, (tuple, list)) or len(returned) != len(values.split(", ")):
         raise TypeError(f"{name} has to end with `return {values}`.")
     return returned
-
-
-# --- 7.4 ------------------------------------------------------------------------------------------
-
-
-def improved(improvements, train_model, **given):
-    """Each of the functions that were returned, called on its own inputs."""
-    functions = improvements()
-    if not isinstance(functions, dict) or not functions:
-        raise TypeError('improvements has to return a dict such as {"rotary": rotary}.')
-    if strangers := functions.keys() - given.keys():
-        raise KeyError(f"{sorted(map(str, strangers))} is none of {', '.join(given)}")
-    got = {}
-    for name, function in functions.items():
-        if not callable(function):
-            raise TypeError(f"{name!r} has to stand for a function, not a {type(function)}")
-        got[name] = []
-        for inputs in given[name]:
-            leaves = [_double(x) for x in inputs]
-            y = function(*leaves)
-            got[name].append(list(y) if isinstance(y, (tuple, list)) else y)
-    return got
-
-
-def _double(x):
-    return torch.tensor(x, dtype=torch.float64) if hasattr(x, "shape") else x
-
-
-def compared(improvements, train_model, runs=(), windows=None, V=0, missing=""):
-    if missing:
-        raise FileNotFoundError(missing)
-    windows = torch.tensor(windows.astype("int64"))
-    got = {"plain": [], "improved": [], "names": list(improvements())}
-    for run in runs:
-        for name in ("plain", "improved"):
-            batches = _Batches(run["tokens"])
-            model = train_model(batches, V, name == "improved", run["seed"])
-            if not callable(model) or isinstance(model, type):
-                raise TypeError(
-                    "train_model has to return the trained model, which can be called on xb; it "
-                    f"returned {'nothing' if model is None else f'a {type(model).__name__}'}."
-                )
-            got[name].append({"taken": batches.taken, **_last_logits(model, windows)})
-    return got
-
-
-class _Batches:
-    """(xb, yb) of shape (B, T) each; they can be gone through once."""
-
-    def __init__(self, tokens):
-        self.tokens, self.taken = torch.tensor(tokens.astype("int64")), 0
-
-    def __len__(self):
-        return len(self.tokens)
-
-    def __iter__(self):
-        if self.taken:
-            raise RuntimeError("the batches can be gone through once: that is the compute")
-        for rows in self.tokens:
-            self.taken += 1
-            yield rows[:, :-1], rows[:, 1:]
-
-
-@torch.no_grad()
-def _last_logits(model, windows):
-    """The logits after each window, and the operations that one window takes."""
-    if isinstance(model, nn.Module):
-        model.eval()
-    with FlopCounterMode(display=False) as counter:
-        first = model(windows[:1])
-    if first.ndim != 3 or first.shape[:2] != windows[:1].shape:
-        raise TypeError(
-            f"the model takes {tuple(windows[:1].shape)} tokens to logits of the shape "
-            f"{tuple(first.shape)}: (B, T) goes to (B, T, V)"
-        )
-    logits = torch.cat([model(part)[:, -1] for part in windows.split(512)])
-    return {"logits": logits.float(), "flops": counter.get_total_flops()}

@@ -36,19 +36,28 @@ def _grad(x):
 # --- 1.1 ----------------------------------------------------------------------------------------
 
 
-def gradient_of_the_lecture(numerical_gradient, at, h):
+def gradients_of_the_lecture(numerical_gradient, places, steep):
     def f(a, b, c):
         return -(a**3) + math.sin(3 * b) - 1.0 / c + b**2.5 - a**0.5
 
-    more = {} if h is None else {"h": h}
-    return {"gradient": numerical_gradient(f, *at, **more)}
+    def sum_of_cubes(a, b, c):
+        return steep * (a**3 + b**3 + c**3)
+
+    return {
+        "gradients": [numerical_gradient(f, *at) for at in places],
+        "at zero": numerical_gradient(sum_of_cubes, 0.0, 0.0, 0.0),
+    }
 
 
 def gradient_of_a_cubic(numerical_gradient, at, k, h):
-    def f(a, b, c):
-        return k[0] * a**3 + k[1] * a * b**2 + k[2] * b * c + k[3] * c**3
+    nudge = 0.0  # the longest
 
-    return {"gradient": numerical_gradient(f, *at, h=h)}
+    def f(a, b, c):
+        nonlocal nudge
+        nudge = max(nudge, *(abs(x - y) for x, y in zip((a, b, c), at, strict=True)))
+        return k[0] * a**3 + k[1] * a * b**3 + k[2] * b * c + k[3] * c**3
+
+    return {"gradient": numerical_gradient(f, *at, h=h), "nudge": nudge}
 
 
 # --- 1.2 ----------------------------------------------------------------------------------------
@@ -70,16 +79,21 @@ def softplus_in_a_formula(softplus, x):
     return {"data": out.data, "grad": _grad(x)}
 
 
-def softplus_graph(softplus, x):
-    (x,) = _values([x])
-    out = _value("softplus", softplus(x))
-    operands = out.operands
-    return {
-        "data": out.data,
-        "operands": len(operands),
-        "is x": any(v is x for v in operands),
-        "leaves": all(not getattr(v, "operands", ()) for v in operands),
-    }
+def softplus_graphs(softplus, xs):
+    nodes = []
+    for x in _values(xs):
+        out = _value("softplus", softplus(x))
+        operands = out.operands
+        nodes.append(
+            {
+                "data": out.data,
+                "itself": out is x,
+                "operands": len(operands),
+                "is x": any(v is x for v in operands),
+                "leaves": all(not getattr(v, "operands", ()) for v in operands),
+            }
+        )
+    return {"nodes": nodes}
 
 
 # --- 1.3 ----------------------------------------------------------------------------------------
@@ -123,7 +137,8 @@ def _shallow(limit):
     threading.setprofile(watch)
     try:
         yield
-        if sys.getprofile() is not watch:
+        # Python takes a watch away that has raised, so that is no sign of it when it is gone.
+        if sys.getprofile() is not watch and deepest <= limit:
             raise RecursionError("the count of calls inside each other was switched off")
     finally:
         sys.setprofile(before)
@@ -141,6 +156,11 @@ def order_of_a_graph(operands_first, operands, root):
     return {"order": order}
 
 
+def orders_of_a_graph(operands_first, operands, roots):
+    orders = [order_of_a_graph(operands_first, operands, root)["order"] for root in roots]
+    return {"orders": orders}
+
+
 def order_of_a_chain(operands_first, links, twice):
     """Each number made from the one before in `links`, as v7 = v3 + v3 or as v7 = -v3."""
     operands = {f"v{i}": [] for i in range(len(links))}
@@ -152,10 +172,25 @@ def order_of_a_chain(operands_first, links, twice):
 # --- 1.4 ----------------------------------------------------------------------------------------
 
 
-def probabilities(softmax, nll, logits):
-    probs = softmax(_values(logits))
+def probabilities(softmax, nll, logits, weights):
+    """The probabilities, and the gradients of their weighted sum."""
+    zs = _values(logits)
+    probs = softmax(zs)
     _need("a list of Values", "softmax", probs, hasattr(probs, "__iter__"))
-    return {"probs": [_value("softmax", p).data for p in probs]}
+    probs = [_value("softmax", p) for p in probs]
+    mixed = sum(p * w for p, w in zip(probs, weights, strict=False))
+    _value("softmax", mixed).backward()
+    return {"probs": [p.data for p in probs], "grads": [_grad(z) for z in zs]}
+
+
+def large_logits(softmax, nll, sets, label):
+    probs, losses = [], []
+    for logits in sets:
+        found = softmax(_values(logits))
+        _need("a list of Values", "softmax", found, hasattr(found, "__iter__"))
+        probs.append([_value("softmax", p).data for p in found])
+        losses.append(_value("nll", nll(_values(logits), label)).data)
+    return {"probs": probs, "losses": losses}
 
 
 def loss_and_gradients(softmax, nll, logits, label):

@@ -13,6 +13,10 @@ def dataset(build_dataset, words, block_size, stoi):
     return {"X": X, "Y": Y, "source": source, "kinds": kinds}
 
 
+def datasets(build_dataset, words, block_sizes, stoi):
+    return {"datasets": [dataset(build_dataset, words, size, stoi) for size in block_sizes]}
+
+
 def knowing_nothing(loss_knowing_nothing, calm_init, V):
     return {"loss": loss_knowing_nothing(V)}
 
@@ -23,6 +27,12 @@ def initialised(loss_knowing_nothing, calm_init, block_size, n_embd, n_hidden, V
         _several(calm_init(*sizes, _seeded(s)), FIVE) for s in (seed, seed, seed + 1)
     )
     return {"first": first, "again": again, "other": other}
+
+
+def initialised_often(loss_knowing_nothing, calm_init, block_size, n_embd, n_hidden, V, seed):
+    sizes = (block_size, n_embd, n_hidden, V)
+    seeds = range(seed, seed + 4)
+    return {"started": [_several(calm_init(*sizes, _seeded(s)), FIVE) for s in seeds]}
 
 
 def swept(sweep, choose_rate, losses, low, high, n):
@@ -36,8 +46,12 @@ def swept(sweep, choose_rate, losses, low, high, n):
     return {"rates": list(rates), "losses": list(found), "asked": asked}
 
 
-def chosen(sweep, choose_rate, rates, losses, window):
-    return {"rate": choose_rate(list(rates), list(losses), window)}
+def swept_over_edges(sweep, choose_rate, curves, low, high, n):
+    return {"sweeps": [swept(sweep, choose_rate, losses, low, high, n) for losses in curves]}
+
+
+def chosen(sweep, choose_rate, curves):
+    return {"rates": [choose_rate(c["rates"], c["losses"], c["window"]) for c in curves]}
 
 
 def bowl(sweep, choose_rate, curvatures, noise, low, high, n, window):
@@ -63,14 +77,17 @@ def trained(train_mlp, words, stoi):
 
 
 def direct(direct_logits, count_parameters, X, parameters):
-    return {"logits": direct_logits(torch.tensor(X), *map(torch.tensor, parameters))}
+    found = [
+        direct_logits(torch.tensor(rows), *map(torch.tensor, parameters)) for rows in (X, X[:1])
+    ]
+    return {"logits": found[0], "alone": found[1]}
 
 
 def direct_gradients(direct_logits, count_parameters, X, Y, parameters):
     leaves = [torch.tensor(p, requires_grad=True) for p in parameters]
     F.cross_entropy(direct_logits(torch.tensor(X), *leaves), torch.tensor(Y)).backward()
     grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in leaves]
-    return {"wte": grads[0], "W3": grads[-1]}
+    return dict(zip(("wte", "W1", "b1", "W2", "b2", "W3"), grads, strict=True))
 
 
 def counted(direct_logits, count_parameters, block_size, n_embd, n_hidden, V):

@@ -1,8 +1,8 @@
 """The exercises of all lectures, a package a lecture, a module an exercise.
 
 `checks/gpt/e7_2_adder.py` defines `adder`, exercise 7.2: its card, its cases and their verdicts.
-`tests/misconceptions/gpt/e7_2_adder.py` holds wrong answers to it, and the functions of
-`adapters/gpt.py` that its cases name call an answer. Modules are found by their names, so a new
+`tests/misconceptions/gpt/e7_2_adder.py` holds wrong answers to it, and the functions
+that its cases name, in `adapters/`, call an answer. Modules are found by their names, so a new
 one need not be listed anywhere; a new lecture's name is added to `LECTURES`.
 """
 

@@ -6,13 +6,110 @@ import matplotlib.pyplot as plt
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from zerotohero.course.drawing import Drawing
 from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, RED, SKY, YELLOW
+from zerotohero.course.plots.diagram import diagram
 from zerotohero.course.plots.mlp import smooth
+
+# --- diagrams -----------------------------------------------------------------------------------
+
+
+def network(B: int, T: int, C: int, H: int, V: int) -> Drawing:
+    """Return the network's diagram: its parameters as boxes, on the arrows what flows forwards."""
+    return diagram(
+        f"""
+        xb -> wte : ({B}, {T})
+        wte -> W1, b1 : x\\n({B}, {T * C})
+        W1, b1 -> normalise : pre\\n({B}, {H})
+        normalise -> gamma, beta : normed
+        gamma, beta -> tanh : act\\n({B}, {H})
+        tanh -> W2, b2 : h\\n({B}, {H})
+        W2, b2 -> loss : logits\\n({B}, {V})
+        """,
+        parameters={
+            "wte": f"({V}, {C})",
+            "W1, b1": f"({T * C}, {H})\n({H},)",
+            "gamma, beta": f"({H},)\n({H},)",
+            "W2, b2": f"({H}, {V})\n({V},)",
+        },
+        frames={"BatchNorm": ["normalise", "gamma, beta"]},
+        alt="A chain from the tokens xb through the embedding table, a linear layer, BatchNorm, "
+        "tanh and a second linear layer to the loss, with the shapes on the arrows.",
+    )
+
+
+def ways_to_dlogits(B: int, V: int) -> Drawing:
+    """Return three ways back from the loss to dlogits: in small steps, and by two fused formulas.
+
+    dtop is left out, because it is zero.
+    """
+    return diagram(
+        f"""
+        loss -> dlogprobs -> dprobs -> dshare -> dtotal -> dcounts -> dshifted -> dlogits
+        dprobs -> dcounts
+        dprobs -> softmax in one
+        softmax in one -> dlogits : ({B}, {V})
+        loss -> cross-entropy in one
+        cross-entropy in one -> dlogits : ({B}, {V})
+        """,
+        alt="From the loss to dlogits: a chain of small steps, a way that replaces the steps of "
+        "softmax by one, and a way that replaces all of them by one.",
+    )
+
+
+def ways_of_a_value() -> Drawing:
+    """Return the three ways on which one value of a channel reaches the loss through BatchNorm."""
+    return diagram(
+        """
+        xᵢ -> xᵢ − μ
+        xᵢ -> μ : through the mean
+        μ -> all xⱼ − μ
+        xᵢ − μ -> x̂ᵢ : directly
+        xᵢ − μ -> σ² : through the variance
+        σ² -> s
+        s -> all x̂ⱼ
+        all xⱼ − μ -> all x̂ⱼ
+        x̂ᵢ -> loss : yᵢ
+        all x̂ⱼ -> loss : all yⱼ
+        """,
+        frames={"  of the whole channel": ["μ", "σ²", "s", "all xⱼ − μ", "all x̂ⱼ"]},
+        alt="One value leads to the loss directly, through the variance and through the mean; the "
+        "last two reach the normalised values of the whole channel.",
+    )
+
+
+def backward_pass(B: int, T: int, C: int, H: int, V: int) -> Drawing:
+    """Return the network's backward pass: a chain of fused functions, and what each yields."""
+    return diagram(
+        f"""
+        loss -> cross-entropy
+        cross-entropy -> linear : dlogits\\n({B}, {V})
+        linear -> tanh : dh\\n({B}, {H})
+        tanh -> BatchNorm : dact\\n({B}, {H})
+        BatchNorm -> linear#2 : dpre\\n({B}, {H})
+        linear#2 -> embedding : dx\\n({B}, {T * C})
+        linear -> dW2, db2
+        BatchNorm -> dgamma, dbeta
+        linear#2 -> dW1
+        embedding -> dwte
+        """,
+        parameters={
+            "dW2, db2": f"({H}, {V})\n({V},)",
+            "dgamma, dbeta": f"({H},)\n({H},)",
+            "dW1": f"({T * C}, {H})",
+            "dwte": f"({V}, {C})",
+        },
+        alt="The functions cross-entropy, linear, tanh, BatchNorm, linear and embedding, one after "
+        "another from the loss; each hands a gradient on and yields its parameters' gradients.",
+    )
+
+
+# --- plots --------------------------------------------------------------------------------------
 
 
 def broadcast_and_sum(bias: Float[Tensor, " C"], grad: Float[Tensor, "B C"]) -> None:
     """Left, a row that is copied to every row; right, the gradients of the copies, summed."""
-    _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
+    _, (left, right) = plt.subplots(1, 2, figsize=(7, 3.2))
     B, C = grad.shape
     copies = bias.expand(B, C)
     for ax, top, rows, bottom in (
@@ -43,7 +140,7 @@ def _boxes(ax, values: Sequence[float], y: float, colour: str) -> None:
         box = plt.Rectangle((x - 0.48, y - 0.45), 0.96, 0.9, facecolor="white", edgecolor=colour)
         box.set_linewidth(1.6)
         ax.add_patch(box)
-        ax.text(x, y, f"{value:g}", ha="center", va="center")
+        ax.text(x, y, f"{value:g}".replace("-", "−"), ha="center", va="center")
 
 
 # Where each node of the network stands on the map (column, row), and what it is made of.
@@ -90,7 +187,7 @@ def map_of_nodes(shapes: Mapping[str, Sequence[int]]) -> None:
 
     `shapes` has the shape of each node by its name; "loss" may be left out.
     """
-    _, ax = plt.subplots(figsize=(10.5, 5.2))
+    _, ax = plt.subplots(figsize=(10, 5.2))
     broadcast = {"b1 pre", "mean diff", "inv normed", "gamma act", "beta act", "b2 logits"}
     broadcast |= {"top shifted", "share probs", "wte emb"}
     for edge in _EDGES.split(", "):
@@ -121,17 +218,17 @@ def map_of_nodes(shapes: Mapping[str, Sequence[int]]) -> None:
 def logit_gradients(
     dlogits: Float[Tensor, "B V"], targets: Int[Tensor, " B"], itos: Sequence[str]
 ) -> None:
-    """Heat map of the gradient by the logits, one row an example; a dot marks each target."""
-    _, ax = plt.subplots(figsize=(8.5, 5.2))
+    """Heat map of the logits' gradient, one row an example; a dot marks each target."""
+    _, ax = plt.subplots(figsize=(7, 4.8))
     pull = -dlogits * len(dlogits)
     image = ax.imshow(pull.numpy(), cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
     dots = {"s": 22, "color": YELLOW, "edgecolor": BLACK, "linewidth": 0.6}
     ax.scatter(targets.tolist(), range(len(targets)), label="the character that came", **dots)
     ax.set_xticks(range(len(itos)), itos)
     ax.set(xlabel="logit of this character", ylabel="example of the batch")
-    ax.set_title("Force on each logit, −B · dlogits,\nin the untrained network", loc="left")
+    ax.set_title("Force on each logit: −B · dlogits")
     ax.grid(False)
-    ax.legend(loc="upper left", bbox_to_anchor=(0.66, 1.1), frameon=False)
+    ax.legend(loc="lower right", bbox_to_anchor=(1.03, 0.99))
     plt.colorbar(image, label="down ← force → up", pad=0.02)
 
 
@@ -139,7 +236,7 @@ def force_on_a_row(
     probs: Float[Tensor, " V"], target: int, itos: Sequence[str], title: str
 ) -> None:
     """One example: its probabilities as bars, and the force on each logit as an arrow."""
-    _, (upper, lower) = plt.subplots(2, 1, figsize=(9, 4.8), sharex=True)
+    _, (upper, lower) = plt.subplots(2, 1, figsize=(7, 4.4), sharex=True)
     force = -probs.clone()
     force[target] += 1
     places = range(len(itos))
@@ -169,24 +266,23 @@ def what_batchnorm_removes(
     xhat: Float[Tensor, " B"], dxhat: Float[Tensor, " B"], left_over: Float[Tensor, " B"]
 ) -> None:
     """One channel: the gradient at BatchNorm's output against x̂, and what reaches its input."""
-    _, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharex=True, sharey=True)
-    titles = ("What arrives, and its straight line", "What goes on: the rest")
+    _, axes = plt.subplots(1, 2, figsize=(10, 3.8), sharex=True, sharey=True)
+    titles = ("What arrives, and the best straight line (dashed)", "What goes on: the rest")
     line = dxhat.mean() + xhat * (dxhat * xhat).mean() / (xhat**2).mean()
     pairs = ((dxhat, line), (left_over, 0 * xhat))
     for ax, title, (points, fit) in zip(axes, titles, pairs, strict=True):
         order = xhat.argsort()
-        ax.plot(xhat[order].tolist(), fit[order].tolist(), "--", color=RED, label="best line")
+        ax.plot(xhat[order].tolist(), fit[order].tolist(), "--", color=RED)
         ax.vlines(xhat.tolist(), fit.tolist(), points.tolist(), color="#999999", linewidth=0.9)
         ax.scatter(xhat.tolist(), points.tolist(), s=26, color=BLUE, zorder=3)
         ax.set(title=title, xlabel="x̂, the normalised value")
-        ax.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
-        ax.legend()
-    axes[0].set_ylabel("gradient")
+        ax.yaxis.set_major_formatter(lambda y, _: f"{1000 * y:.0f}".replace("-", "−"))
+    axes[0].set_ylabel("gradient, thousandths")
 
 
 def training_curves(runs: Mapping[str, Sequence[float]], window: int = 100) -> None:
     """Minibatch losses of two runs, smoothed: the first broad, the second dashed on top of it."""
-    _, ax = plt.subplots(figsize=(8, 3.8))
+    _, ax = plt.subplots()
     styles = ((SKY, "-", 5.0), (RED, "--", 1.4))
     for (name, losses), (colour, dash, width) in zip(runs.items(), styles, strict=True):
         curve = smooth(losses, window)

@@ -5,10 +5,174 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 
+from zerotohero.course.drawing import Drawing
 from zerotohero.course.plots import BLUE, GREEN, ORANGE, RED
+from zerotohero.course.plots.diagram import diagram
 from zerotohero.course.plots.mlp import smoothed_losses
 
-STEP, ROW, LEFT, TOP = 44, 62, 150, 34  # pixels of the network's picture
+STEP, ROW, LEFT, TOP, WIDE = 44, 62, 150, 62, 560  # pixels of the picture of the fusions
+INK, QUIET, PALE = "#222222", "#5f5f5f", "#dddddd"
+
+# --- diagrams -----------------------------------------------------------------------------------
+
+
+def flat(T: int, C: int, H: int, V: int) -> Drawing:
+    """Return the network that reads its context in one step, with the shapes of what flows."""
+    return diagram(
+        f"""
+        xb -> wte : (B, {T})
+        wte -> Flatten : (B, {T}, {C})
+        Flatten -> weight#1 : (B, {T * C})
+        weight#1 -> gamma, beta : (B, {H})
+        gamma, beta -> Tanh : (B, {H})
+        Tanh -> weight, bias : (B, {H})
+        weight, bias -> logits : (B, {V})
+        """,
+        parameters={
+            "wte": f"({V}, {C})",
+            "weight#1": f"({T * C}, {H})",
+            "gamma, beta": f"({H},)\n({H},)",
+            "weight, bias": f"({H}, {V})\n({V},)",
+        },
+        alt="A chain from the tokens xb through the embedding table, Flatten, a linear layer, "
+        "BatchNorm, Tanh and a second linear layer to the logits, with the shapes on the arrows.",
+    )
+
+
+def tree(word: str, C: int, H: int, V: int) -> Drawing:
+    """Return the tree over the letters of a word: each fusion joins two neighbours.
+
+    Raises ValueError for a length that isn't a power of two.
+    """
+    T = len(word)
+    if T < 2 or T & (T - 1):
+        raise ValueError(f"{word!r} has {T} letters; pairs of pairs need 2, 4, 8, 16, …")
+    layer = [f"{letter}#{i}" for i, letter in enumerate(word)]
+    frames = {f"xb (B, {T})\n  wte ({V}, {C})  \n(B, {T}, {C})": layer}
+    arrows, width = [], C
+    while len(layer) > 1:
+        pairs = list(zip(layer[::2], layer[1::2], strict=True))
+        fused = [a.partition("#")[0] + b.replace("#", f"#{a.partition('#')[2]}–") for a, b in pairs]
+        for pair, name in zip(pairs, fused, strict=True):
+            arrows += [f"{part} -> {name} : ({width},)" for part in pair]
+        groups = f"{len(fused)}, " if len(fused) > 1 else ""
+        title = f"fusion {len(frames)}\n  weight ({2 * width}, {H})  \n(B, {groups}{H})"
+        frames[title] = layer = fused
+        width = H
+    arrows += [f"{layer[0]} -> weight, bias : ({H},)", f"weight, bias -> logits : ({V},)"]
+    return diagram(
+        "\n".join(arrows),
+        parameters={"weight, bias": f"({H}, {V})\n({V},)"},
+        frames=frames,
+        alt=f"A tree over the letters of {word}: neighbours are fused two at a time, in "
+        f"{len(frames) - 1} layers, until one vector is left, which gives the logits.",
+    )
+
+
+def causal_convolution(C: int, H: int) -> Drawing:
+    """Return one layer of the other form: each position beside the one `dilation` places back."""
+    return diagram(
+        f"""
+        x -> move right : (B, T, {C})
+        move right -> [past, x] : past (B, T, {C})
+        x -> [past, x] : (B, T, {C})
+        [past, x] -> weight : (B, T, {2 * C})
+        weight -> gamma, beta : (B, T, {H})
+        gamma, beta -> Tanh : (B, T, {H})
+        """,
+        parameters={"weight": f"({2 * C}, {H})", "gamma, beta": f"({H},)\n({H},)"},
+        alt="The input and a copy of it, moved to the right by the dilation, are put side by side "
+        "and go through a linear layer, BatchNorm and Tanh.",
+    )
+
+
+def fusions(word: str, *positions: int, shared: bool = False, block_size: int = 8) -> Drawing:
+    """Return the fusions over a name, with all that the output at a position depends on lit.
+
+    One picture for each of `positions`, one under the other. `shared` False: the window's tree,
+    every fusion of which is computed for this output. True: the fusions that the positions before
+    have left behind are green, and only the new ones blue.
+
+    Raises ValueError for an empty word, a position that isn't one of the word's, or a `block_size`
+    that isn't a power of two.
+    """
+    if block_size < 2 or block_size & (block_size - 1):
+        raise ValueError(f"block_size is {block_size}; it must be a power of two, such as 8.")
+    for position in positions:
+        if not word or not 0 <= position <= len(word):
+            raise ValueError(
+                f"position is {position}; {word!r} needs at least one letter, and has the "
+                f"positions 0 to {len(word)}."
+            )
+    depth = block_size.bit_length() - 1
+    width = max(WIDE, LEFT + STEP * (len(word) + block_size) + 20)
+    height = TOP + ROW * depth + 26
+    captions, pictures = [], []
+    for i, position in enumerate(positions):
+        caption, shapes = _fusions(word, position, shared, block_size)
+        captions.append(f"Position {position}: {caption}.")
+        pictures.append(
+            f'<g transform="translate(0 {i * height})"><text x="6" y="16">{captions[-1]}</text>'
+            f"{shapes}</g>"
+        )
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" '
+        f'height="{height * len(positions)}" viewBox="0 0 {width} {height * len(positions)}" '
+        f'font-family="Helvetica,Arial,sans-serif" font-size="14" fill="{INK}">'
+        f'<rect width="100%" height="100%" fill="white"/>{"".join(pictures)}</svg>'
+    )
+    return Drawing("", svg, alt=f"The fusions over the name {word}. {' '.join(captions)}")
+
+
+def _fusions(word: str, position: int, shared: bool, block_size: int) -> tuple[str, str]:
+    """The caption of one picture, and its shapes."""
+    depth = block_size.bit_length() - 1
+    first = 1 - block_size  # boundaries stand to the left of position 0
+
+    def place(t: int, layer: int) -> tuple[int, int]:
+        return LEFT + 20 + STEP * (t - first), TOP + ROW * (depth - layer)
+
+    lit = {depth: {position}}
+    for layer in range(depth, 0, -1):
+        lit[layer - 1] = lit[layer] | {t - 2 ** (layer - 1) for t in lit[layer]}
+    lines, nodes = [], []
+    for layer in range(depth + 1):
+        name = "characters" if layer == 0 else f"layer {layer}, dilation {2 ** (layer - 1)}"
+        nodes.append(f'<text x="6" y="{place(first, layer)[1] + 4}">{name}</text>')
+        for t in range(first, len(word) + 1):
+            on, (x, y) = t in lit[layer], place(t, layer)
+            old = shared and on and layer and t != position
+            colour = PALE if not on else GREEN if old else BLUE
+            if layer and on:
+                for source in (t, t - 2 ** (layer - 1)):
+                    x2, y2 = place(source, layer - 1)
+                    style = f'stroke="{colour}" stroke-width="2"'
+                    dash = ' stroke-dasharray="4 3"' if old else ""
+                    lines.append(f'<path d="M{x} {y}L{x2} {y2}" {style}{dash}/>')
+            if layer:
+                fill = "white" if old else colour
+                shape = f'<circle cx="{x}" cy="{y}" r="8" fill="{fill}"'
+                nodes.append(f'{shape} stroke="{colour}" stroke-width="2"/>')
+                continue
+            letter = html.escape("." if t <= 0 else word[t - 1])
+            box = f'<rect x="{x - 13}" y="{y - 13}" width="26" height="26" rx="4"'
+            fill, ink = (BLUE, "white") if on else ("white", QUIET)
+            nodes.append(f'{box} fill="{fill}" stroke="#999999"/>')
+            nodes.append(f'<text x="{x}" y="{y + 4}" text-anchor="middle" fill="{ink}">')
+            nodes.append(f"{letter}</text>")
+    x, y = place(position, depth)
+    target = "the end" if position == len(word) else word[position]
+    nodes.append(f'<text x="{x}" y="{y - 18}" text-anchor="middle">→ {html.escape(target)}</text>')
+    count = sum(len(lit[layer]) for layer in range(1, depth + 1))
+    caption = (
+        f"{depth} new fusions (blue); the other {count - depth} (green, dashed) are there already"
+        if shared
+        else f"{count} fusions for this window, and as many again for the next"
+    )
+    return caption, "".join(lines + nodes)
+
+
+# --- plots --------------------------------------------------------------------------------------
 
 
 def loss_curves(runs: Mapping[str, Sequence[float]]) -> None:
@@ -36,7 +200,7 @@ def statistics_by_position(means: Sequence[Sequence[float]], shared: Sequence[fl
 
 def pairs_of_runs(broken: Sequence[float], fixed: Sequence[float]) -> None:
     """Dev losses of two variants, one line for each seed, and the means."""
-    _, ax = plt.subplots(figsize=(5.5, 3.6))
+    _, ax = plt.subplots()
     pairs = list(zip(broken, fixed, strict=True))
     for i, (pair, marker) in enumerate(zip(pairs, "osD^v", strict=False)):
         ax.plot([0, 1], pair, marker=marker, color=BLUE, alpha=0.7, label=f"seed {i + 1}")
@@ -45,7 +209,7 @@ def pairs_of_runs(broken: Sequence[float], fixed: Sequence[float]) -> None:
     ax.set_xticks([0, 1], ["axis 0 only", "axes 0 and 1"])
     ax.set(xlim=(-0.3, 1.3), ylabel="dev loss, nats a character")
     ax.set_title("The same trees with the bug and without")
-    ax.legend()
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def costs(depths: Sequence[int], by_depth: Sequence[float], forms: Mapping[str, float]) -> None:
@@ -65,13 +229,14 @@ def costs(depths: Sequence[int], by_depth: Sequence[float], forms: Mapping[str, 
     right.set_xticks(depths, [str(depth) for depth in depths])
     right.set_yticks([1, 3, 10, 30], ["1", "3", "10", "30"])
     right.minorticks_off()
+    right.margins(x=0.1, y=0.12)
     for ax in (left, right):
         ax.set_axisbelow(True)
 
 
 def ladder(names: Sequence[str], train: Sequence[float], dev: Sequence[float]) -> None:
     """Train and dev loss of the rows of the experiment log, from the first to the last."""
-    _, ax = plt.subplots(figsize=(8, 0.5 * len(names) + 1.2))
+    _, ax = plt.subplots()
     rows = range(len(names))
     ax.hlines(rows, train, dev, color="#999999")
     ax.scatter(train, rows, marker="o", color=BLUE, label="train", zorder=3)
@@ -79,76 +244,4 @@ def ladder(names: Sequence[str], train: Sequence[float], dev: Sequence[float]) -
     ax.set_yticks(rows, names)
     ax.invert_yaxis()
     ax.set(xlabel="loss, nats a character", title="The experiment log as a picture")
-    ax.legend()
-
-
-def network_svg(word: str, position: int, shared: bool = False, block_size: int = 8) -> str:
-    """HTML of the fusions over a name, with all that the output at `position` depends on lit.
-
-    `shared` False: the window's tree, every fusion of which is computed for this output. True: the
-    fusions that the positions before have left behind are green, and only the new ones blue.
-
-    Raises ValueError for an empty word, a position that isn't one of the word's, or a `block_size`
-    that isn't a power of two.
-    """
-    if not word or not 0 <= position <= len(word):
-        raise ValueError(
-            f"position is {position}; {word!r} needs at least one letter, and has the positions "
-            f"0 to {len(word)}."
-        )
-    if block_size < 2 or block_size & (block_size - 1):
-        raise ValueError(f"block_size is {block_size}; it must be a power of two, such as 8.")
-    depth = block_size.bit_length() - 1
-    first = 1 - block_size  # boundaries stand to the left of position 0
-    T = len(word) + 1
-
-    def place(t: int, layer: int) -> tuple[int, int]:
-        return LEFT + STEP * (t - first), TOP + ROW * (depth - layer)
-
-    lit = {depth: {position}}
-    for layer in range(depth, 0, -1):
-        below = {t - 2 ** (layer - 1) for t in lit[layer]}
-        lit[layer - 1] = lit[layer] | below
-    lines, nodes = [], []
-    for layer in range(depth + 1):
-        name = "characters" if layer == 0 else f"layer {layer}, dilation {2 ** (layer - 1)}"
-        nodes.append(f'<text x="6" y="{place(first, layer)[1] + 4}">{name}</text>')
-        for t in range(first, T):
-            on, (x, y) = t in lit[layer], place(t, layer)
-            old = shared and on and layer and t != position
-            colour = "#dddddd" if not on else GREEN if old else BLUE
-            if layer and on:
-                for source in (t, t - 2 ** (layer - 1)):
-                    x2, y2 = place(source, layer - 1)
-                    style = f'stroke="{colour}" stroke-width="2"'
-                    dash = ' stroke-dasharray="4 3"' if old else ""
-                    lines.append(f'<path d="M{x} {y}L{x2} {y2}" {style}{dash}/>')
-            if layer:
-                fill = "white" if old else colour
-                shape = f'<circle cx="{x}" cy="{y}" r="8" fill="{fill}"'
-                nodes.append(f'{shape} stroke="{colour}" stroke-width="2"/>')
-                continue
-            letter = html.escape("." if t <= 0 else word[t - 1])
-            box = f'<rect x="{x - 13}" y="{y - 13}" width="26" height="26" rx="4"'
-            fill, ink = (BLUE, "white") if on else ("white", "#888888")
-            nodes.append(f'{box} fill="{fill}" stroke="#999999"/>')
-            nodes.append(f'<text x="{x}" y="{y + 4}" text-anchor="middle" fill="{ink}">')
-            nodes.append(f"{letter}</text>")
-    x, _ = place(position, depth)
-    target = "the end" if position == len(word) else word[position]
-    nodes.append(f'<text x="{x}" y="16" text-anchor="middle">→ {html.escape(target)}</text>')
-    count = sum(len(lit[layer]) for layer in range(1, depth + 1))
-    caption = (
-        f"{depth} new fusions (blue); the other {count - depth} (green, dashed) were left by the "
-        "positions before it, or stand for boundaries only"
-        if shared
-        else f"{count} fusions for this window, and as many again for the next"
-    )
-    width, height = LEFT + STEP * (T - first), TOP + ROW * depth + 26
-    return (
-        f'<div style="background:white;color:#222;padding:8px;max-width:{width}px;'
-        f'font:13px sans-serif">Position {position}: {caption}.'
-        f'<svg role="img" aria-label="{html.escape(caption)}" viewBox="0 0 {width} {height}" '
-        f'style="display:block;background:white;width:100%" font-size="13" fill="#222">'
-        f"{''.join(lines + nodes)}</svg></div>"
-    )
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)

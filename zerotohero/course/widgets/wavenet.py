@@ -2,7 +2,7 @@
 
 import ipywidgets as widgets
 
-from zerotohero.course.plots.wavenet import network_svg
+from zerotohero.course.plots.wavenet import fusions
 
 
 def receptive_field(word: str = "penelope", block_size: int = 8) -> widgets.VBox:
@@ -20,11 +20,13 @@ def receptive_field(word: str = "penelope", block_size: int = 8) -> widgets.VBox
     form = widgets.ToggleButtons(
         options=[("tree: one window", False), ("convolutions: all positions", True)], value=False
     )
-    page = widgets.HTML(value=network_svg(word, len(word), False, block_size))
+    page = widgets.HTML()
 
     def show(_=None) -> None:
-        page.value = network_svg(word, slider.value, form.value, block_size)
+        drawing = fusions(word, slider.value, shared=form.value, block_size=block_size)
+        page.value = drawing._repr_html_()
 
     slider.observe(show, "value")
     form.observe(show, "value")
+    show()
     return widgets.VBox([slider, form, page])

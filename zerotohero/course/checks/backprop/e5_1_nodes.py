@@ -11,6 +11,7 @@ import numpy as np
 
 from zerotohero.course.checks.backprop.shared import BY_HAND, near, one_hot, unlike
 from zerotohero.course.exercise import Exercise, Wrong, array
+from zerotohero.course.to_look_at import AUTOGRAD
 
 FORWARD = """
 | `c.` | made by | shape |
@@ -45,6 +46,8 @@ nodes = Exercise(
     minutes=90,
     practises="the chain rule on tensors, one step at a time, with shapes as the guide",
     answers=("all_gradients",),
+    without=("autograd",),
+    look_for=AUTOGRAD,
     summary=(
         "Write the gradient of the loss by every value in the lecture's network, one line each. "
         "The check judges each line by itself, so that you can go step by step."

@@ -14,6 +14,7 @@ from zerotohero.course.checks.backprop.shared import (
 )
 from zerotohero.course.checks.numerics import softmax
 from zerotohero.course.exercise import Exercise, Mistake, array, expect, expect_that
+from zerotohero.course.to_look_at import AUTOGRAD
 
 cross_entropy = Exercise(
     number="5.2",
@@ -22,6 +23,8 @@ cross_entropy = Exercise(
     minutes=25,
     practises="deriving on paper what a chain of steps comes to, and computing it safely",
     answers=("cross_entropy_fused",),
+    without=("autograd",),
+    look_for=AUTOGRAD,
     summary=(
         "Derive the gradient of the mean cross-entropy by the logits in one expression. "
         "Return it with the loss, for logits of any size."

@@ -13,6 +13,7 @@ from zerotohero.course.checks.backprop.shared import (
     over_the_batch,
 )
 from zerotohero.course.exercise import Exercise, Mistake, expect, expect_that
+from zerotohero.course.to_look_at import AUTOGRAD
 
 batchnorm = Exercise(
     number="5.3",
@@ -21,6 +22,8 @@ batchnorm = Exercise(
     minutes=45,
     practises="a gradient in which every number of a column depends on every other",
     answers=("batchnorm_fused",),
+    without=("autograd",),
+    look_for=AUTOGRAD,
     summary=(
         "Derive the backward pass of BatchNorm in one expression for the input. "
         "Gamma and beta get theirs too, for batches of two axes and of three."

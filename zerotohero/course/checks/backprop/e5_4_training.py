@@ -14,6 +14,7 @@ from zerotohero.course.checks.backprop.shared import (
 )
 from zerotohero.course.checks.names import STOI, V, some_names
 from zerotohero.course.exercise import Exercise, Wrong, array
+from zerotohero.course.to_look_at import AUTOGRAD
 
 FIT = ("wte", "W1", "gamma", "beta", "W2", "b2")
 
@@ -25,6 +26,8 @@ training = Exercise(
     minutes=40,
     practises="a whole training step, with nothing in it that you haven't written",
     answers=("train_by_hand",),
+    without=("autograd",),
+    look_for=AUTOGRAD,
     summary=(
         "Train the lecture's network with gradients of your own and no autograd. "
         "The losses must be those that autograd would have led to, step by step."

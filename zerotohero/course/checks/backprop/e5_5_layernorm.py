@@ -11,6 +11,7 @@ from zerotohero.course.checks.backprop.shared import (
     over_the_batch,
 )
 from zerotohero.course.exercise import Exercise, Mistake, expect, expect_that
+from zerotohero.course.to_look_at import AUTOGRAD
 
 layernorm = Exercise(
     number="5.5",
@@ -19,6 +20,8 @@ layernorm = Exercise(
     minutes=35,
     practises="seeing what changes in a derivation when an axis does",
     answers=("layernorm_fused",),
+    without=("autograd",),
+    look_for=AUTOGRAD,
     summary=(
         "Derive the backward pass of LayerNorm, which normalises each position by itself. "
         "Only one thing of BatchNorm's derivation no longer holds."

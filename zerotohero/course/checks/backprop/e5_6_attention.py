@@ -7,6 +7,7 @@ import numpy as np
 from zerotohero.course.checks.backprop.shared import BY_HAND, near, unlike
 from zerotohero.course.checks.numerics import softmax
 from zerotohero.course.exercise import Exercise, Wrong, array, expect_that
+from zerotohero.course.to_look_at import AUTOGRAD
 
 attention = Exercise(
     number="5.6",
@@ -15,6 +16,8 @@ attention = Exercise(
     minutes=60,
     practises="softmax's own backward pass, between two products of matrices",
     answers=("attention_fused",),
+    without=("autograd",),
+    look_for=AUTOGRAD,
     summary=(
         "Derive the backward pass of a causal attention head, the heart of a GPT. "
         "You need nothing but what this lecture had, two products of matrices and a softmax."

@@ -180,9 +180,9 @@ def moves_predicted(given, got) -> None:
 
 
 zeros.case(
-    "everything starts at zero",
+    "everything starts at zero, and in a second network only some",
     adapter="moving",
-    inputs=lambda rng: _networks(rng, [list(NAMES)]),
+    inputs=lambda rng: _networks(rng, [list(NAMES), *_some(rng, SLOW, 1)]),
     crashes=NONE,
 )(moves_predicted)
 

@@ -19,6 +19,7 @@ gains = Exercise(
     minutes=40,
     practises="following a variance through a layer, by experiment and on paper",
     answers=("measured_gain", "leaky_relu_gain", "sizes_by_layer"),
+    look_for=("calculate_gain",),
     summary=(
         "Measure the gain that keeps the size of the numbers in a stack of layers, for any "
         "activation function. Derive it on paper for ReLU, and watch where tanh settles with 5/3."

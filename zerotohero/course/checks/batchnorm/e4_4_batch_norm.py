@@ -417,14 +417,16 @@ def gradients_twice(given, got):
 
 
 @batch_norm.case(
-    "a batch of one in train mode",
+    "a batch of two, and one of one, in train mode",
     adapter="batch_of_one",
-    inputs=lambda rng: {"x": _batch(rng, 1, 3), **_layer(rng, 3)},
-    crashes=NORM_CRASHES,
+    inputs=lambda rng: {"x": _batch(rng, 2, 3), **_layer(rng, 3)},
+    crashes=NORM_CRASHES | {"ValueError": "Two examples are a batch: raise only for one."},
 )
 def batch_of_one_refused(given, got):
+    given = given | {key: given[key].astype(float) for key in ("x", "gamma", "beta")}
+    expect("norm(x) of two examples", got["y"], _batch_norm(given, given["x"]), tol=FLOAT)
     expect(
-        "the error",
+        "the error for one",
         got["raised"],
         "ValueError",
         mistakes=[
@@ -442,9 +444,10 @@ def batch_of_one_refused(given, got):
         hint=f"It should be a ValueError; yours says: {got['message']}",
     )
     expect_that(bool(got["message"]), "the error says nothing", "Say what is wrong and what to do.")
+    before, after = got["before"], got["after"]
     expect_that(
-        np.array_equal(got["mean"], np.zeros(3)) and np.array_equal(got["var"], np.ones(3)),
-        f"running_var after the error: {show(got['var'])}",
+        all(np.array_equal(before[name], after[name]) for name in ("mean", "var")),
+        f"running_var after the error: {show(after['var'])}",
         "The running statistics have moved before the error, and NaN never leaves them: test the "
         "batch first.",
     )

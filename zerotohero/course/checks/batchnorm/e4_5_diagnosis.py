@@ -153,6 +153,11 @@ def _add_patient(patient: str, cause: str, evidence: str) -> None:
                     "this cause?"
                 )
             raise Wrong(f"{patient}: the cause is right, the evidence isn't", hint)
+        if got["others"] and all(o == said for o in got["others"]):
+            raise Wrong(
+                f"{patient}: {show(said_cause)}, as for the others",
+                "Each of the three has another cause: name each cause once.",
+            )
 
 
 for _patient, (_cause, _evidence) in PATIENTS.items():

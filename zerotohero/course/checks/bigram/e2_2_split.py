@@ -33,7 +33,7 @@ words with the generator and cuts it into three lists, train, dev and test: the 
 `ngram_loss(train: list[str], held_out: list[str], n: int, k: float, stoi: dict[str, int]) -> float`
 counts the n-grams of `train` (n is 2 or 3, with n − 1 boundaries before each word and one after),
 adds k to every count, and returns the mean negative log-likelihood, in nats, of all the n-grams of
-`held_out`.
+`held_out`: infinite if one of them has probability 0.
 
 ```python
 g = torch.Generator().manual_seed(1)
@@ -141,6 +141,13 @@ def words_split(given, got):
         "The words were shuffled within a part. Cut *after* shuffling all of them, or test holds "
         "the rare names, which stand at the end of the list.",
     )
+    ordered = (
+        "What is moved, turned round or sorted isn't shuffled: cut the words in their random order."
+    )
+    for order in (words, sorted(words)):
+        place = {word: i for i, word in enumerate(order)}
+        rising = np.mean(np.diff([place[word] for word in train]) > 0)
+        expect_that(0.25 < rising < 0.75, "split_words: the words of train stand in order", ordered)
     expect_that(
         parts == got["same_seed"],
         "split_words: two generators with the same seed gave two splits",
@@ -155,17 +162,27 @@ def words_split(given, got):
 
 
 def _ngram_loss(
-    train, held_out, n, k, *, V=V, in_sums=None, axis=-1, keepdims=True, words=False, **boundaries
+    train,
+    held_out,
+    n,
+    k,
+    *,
+    stoi=STOI,
+    in_sums=None,
+    axis=-1,
+    keepdims=True,
+    words=False,
+    **boundaries,
 ):
     """The loss, or what comes of a slip in the sums, in the mean or in the boundaries.
 
     in_sums: what the sums are taken of beside the counts, if not k; axis: the sums' own.
     """
-    N = count_grams(train, n, V, **boundaries)
+    N = count_grams(train, n, stoi, **boundaries)
     with np.errstate(all="ignore"):
         sums = (N + (k if in_sums is None else in_sums)).sum(axis, keepdims=keepdims)
         losses = -np.log((N + k) / sums)
-    terms = [[losses[gram] for gram in grams(word, n, **boundaries)] for word in held_out]
+    terms = [[losses[gram] for gram in grams(word, n, stoi, **boundaries)] for word in held_out]
     means = [np.mean(t) for t in terms if t]
     return float(
         np.mean(means) if words else np.average(means, weights=[len(t) for t in terms if t])
@@ -198,15 +215,17 @@ def _loss_case(name, n, k, stoi=STOI, points=1):
         crashes=LOSS_CRASHES,
     )
     def loss_on_held_out_words(given, got):
-        a, b, size = given["train"], given["held_out"], len(given["stoi"])
+        a, b, stoi = given["train"], given["held_out"], given["stoi"]
+        size = len(stoi)
         total = sum(len(word) + 1 for word in b)
 
         def loss(a, b, n, k, **slip):
-            return _ngram_loss(a, b, n, k, **{"V": size} | slip)
+            return _ngram_loss(a, b, n, k, **{"stoi": stoi} | slip)
 
         right = loss(a, b, n, k)
-        probs = (count_grams(a, n, size) + k) / (count_grams(a, n, size) + k).sum(-1, keepdims=True)
-        mean = np.mean([probs[gram] for word in b for gram in grams(word, n)])
+        counts = count_grams(a, n, stoi) + k
+        probs = counts / counts.sum(-1, keepdims=True)
+        mean = np.mean([probs[gram] for word in b for gram in grams(word, n, stoi)])
         wrong = [
             Mistake(
                 loss(b, b, n, k),
@@ -269,12 +288,16 @@ def _loss_case(name, n, k, stoi=STOI, points=1):
             ),
         ]
         if size != V:
-            wrong.append(
+            wrong += [
                 Mistake(
                     loss(a, b, n, k, in_sums=k * V / size),
                     "Here there are 28 characters: take V from `len(stoi)`, not 27.",
-                )
-            )
+                ),
+                Mistake(
+                    loss(a, b, n, k, stoi={**stoi, ".": 0}),
+                    "The boundary's number is taken to be 0: look it up, `stoi['.']`.",
+                ),
+            ]
         if k != 1:
             wrong.append(Mistake(loss(a, b, n, 1), f"This is the loss for k = 1; here it is {k}."))
         if n == 3:  # for n = 2 the loss is the same, since each character is left and entered
@@ -302,39 +325,47 @@ def _loss_case(name, n, k, stoi=STOI, points=1):
         expect("ngram_loss", got["loss"], right, tol=1e-4, mistakes=wrong, hint=hint)
 
 
-# One character more than the names have, so that a 27 in the code shows.
-_loss_case("the loss of a bigram, k = 1, of 28 characters", 2, 1.0, STOI | {"'": V})
+# One character more than the names have, and the boundary not in front, so that a 27 or a 0 for
+# the boundary in the code shows.
+MORE = dict(zip("abcdefghijklmnopqrstuvwxyz.'", range(V + 1), strict=True))
+_loss_case("the loss of a bigram, k = 1, of 28 characters", 2, 1.0, MORE)
 _loss_case("the loss of a trigram, k = 0.1", 3, 0.1, points=2)
 
 
-@split.case(
-    "a pair that train has not, k = 0",
-    adapter="held_out_loss",
-    inputs={
-        "train": ["ab"],
-        "held_out": ["aa"],
+def _unsmoothed(rng):
+    """Names that train has, and one with a pair that it has not."""
+    first, second = rng.choice(range(1, 6), 2, replace=False).tolist()
+    return {
+        "train": ["ab"] * first + ["b"] * second,
+        "held_outs": [["ab", "b"], ["aa", "b"]],
         "n": 2,
         "k": 0.0,
         "stoi": {".": 0, "a": 1, "b": 2},
-    },
+    }
+
+
+@split.case(
+    "k = 0, for names that train has, and for a pair that it has not",
+    adapter="held_out_losses",
+    inputs=_unsmoothed,
     crashes=LOSS_CRASHES,
 )
-def unseen_pair_unsmoothed(given, got):
+def loss_unsmoothed(given, got):
+    train, known = given["train"], given["held_outs"][0]
+    seen, unseen = got["losses"]
+
+    def loss(held_out, k):
+        return _ngram_loss(train, held_out, 2, k, stoi=given["stoi"])
+
+    one = "This is the loss for k = 1, and k is 0."
+    what = "ngram_loss, every pair seen"
+    expect(what, seen, loss(known, 0), mistakes=[Mistake(loss(known, 1), one)])
     hint = None
-    if isinstance(got["loss"], float | np.ndarray) and np.isnan(got["loss"]).any():
+    if isinstance(unseen, float | np.ndarray) and np.isnan(unseen).any():
         hint = "A row that train never entered divides 0 by 0."
-    elif isinstance(got["loss"], float | np.ndarray) and np.isfinite(got["loss"]).all():
+    elif isinstance(unseen, float | np.ndarray) and np.isfinite(unseen).all():
         hint = (
             "What was never seen and is not smoothed has probability 0 and an infinite loss; "
             "leaving such a pair out, or adding a little something, hides it."
         )
-    one = _ngram_loss(given["train"], given["held_out"], 2, 1, V=3)
-    wrong = [
-        Mistake(one, "This is the loss for k = 1, and k is 0."),
-        Mistake(
-            np.log(3),
-            "This is the logarithm of a mean probability; the loss is the mean of logarithms, and "
-            "one of them is infinite.",
-        ),
-    ]
-    expect("ngram_loss", got["loss"], np.inf, mistakes=wrong, hint=hint)
+    expect("ngram_loss, a pair unseen", unseen, np.inf, hint=hint)

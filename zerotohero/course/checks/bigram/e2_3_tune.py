@@ -50,13 +50,13 @@ and by how much does it beat k = 1? Why would tuning on train always choose the 
 PAIR = "Return two numbers, the best k and its loss on test: `return best, …`."
 
 
-def _losses(ks, rng):
-    """Losses of three splits for each k, as they are: train rises with k, dev and test dip."""
-    place = np.argsort(np.argsort(ks))
-    # The best of dev is in the lower half, so that its worst is not also the best of train, and
-    # train rises faster than dev falls, so that their sum misleads.
-    on_dev = rng.integers(1, len(ks) // 2)
-    on_test = rng.choice([i for i in range(1, len(ks) - 1) if i != on_dev])
+def _losses(ks, rng, on_dev, on_test):
+    """Losses of three splits for each k, as they are: train rises with k, dev and test dip.
+
+    on_dev, on_test: the places of the best k among the sorted. That of dev is in the lower half,
+    so that its worst is not also the best of train.
+    """
+    place = np.argsort(np.argsort(ks))  # train rises faster than dev falls: their sum misleads
     noise = rng.random((2, len(ks))) / 1000
     return {
         "train": (2.1 + 0.03 * place).tolist(),
@@ -84,7 +84,7 @@ def _tune_case(name, inputs, points=1):
             f"tune_smoothing: expected two numbers, got {show(pair)}",
             PAIR,
         )
-        k, test_loss = list(pair)
+        k, test_loss = np.asarray(pair).tolist() if isinstance(pair, np.ndarray) else pair
         best = int(np.argmin(losses["dev"]))
         wrong = [
             Mistake(
@@ -100,6 +100,14 @@ def _tune_case(name, inputs, points=1):
             Mistake(
                 ks[int(np.argmax(losses["dev"]))],
                 "This k has the highest loss on dev; the lowest is the best.",
+            ),
+            Mistake(
+                ks[1 + int(np.argmin(losses["dev"][1:]))],
+                "The first k of the list is left out, and it is the best.",
+            ),
+            Mistake(
+                ks[int(np.argmin(losses["dev"][:-1]))],
+                "The last k of the list is left out, and it is the best.",
             ),
             Mistake(best, "This is the place of the best k in the list; return the k itself."),
             Mistake(losses["dev"][best], "This is the best loss; return the k that gave it."),
@@ -130,15 +138,24 @@ def _tune_case(name, inputs, points=1):
 
 def _disagreeing(rng):
     ks = [0.03125, 0.0625, 0.25, 0.5, 2.5, 7.5]  # the same numbers as float32
-    return {"ks": ks, "losses": _losses(ks, rng)}
+    losses = _losses(ks, rng, on_dev=1, on_test=3)
+    return _reordered(ks, losses, first=np.argmin(losses["dev"]))
 
 
 def _infinite_at_zero(rng):
     ks = rng.permutation([0.0, 0.125, 0.375, 1.5, 9.0, 30.0]).tolist()
-    losses = _losses(ks, rng)
+    losses = _losses(ks, rng, on_dev=2, on_test=4)
     losses["dev"][ks.index(0.0)] = losses["test"][ks.index(0.0)] = float("inf")
-    return {"ks": ks, "losses": losses}
+    return _reordered(ks, losses, last=np.argmin(losses["dev"]))
 
 
-_tune_case("dev and test disagree", _disagreeing, points=2)
-_tune_case("an infinite loss at k = 0, in no order", _infinite_at_zero)
+def _reordered(ks, losses, first=None, last=None):
+    """The same with one k moved to the front or to the end, where a loop may miss it."""
+    order = [i for i in range(len(ks)) if i not in (first, last)]
+    order = [first, *order] if last is None else [*order, last]
+    rows = {split: [row[i] for i in order] for split, row in losses.items()}
+    return {"ks": [ks[i] for i in order], "losses": rows}
+
+
+_tune_case("dev and test disagree, the best k in front", _disagreeing, points=2)
+_tune_case("an infinite loss at k = 0, in no order, the best k at the end", _infinite_at_zero)

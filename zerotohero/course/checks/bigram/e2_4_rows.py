@@ -14,6 +14,7 @@ from zerotohero.course.exercise import (
     expect,
     expect_that,
 )
+from zerotohero.course.to_look_at import THREADS, TORCH
 
 rows = Exercise(
     number="2.4",
@@ -22,6 +23,11 @@ rows = Exercise(
     minutes=15,
     practises="indexing with a tensor, which every embedding in this course is",
     answers=("row_logits",),
+    without=(
+        "threads",
+        "jit",
+    ),
+    look_for=("one_hot", "matmul", "mm", "bmm", "einsum", "numpy", *THREADS, *TORCH),
     summary=(
         "Replace the product of one-hot rows and W by indexing. The logits must be equal to the "
         "bit and the gradient must still reach W."
@@ -94,12 +100,15 @@ def rows_looked_up(given, got):
     )
 
 
+SHAPES = ((4, 3), (2, 3, 4), (5, 1), (), (0,))
+
+
 @rows.case(
-    "xs of shape (4, 3), as lecture 03 will have",
-    adapter="looked_up",
+    "xs of the shapes (4, 3), as lecture 03 will have, (2, 3, 4), (5, 1), () and (0,)",
+    adapter="looked_up_at",
     inputs=lambda rng: {
         "W": rng.normal(size=(27, 10)).astype(np.float32),
-        "xs": rng.integers(0, 27, (4, 3)),
+        "places": [rng.integers(0, 27, shape) for shape in SHAPES],
     },
     crashes={
         "supposed to be a vector|too many indices|converted to": "Does a loop, a list or "
@@ -107,18 +116,21 @@ def rows_looked_up(given, got):
         "any shape."
     },
 )
-def rows_for_two_axes(given, got):
-    want = given["W"][given["xs"]]
-    flat = Mistake(want.reshape(-1, 10), "The shape of xs is lost: index with xs as it is.")
-    expect("row_logits", got["logits"], want, tol=0, mistakes=[flat])
+def rows_for_any_axes(given, got):
+    for xs, logits in zip(given["places"], got["logits"], strict=True):
+        want = given["W"][xs]
+        flat = Mistake(want.reshape(-1, 10), "The shape of xs is lost: index with xs as it is.")
+        thin = Mistake(np.squeeze(want), "`squeeze()` takes away every axis of length 1.")
+        what = f"row_logits, xs of shape {np.shape(xs)}"
+        expect(what, logits, want, tol=0, mistakes=[thin, flat])
 
 
 @rows.case(
     "a row that nobody asked for is infinite",
     adapter="looked_up",
-    inputs={
-        "W": np.array([[1, 2], [-np.inf, np.inf], [5, 6]], dtype=np.float32),
-        "xs": np.array([2, 0, 2]),
+    inputs=lambda rng: {
+        "W": np.vstack([rng.normal(size=(4, 3)), [[-np.inf, np.inf, 1]]]).astype(np.float32),
+        "xs": rng.integers(0, 4, 6),
     },
 )
 def infinite_row_left_alone(given, got):

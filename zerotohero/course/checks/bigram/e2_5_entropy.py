@@ -13,6 +13,7 @@ from zerotohero.course.exercise import (
     Wrong,
     expect,
 )
+from zerotohero.course.to_look_at import THREADS, TORCH
 
 entropy = Exercise(
     number="2.5",
@@ -21,6 +22,27 @@ entropy = Exercise(
     minutes=25,
     practises="the loss of every later lecture, and why it is not written as it is derived",
     answers=("cross_entropy",),
+    without=(
+        "threads",
+        "jit",
+    ),
+    look_for=(
+        "cross_entropy",
+        "CrossEntropyLoss",
+        "nll_loss",
+        "NLLLoss",
+        "softmax",
+        "Softmax",
+        "log_softmax",
+        "LogSoftmax",
+        "logsumexp",
+        "logaddexp",
+        "kl_div",
+        "special",
+        "scipy",
+        *THREADS,
+        *TORCH,
+    ),
     summary=(
         "Write the mean negative log-likelihood from logits, equal to torch's own. It must hold "
         "for logits of a thousand, where the formula as derived breaks."
@@ -157,8 +179,9 @@ def mean_loss_of_rows(given, got):
 
 EXP = "e^1000 is infinite in a float: subtract each row's largest logit before exp, which changes "
 EXP += "nothing in the softmax."
-LOG = "The target's probability has become 0 and its logarithm −∞: keep to logarithms, ln(e^x / s) "
-LOG += "= x − ln s, and never take the log of a softmax."
+LOG = "The loss is infinite. Is each row's largest logit subtracted? Then the target's probability "
+LOG += "has become 0 and its logarithm −∞: keep to logarithms, ln(e^x / s) = x − ln s, and never "
+LOG += "take the log of a softmax."
 
 
 def _large(rng, logits):
@@ -201,14 +224,14 @@ def _stable(given, got, hint) -> None:
         if not np.isfinite(loss):
             broken = hint if loss == np.inf else EXP
         elif want > 100 and 0 < loss < 0.12 * want:  # ln of the smallest float is −104
-            broken = "An addend or a clamp inside the logarithm hides the 0, and the loss is wrong "
+            broken = "An addend or a clamp hides the 0, and the loss is wrong "
             broken += "by a lot: subtract ln(sum) instead of dividing."
     expect("cross_entropy", loss, want, tol=1e-5, hint=broken)
     _by_hand(got)
 
 
 @entropy.case(
-    "its gradient",
+    "its gradient, for eight rows and for one",
     adapter="gradient_of_entropy",
     points=1,
     inputs=lambda rng: {
@@ -227,3 +250,4 @@ def gradient_of_the_loss(given, got):
     want = softmax(given["logits"].astype(np.float64))
     want[np.arange(8), given["targets"]] -= 1
     expect("the gradient of the logits", got["grad"], want / 8, tol=1e-5)
+    expect("the gradient of the logits, N = 1", got["grad of one row"], want[:1], tol=1e-5)

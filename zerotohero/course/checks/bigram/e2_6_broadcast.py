@@ -50,89 +50,167 @@ is_distribution(torch.tensor([[0.5, 0.5], [0.9, 0.2]]))  # False: 0.9 + 0.2
 
 SIZES = {
     "size of tensor": "Two shapes don't fit: the sum has lost its last dimension. "
-    "`keepdim=True` keeps it with length 1."
+    "`keepdim=True` keeps it with length 1.",
+    "Dimension out of range": "A single row has one dimension: count from the end, -1 is the last "
+    "of however many.",
 }
 
 
-def _normalise_case(name, shape, points=1):
+def _normalise_case(name, k, *shapes):
     @broadcast.case(
         name,
         adapter="normalised",
-        points=points,
-        inputs=lambda rng: {"N": rng.integers(0, 9, shape), "k": 1.0},
+        inputs=lambda rng: {"tables": [rng.integers(0, 9, shape) for shape in shapes], "k": k},
         crashes=ORDER | WHOLE | SIZES,
     )
     def rows_normalised(given, got):
-        N = given["N"] + given["k"]
-        wrong = [
-            Mistake(
-                N / N.sum(0),
-                "Each *column* sums to 1; the next character runs along the last dimension.",
-            ),
-            Mistake(N / N.sum(), "The whole table sums to 1; each row must."),
-            Mistake(given["N"] / given["N"].sum(-1, keepdims=True), "The k is not added."),
-            Mistake(
-                N / given["N"].sum(-1, keepdims=True), "The sums were taken before k was added."
-            ),
-            Mistake(
-                given["N"] / given["N"].sum(-1, keepdims=True) + given["k"],
-                "The k belongs to the counts: add it before dividing.",
-            ),
-            Mistake(
-                softmax(N),
-                "Softmax expects logits, which are *logarithms* of counts; these are the counts "
-                "themselves, so dividing is enough.",
-            ),
-            Mistake(
-                N // N.sum(-1, keepdims=True), "`//` rounds down to whole numbers; divide with `/`."
-            ),
-        ]
-        if N.ndim > 2:
-            second = "Dimension 1 is the last one only in a table with two; count from the end."
-            wrong.append(Mistake(N / N.sum(1, keepdims=True), second))
-            matrix = "Each matrix sums to 1; each row along the last dimension must."
-            wrong.append(Mistake(N / N.sum((1, 2), keepdims=True), matrix))
-        if len(set(shape)) == 1:
-            row_j = "Entry (i, j) was divided by the sum of row j: without `keepdim=True` the sums "
-            row_j += "are laid down as a row."
-            wrong += [Mistake(N / N.sum(-1), row_j), Mistake(N / N.sum(1), row_j)]
-        expect("normalise_rows", got["P"], N / N.sum(-1, keepdims=True), tol=1e-5, mistakes=wrong)
-        expect(
-            "N after the call",
-            got["N_after"],
-            given["N"],
-            tol=0,
-            hint="The caller's counts have changed: `+=` and `/=` work in place, `N + k` doesn't.",
-        )
+        for counts, found in zip(given["tables"], got["found"], strict=True):
+            _expect_normalised(counts, given["k"], found["P"], found["N_after"])
 
 
-_normalise_case("a table of 27 × 27", (27, 27))
-_normalise_case("a table of 4 × 6", (4, 6))
-_normalise_case("a trigram's table", (5, 5, 5))
+def _expect_normalised(counts, k, P, after) -> None:
+    N, shape = counts + k, counts.shape
+    wrong = [
+        Mistake(
+            N / N.sum(0),
+            "Each *column* sums to 1; the next character runs along the last dimension.",
+        ),
+        Mistake(N / N.sum(), "The whole table sums to 1; each row must."),
+        Mistake(
+            (counts + 1) / (counts + 1).sum(-1, keepdims=True),
+            f"1 was added to every count; here k is {k}.",
+        ),
+        Mistake(counts / counts.sum(-1, keepdims=True), "The k is not added."),
+        Mistake(N / counts.sum(-1, keepdims=True), "The sums were taken before k was added."),
+        Mistake(
+            counts / counts.sum(-1, keepdims=True) + k,
+            "The k belongs to the counts: add it before dividing.",
+        ),
+        Mistake(
+            softmax(N),
+            "Softmax expects logits, which are *logarithms* of counts; these are the counts "
+            "themselves, so dividing is enough.",
+        ),
+        Mistake(
+            N // N.sum(-1, keepdims=True), "`//` rounds down to whole numbers; divide with `/`."
+        ),
+    ]
+    if N.ndim > 2:
+        second = "That is the sum along dimension 1, the last one of two; of any number it is -1."
+        wrong.append(Mistake(N / N.sum(1, keepdims=True), second))
+        matrix = "Each matrix sums to 1; each row along the last dimension must."
+        wrong.append(Mistake(N / N.sum((1, 2), keepdims=True), matrix))
+    if len(set(shape)) == 1 < N.ndim:
+        row_j = "Entry (i, j) was divided by the sum of row j: without `keepdim=True` the sums "
+        row_j += "are laid down as a row."
+        wrong += [Mistake(N / N.sum(-1), row_j), Mistake(N / N.sum(1), row_j)]
+    expect(
+        f"normalise_rows, shape {shape}", P, N / N.sum(-1, keepdims=True), tol=1e-5, mistakes=wrong
+    )
+    expect(
+        "N after the call",
+        after,
+        counts,
+        tol=0,
+        hint="The caller's counts have changed: `+=` and `/=` work in place, `N + k` doesn't.",
+    )
+
+
+_normalise_case("a table of 27 × 27", 2.0, (27, 27))
+_normalise_case("a table of 4 × 6, and a single row", 0.5, (4, 6), (6,))
+_normalise_case("tables with three and four dimensions", 3.0, (5, 5, 5), (2, 3, 4, 5))
+
+
+COLUMNS = (
+    "The test looks at columns, which is what the bug leaves in order: sum along the last "
+    "dimension."
+)
+ROUNDING = (
+    "A probability may be 0, and sums may be off by a rounding error, 0.00001 as the card says."
+)
+EXACTLY = "That is more than a rounding error: allow 0.00001 as the card says."
 
 
 def _tables(rng):
     right = rng.random((6, 6)) + 0.1
     right[rng.permutation(6), range(6)] = 0  # a probability may be 0, but need not be
     right /= right.sum(1, keepdims=True)
-    columns = right.T.copy()
     overall = np.full((4, 4), 0.25)
     overall[0] += 0.1
     overall[1] -= 0.1
-    slightly = np.full((4, 4), 0.25)
-    slightly[2, 3] += 0.001
-    negative = np.array([[1.5, -0.5], [0.5, 0.5]])
-    unseen = np.array([[0.5, 0.5], [np.nan, np.nan]])
-    zeros = np.array([[0.5, 0.5], [0.0, 0.0]])
-    cube = np.stack([right, right, right])
-    # Columns and the whole are as they should be, rows along the last dimension are not.
-    tables = [right, cube, columns, overall, slightly, negative, unseen, zeros]
-    order = rng.permutation(len(tables))
-    return {"tables": [tables[i].astype(np.float32) for i in order], "_order": order}
+
+    def off(by):
+        table = np.full((4, 4), 0.25)
+        table[2, 3] += by
+        return table
+
+    tables = {
+        "right": right,
+        "cube": np.stack([right, right, right]),
+        "one row": right[2],
+        "a little above": off(4e-6),
+        "a little below": off(-4e-6),
+        # Columns and the whole are as they should be, rows along the last dimension are not.
+        "columns": right.T.copy(),
+        "overall": overall,
+        "above": off(3e-5),
+        "below": off(-3e-5),
+        "far above": off(0.001),
+        "negative": np.array([[1.5, -0.5], [0.5, 0.5]]),
+        "hardly negative": np.array([[0.5, 0.5], [1.000004, -0.000004]]),
+        "unseen": np.array([[0.5, 0.5], [np.nan, np.nan]]),
+        "zeros": np.array([[0.5, 0.5], [0.0, 0.0]]),
+    }
+    names = rng.permutation([*tables]).tolist()
+    return {"tables": [tables[name].astype(np.float32) for name in names], "_names": names}
+
+
+# What each table is, whether it is a distribution, and what is wrong where the answer differs.
+SAID = {
+    "right": ("a table whose rows sum to 1", True, ROUNDING),
+    "cube": (
+        "a table (3, 6, 6) whose rows sum to 1",
+        True,
+        "With three dimensions, the rows run along the last: `P.sum(-1)`.",
+    ),
+    "one row": ("a single row (6,) that sums to 1", True, None),
+    "a little above": ("a table with a row that sums to 1.000004", True, ROUNDING),
+    "a little below": ("a table with a row that sums to 0.999996", True, ROUNDING),
+    "columns": ("a table whose columns sum to 1, and whose rows don't", False, None),
+    "overall": (
+        "a table that sums to V, but not row by row",
+        False,
+        "The whole table may have the right sum; every single row must: `.all()`.",
+    ),
+    "far above": ("a table with a row that sums to 1.001", False, EXACTLY),
+    "above": ("a table with a row that sums to 1.00003", False, EXACTLY),
+    "below": ("a table with a row that sums to 0.99997", False, EXACTLY),
+    "negative": (
+        "a table with an entry below 0",
+        False,
+        "The sums are 1, but a probability can't be negative: look at the entries too.",
+    ),
+    "hardly negative": (
+        "a table with an entry of -0.000004",
+        False,
+        "The sums may be off by a rounding error; an entry below 0 is none, however near.",
+    ),
+    "unseen": (
+        "a table with NaN",
+        False,
+        "A NaN passes any test that asks whether something is *wrong*, since every comparison "
+        "with it is false: ask whether all is right.",
+    ),
+    "zeros": (
+        "a table with a row of zeros",
+        False,
+        "A row of zeros sums to 0: no distribution.",
+    ),
+}
 
 
 @broadcast.case(
-    "eight tables for your test",
+    "14 tables for your test",
     adapter="judged",
     points=3,
     inputs=_tables,
@@ -142,80 +220,50 @@ def _tables(rng):
         "compare them with the number 1, which fits any shape.",
         "AssertionError": "Return False for a table that is none, instead of raising an error: "
         "whoever calls it writes `assert is_distribution(P)`.",
+        "Dimension out of range.*got -2": COLUMNS,
+        "Dimension out of range": "Rows run along the last dimension, however many there are: -1.",
         "ambiguous": "There is an answer for each row or entry; `.all()` makes one of them.",
     },
 )
 def tables_told_apart(given, got):
-    columns = (
-        "The test looks at columns, which is what the bug leaves in order: sum along the last "
-        "dimension."
-    )
-    said = [
-        (
-            "a table whose rows sum to 1",
-            True,
-            "A probability may be 0, and sums may be off by a rounding error.",
-        ),
-        (
-            "a table (3, 6, 6) whose rows sum to 1",
-            True,
-            "With three dimensions, the rows run along the last: `P.sum(-1)`.",
-        ),
-        ("a table whose columns sum to 1, and whose rows don't", False, columns),
-        (
-            "a table that sums to V, but not row by row",
-            False,
-            "The whole table may have the right sum; every single row must: `.all()`.",
-        ),
-        (
-            "a table with a row that sums to 1.001",
-            False,
-            "That is more than a rounding error: allow 0.00001 as the card says.",
-        ),
-        (
-            "a table with an entry below 0",
-            False,
-            "The sums are 1, but a probability can't be negative: look at the entries too.",
-        ),
-        (
-            "a table with NaN",
-            False,
-            "A NaN passes any test that asks whether something is *wrong*, since every comparison "
-            "with it is false: ask whether all is right.",
-        ),
-        ("a table with a row of zeros", False, "A row of zeros sums to 0: no distribution."),
-    ]
     answers = got["answers"]
     expect_that(
-        isinstance(answers, list) and len(answers) == len(said), "is_distribution: no answers"
+        isinstance(answers, list) and len(answers) == len(SAID), "is_distribution: no answers"
     )
-    answers = [answers[place] for place in np.argsort(given["_order"])]
-    yes = [a for a in answers if isinstance(a, bool | int | np.ndarray) and np.size(a) == 1]
-    yes = [bool(a) for a in yes]
+    answers = dict(zip(given["_names"], answers, strict=True))
+    yes = {
+        name: bool(a)
+        for name, a in answers.items()
+        if isinstance(a, bool | int | np.ndarray) and np.size(a) == 1
+    }
     hint_for_all = None
-    if len(yes) < len(said):
+    if len(yes) < len(SAID):
         hint_for_all = (
             NOTHING
-            if None in [None if a is None else 0 for a in answers]
+            if all(a is None for a in answers.values())
             else "One answer for the whole table, True or False: `.all()` makes one of many, and "
             "`bool(…)` a plain one."
         )
-    elif yes == [not want for _, want, _ in said]:
+    elif all(yes[name] != want for name, (_, want, _) in SAID.items()):
         hint_for_all = "Your test says the opposite: True is for a table that is a distribution."
-    elif not any(yes):
+    elif not any(yes.values()):
         hint_for_all = (
             "Your test says False of every table. Are sums compared with `==`? A sum of floats is "
             "seldom exactly 1. And a probability may be 0."
         )
-    elif all(yes):
+    elif all(yes.values()):
         hint_for_all = "Your test says True of every table."
-    elif yes[:4] == [False, False, True, True]:
-        hint_for_all = columns
-    elif yes == [True, True, True, True, False, False, False, False]:
+    elif yes["columns"] and not yes["right"]:
+        hint_for_all = COLUMNS
+    elif yes["overall"] and yes["right"] and not yes["far above"] and not yes["zeros"]:
         hint_for_all = (
             "The rows are right on average only; every single one must sum to 1: `.all()`."
         )
-    for (what, want, hint), answer in zip(said, answers, strict=True):
+    for name, (what, want, hint) in SAID.items():
         expect(
-            f"is_distribution of {what}", as_number(answer), want, tol=0, hint=hint_for_all or hint
+            f"is_distribution of {what}",
+            as_number(answers[name]),
+            want,
+            tol=0,
+            hint=hint_for_all or hint,
         )

@@ -56,9 +56,9 @@ def _leaky(rng):
     # Numbers for which no wrong share is right by luck.
     start, times = int(rng.choice([15, 16, 17, 18, 20])), int(rng.choice([1, 3, 4]))
     # Repetitions on both sides, so that sets of dev, of train and of both give other shares, and
-    # a name that stands in a longer one.
+    # a name that longer ones begin and end with.
     return {
-        "train": [*names[:25], *names[14:23], "marianabelle"],
+        "train": [*names[:25], *names[14:23], "anabelle", "marianabel"],
         "dev": [*names[start : start + 22], *names[20:24], *[names[30]] * times, *["anabel"] * 2],
     }
 
@@ -121,8 +121,8 @@ def share_of_dev_names(given, got):
         Mistake(sum(name in " ".join(train) for name in dev) / len(dev), PART),
         Mistake(
             0,
-            "No leak at all? `//` rounds down to 0, and `zip` compares only names that stand at "
-            "the same place.",
+            "No leak at all? `//` and `int` round down to 0, and `zip` compares only names that "
+            "stand at the same place.",
         ),
         Mistake(round(share, 2), "This is rounded; return the share as it is."),
     ]
@@ -154,7 +154,11 @@ def dev_without_the_leak(given, got):
     hint = None
     if come == [name for name in train if name not in set(dev)]:
         hint = "You cleaned *train* of dev; the loss is measured on dev, so clean that."
-    elif come != clean and set(map(str, come)) == set(clean):
+    elif sorted(come) == sorted(clean):
+        hint = "The order is lost: go through `dev` as it stands."
+    elif come == list(dict.fromkeys(clean)):
+        hint = "Repetitions are lost: keep a name as often as it stands in `dev`."
+    elif sorted(come) == sorted(set(clean)):
         hint = "Order and repetitions are lost: a set has neither. Go through `dev` in its order."
     elif come == [name for name in dev if name in set(train)]:
         hint = "These are the names that leak; keep the others."

@@ -2,19 +2,21 @@
 
 import numpy as np
 
-from zerotohero.course.checks.names import STOI, V
+from zerotohero.course.checks.names import STOI
 
 
-def grams(word: str, n: int, front: int | None = None, end: bool = True) -> list[tuple[int, ...]]:
+def grams(
+    word: str, n: int, stoi: dict[str, int] = STOI, front: int | None = None, end: bool = True
+) -> list[tuple[int, ...]]:
     """A word's n-grams as numbers, with `front` boundaries before it: n − 1, if right."""
-    ids = [STOI[s] for s in "." * (n - 1 if front is None else front) + word + "." * end]
+    ids = [stoi[s] for s in "." * (n - 1 if front is None else front) + word + "." * end]
     return [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
 
 
-def count_grams(words: list[str], n: int, V: int = V, **boundaries) -> np.ndarray:
-    N = np.zeros((V,) * n, dtype=np.int64)
+def count_grams(words: list[str], n: int, stoi: dict[str, int] = STOI, **boundaries) -> np.ndarray:
+    N = np.zeros((len(stoi),) * n, dtype=np.int64)
     for word in words:
-        for gram in grams(word, n, **boundaries):
+        for gram in grams(word, n, stoi, **boundaries):
             N[gram] += 1
     return N
 

@@ -17,6 +17,7 @@ from zerotohero.course.exercise import (
     expect,
     expect_that,
 )
+from zerotohero.course.to_look_at import THREADS, TORCH
 
 fuse = Exercise(
     number="7.1",
@@ -25,6 +26,11 @@ fuse = Exercise(
     minutes=40,
     practises="moving axes, so that one batched product does the work of many small ones",
     answers=("FusedAttention",),
+    without=(
+        "threads",
+        "jit",
+    ),
+    look_for=("MultiheadAttention", "vmap", *THREADS, *TORCH),
     summary=(
         "Turn `Head` and `MultiHeadAttention` into one class, in which heads are a batch axis "
         "instead of a loop. With the same weights it must give the same, for any n_head."
@@ -48,7 +54,7 @@ shows which row goes where:
 - `c_proj`, from C to C, with a bias: the projection of the joined heads.
 
 Dropout as there: on the attention weights after softmax, and on the projected output, both in train
-mode only.
+mode only. It learns as that does: the input and every weight get the same gradients.
 
 ```python
 fused = FusedAttention(n_embd=12, n_head=3, block_size=8)
@@ -309,6 +315,10 @@ FUSED_CRASHES = {
     "has the parameters": "The check copies weights by name: `self.c_attn = nn.Linear(C, 3 * C, "
     "bias=False)` and `self.c_proj = nn.Linear(C, C)`, and nothing else that is learned. A mask is "
     "a buffer, not a parameter.",
+    "hand over the class": "`check` makes modules of its own: give it the class, without brackets.",
+    "has to return a tensor": "Stay with torch's tensors from x to the result: what passes through "
+    "NumPy or lists has no gradient.",
+    "numpy.*requires grad|[Nn]um[Pp]y.*grad": "NumPy knows no gradients: use torch's functions.",
     "Expected size for first two dimensions|cannot be multiplied|Expected size for the first": "In "
     "the scores, the last two axes of k are exchanged: (T, head_size) times (head_size, T), `q @ "
     "k.transpose(-2, -1)`.",
@@ -317,11 +327,19 @@ FUSED_CRASHES = {
     "head_size)`, and is transposed then; a view with T in another place would mix positions. On "
     "the way back, after the transposition, `reshape` or `.contiguous().view(…)`.",
     "invalid for input of size|is invalid": "The sizes of the view don't multiply to what is "
-    "there: C = n_head · head_size, so head_size is `C // n_head`.",
+    "there: C = n_head · head_size, so head_size is `C // n_head`, with the n_head that the class "
+    "was given.",
 }
 
 
-SCORES = {
+TURNED = {
+    "must match the size.*dimension [01]$|x[.]T. on tensors": "In a product, the "
+    "batches of the two tensors differ. `k.T` turns all axes round, the batch too: exchange the "
+    "last two of k, `k.transpose(-2, -1)`."
+}
+
+
+SCORES = TURNED | {
     "must match the size": "Two tensors of different shapes meet. The scores have the shape (B, "
     "n_head, T, T), and so fit a mask of (T, T); scores of (B, T, n_head, n_head) come from heads "
     "behind T: the heads have to stand in front of it, `transpose(1, 2)`. And if the product of q "
@@ -329,11 +347,14 @@ SCORES = {
 }
 
 
-SHORT = {
+SHORT = TURNED | {
     "must match the size|expanded size": "The mask has the wrong size: it was made for block_size "
     "positions, and only T of them came. Cut it, `self.mask[:T, :T]`. (If the cases above crash "
     "too, begin there.)"
 }
+
+
+QKV = ("c_attn's rows of queries", "c_attn's rows of keys", "c_attn's rows of values")
 
 
 def equal_to_separate_heads(given: dict, got: dict) -> None:
@@ -354,7 +375,7 @@ fuse.case(
     "equal to the separate heads",
     points=3,
     adapter="attended",
-    inputs=lambda rng: {"layers": [_heads(rng, 3, 4, 2, 7, 7)]},
+    inputs=lambda rng: {"layers": [_heads(rng, 3, 5, 2, 7, 7)]},  # 4 heads don't go into it
     crashes=FUSED_CRASHES | SCORES,
 )(equal_to_separate_heads)
 
@@ -365,7 +386,7 @@ fuse.case(
     adapter="attended",
     inputs=lambda rng: {
         "layers": [
-            _heads(rng, n, hs, 2, 6, 6)
+            _heads(rng, n, hs, 3, 6, 6)
             for n, hs in ((1, 5), (5, 2), (4, 1), (2, int(rng.integers(7, 10))))
         ]
     },
@@ -379,9 +400,76 @@ fuse.case(
     "texts shorter than block_size",
     points=2,
     adapter="attended",
-    inputs=lambda rng: {"layers": [_heads(rng, 3, 4, 2, T, 9) for T in (5, 1, 8)]},
+    inputs=lambda rng: {"layers": [_heads(rng, 3, 5, 2, T, 9) for T in (4, 1, 8)]},
     crashes=FUSED_CRASHES | SHORT,
 )(equal_to_separate_heads)
+
+
+def _to_learn(rng: np.random.Generator) -> dict:
+    layer = _heads(rng, 3, 5, 2, 4, 7)
+    return {"layer": layer, "weights": rng.normal(size=layer["x"].shape)}
+
+
+@fuse.case(
+    "it learns: the gradients of the input and of all weights",
+    adapter="learning",
+    inputs=_to_learn,
+    crashes={
+        "does not require grad": "Nothing that comes out has a gradient: `.detach()`, `.data`, "
+        "`torch.no_grad()` or a new tensor cuts it off from the weights.",
+    }
+    | FUSED_CRASHES
+    | SHORT,
+)
+def gradients_of_all_weights(given, got):
+    x, heads, proj, bias = (given["layer"][key] for key in ("x", "heads", "proj", "bias"))
+    C, h, rng = x.shape[2], 1e-5, np.random.default_rng(1)
+    along = rng.normal(size=(5, C, C))  # a direction for each matrix; the bias takes a row
+    step = rng.normal(size=x.shape)
+
+    def loss(sign: int, part: str) -> float:
+        def moved(name: str, value: np.ndarray, direction: np.ndarray) -> np.ndarray:
+            return value + sign * h * direction if name == part else value
+
+        rows = [np.split(a, len(heads)) for a in along[:3]]
+        there = [
+            [moved(name, w, rows[i][n]) for i, (name, w) in enumerate(zip(QKV, head, strict=True))]
+            for n, head in enumerate(heads)
+        ]
+        y = _separate(
+            moved("x", x, step),
+            there,
+            moved("c_proj's weight", proj, along[3]),
+            moved("c_proj's bias", bias, along[4, 0]),
+        )
+        return float((y * given["weights"]).sum())
+
+    mine = {
+        "c_proj's bias": (got["c_proj.bias"], along[4, 0]),
+        "c_proj's weight": (got["c_proj.weight"], along[3]),
+        **{
+            name: (np.asarray(got["c_attn.weight"])[i * C : (i + 1) * C], along[i])
+            for i, name in enumerate(QKV)
+        },
+        "x": (got["x"], step),
+    }
+    for part, (gradient, direction) in mine.items():
+        gradient = array(f"the gradient of {part}", gradient, direction.shape)
+        expect_that(
+            gradient.any(),
+            f"the gradient of {part}: expected that it changes the result, got zeros alone",
+            "On the way from it to the result something is cut off, by `.detach()`, `.data` or "
+            "`torch.no_grad()`: the values are right, and nothing is learned.",
+        )
+        want = (loss(1, part) - loss(-1, part)) / (2 * h)
+        expect(
+            f"the derivative with respect to {part}, in one direction",
+            float((gradient * direction).sum()),
+            want,
+            tol=1e-3,
+            hint="The values are right and the gradient isn't: is a part of the computation cut "
+            "off from it, by `.detach()` or `.data`?",
+        )
 
 
 def _to_drop(rng: np.random.Generator) -> dict:
@@ -494,7 +582,7 @@ def dropout_in_both_modes(given, got):
     inputs=lambda rng: {
         "layers": [
             _heads(rng, n, 16 // n, B, T, 6)
-            for n, B, T in ((2, 2, 3), (8, 2, 3), (2, 5, 3), (2, 2, 6))
+            for n, B, T in ((2, 3, 4), (8, 3, 4), (2, 5, 4), (2, 3, 6))
         ]
     },
     crashes=FUSED_CRASHES | SHORT,
@@ -505,7 +593,7 @@ def calls_independent_of_sizes(given, got):
     expect_that(base >= 5, f"{base} calls of torch: too few for attention", "Use torch throughout.")
     for calls, what, hint in zip(
         more,
-        ("8 heads instead of 2", "5 examples instead of 2", "6 positions instead of 3"),
+        ("8 heads instead of 2", "5 examples instead of 3", "6 positions instead of 4"),
         (
             "Somewhere a loop goes over the heads. As the axis n_head of one tensor, (B, n_head, "
             "T, head_size), all of them are in the same product.",

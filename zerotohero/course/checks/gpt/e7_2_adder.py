@@ -11,6 +11,7 @@ from zerotohero.course.exercise import (
     Exercise,
     Mistake,
     Wrong,
+    array,
     expect,
     expect_that,
 )
@@ -49,7 +50,7 @@ digits of the answer alone.
 
 What the model says a + b is, (N,) int64: give it the questions, eight tokens each, let it write
 four more, always the likeliest, and read them as a number. `model` maps (N, T) tokens to
-(N, T, 12) logits; the check also hands in one that always errs by the same amount.
+(N, T, 12) logits; the check hands in one that can't add.
 
 `carry_chain(a: Tensor, b: Tensor) -> Tensor`
 
@@ -59,7 +60,8 @@ to 3. A column carries if its two digits and what the column to its right carrie
 `train_adder(a: Tensor, b: Tensor, reverse: bool = True) -> GPT`
 
 Train a `zerotohero.gpt.GPT` of 12 tokens and at most {MOST_NUMBERS:,} parameters on the sums of
-these pairs, and return it.
+these pairs and of no others, the question being no part of its loss, and return it. `Trainer` takes
+the pair (X, Y) as data.
 
 ```python
 X, Y = encode_sums(torch.tensor([123]), torch.tensor([48]))
@@ -78,8 +80,8 @@ by carry chain.
         "write the last? For the mask: Y[t] is what follows X[t], so the first target that belongs "
         "to the answer is the one at the position of the equals sign.",
         "`a // 100 % 10` and its like are digits; `torch.stack(columns, 1)` makes rows. Two small "
-        "layers are enough. AdamW alone needs thousands of steps; with "
-        '`optimizer="muon"`, hundreds do.',
+        "layers are enough. AdamW alone takes about a thousand steps of 128; with "
+        '`optimizer="muon"`, a few hundred do.',
         "`GPTConfig(12, 11, n_layer=2, n_head=4, n_embd=64, bias=False, norm='rmsnorm', "
         "activation='relu2', qk_norm=True, tied=False)`, and `TrainConfig(steps=350, "
         "batch_size=128, lr=0.01, min_lr=0.0, warmup=20, schedule='trapezoid', weight_decay=0.0, "
@@ -127,6 +129,8 @@ def _expect_X(given: dict, got: dict) -> np.ndarray:
     a, b, reverse = (given[name] for name in ("a", "b", "reverse"))
     rows = partial(_rows, a, b, reverse)
     right = rows()
+    shared = right.copy()
+    shared[:, 1:8] = IGNORED
     turned = (
         "The answer stands with its largest digit first: with `reverse`, its units come first."
         if reverse
@@ -163,6 +167,11 @@ def _expect_X(given: dict, got: dict) -> np.ndarray:
             np.where(np.arange(11) < 7, IGNORED, right[:, :-1]),
             f"{IGNORED} stands in X: the model has to read the question. Only its *targets* are "
             "masked, in Y.",
+        ),
+        (
+            shared[:, :-1],
+            "X and Y share their memory, as slices of one row do: what is masked in Y is gone from "
+            "X. Mask a copy, `row[:, 1:].clone()`.",
         ),
         (
             np.hstack([right[:, :8], right[:, 8:11] * 0]),
@@ -234,11 +243,14 @@ def question_masked(given: dict, got: dict) -> None:
 )
 def answer_reversed(given, got):
     _expect_X(given, got)
+    tensors = all(kind.startswith("torch.") for kind in got["kinds"])
     expect(
         "the data types of X and Y",
         got["kinds"],
         ["torch.int64"] * 2,
-        hint="Tokens index a table: make X and Y int64, `.long()`.",
+        hint="Tokens index a table: make X and Y int64, `.long()`."
+        if tensors
+        else "X and Y have to be tensors of torch, not arrays of NumPy or lists.",
     )
 
 
@@ -272,7 +284,7 @@ ADD_CRASHES = {
 
 def sums_read_from_the_model(given: dict, got: dict) -> None:
     a, b, shift, reverse = (given[name] for name in ("a", "b", "shift", "reverse"))
-    said = a + b + shift
+    said = (7 * a + 3 * b + shift) % 10_000  # what the stand-in takes for the sum
     digits = _digits(said, 4)
     order = digits[:, ::-1] if reverse else digits
     # What the stand-in writes when it is fed with the true sum's digits instead of its own.
@@ -284,8 +296,13 @@ def sums_read_from_the_model(given: dict, got: dict) -> None:
     wrong = [
         (
             a + b,
-            f"You add the numbers yourself. This model is one that errs by {shift}: what is asked "
-            "for is what the *model* writes.",
+            "You add the numbers yourself. This model can't add, and what is asked for is what "
+            "the *model* writes.",
+        ),
+        (
+            a + b + (said - a - b)[0],
+            "One error of the model is added to the sums that you make yourself: read every sum "
+            "from what the model writes.",
         ),
         (
             (fed * read).sum(1),
@@ -326,9 +343,7 @@ def sums_read_from_the_model(given: dict, got: dict) -> None:
 
 
 def _questions(rng: np.random.Generator, reverse: bool) -> dict:
-    # The amount changes the digit that is written first, or all others would come out right.
-    shift = int(rng.integers(1, 9)) + int(1000 * rng.integers(1, 4)) + 10 * int(rng.integers(1, 9))
-    return {**_pairs(rng, 40, reverse), "shift": shift}
+    return {**_pairs(rng, 40, reverse), "shift": int(rng.integers(10_000))}
 
 
 adder.case(
@@ -436,6 +451,17 @@ def unseen_sums_right(given, got):
 
     model = gpt_of("train_adder", got, MOST_NUMBERS)
     a, b = given["_a"], given["_b"]
+    strangers = array("the other sums", got["strangers"]).astype(int)
+    expect_that(
+        not strangers.size,
+        "train_adder: expected that the model reads the sums of the given pairs alone, got "
+        f"{strangers.size:,} others, {' + '.join(map(str, divmod(int(strangers[0]), 1000)))} among "
+        "them"
+        if strangers.size
+        else "",
+        "Sums that it has learned from say nothing about unseen ones: train on `a` and `b` as they "
+        "are handed in, and draw no pairs of your own.",
+    )
     expect_that(
         model.config.vocab_size >= 12 and model.config.block_size >= 11,
         f"train_adder: a GPT of {model.config.vocab_size} tokens and a context of "
@@ -449,6 +475,16 @@ def unseen_sums_right(given, got):
     wrote = idx[:, 8:].numpy()
     right = _rows(a, b, True)[:, 8:]
     exact = (wrote == right).all(1)
+    with torch.no_grad():
+        guesses = model(torch.tensor(_rows(a, b, True)[:, :7])).log_softmax(-1)
+    signs = [-float(guesses[:, t, sign].mean()) for t, sign in ((2, PLUS), (6, EQUALS))]
+    expect_that(
+        max(signs) > 0.1,
+        "train_adder: expected that the question is no part of the loss, got a model that has "
+        f"learned where + and = stand (with losses of {signs[0]:.3f} and {signs[1]:.3f})",
+        "The model was trained on targets in which the question isn't masked: train it on the X "
+        "and Y of `encode_sums`.",
+    )
     if exact.mean() >= SHARE:
         return
     chain = _longest(_carries(a, b))

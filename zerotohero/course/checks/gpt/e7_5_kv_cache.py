@@ -16,6 +16,7 @@ from zerotohero.course.exercise import (
     expect,
     expect_that,
 )
+from zerotohero.course.to_look_at import HOOKS, THREADS, TORCH
 
 kv_cache = Exercise(
     number="7.5",
@@ -24,6 +25,7 @@ kv_cache = Exercise(
     minutes=60,
     practises="making a computation incremental, with the same result and countably less work",
     answers=("CachedGPT", "generate_cached"),
+    look_for=(*HOOKS, *THREADS, *TORCH),
     summary=(
         "A small GPT computes its whole text again for every token that it generates. Let it keep "
         "keys and values, so that each position is computed once and the tokens stay the same."
@@ -175,9 +177,10 @@ def _cached_wrongly(w: dict, idx: np.ndarray, parts: list[int]) -> list[Mistake]
         (
             {"sees": own, "at": t - start},
             "The new tokens see nothing of what was fed before, and their positions begin at 0: "
-            "either the cache isn't used, or nothing stays in it. (`cache = …` only gives a local "
-            "name a new value, and `cache or {}` replaces an empty dict by another; `cache['k'] = "
-            "…` changes the dict that was passed.)",
+            "either the cache isn't used, or nothing stays in it. (`if cache:` is False for an "
+            "empty dict: what is stored under it alone is never stored. `cache = …` only gives a "
+            "local name a new value, and `cache or {}` replaces an empty dict by another; "
+            "`cache['k'] = …` changes the dict that was passed.)",
         ),
         (
             {"sees": own},
@@ -249,6 +252,14 @@ CACHE_CRASHES = {
 }
 
 
+LOOP_CRASHES = {
+    "Sizes of tensors must match|invalid for input of size|Dimension out of range|same number of "
+    "dimensions": "If the cases above pass, it is the loop in `generate_cached`: the likeliest "
+    "token of each row comes from the last logits, (B, V), along V, `argmax(dim=-1, "
+    "keepdim=True)`, is (B, 1), and is joined to the text along axis 1.",
+}
+
+
 COUNTER = (
     "The positions go on counting from another text: what counts them lives in the model. How many "
     "tokens came before has to be read from the cache that is passed."
@@ -310,6 +321,12 @@ def prompt_with_and_without_a_cache(given, got):
         mistakes=[sees_all, one_place, kept, counter],
         hint="With an empty cache nothing is different from no cache. Has each layer a dict of its "
         "own? `[{}] * n` is one dict n times.",
+    )
+    expect_that(
+        all(got["kept"]),
+        "the cache after that: expected something in the dict of each layer, got "
+        f"{got['kept'].count(False)} of {len(got['kept'])} that are empty",
+        "What was fed isn't in the cache that was passed.",
     )
 
 
@@ -431,7 +448,7 @@ def _to_continue(rng: np.random.Generator) -> dict:
     points=3,
     adapter="continued",
     inputs=_to_continue,
-    crashes=CACHE_CRASHES,
+    crashes=LOOP_CRASHES | CACHE_CRASHES,
 )
 def positions_computed_once(given, got):
     w, idx, new = given["weights"], given["idx"], given["new"]
@@ -502,4 +519,14 @@ def positions_computed_once(given, got):
         f"queries of a layer that meet keys: {sum_of}, got {got['asked']:g}",
         "Old queries are kept and meet all keys again, and what comes of it is thrown away: nobody "
         "asks for it a second time. Only keys and values belong in the cache.",
+    )
+    # All layers on each fed position, and attention over block_size keys: more than is needed.
+    C, V, n = (SIZES[key] for key in ("n_embd", "vocab_size", "block_size"))
+    most = right * len(idx) * (SIZES["n_layer"] * (12 * C * C + 2 * C * n) + C * V)
+    expect_that(
+        got["products"] <= most,
+        f"multiplications in all matrix products: expected at most {most:,}, got "
+        f"{got['products']:,}",
+        "Earlier positions are computed again somewhere, past the layers: a text that is kept as "
+        "tokens is no cache. What is kept are keys and values, ready to be used.",
     )

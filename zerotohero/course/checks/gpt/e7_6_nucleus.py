@@ -35,7 +35,7 @@ the vocabulary's order:
 1. the logits are divided by `temperature` and become probabilities;
 2. each row keeps its **nucleus**: the likeliest tokens, in falling order, as few as are needed for
    their probabilities to add up to at least p. The token with which the sum reaches p belongs to
-   it, so at least one token is kept;
+   it, so at least one token is kept; of equally likely ones, no more than are needed;
 3. all other tokens get 0, and what is left is divided by its sum.
 
 p is above 0 and at most 1. With p = 1 every token is kept, however unlikely. `logits` is not
@@ -348,7 +348,7 @@ nucleus.case(
 
 
 def _sure(rng: np.random.Generator) -> dict:
-    logits = rng.normal(size=(3, 10))
+    logits = 1 + rng.normal(size=(3, 10))
     logits[np.arange(3), rng.permutation(10)[:3]] += 6
     return {"logits": logits, "p": float(rng.choice([0.3, 0.5])), "temperature": 1.0}
 
@@ -372,9 +372,12 @@ def one_token_likelier_than_p(given, got):
 
 
 def _long_tail(rng: np.random.Generator) -> dict:
-    """In float32 the sum reaches 1 before the last tokens, and exp of these logits overflows."""
-    logits = np.sort(rng.uniform(-20, -14, size=(2, 40)), 1)
-    logits[0, rng.permutation(40)[:3]] = rng.uniform(0, 1, 3)
+    """In float32 the sum reaches 1 before the last tokens, and exp of these logits overflows.
+
+    In the first row that is certain, for four times a quarter is 1 to the bit.
+    """
+    logits = np.sort(rng.uniform(-34, -28, size=(2, 40)), 1)
+    logits[0, rng.permutation(40)[:4]] = 0
     logits[1, rng.permutation(40)[:5]] = rng.uniform(0, 1, 5)
     logits += 100
     return {"logits": logits.astype(np.float32), "p": 1.0, "temperature": 1.0}
@@ -401,3 +404,66 @@ def everything_kept_for_p_of_1(given, got):
     )
     logits_back = Mistake(logits, "These are the logits: p = 1 asks for probabilities, too.")
     expect("top_p(logits, 1.0)", probs, want, mistakes=[logits_back])
+
+
+ALL_TIES = (
+    "Of equally likely tokens, all or none are kept. A threshold for the probability can't tell "
+    "them apart: decide by the place in sorted order."
+)
+BEYOND = "Where the sum is p exactly, it has reached p, and the nucleus is complete."
+
+
+def _ties(rng: np.random.Generator) -> dict:
+    """Rows in which several tokens are equally likely, so that 1/V and its sums are exact."""
+    V = int(rng.choice([8, 16]))
+    flat = np.full((3, V), float(rng.integers(-3, 4)))
+    levels = np.repeat([2.0, 1.0, 0.0], [2, 4, 5])
+    steps = np.stack([rng.permutation(levels) for _ in range(5)])
+    sums = np.sort(softmax(steps)[0])[::-1].cumsum()
+    return {
+        "questions": [
+            [flat, 0.5],  # V/2 tokens reach p, to the bit
+            [flat, 1 / V],
+            [flat, 0.75 + 0.5 / V],
+            [steps, float(sums[3] + sums[4]) / 2],  # some of the four in the middle
+            [rng.normal(size=(2, 1)), 0.4],
+        ]
+    }
+
+
+@nucleus.case(
+    "equally likely tokens, and a vocabulary of one",
+    adapter="nuclei",
+    inputs=_ties,
+    crashes=TOP_P_CRASHES,
+)
+def no_more_than_are_needed(given, got):
+    kept, wanted, hints = [], [], {}
+    for (logits, p), mine in zip(given["questions"], got["probs"], strict=True):
+        probs, what = softmax(logits), f"top_p(logits, {p:g}) for V = {logits.shape[1]}"
+        one_tensor(what, mine)
+        mine = array(what, mine, probs.shape)
+        kept.append((mine > 0).sum(1).tolist())
+        keep = _nucleus(probs, p)
+        wanted.append(keep.sum(1).tolist())
+        ranked = np.sort(probs)[:, ::-1]
+        last = np.take_along_axis(ranked, keep.sum(1, keepdims=True) - 1, 1)
+        for hint, also in (
+            (ALL_TIES, keep | np.isclose(probs, last)),
+            (BEYOND, ranked.cumsum(1) - ranked <= p),
+        ):
+            hints.setdefault(hint, []).append(also.sum(1).tolist())
+        if kept[-1] == wanted[-1]:  # which of equal ones are kept is free
+            expect(f"{what}, sorted", np.sort(mine), np.sort(_renormalised(probs * keep)))
+            least = np.where(mine > 0, probs, np.inf).min(1)
+            expect_that(
+                (np.where(mine > 0, 0, probs).max(1) <= least + 1e-9).all(),
+                f"{what}: expected the likeliest tokens, got others",
+            )
+    for (logits, p), mine, right in zip(given["questions"], kept, wanted, strict=True):
+        expect_that(
+            mine == right,
+            f"top_p(logits, {p:g}), with equally likely tokens among V = {logits.shape[1]}: "
+            f"expected {right} tokens that are kept of the rows, got {mine}",
+            next((hint for hint, counts in hints.items() if counts == kept), None),
+        )

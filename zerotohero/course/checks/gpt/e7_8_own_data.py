@@ -100,9 +100,11 @@ def _language(rng: np.random.Generator, size: int) -> tuple[str, np.ndarray]:
 
 
 def _a_file(rng: np.random.Generator) -> dict:
-    text, _ = _language(rng, 600)
-    # A character that only the last tenth has, capitals, and blanks at both ends.
-    return {"text": f"\n {text[:5].upper()}{text}—Ω!\n", "block_size": 16}
+    text, _ = _language(rng, 640)
+    # A character that only the last tenth has, capitals, and blanks at both ends; and a length of
+    # which nine tenths round up.
+    size = 600 + 10 * int(rng.integers(3)) + int(rng.integers(1, 5))
+    return {"text": f"\n {text[:5].upper()}{text[: size - 11]}—Ω!\n", "block_size": 16}
 
 
 def _parts(text: str) -> tuple[str, np.ndarray, np.ndarray]:
@@ -174,6 +176,13 @@ def vocabulary_and_split(given, got):
         "train: expected the first nine tenths of the file, got the last",
         "The validation part is taken from the front: it is the end of the file.",
     )
+    joined = np.concatenate(list(pieces.values()))
+    expect_that(
+        pieces["train"].size == cut or not np.array_equal(joined, tokens),
+        f"train: expected {cut} of {n} tokens, got {pieces['train'].size}",
+        "The file is cut at another place: at `int(0.9 * n)`, which leaves out what stands behind "
+        "the point.",
+    )
     mistakes = [
         Mistake(
             np.array([ord(text[i]) for i in range(cut)]),
@@ -195,26 +204,61 @@ def vocabulary_and_split(given, got):
         else "`chars[t]` for every token t, one after another, must give the file again.",
     )
     expect("val", got["val"], val, tol=0)
+    expect(
+        "the data types of train and val",
+        got["kinds"],
+        ["torch.int64, 1-D"] * 2,
+        hint="Tokens are a tensor of whole numbers: `torch.tensor([…])` of ints makes int64.",
+    )
 
 
 def _bad_files(rng: np.random.Generator) -> dict:
     text = _language(rng, 900)[0]
     latin = "".join(rng.choice([*"abcé ü\n"], 400)) + "éa"
-    short = text[: int(rng.integers(120, 150))]  # its tenth is shorter than the context
-    contents = [latin.encode("latin-1"), b"", short.encode()]
+    # Parts of 33 and of 32 characters, and of far fewer.
+    enough, one_less = text[: int(rng.integers(321, 331))], text[: int(rng.integers(311, 321))]
+    short = text[: int(rng.integers(120, 150))]
+    texts = [t.encode() for t in (enough, one_less, short)]
+    contents = [texts[0], latin.encode("latin-1"), b"", *texts[:0:-1]]
     return {"contents": [np.frombuffer(c, np.uint8) for c in contents], "block_size": 32}
 
 
-@own_data.case("files that can't be used", points=2, adapter="unreadable", inputs=_bad_files)
+@own_data.case(
+    "files that can't be used, and one that just can",
+    points=2,
+    adapter="unreadable",
+    inputs=_bad_files,
+)
 def unusable_files_refused(given, got):
-    kinds = ("a file that is not UTF-8", "an empty file", "a file that is too short")
-    for kind, reply in zip(kinds, got["replies"], strict=True):
+    first, *others = got["replies"]
+    n = len(given["contents"][0].tobytes().decode())
+    cut = int(0.9 * n)
+    came = first["message"] or "none"
+    expect_that(
+        not first["type"],
+        f"a file of {n} characters, {n - cut} of them for val, with block_size = "
+        f"{given['block_size']}: expected no error, got {first['type']}: {came}",
+        "A part of block_size + 1 characters is enough: a context, and what follows it.",
+    )
+    expect("the sizes of train and val", first["sizes"], [cut, n - cut], tol=0)
+    kinds = (
+        "a file that is not UTF-8",
+        "an empty file",
+        "a file that is too short",
+        "a file whose val has block_size characters",
+    )
+    for kind, reply in zip(kinds, others, strict=True):
         error, message = reply["type"], reply["message"]
         came = f"{error}: {message}" if error else "no error"
         if not error and kind == kinds[0]:
             hint = (
                 "Bytes that aren't UTF-8 were dropped or replaced: the model would learn from a "
                 "damaged text, and nobody would know. Raise ValueError."
+            )
+        elif not error and kind == kinds[-1]:
+            hint = (
+                "Off by one: block_size characters are a context, and nothing follows it. A part "
+                "with fewer than block_size + 1 is too short."
             )
         elif not error:
             hint = (
@@ -267,6 +311,8 @@ def baseline_of_pairs(given, got):
     counts, unigram = counted(train), np.bincount(train, minlength=V) + 1
     want = float(loss(counts).mean())
     bridged = np.concatenate([train[-1:], val])
+    once = np.ones((V, V))
+    once[train[:-1], train[1:]] += 1
     none = loss(counted(train, 0))
     wrong = [
         (
@@ -281,6 +327,12 @@ def baseline_of_pairs(given, got):
             loss(counted(np.concatenate([train, val]))).mean(),
             "The pairs of `val` were counted too: the baseline may learn from `train` alone, as "
             "the model does.",
+        ),
+        (
+            loss(once).mean(),
+            "Each pair is counted once, however often it comes: `counts[i, j] += 1` with many "
+            "places at once adds 1 to each of them one time. `counts.index_put_((i, j), ones, "
+            "accumulate=True)` adds all.",
         ),
         (want / math.log(2), "That is in bits: take the natural logarithm."),
         (loss(counts).sum(), "That is the sum: return the mean."),

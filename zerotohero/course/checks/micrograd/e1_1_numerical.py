@@ -31,8 +31,9 @@ numerical = Exercise(
     statement="""
 `numerical_gradient(f, a: float, b: float, c: float, h: float = 1e-5) -> tuple[float, float, float]`
 
-`f` takes three floats and returns one. Return its derivatives to `a`, to `b` and to `c` at that
-place, each as a **symmetric** difference: nudge one number by `h` up and down, hold the other two.
+`f` takes three floats and returns one. Return its derivatives with respect to `a`, `b` and `c` at
+that place, in this order, each as a **symmetric** difference: nudge one number by `h` up and down,
+hold the other two.
 
 ```python
 def f(a, b, c):
@@ -44,7 +45,7 @@ numerical_gradient(f, 2, 3, 4)      # about (-12.353553, 10.256990, 0.0625)
 """,
     hints=(
         "How far does f move when only a goes from a − h to a + h?",
-        "The derivative to a is (f(a + h, b, c) − f(a − h, b, c)) divided by how far a went.",
+        "With respect to a, it is (f(a + h, b, c) − f(a − h, b, c)) divided by how far a went.",
         "da = (f(a + h, b, c) - f(a - h, b, c)) / (2 * h), then the same for b and for c; return "
         "da, db, dc.",
     ),
@@ -55,14 +56,16 @@ def _f_of_the_lecture(a: float, b: float, c: float) -> float:
     return -(a**3) + math.sin(3 * b) - 1.0 / c + b**2.5 - a**0.5
 
 
-def _expect_gradient(f: Any, at: list[float], h: float, got: Any, want: list[float]) -> None:
+def _expect_gradient(
+    f: Any, at: list[float], h: float, got: Any, want: list[float], tol: float
+) -> None:
     expect_that(got is not None, "expected three slopes, got None", NOTHING)
-    three = "Return three slopes, to a, to b and to c: a tuple of three numbers."
+    three = "Return three slopes, with respect to a, b and c: a tuple of three numbers."
     expect_that(isinstance(got, list | float | np.ndarray), f"got {show(got)}", three)
     got = array("the gradient", got)
     expect_that(got.shape == (3,), f"expected three slopes, got shape {got.shape}", three)
     hint = _gradient_hint(f, at, h, got, np.array(want))
-    expect("the gradient", got, np.array(want), tol=1e-7, hint=hint)
+    expect(f"the gradient at {tuple(at)}", got, np.array(want), tol=tol, hint=hint)
 
 
 def _gradient_hint(f: Any, at: list[float], h: float, got: np.ndarray, want: np.ndarray) -> str:
@@ -117,32 +120,56 @@ def _gradient_hint(f: Any, at: list[float], h: float, got: np.ndarray, want: np.
     for mistake in mistakes:
         if np.allclose(got, mistake.value, rtol=2e-7, atol=1e-12):
             return mistake.hint
-    if np.allclose(got, want, rtol=1e-3):
-        return "Near, and not the symmetric slope for this h: go h up and h down, round nothing."
-    if np.allclose(np.sort(got), np.sort(want), rtol=1e-6):
-        return "The slopes are right and their order is not: to a, to b, to c."
+    if any(_is_rounded(got, want, digits) for digits in range(10)):
+        return "The slopes are rounded: round nothing."
     right = np.isclose(got, want, rtol=1e-7, atol=1e-7)
+    if not right.all() and np.allclose(np.sort(got), np.sort(want), rtol=1e-6):
+        return "The slopes are right and their order is not: a, b, c."
     if right.any():
-        wrong = " and ".join(f"to {name}" for name, ok in zip("abc", right, strict=True) if not ok)
-        return f"Wrong only {wrong}: when you copied the line, did you change every letter?"
+        off = [name for name, ok in zip("abc", right, strict=True) if not ok]
+        wrong = f"Only the slope with respect to {' and '.join(off)} is wrong"
+        # Up and down the same, or the line of another number.
+        copied = [x == 0 or np.isclose(x, np.delete(want, i)).any() for i, x in enumerate(got)]
+        if all(copied[i] for i in np.flatnonzero(~right)):
+            return wrong + ": when you copied the line, did you change every letter?"
+        return wrong + "."
     return "For each number: (f with it raised by h − f with it lowered by h) / (2 * h)."
 
 
+def _is_rounded(got: np.ndarray, want: np.ndarray, digits: int) -> bool:
+    return np.array_equal(got, np.round(got, digits)) and np.allclose(got, want, 0, 10.0**-digits)
+
+
+def _somewhere(rng: np.random.Generator) -> dict[str, Any]:
+    places = [[2.0, 3.0, 4.0], rng.uniform(1, 5, 3).round(3).tolist()]
+    return {"places": places, "steep": 1e10}
+
+
 @numerical.case(
-    "the function above at (2, 3, 4)",
+    "the function above at (2, 3, 4) and elsewhere",
     points=1,
-    adapter="gradient_of_the_lecture",
-    inputs={"at": [2.0, 3.0, 4.0], "h": None},
+    adapter="gradients_of_the_lecture",
+    inputs=_somewhere,
     crashes=call_hint('"1.1"', "numerical_gradient"),
 )
 def gradient_of_the_lectures_function(given, got):
-    a, b, c = given["at"]
-    want = [
-        -3 * a**2 - 0.5 * a**-0.5,
-        3 * math.cos(3 * b) + 2.5 * b**1.5,
-        1 / c**2,
-    ]
-    _expect_gradient(_f_of_the_lecture, given["at"], 1e-5, got["gradient"], want)
+    for (a, b, c), gradient in zip(given["places"], got["gradients"], strict=True):
+        want = [
+            -3 * a**2 - 0.5 * a**-0.5,
+            3 * math.cos(3 * b) + 2.5 * b**1.5,
+            1 / c**2,
+        ]
+        _expect_gradient(_f_of_the_lecture, [a, b, c], 1e-5, gradient, want, tol=1e-7)
+    # The symmetric difference of x³ at 0 is h², and nothing else.
+    nudges = np.sqrt(np.abs(array("the gradient", got["at zero"], (3,))) / given["steep"])
+    default = "Where h is left out, it is 1e-5: write `h=1e-5` in the signature, and nudge by h."
+    expect(
+        "the nudges where h is left out",
+        nudges,
+        np.full(3, 1e-5),
+        tol=1e-9,
+        hint=default if nudges.min() > 0 and np.ptp(nudges) < 1e-9 else None,
+    )
 
 
 @numerical.case(
@@ -164,18 +191,26 @@ def gradient_with_a_large_nudge(given, got):
     k, h = given["k"], given["h"]
 
     def f(a, b, c):
-        return k[0] * a**3 + k[1] * a * b**2 + k[2] * b * c + k[3] * c**3
+        return k[0] * a**3 + k[1] * a * b**3 + k[2] * b * c + k[3] * c**3
 
     a, b, c = given["at"]
-    true = [3 * k[0] * a**2 + k[1] * b**2, 2 * k[1] * a * b + k[2] * c, k[2] * b + 3 * k[3] * c**2]
-    # The symmetric difference of x³ is 3x² + h², and that of x² has no error at all.
-    want = [true[0] + k[0] * h**2, true[1], true[2] + k[3] * h**2]
+    true = [
+        3 * k[0] * a**2 + k[1] * b**3,
+        3 * k[1] * a * b**2 + k[2] * c,
+        k[2] * b + 3 * k[3] * c**2,
+    ]
+    # The symmetric difference of x³ is 3x² + h².
+    cubes = (k[0], k[1] * a, k[3])
+    want = [slope + factor * h**2 for slope, factor in zip(true, cubes, strict=True)]
     try:
         expect("the gradient", got["gradient"], true, tol=1e-4)
     except Wrong:
-        _expect_gradient(f, given["at"], h, got["gradient"], want)
+        _expect_gradient(f, given["at"], h, got["gradient"], want, tol=1e-11)
     else:
+        small = got["nudge"] < h / 2
         raise Wrong(
             f"with h = {h} the answer should be rough, and it is exact",
-            "You don't use the h that you are given; nudge by h.",
+            "You don't use the h that you are given; nudge by h."
+            if small
+            else "Take the plain symmetric difference: f at x + h and at x − h, and no others.",
         )

@@ -9,6 +9,7 @@ from zerotohero.course.exercise import (
     NOTHING,
     Exercise,
     Mistake,
+    array,
     expect,
     expect_that,
 )
@@ -28,9 +29,9 @@ operation = Exercise(
     statement="""
 `softplus(x: Value) -> Value`, where $\\mathrm{softplus}(x) = \\log(1 + e^x)$.
 
-Return **one** new `Value` with `x` as its only operand and with its local derivative. The
-docstring of `Value` (`help(Value)`) shows how an operation is added. For large x the result is x
-itself, though $e^x$ is too large for a float: rewrite the formula so that nothing overflows.
+Return **one** new `Value`, for every x, with `x` as its only operand and with its local derivative.
+The docstring of `Value` (`help(Value)`) shows how an operation is added. For large x the result is
+as large as x, though $e^x$ is too large for a float: rewrite the formula so that nothing overflows.
 
 ```python
 x = Value(0.5)
@@ -64,19 +65,31 @@ _NOT_A_VALUE = {
     "has become a Value": "The local derivative must be a float; you passed a Value, so take its "
     ".data.",
 }
-_OVERFLOW = "e¹⁰⁰⁰ is too large for a float: use log(1 + eˣ) = x + log(1 + e⁻ˣ) when x is large."
+_OVERFLOW = (
+    "e¹⁰⁰⁰ is too large for a float: use log(1 + eˣ) = x + log(1 + e⁻ˣ) when x is large, and only "
+    "then."
+)
 
 
 @operation.case(
     "data and gradient for ordinary numbers",
     points=2,
     adapter="softplus_alone",
-    inputs=lambda rng: {"xs": [0.5, *rng.uniform(-3, 3, 5).round(3).tolist()]},
+    inputs=lambda rng: {
+        # The last two are where softplus is nearly, and not yet, x and 0.
+        "xs": rng.uniform([-3] * 5 + [5, -9], [3] * 5 + [9, -5]).round(3).tolist()
+    },
     crashes=_NOT_A_VALUE,
 )
 def data_and_gradient(given, got):
     x = np.array(given["xs"])
     sigmoid = 1 / (1 + np.exp(-x))
+    data, hint = array("softplus(x).data", got["data"], x.shape), None
+    if np.allclose(data[:-2], np.log1p(np.exp(x[:-2]))):
+        hint = (
+            "Right for x between −3 and 3. Where the formula changes to x, or to 0, it has to "
+            "be so far out that the two are equal: log(1 + e⁹) is 9.0001."
+        )
     expect(
         "softplus(x).data",
         got["data"],
@@ -88,6 +101,7 @@ def data_and_gradient(given, got):
             Mistake(np.maximum(x, 0), "That is ReLU, with its kink; softplus is log(1 + eˣ)."),
             Mistake(sigmoid, "That is softplus's derivative; its value is log(1 + eˣ)."),
         ],
+        hint=hint,
     )
     expect(
         "x.grad",
@@ -190,24 +204,27 @@ def no_overflow(given, got):
 @operation.case(
     "one node",
     points=1,
-    adapter="softplus_graph",
-    inputs=lambda rng: {"x": round(float(rng.uniform(-2, 2)), 3)},
-    crashes=_NOT_A_VALUE,
+    adapter="softplus_graphs",
+    inputs=lambda rng: {"xs": [*(rng.uniform(0.5, 2, 2) * [1, -1]).round(3).tolist(), 1000.0]},
+    crashes={**_NOT_A_VALUE, "OverflowError": _OVERFLOW},
 )
 def one_node(given, got):
-    hint = (
-        "You put softplus together from other operations; compute the number with math and make "
-        "one Value of it."
-    )
-    if got["operands"] == 0:
-        hint = "Your node has no operands: give (x,) after the number."
-    elif got["leaves"] and got["is x"]:
-        hint = "The operands should be x alone: (x,)."
-    elif got["leaves"]:
-        hint = "The operand is a new Value; it must be x itself, for there the gradient goes."
-    expect_that(
-        got["operands"] == 1 and got["is x"] is True,
-        "expected a node whose only operand is x",
-        hint,
-    )
-    expect("its data", got["data"], math.log1p(math.exp(given["x"])))
+    for x, node in zip(given["xs"], got["nodes"], strict=True):
+        hint = (
+            "You put softplus together from other operations; compute the number with math and "
+            "make one Value of it."
+        )
+        if node["itself"]:
+            hint = "For large x you return x itself: make a new Value, whose number is x's."
+        elif node["operands"] == 0:
+            hint = "Your node has no operands: give (x,) after the number."
+        elif node["leaves"] and node["is x"]:
+            hint = "The operands should be x alone: (x,)."
+        elif node["leaves"]:
+            hint = "The operand is a new Value; it must be x itself, for there the gradient goes."
+        expect_that(
+            not node["itself"] and node["operands"] == 1 and node["is x"] is True,
+            f"at {x}: expected a node whose only operand is x",
+            hint,
+        )
+        expect(f"its data at {x}", node["data"], float(np.logaddexp(0, x)))

@@ -13,6 +13,7 @@ from zerotohero.course.exercise import (
     expect_that,
     show,
 )
+from zerotohero.course.to_look_at import THREADS
 
 order = Exercise(
     number="1.3",
@@ -21,6 +22,8 @@ order = Exercise(
     minutes=40,
     practises="keeping your own stack",
     answers=("operands_first",),
+    without=("threads",),
+    look_for=(*THREADS, "greenlet", "sys.monitoring", "setrecursionlimit"),
     summary=(
         "List the numbers of a graph so that operands come before what is made from them. Your "
         "function must not call itself, since Python's stack ends at about a thousand calls."
@@ -105,8 +108,10 @@ def _check_order(order: Any, operands: dict[str, list[str]], root: str) -> None:
     )
     if _is_sorted(order, operands):
         return
-    hint = "List a name when all of its operands are listed, not when you first meet it."
-    if _is_sorted(order[::-1], operands):
+    hint = "A name may be listed when all of its operands are."
+    if order in _when_met(operands, root):
+        hint = "List a name when all of its operands are listed, not when you first meet it."
+    elif _is_sorted(order[::-1], operands):
         hint = "Your order begins with the root; turn it round: operands come first."
     elif order == _by_level(operands, root):
         hint = (
@@ -143,7 +148,41 @@ def _by_level(operands: dict[str, list[str]], root: str) -> list[str]:
     return order[::-1]
 
 
+def _when_met(operands: dict[str, list[str]], root: str) -> list[list[str]]:
+    """The orders in which a walk into the depth meets the names, turned round."""
+    orders = []
+    for turn in (1, -1):
+        met, stack = {}, [root]
+        while stack:
+            name = stack.pop()
+            if name not in met:
+                met[name] = True
+                stack += operands[name][::turn]
+        orders.append([*met][::-1])
+    return orders
+
+
+def _misleads(operands: dict[str, list[str]], root: str) -> bool:
+    """Whether no order that needs no thought is right by luck."""
+    names = [*_when_met(operands, root), _by_level(operands, root)]
+    names += [[n for n in some if n in names[0]] for some in (operands, sorted(operands))]
+    first = _by_level({name: made[:1] for name, made in operands.items()}, root)
+    reached = names[0]
+    return (
+        len(first) < len(reached) < len(operands)
+        and any(len(set(operands[name])) < len(operands[name]) for name in reached)
+        and not any(_is_sorted(order[::turn], operands) for order in names for turn in (1, -1))
+    )
+
+
 def _random_graph(rng: np.random.Generator) -> dict[str, Any]:
+    """A graph that misleads."""
+    while not _misleads(**(graph := _any_graph(rng))):
+        pass
+    return graph
+
+
+def _any_graph(rng: np.random.Generator) -> dict[str, Any]:
     """Eleven numbers under random names, made from one to three earlier ones; not all are used."""
     names = [f"n{i}" for i in rng.permutation(11)]
     operands: dict[str, list[str]] = {names[0]: [], names[1]: []}
@@ -153,17 +192,23 @@ def _random_graph(rng: np.random.Generator) -> dict[str, Any]:
     return {"operands": shuffled, "root": names[10]}
 
 
+def _graph_above(rng: np.random.Generator) -> dict[str, Any]:
+    # The order of the alphabet must not be right by luck.
+    b, c, a, other = sorted(rng.permutation([*"pqrstuvwxyz"])[:4].tolist())
+    graph = {a: [], b: [a, a], c: [b, a], other: []}
+    order = [b, *rng.permutation([a, other]).tolist(), c]
+    return {"operands": {name: graph[name] for name in order}, "roots": [c, other]}
+
+
 @order.case(
-    "the graph above",
-    adapter="order_of_a_graph",
-    inputs={
-        "operands": {"a": [], "b": ["a", "a"], "c": ["b", "a"], "other": []},
-        "root": "c",
-    },
+    "the graph above, by other names, and a leaf alone",
+    adapter="orders_of_a_graph",
+    inputs=_graph_above,
     crashes=_ENDLESS,
 )
-def order_of_the_graph_above(given, got):
-    _check_order(got["order"], given["operands"], given["root"])
+def orders_in_the_graph_above(given, got):
+    for root, listed in zip(given["roots"], got["orders"], strict=True):
+        _check_order(listed, given["operands"], root)
 
 
 def _near_and_deep(rng: np.random.Generator) -> dict[str, Any]:

@@ -35,11 +35,13 @@ for an answer that it finds more likely. Write two functions:
 
 `softmax(logits: list[Value]) -> list[Value]`: the probabilities
 $p_i = e^{z_i} / \\sum_k e^{z_k}$ that are made of the logits z. They are positive and add up to 1.
-It must work for logits such as 1000, too.
 
 `nll(logits: list[Value], label: int) -> Value`: the **n**egative **l**og-**l**ikelihood of the
 right answer, whose place in the list is `label`: $-\\log p_{label}$. It is 0 when the right answer
 has probability 1, and grows without end as that goes to 0.
+
+Both must work for logits of about 1000 and −1000, too, and gradients must reach the logits through
+both.
 
 ```python
 logits = [Value(0.0), Value(3.0), Value(-2.0), Value(1.0)]
@@ -78,20 +80,30 @@ _GRAPH_BROKEN = {
 }
 
 
+CUT = "No gradient reaches the logits: a .data or a new Value(…) has cut the graph."
+PARTLY_CUT = (
+    "The sum below the fraction is made of .data, and so it is missing from the graph: its "
+    "gradients are lost."
+)
+
+
 @likelihood.case(
     "probabilities",
     adapter="probabilities",
-    inputs=lambda rng: {"logits": rng.normal(0, 2, 5).round(3).tolist()},
+    inputs=lambda rng: {
+        "logits": rng.normal(0, 2, 5).round(3).tolist(),
+        "weights": rng.uniform(1, 2, 5).round(3).tolist(),
+    },
     crashes=_GRAPH_BROKEN,
 )
 def probabilities(given, got):
-    z = np.array(given["logits"])
+    z, weights = np.array(given["logits"]), np.array(given["weights"])
     sums = "The numbers don't add up to 1: divide each by the sum of all."
-    probs = array("softmax(logits)", got["probs"])
+    probs, p = array("softmax(logits)", got["probs"]), softmax(z)
     expect(
         "softmax(logits)",
         probs,
-        softmax(z),
+        p,
         mistakes=[
             Mistake(z / z.sum(), "You divide the logits themselves; take exp of each first."),
             Mistake(
@@ -100,20 +112,33 @@ def probabilities(given, got):
             ),
             Mistake(np.exp2(z) / np.exp2(z).sum(), "Those are powers of 2; take z.exp()."),
         ],
-        hint=sums if abs(probs.sum() - 1) > 1e-6 else None,
+        hint=sums if probs.shape == p.shape and abs(probs.sum() - 1) > 1e-6 else None,
+    )
+    expect(
+        "the gradients of the logits, for a weighted sum of the probabilities",
+        got["grads"],
+        p * (weights - weights @ p),
+        mistakes=[Mistake(0 * p, f"In softmax: {CUT}"), Mistake(p * weights, PARTLY_CUT)],
     )
 
 
 @likelihood.case(
-    "logits of 1000",
-    adapter="probabilities",
-    inputs=lambda rng: {"logits": (1000 + rng.normal(0, 1.5, 3)).round(3).tolist()},
+    "logits of 1000 and of −1000",
+    adapter="large_logits",
+    inputs=lambda rng: {
+        # The label's is the smallest, so that the largest is another's.
+        "sets": [(top + np.sort(rng.normal(0, 1.5, 3))).round(3).tolist() for top in (1000, -1000)],
+        "label": 0,
+    },
     crashes=_GRAPH_BROKEN,
 )
 def large_logits(given, got):
-    want = softmax(np.array(given["logits"]))
-    bad = [np.full(3, 1 / 3), np.full(3, math.nan)]
-    expect("softmax(logits)", got["probs"], want, mistakes=[Mistake(b, _SHIFT) for b in bad])
+    wants = [softmax(np.array(logits)) for logits in given["sets"]]
+    for want, probs in zip(wants, got["probs"], strict=True):
+        bad = [np.full(3, 1 / 3), np.full(3, math.nan)]
+        expect("softmax(logits)", probs, want, mistakes=[Mistake(b, _SHIFT) for b in bad])
+    losses = np.array([-np.log(want[given["label"]]) for want in wants])
+    expect("nll(logits, label)", got["losses"], losses)
 
 
 def loss_and_gradients(given: dict[str, Any], got: dict[str, Any]) -> None:
@@ -161,35 +186,36 @@ def loss_and_gradients(given: dict[str, Any], got: dict[str, Any]) -> None:
         got["grads"],
         p - right,
         mistakes=[
-            Mistake(
-                np.zeros_like(p),
-                "No gradient reaches the logits: a .data or a new Value(…) has cut the graph.",
-            ),
-            Mistake(
-                -1.0 * right,
-                "Only the label's logit gets a gradient: the sum below the fraction is made of "
-                ".data, and so it is missing from the graph.",
-            ),
+            Mistake(np.zeros_like(p), f"In nll: {CUT}"),
+            Mistake(-1.0 * right, PARTLY_CUT),
             Mistake(2 * (p - right), "Twice too large: nll must not call backward() itself."),
         ],
     )
 
 
 likelihood.case(
-    "the loss above and its gradients",
+    "the loss of four logits like those above, and its gradients",
     adapter="loss_and_gradients",
-    inputs={"logits": [0.0, 3.0, -2.0, 1.0], "label": 3},
+    inputs=lambda rng: {
+        "logits": (np.array([0, 3, -2, 1]) + rng.uniform(-0.4, 0.4, 4)).round(3).tolist(),
+        "label": 3,
+    },
     crashes=_GRAPH_BROKEN,
 )(loss_and_gradients)
 
 
+def _six_logits(rng: np.random.Generator) -> dict[str, Any]:
+    """The largest is neither the label's, nor next to it, nor as far from the other end."""
+    label, top = [(1, 3), (1, 5), (2, 0), (2, 5), (4, 0), (4, 2)][rng.integers(6)]
+    logits = rng.uniform(-2, 2, 6)
+    logits[top] = rng.uniform(2.5, 4)
+    return {"logits": logits.round(3).tolist(), "label": label}
+
+
 likelihood.case(
-    "other logits",
+    "six logits",
     points=2,
     adapter="loss_and_gradients",
-    inputs=lambda rng: {
-        "logits": rng.normal(0, 2, 6).round(3).tolist(),
-        "label": int(rng.integers(6)),
-    },
+    inputs=_six_logits,
     crashes=_GRAPH_BROKEN,
 )(loss_and_gradients)

@@ -88,7 +88,7 @@ def _training_inputs(rng: np.random.Generator, left_over: float = 0.0) -> dict[s
         "points": points,
         "labels": labels,
         "steps": 4,
-        "rate": 0.1,
+        "rate": float(rng.choice([0.05, 0.15, 0.2])),
     }
 
 
@@ -112,7 +112,7 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
     if given["left_over"] == 0.0:  # where nothing was left over, zeroing at the end is right
         del wrong["at the end", -1.0]
     runs = {how: _reference(given, *how) for how in wrong}
-    points, one = len(given["labels"]), {**given, "rate": 1.0}
+    points = len(given["labels"])
     longer = _reference({**given, "steps": given["steps"] + 1})[0]
     expect(
         "the losses",
@@ -127,7 +127,13 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
                 _reference(given, factor=points)[0],
                 "You train on the sum over the points; divide by how many they are.",
             ),
-            Mistake(_reference(one)[0], "You don't use the rate that you are given."),
+            *(
+                Mistake(
+                    _reference({**given, "rate": r})[0],
+                    "You don't use the rate that you are given.",
+                )
+                for r in (0.1, 1.0)
+            ),
             Mistake(longer[1:], "You measure after the update; note the loss before it."),
             Mistake(losses[1:], "The first loss is missing; note it before the update."),
             Mistake(losses[:-1], "A step is missing: train for as many as `steps` says."),
@@ -138,13 +144,17 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
         ],
         hint=_training_hint(got["losses"], losses),
     )
+    unmoved = got["weights"] == given["weights"]
     expect(
         "the weights after training",
         got["weights"],
         np.array(weights),
         tol=1e-9,
         mistakes=[Mistake(run[1], wrong[how]) for how, run in runs.items()],
-        hint="The losses are right and the weights are not: what happens in the last step?",
+        hint="The losses are those of a model that learns, but it isn't the one that was given: "
+        "change that, and no copy of it."
+        if unmoved
+        else "The losses are right and the weights are not: what happens in the last step?",
     )
 
 

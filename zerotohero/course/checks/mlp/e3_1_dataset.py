@@ -68,7 +68,7 @@ def _expect_examples(words: list[str], block_size: int, stoi: dict, got: dict) -
         "for each context, such as `context[1:] + [ix]`."
     )
     expect(
-        "X",
+        f"X, block_size={block_size}",
         got["X"],
         X,
         mistakes=[
@@ -87,7 +87,8 @@ def _expect_examples(words: list[str], block_size: int, stoi: dict, got: dict) -
                 "The context is carried from one word into the next: start each word with a "
                 "context of zeros.",
             ),
-            *(Mistake(rows, in_place) for rows in (*alias, per_word)),
+            # With one character, all of them would be zeros, which has other causes, too.
+            *(Mistake(rows, in_place) for rows in (*alias, per_word) if block_size > 1),
             Mistake(
                 variant(pad_right=True),
                 "The boundaries stand behind the letters: they fill the context from the left, so "
@@ -153,12 +154,17 @@ def _expect_examples(words: list[str], block_size: int, stoi: dict, got: dict) -
     )
 
 
-@dataset.case(
-    "two short words",
-    adapter="dataset",
-    inputs={"words": ["ab", "bca"], "block_size": 2, "stoi": {".": 0, "a": 1, "b": 2, "c": 3}},
-)
-def rows_of_two_words(given, got):
+def _short_words(rng) -> dict:
+    words = ["".join(rng.permutation([*letters])) for letters in ("ab", "abc", "abbc")]
+    return {
+        "words": [*words, "c"],
+        "block_size": 2,
+        "stoi": {".": 0, "a": 1, "b": 2, "c": 3},
+    }
+
+
+@dataset.case("four short words", adapter="dataset", inputs=_short_words)
+def rows_of_short_words(given, got):
     _expect_examples(given["words"], given["block_size"], given["stoi"], got)
 
 
@@ -174,12 +180,9 @@ def rows_of_many_names(given, got):
 
 @dataset.case(
     "a context longer than the words, and one of a single character",
-    adapter="dataset",
-    inputs=lambda rng: {
-        "words": some_names(rng, 20),
-        "block_size": int(rng.choice([1, 16])),
-        "stoi": STOI,
-    },
+    adapter="datasets",
+    inputs=lambda rng: {"words": some_names(rng, 20), "block_sizes": [16, 1], "stoi": STOI},
 )
 def long_and_short_contexts(given, got):
-    _expect_examples(given["words"], given["block_size"], given["stoi"], got)
+    for block_size, found in zip(given["block_sizes"], got["datasets"], strict=True):
+        _expect_examples(given["words"], block_size, given["stoi"], found)

@@ -115,35 +115,55 @@ def sweep_of_rates(given, got):
 
 
 def _over_the_edge(rng: np.random.Generator) -> dict:
-    losses = rng.uniform(1, 4, 7)
-    losses[rng.integers(2, 5)] = np.inf
-    return {"losses": losses.tolist(), "low": 0.01, "high": float(rng.uniform(50, 200)), "n": 7}
+    """Losses that are infinite or not a number at a place in the middle, or at the last."""
+    curves, n = rng.uniform(1, 4, (3, 7)), 7
+    curves[0, rng.integers(2, 5)] = np.inf
+    curves[1, rng.integers(2, 5)] = np.nan
+    curves[2, -1] = np.inf
+    return {"curves": curves.tolist(), "low": 0.01, "high": float(rng.uniform(50, 200)), "n": n}
 
 
 @rate.case(
-    "a sweep that goes over the edge",
-    adapter="swept",
+    "sweeps that go over the edge",
+    adapter="swept_over_edges",
     inputs=_over_the_edge,
 )
-def sweep_over_the_edge(given, got):
-    rates = _even_exponents(given["low"], given["high"], given["n"])
-    edge = given["losses"].index(math.inf)
-    expect(
-        "the number of steps",
-        len(got["asked"]),
-        edge + 1,
-        hint="After a loss that is infinite or not a number the parameters are lost: break off "
-        "there instead of stepping on.",
-    )
-    kept = Mistake(
-        np.array(given["losses"][: edge + 1]),
-        "The loss that is not finite is still in the list: test it before you append it.",
-    )
-    expect("the losses", got["losses"], np.array(given["losses"][:edge]), mistakes=[kept])
-    expect("the rates", got["rates"], np.array(rates[:edge]), hint="As many rates as losses.")
+def sweeps_over_the_edge(given, got):
+    rates = np.array(_even_exponents(given["low"], given["high"], given["n"]))
+    for losses, found in zip(given["curves"], got["sweeps"], strict=True):
+        edge = [math.isfinite(loss) for loss in losses].index(False)
+        what = f"where loss {edge} is {losses[edge]}"
+        stop = (
+            "After a loss that is infinite or not a number the parameters are lost: break off "
+            "there instead of stepping on."
+        )
+        if math.isnan(losses[edge]):
+            stop = (
+                "NaN isn't finite either, though it equals nothing and is no infinity: ask "
+                "`math.isfinite(loss)`."
+            )
+        kept = Mistake(
+            np.array(losses[: edge + 1]),
+            "The loss that is not finite is still in the list: test it before you append it.",
+        )
+        steps = len(found["asked"])
+        late = steps > edge + 1
+        expect(f"the number of steps {what}", steps, edge + 1, hint=stop if late else None)
+        expect(f"the losses {what}", found["losses"], np.array(losses[:edge]), mistakes=[kept])
+        too_many = Mistake(
+            rates[: edge + 1],
+            "The rate of the loss that is not finite is in the list: as many rates as losses.",
+        )
+        expect(f"the rates {what}", found["rates"], rates[:edge], mistakes=[too_many])
 
 
 NOT_HALVED = "That is the rate of the lowest mean itself: take half of it, for safety."
+
+
+EARLY = (
+    "You start before there are `window` losses: a mean of one or two is noise, so begin at place "
+    "window − 1."
+)
 
 
 def _choose(rates, losses, window) -> float:
@@ -151,18 +171,33 @@ def _choose(rates, losses, window) -> float:
     return rates[int(means.argmin()) + window - 1] / 2
 
 
+def _tells(rates, losses, window) -> bool:
+    """Whether a window of another length, or its median, would choose another rate."""
+    want = _choose(rates, losses, window)
+    medians = [np.median(losses[i : i + window]) for i in range(len(losses) - window + 1)]
+    others = [_choose(rates, losses, window + d) for d in (-1, 1)]
+    return want not in [*others, rates[int(np.argmin(medians)) + window - 1] / 2]
+
+
 def _noisy_curve(rng: np.random.Generator) -> dict:
     rates = _even_exponents(float(rng.uniform(5e-5, 2e-4)), 10.0, 60)
     x = np.linspace(0, 1, 60)
-    losses = 3 + 20 * (x - 0.7) ** 2 + rng.normal(0, 0.1, 60)
-    losses[rng.integers(5, 20)] = 0.5  # one lucky minibatch
-    losses[0] = 2.0  # and a lucky start, which is not a window yet
-    return {"rates": rates, "losses": losses.tolist(), "window": 12}
+    while True:
+        losses = 3 + 20 * (x - 0.7) ** 2 + rng.normal(0, 0.1, 60)
+        losses[rng.integers(5, 20)] = 0.5  # one lucky minibatch
+        losses[0] = 2.0  # and a lucky start, which is not a window yet
+        if _tells(rates, losses, 12):
+            return {"rates": rates, "losses": losses.tolist(), "window": 12}
 
 
-@rate.case("a choice from a noisy curve", adapter="chosen", inputs=_noisy_curve)
+@rate.case(
+    "a choice from a noisy curve",
+    adapter="chosen",
+    inputs=lambda rng: {"curves": [_noisy_curve(rng)]},
+)
 def choice_from_a_noisy_curve(given, got):
-    rates, losses, window = given["rates"], given["losses"], given["window"]
+    (curve,), (found,) = given["curves"], got["rates"]
+    rates, losses, window = curve["rates"], curve["losses"], curve["window"]
     want = _choose(rates, losses, window)
     at = rates.index(want * 2)
     one_loss = (
@@ -173,7 +208,7 @@ def choice_from_a_noisy_curve(given, got):
     growing = [sum(losses[max(0, i - window + 1) : i + 1]) / min(i + 1, window) for i in range(60)]
     expect(
         "choose_rate",
-        got["rate"],
+        found,
         want,
         mistakes=[
             Mistake(rates[int(np.argmin(losses))] / 2, one_loss),
@@ -185,11 +220,7 @@ def choice_from_a_noisy_curve(given, got):
                 "The lowest window is the right one, but you take the rate at its beginning: the "
                 "place of a mean is that of its last loss.",
             ),
-            Mistake(
-                rates[int(np.argmin(growing))] / 2,
-                "You start before there are `window` losses: a mean of one or two is noise, so "
-                "begin at place window − 1.",
-            ),
+            Mistake(rates[int(np.argmin(growing))] / 2, EARLY),
             Mistake(
                 rates[min(at + 1, 59)] / 2,
                 "One place too far: the window that ends at place i is losses[i − window + 1 : i + "
@@ -211,52 +242,76 @@ def choice_from_a_noisy_curve(given, got):
     )
 
 
+def _slopes(rng: np.random.Generator) -> dict:
+    """Two curves, whose lowest windows are the last one and the first one."""
+    rates = _even_exponents(1e-4, float(rng.uniform(0.01, 0.1)), 20)
+    low = float(rng.uniform(2.5, 3.0))
+    curves = [(np.linspace(3.3, low, 20), 6), (np.linspace(low, 3.3, 20), 5)]
+    return {
+        "curves": [
+            {"rates": rates, "losses": losses.tolist(), "window": window}
+            for losses, window in curves
+        ]
+    }
+
+
 @rate.case(
-    "a choice from a curve that falls to its end",
+    "choices from a curve that falls to its end, and from one that rises from its start",
     adapter="chosen",
-    inputs=lambda rng: {
-        "rates": _even_exponents(1e-4, float(rng.uniform(0.01, 0.1)), 20),
-        "losses": np.linspace(3.3, float(rng.uniform(2.5, 3.0)), 20).tolist(),
-        "window": 6,
-    },
+    inputs=_slopes,
 )
-def choice_from_a_falling_curve(given, got):
-    rates = given["rates"]
-    expect(
-        "choose_rate",
-        got["rate"],
-        rates[-1] / 2,
-        mistakes=[
-            Mistake(
-                rates[-2] / 2,
-                "The last window is left out: it ends at the last loss, and `range` stops one "
-                "before its end.",
-            ),
-            Mistake(rates[-1], NOT_HALVED),
-        ],
-    )
+def choices_at_the_ends(given, got):
+    places = ("that falls to its end", "that rises from its start")
+    for curve, found, which in zip(given["curves"], got["rates"], places, strict=True):
+        rates, window = curve["rates"], curve["window"]
+        want = _choose(rates, curve["losses"], window)
+        mistakes = [Mistake(2 * want, NOT_HALVED)]
+        if want == rates[-1] / 2:
+            mistakes.append(
+                Mistake(
+                    rates[-2] / 2,
+                    "The last window is left out: it ends at the last loss, and `range` stops one "
+                    "before its end.",
+                )
+            )
+        else:
+            mistakes += [
+                Mistake(
+                    rates[window] / 2,
+                    "The first full window is left out: it ends at place window − 1.",
+                ),
+                Mistake(rates[0] / 2, EARLY),
+            ]
+        expect(f"choose_rate, a curve {which}", found, want, mistakes=mistakes)
 
 
-@rate.case(
-    "a search on a real slope",
-    points=2,
-    adapter="bowl",
-    inputs=lambda rng: {
-        "curvatures": rng.uniform(1.0, 20.0, 6).tolist(),
-        "noise": rng.normal(0, 0.3, (200, 6)),
-        "low": 1e-3,
-        "high": 10.0,
-        "n": 200,
-        "window": 10,
-    },
-)
-def search_on_a_real_slope(given, got):
+def _bowl(rng: np.random.Generator) -> dict:
+    while True:
+        given = {
+            "curvatures": rng.uniform(1.0, 20.0, 6).tolist(),
+            "noise": rng.normal(0, 0.3, (200, 6)),
+            "low": 1e-3,
+            "high": 10.0,
+            "n": 200,
+            "window": 10,
+        }
+        if _tells(*_searched(given), given["window"]):
+            return given
+
+
+def _searched(given: dict) -> tuple[list[float], list[float]]:
+    """The rates and losses of a sweep on the bowl."""
     c, x, losses = np.array(given["curvatures"]), np.full(6, 3.0), []
     rates = _even_exponents(given["low"], given["high"], given["n"])
     for r, noise in zip(rates, given["noise"], strict=True):
         losses.append(0.5 * (c * (x - noise) ** 2).sum())
         x = x - r * c * (x - noise)
-    want = _choose(rates, losses, given["window"])
+    return rates, losses
+
+
+@rate.case("a search on a real slope", points=2, adapter="bowl", inputs=_bowl)
+def search_on_a_real_slope(given, got):
+    want = _choose(*_searched(given), given["window"])
     expect(
         "the rate that was chosen",
         got["rate"],

@@ -18,6 +18,7 @@ from zerotohero.course.exercise import (
 
 TARGET = 2.17
 MOST_NUMBERS = 50_000
+LONGEST = 16  # characters of context
 
 
 beat = Exercise(
@@ -38,7 +39,8 @@ beat = Exercise(
 `words` are the training names. Build contexts and targets from them (3.1 may help), train, and
 return the parameters `wte` (27, C), `W1` (T · C, H), `b1` (H,), `W2` (H, 27) and `b2` (27,) of the
 network `tanh(x @ W1 + b1) @ W2 + b2`, where x holds the embeddings of a context of T characters
-side by side, the oldest first. You choose T, C and H; together at most {MOST_NUMBERS:,} numbers.
+side by side, the oldest first. You choose T (at most {LONGEST}), C and H; together at most
+{MOST_NUMBERS:,} numbers.
 
 ```python
 wte, W1, b1, W2, b2 = train_mlp(words, stoi)
@@ -162,10 +164,10 @@ def _trained_parameters(got) -> list[np.ndarray]:
             f"the shapes don't fit together: {shapes}",
             f"They must be wte ({V}, C), W1 (T · C, H), b1 (H,), W2 (H, {V}), b2 ({V},).",
         )
-    if (total := sum(p.size for p in parameters)) > MOST_NUMBERS or W1.shape[0] > 16 * C:
+    if (total := sum(p.size for p in parameters)) > MOST_NUMBERS or W1.shape[0] > LONGEST * C:
         raise Wrong(
             f"the network has {total:,} numbers and a context of {W1.shape[0] // C}; at most "
-            f"{MOST_NUMBERS:,} and 16 are allowed",
+            f"{MOST_NUMBERS:,} and {LONGEST} are allowed",
             "The target is within reach of 12,000 numbers and three characters.",
         )
     return parameters

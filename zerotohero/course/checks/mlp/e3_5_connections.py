@@ -121,6 +121,7 @@ def logits_of_the_network(given, got):
             ),
         ],
     )
+    expect("direct_logits of a single context", got["alone"], (plain + x @ W3)[:1])
 
 
 @connections.case(
@@ -145,10 +146,15 @@ def gradients_of_both_paths(given, got):
         np.add.at(dwte, X, dx.reshape(*X.shape, -1))
         return dwte
 
-    hidden_dx = ((dlogits @ W2.T) * (1 - h * h)) @ W1.T
-    expect("the gradient of W3", got["W3"], x.T @ dlogits)
+    dact = (dlogits @ W2.T) * (1 - h * h)
+    hidden_dx = dact @ W1.T
+    wants = {"W3": x.T @ dlogits, "b2": dlogits.sum(0), "W2": h.T @ dlogits}
+    wants |= {"b1": dact.sum(0), "W1": x.T @ dact}
+    for name, want in wants.items():
+        lost = Mistake(0 * want, f"{name} learns nothing: it was detached, or its data copied.")
+        expect(f"{name}'s gradient", got[name], want, mistakes=[lost])
     expect(
-        "the gradient of wte",
+        "wte's gradient",
         got["wte"],
         to_table(hidden_dx + dlogits @ W3.T),
         mistakes=[

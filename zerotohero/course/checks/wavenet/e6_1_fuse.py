@@ -230,10 +230,21 @@ def _no_multiple(rng: np.random.Generator) -> dict:
     return {"x": _vectors(rng, 3, T), "n": n}
 
 
-@fuse.case("a length that n doesn't divide", adapter="refused", inputs=_no_multiple)
+@fuse.case(
+    "a length that n divides, and one that it doesn't",
+    adapter="refused",
+    inputs=_no_multiple,
+    crashes={
+        "ValueError": "You refuse a length that n does divide: test `T % n`.",
+        **SHAPE_CRASHES,
+    },
+)
 def odd_length_refused(given, got):
     x, n = given["x"], given["n"]
     B, T, C = x.shape
+    whole = x[:, : T // n * n]
+    what = f"flatten_consecutive(x, {n}) for {whole.shape[1]} vectors"
+    expect(what, got["whole"], _fused(whole, n), mistakes=_fused_wrongly(whole, n))
     want = f"flatten_consecutive(x, {n}) for {T} vectors: expected a ValueError"
     if got["error"] is None:
         padded = np.zeros((B, -(-T // n) * n, C))

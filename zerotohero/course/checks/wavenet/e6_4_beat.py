@@ -96,8 +96,9 @@ def _held_out() -> dict:
 
 
 def _some_windows(rng: np.random.Generator) -> dict:
-    windows = _held_out()["windows"]
-    return {"windows": windows[rng.choice(len(windows), 96, replace=False)]}
+    held_out = _held_out()
+    rows = rng.choice(len(held_out["windows"]), 96, replace=False)
+    return {"windows": held_out["windows"][rows], "_counts": held_out["_counts"][:, rows[:32]]}
 
 
 MODEL_CRASHES = {
@@ -164,6 +165,11 @@ def windows_independent(given, got):
         f"the budget: expected at most {MOST_NUMBERS:,} parameters, got {most}",
         "The lecture's network has a sixth of the budget's parameters; a larger one learns the "
         "training names by heart before it gets better on others.",
+    )
+    loss = _mean_loss(logits, given["_counts"].sum(0))
+    expect_that(
+        loss < math.log(V) - 0.2,
+        f"the loss on these windows: expected less than that of knowing nothing, got {loss:.2f}",
     )
 
 

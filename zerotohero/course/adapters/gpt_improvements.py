@@ -1,0 +1,129 @@
+"""How answers to 7.4 are called: functions of a paper, and two models trained alike."""
+
+import contextlib
+import functools
+import sys
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from zerotohero.course.adapters.gpt_watch import Stopped, Watch
+
+
+def improved(improvements, train_model, **given):
+    """Each of the functions that were returned, called on its own inputs."""
+    functions = _functions(improvements)
+    if strangers := functions.keys() - given.keys():
+        raise KeyError(f"{sorted(map(str, strangers))} is none of {', '.join(given)}")
+    got = {}
+    for name, function in functions.items():
+        got[name] = []
+        for inputs in given[name]:
+            leaves = [_double(x) for x in inputs]
+            y = function(*leaves)
+            got[name].append(list(y) if isinstance(y, (tuple, list)) else y)
+    return got
+
+
+def _functions(improvements):
+    functions = improvements()
+    if not isinstance(functions, dict) or not functions:
+        raise TypeError('improvements has to return a dict such as {"rotary": rotary}.')
+    for name, function in functions.items():
+        if not callable(function):
+            raise TypeError(f"{name!r} has to stand for a function, not a {type(function)}")
+    return functions
+
+
+def _double(x):
+    return torch.tensor(x, dtype=torch.float64) if hasattr(x, "shape") else x
+
+
+def compared(improvements, train_model, runs=(), windows=None, V=0, missing=""):
+    if missing:
+        raise FileNotFoundError(missing)
+    windows = torch.tensor(windows.astype("int64"))
+    functions = _functions(improvements)
+    got = {"plain": [], "improved": []}
+    for run in runs:
+        for name in ("plain", "improved"):
+            batches, seed = _Batches(run["tokens"]), run["seed"]
+            with Watch() as watch, _Calls(functions.values()) as calls:
+                model = train_model(batches, V, name == "improved", seed)
+            if not isinstance(model, nn.Module):
+                raise TypeError(
+                    "train_model has to return the trained model, an nn.Module; it returned "
+                    f"{'nothing' if model is None else f'a {type(model).__name__}'}."
+                )
+            with Watch(stop=True) as again, contextlib.suppress(Stopped):
+                train_model(_Batches(run["tokens"]), V, name == "improved", seed)
+            told = {
+                "taken": batches.taken,
+                "tokens": sum(rows.numel() for rows in watch.rows),
+                "steps": max(watch.steps.values(), default=0),
+                "called": calls.count,
+                "began": [watch.began, again.began],
+            }
+            got[name].append(told | _last_logits(model, windows))
+    return got
+
+
+class _Calls:
+    """Counts the calls of functions that were written in Python, whoever calls them."""
+
+    def __init__(self, functions):
+        self.codes, self.count = set(), 0
+        for function in functions:
+            while isinstance(function, functools.partial):
+                function = function.func
+            if not hasattr(function, "__code__"):  # a module, or another object that is called
+                function = getattr(function, "forward", type(function).__call__)
+            self.codes.add(getattr(function, "__code__", None))
+
+    def __enter__(self):
+        self.before = sys.getprofile()
+        sys.setprofile(self._event)
+        return self
+
+    def __exit__(self, *error):
+        sys.setprofile(self.before)
+
+    def _event(self, frame, event, argument):
+        self.count += event == "call" and frame.f_code in self.codes
+
+
+class _Batches:
+    """(xb, yb) of shape (B, T) each; they can be gone through once."""
+
+    def __init__(self, tokens):
+        self.tokens, self.taken = torch.tensor(tokens.astype("int64")), 0
+
+    def __len__(self):
+        return len(self.tokens)
+
+    def __iter__(self):
+        if self.taken:
+            raise RuntimeError("the batches can be gone through once: that is the compute")
+        for rows in self.tokens:
+            self.taken += 1
+            yield rows[:, :-1], rows[:, 1:]
+
+
+@torch.no_grad()
+def _last_logits(model, windows):
+    """The logits after each window, and the operations that one window takes."""
+    if isinstance(model, nn.Module):
+        model.eval()
+    with FlopCounterMode(display=False) as counter:
+        first = model(windows[:1])
+    if first.ndim != 3 or first.shape[:2] != windows[:1].shape:
+        raise TypeError(
+            f"the model takes {tuple(windows[:1].shape)} tokens to logits of the shape "
+            f"{tuple(first.shape)}: (B, T) goes to (B, T, V)"
+        )
+    logits = torch.cat([model(part)[:, -1] for part in windows.split(512)])
+    other = windows[:8].clone()
+    other[:, -1] = (other[:, -1] + 1) % first.shape[2]
+    ahead = (model(other) - model(windows[:8]))[:, :-1].abs().max()
+    return {"logits": logits.float(), "flops": counter.get_total_flops(), "ahead": ahead}

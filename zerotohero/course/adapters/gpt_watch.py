@@ -1,0 +1,55 @@
+"""What an answer's training is watched by, for 7.2 to 7.4."""
+
+import torch
+from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+
+class Stopped(BaseException):
+    """Ends a training that has shown what it begins with."""
+
+
+def sums(model):
+    """A number for each of a model's weights, by which two states of it can be told apart."""
+    return [float(p.detach().double().abs().sum()) for p in model.parameters()]
+
+
+class Watch:
+    """What is seen of a training: the tokens that go through the model, and its updates.
+
+    The model is the outermost module that takes tokens, (B, T) whole numbers, or with `named` the
+    GPT among the modules. rows: those tokens, as far as gradients are taken. began: its weights
+    before the first of them. steps: the updates of each optimiser. rate: the largest of theirs.
+    """
+
+    def __init__(self, named=False, stop=False, keep=sums):
+        self.named, self.stop, self.keep, self.module = named, stop, keep, None
+        self.rows, self.began, self.steps, self.rate = [], None, {}, 0.0
+
+    def __enter__(self):
+        modules = nn.modules.module.register_module_forward_pre_hook(self._forward)
+        steps = register_optimizer_step_pre_hook(self._step)
+        self.hooks = (modules, steps)
+        return self
+
+    def __exit__(self, *error):
+        for hook in self.hooks:
+            hook.remove()
+
+    def _forward(self, module, inputs):
+        idx = inputs[0] if inputs else None
+        tokens = isinstance(idx, torch.Tensor) and idx.ndim == 2 and not idx.is_floating_point()
+        if not tokens or not torch.is_grad_enabled():
+            return
+        if self.named and not (hasattr(module, "lm_head") and hasattr(module, "config")):
+            return
+        if self.module is None:
+            self.module, self.began = module, self.keep(module)
+            if self.stop:
+                raise Stopped
+        if module is self.module or self.named:
+            self.rows.append(idx.detach().to("cpu", torch.int16))  # a third of the memory
+
+    def _step(self, optimizer, args, kwargs):
+        self.steps[id(optimizer)] = self.steps.get(id(optimizer), 0) + 1
+        self.rate = max(self.rate, *(float(group["lr"]) for group in optimizer.param_groups))
