@@ -806,6 +806,7 @@ def test_the_neuron_s_diagram_shows_the_numbers_that_flow():
 def test_the_network_s_diagram_counts_every_parameter():
     model = MLP(3, [5, 4, 2], rng=random.Random(0))
     dot = figures.network(model).dot
-    counts = [int(n) for n in re.findall(r"= (\d+)\"", dot)]
-    assert counts == [20, 24, 10] and sum(counts) == len(model.parameters())
+    boxes = [[int(n) for n in box] for box in re.findall(r"(\d+) × \((\d+) \+ 1\)", dot)]
+    assert boxes == [[5, 3], [4, 5], [2, 4]]
+    assert sum(m * (n + 1) for m, n in boxes) == len(model.parameters())
     assert dot.count("ReLU#") == 6, "a box and two arrows for each of two, none after the last"

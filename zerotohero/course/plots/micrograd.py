@@ -20,7 +20,8 @@ def neuron(x: Sequence[float], w: Sequence[float], bias: float) -> Drawing:
     """A neuron with tanh: inputs times weights, their sum with the bias, the bend; with numbers."""
     n = sum(xi * wi for xi, wi in zip(x, w, strict=True)) + bias
     arrows, parameters = [], {}
-    for i, (xi, wi) in enumerate(zip(x, w, strict=True), start=1):
+    # Graphviz draws from the bottom up, so the first input comes last.
+    for i, (xi, wi) in reversed(list(enumerate(zip(x, w, strict=True), start=1))):
         arrows += [
             f"x{i} -> ×#{i} : {_number(xi)}",
             f"w{i} -> ×#{i}",
@@ -44,7 +45,7 @@ def network(model: MLP) -> Drawing:
     arrows, parameters, before = [], {}, "x"
     for i, (n, m) in enumerate(zip(inputs, sizes, strict=True)):
         name = f"layers[{i}]"
-        parameters[name] = f"{m} × ({n} w + 1 b) = {m * (n + 1)}"
+        parameters[name] = f"{m} × ({n} + 1)"
         arrows.append(f"{before} -> {name} : {n}")
         before = name
         if i < last:
@@ -87,7 +88,7 @@ def scatter(points: Sequence[Sequence[float]], labels: Sequence[int], ax: Axes) 
         )
     ax.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
     ax.set_axisbelow(True)
-    ax.legend(loc="upper right", frameon=True)
+    ax.figure.legend(loc="outside upper right", ncols=2)
 
 
 def moons_figure(points: Sequence[Sequence[float]], labels: Sequence[int]) -> None:
