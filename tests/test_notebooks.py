@@ -217,7 +217,8 @@ def test_an_assertion_stands_on_a_line(name):
 # Mathematics in the usual words, and no turn that a native speaker stumbles over.
 STUMBLES = (
     r"derivatives? (to|by) ",
-    r"(?<!multiplies the )(?<!multiply the )(?<!divide the )(?<!clip the )gradients? by (?!hand|nudging)",
+    r"(?<!multiplies the )(?<!multiply the )(?<!divide the )(?<!clip the )"
+    r"gradients? by (?!hand|nudging)",
     r"slopes? (to|by) [a-zA-Z]\b",
     r"that there (is|are)\b",
     r"\b(two|three|four|five|some|many|few) \w+s more\b(?! than)",
