@@ -18,7 +18,7 @@ GREY = "#666666"  # on the lightest blue of the table a contrast of 5.5
 
 
 def steps(word: str, probs: Sequence[float] | Float[Tensor, " T"]) -> Drawing:
-    """A word as a walk from boundary to boundary, on each arrow the probability of the step."""
+    """Return a word drawn as a walk between boundaries, with the probability of each step."""
     names = [f"{s}#{i}" for i, s in enumerate("." + word + ".")]
     arrows = [f"{a} -> {b} : {p:.3f}" for a, b, p in zip(names, names[1:], probs, strict=False)]
     return diagram(
@@ -29,7 +29,7 @@ def steps(word: str, probs: Sequence[float] | Float[Tensor, " T"]) -> Drawing:
 
 
 def network(T: int, V: int) -> Drawing:
-    """The network for T characters: one-hot rows, the matrix W, softmax, the loss against ys."""
+    """Return the network for T characters, drawn: one-hot rows, W, softmax, the loss against ys."""
     return diagram(
         f"""
         xs -> one-hot : ({T},)
@@ -45,7 +45,7 @@ def network(T: int, V: int) -> Drawing:
 
 
 def count_matrix(N: Int64[Tensor, "V V"], itos: Sequence[str]) -> None:
-    """The table of counts as a heat map with its numbers: row = this character, column = next."""
+    """Draw the counts as a heat map with their numbers: row = this character, column = next."""
     _, ax = plt.subplots(figsize=(10, 10))
     # The logarithm keeps 6,808 from making everything below 500 look empty.
     shades = ax.imshow((N + 1).log().numpy())
@@ -60,7 +60,7 @@ def count_matrix(N: Int64[Tensor, "V V"], itos: Sequence[str]) -> None:
 
 
 def row_sums(right: Float[Tensor, "V V"], wrong: Float[Tensor, "V V"], itos: Sequence[str]) -> None:
-    """What the rows of two tables sum to, one bar a row: with keepdim and without."""
+    """Draw what the rows of two tables sum to, one bar a row: with keepdim and without."""
     _, (top, bottom) = plt.subplots(2, 1, figsize=(7, 4.2), sharex=True)
     for ax, table, colour, title in [
         (top, right, BLUE, "with keepdim=True: every row sums to 1"),
@@ -76,7 +76,7 @@ def row_sums(right: Float[Tensor, "V V"], wrong: Float[Tensor, "V V"], itos: Seq
 
 
 def temperatures(tables: Mapping[float, Float[Tensor, "V V"]], itos: Sequence[str]) -> None:
-    """Probability tables side by side, one a temperature, on one scale of colour."""
+    """Draw probability tables side by side, one a temperature, on one scale of colour."""
     fig, axes = plt.subplots(1, len(tables), figsize=(10, 3.8))
     for ax, (temperature, table) in zip(axes, tables.items(), strict=True):
         image = ax.imshow(table.numpy(), vmin=0, vmax=1)
@@ -87,7 +87,7 @@ def temperatures(tables: Mapping[float, Float[Tensor, "V V"]], itos: Sequence[st
 
 
 def logits_to_probs(logits: Float[Tensor, " V"], itos: Sequence[str], after: str) -> None:
-    """One row on its way through softmax: logits, their exponentials, the normalised row."""
+    """Draw one row on its way through softmax: logits, their exponentials, the normalised row."""
     _, axes = plt.subplots(3, 1, figsize=(7, 5.4), sharex=True)
     steps = [
         (logits, "logits: any number", BLUE),
@@ -104,7 +104,7 @@ def logits_to_probs(logits: Float[Tensor, " V"], itos: Sequence[str], after: str
 
 
 def training(runs: Mapping[str, Sequence[float]], counted: float, blind: float) -> None:
-    """The loss of the network against the step, between knowing nothing and counting."""
+    """Draw the loss of the network against the step, between knowing nothing and counting."""
     _, ax = plt.subplots()
     for (name, losses), dash in zip(runs.items(), cycle(("-", "--", ":")), strict=False):
         ax.plot(range(1, len(losses) + 1), losses, dash, label=name)
@@ -116,7 +116,7 @@ def training(runs: Mapping[str, Sequence[float]], counted: float, blind: float) 
     ax.set(xscale="log", xlabel="step (logarithmic)", ylabel="loss, nats a character")
     ax.set_title("Gradient descent goes down to the counted loss, and no further")
     ax.set_ylim(2.25, 4.0)
-    ax.legend(loc="upper right")
+    ax.figure.legend(loc="outside upper right", ncols=len(runs))
 
 
 def pull_to_uniform(
@@ -126,7 +126,7 @@ def pull_to_uniform(
     after: str,
     characters: str = ".aeiouwz",
 ) -> None:
-    """A few cells of one row under growing smoothing (left) and growing decay (right)."""
+    """Draw a few cells of one row under growing smoothing (left) and growing decay (right)."""
     _, axes = plt.subplots(1, 2, figsize=(10, 3.8), sharey=True)
     places = [itos.index(s) for s in characters]
     panels = [(smoothed, "counted, smoothed by k"), (decayed, "learned, with decay λ")]

@@ -17,7 +17,7 @@ from zerotohero.micrograd import MLP
 
 
 def neuron(x: Sequence[float], w: Sequence[float], bias: float) -> Drawing:
-    """A neuron with tanh: inputs times weights, their sum with the bias, the bend; with numbers."""
+    """Return a neuron with tanh, drawn with its numbers: products, sum with the bias, tanh."""
     n = sum(xi * wi for xi, wi in zip(x, w, strict=True)) + bias
     arrows, parameters = [], {}
     # Graphviz draws from the bottom up, so the first input comes last.
@@ -38,7 +38,7 @@ def neuron(x: Sequence[float], w: Sequence[float], bias: float) -> Drawing:
 
 
 def network(model: MLP) -> Drawing:
-    """The layers of an MLP, each with its weights and biases, and how many numbers flow between."""
+    """Return an MLP, drawn: each layer as neurons × (weights + bias), and how many numbers flow."""
     sizes = [len(layer.neurons) for layer in model.layers]
     inputs = [len(layer.neurons[0].w) for layer in model.layers]
     last = len(sizes) - 1
@@ -65,7 +65,7 @@ def _number(x: float) -> str:
 
 
 def nudge_errors(steps: Sequence[float], errors: Mapping[str, Sequence[float]]) -> None:
-    """The error of numerical derivatives against the size of the nudge, both on log axes."""
+    """Draw the error of numerical derivatives against the size of the nudge, both on log axes."""
     _, ax = plt.subplots()
     for (name, error), marker in zip(errors.items(), "os^d", strict=False):
         ax.loglog(steps, error, marker=marker, markersize=4, label=name)
@@ -74,7 +74,7 @@ def nudge_errors(steps: Sequence[float], errors: Mapping[str, Sequence[float]]) 
 
 
 def scatter(points: Sequence[Sequence[float]], labels: Sequence[int], ax: Axes) -> None:
-    """Points in the plane: blue circles are labelled −1, orange squares 1."""
+    """Draw points in the plane: blue circles are labelled −1, orange squares 1."""
     xy, y = np.asarray(points), np.asarray(labels)
     for label, colour, marker in ((-1, BLUE, "o"), (1, ORANGE, "s")):
         ax.scatter(
@@ -92,14 +92,14 @@ def scatter(points: Sequence[Sequence[float]], labels: Sequence[int], ax: Axes) 
 
 
 def moons_figure(points: Sequence[Sequence[float]], labels: Sequence[int]) -> None:
-    """The data alone."""
+    """Draw the data alone."""
     _, ax = plt.subplots()
     scatter(points, labels, ax)
     ax.set_title("Two moons")
 
 
 def loss_curves(runs: Mapping[str, Sequence[Sequence[float]]], ignorance: float) -> None:
-    """Losses by training step: a dash a name, a line a run, and the loss of knowing nothing."""
+    """Draw losses by step, a dash a name and a line a run, and the loss of knowing nothing."""
     _, ax = plt.subplots()
     for (name, losses), style, colour in zip(
         runs.items(), ("-", "--", "-.", ":"), COLOURS, strict=False
@@ -126,7 +126,7 @@ def decision_boundary(
     labels: Sequence[int],
     resolution: int = 50,
 ) -> None:
-    """Where `score([x1, x2])` changes its sign, over the data, and how far from zero it is."""
+    """Draw where `score([x1, x2])` changes its sign, over the data, and how far from zero it is."""
     xy = np.asarray(points)
     low, high = xy.min(axis=0) - 0.4, xy.max(axis=0) + 0.4
     x1 = np.linspace(low[0], high[0], resolution)
