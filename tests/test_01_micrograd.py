@@ -14,6 +14,7 @@ import sys
 import weakref
 from xml.etree import ElementTree
 
+import matplotlib.pyplot as plt
 import micrograd.engine
 import micrograd.nn
 import numpy as np
@@ -772,15 +773,40 @@ def test_the_explorer_shows_text_where_nothing_renders(no_wasi, monkeypatch):
 
 def test_figures_show_what_they_are_given():
     points, labels = moons(20, random.Random(0))
-    figure = figures.decision_boundary(lambda p: p[1] - 0.25, points, labels, resolution=12)
-    boundary = [c for c in figure.axes[0].collections if list(getattr(c, "levels", [])) == [0]]
+    figures.decision_boundary(lambda p: p[1] - 0.25, points, labels, resolution=12)
+    boundary = [c for c in plt.gcf().axes[0].collections if list(getattr(c, "levels", [])) == [0]]
     heights = boundary[0].get_paths()[0].vertices[:, 1]
     assert heights == pytest.approx(0.25), "the line lies where the score is zero"
     figures.decision_boundary(lambda p: 1.0, points, labels, resolution=5)  # no line: no error
-    scattered = figures.moons_figure(points, labels).axes[0].collections
+    figures.moons_figure(points, labels)
+    scattered = plt.gca().collections
     assert sorted(len(c.get_offsets()) for c in scattered) == [10, 10]
-    axes = figures.loss_curves({"one": [3.0, 2.0], "two": [3.0, 4.0]}, 1.0).axes[0]
-    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["one", "two"]
-    axes = figures.nudge_errors([0.1, 0.01], {"one-sided": [1.0, 0.1]}).axes[0]
-    assert axes.get_xlabel() and axes.get_ylabel()
-    assert axes.lines[0].get_ydata().tolist() == [1.0, 0.1]
+    figures.loss_curves({"one": [[3.0, 2.0], [5.0, 2.0]], "two": [[3.0, 4.0]]}, 1.0)
+    assert [t.get_text() for t in plt.gcf().legends[0].get_texts()] == ["one", "two"]
+    assert [line.get_ydata()[0] for line in plt.gca().lines[:3]] == [3.0, 5.0, 3.0]
+    figures.nudge_errors([0.1, 0.01], {"one-sided": [1.0, 0.1]})
+    assert plt.gca().get_xlabel() and plt.gca().get_ylabel()
+    assert plt.gca().lines[0].get_ydata().tolist() == [1.0, 0.1]
+    plt.close("all")
+
+
+def test_the_neuron_s_diagram_shows_the_numbers_that_flow():
+    dot = figures.neuron([1.5, -1.0], [-2.0, -3.5], 0.2).dot
+    for arrow, flow in (
+        ("x1 ×#1", "1.5"),
+        ("×#2 +", "3.5"),
+        ("+ tanh", "0.7"),
+        ("tanh o", "0.604"),
+    ):
+        a, b = arrow.split()
+        assert f'"{a}" -> "{b}" [label=" {flow}' in dot, arrow
+    assert all(box in dot for box in ("w1\\n−2", "w2\\n−3.5", "bias\\n0.2"))
+
+
+def test_the_network_s_diagram_counts_every_parameter():
+    model = MLP(3, [5, 4, 2], rng=random.Random(0))
+    dot = figures.network(model).dot
+    boxes = [[int(n) for n in box] for box in re.findall(r"(\d+) × \((\d+) \+ 1\)", dot)]
+    assert boxes == [[5, 3], [4, 5], [2, 4]]
+    assert sum(m * (n + 1) for m, n in boxes) == len(model.parameters())
+    assert dot.count("ReLU#") == 6, "a box and two arrows for each of two, none after the last"

@@ -1,7 +1,9 @@
 """Lecture 02: the n-gram model, counted and learned, against plain Python and known figures."""
 
+import itertools
 import math
 import os
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -22,6 +24,7 @@ from zerotohero.bigram import (
 )
 from zerotohero.course import data
 from zerotohero.course.plots import bigram as figures
+from zerotohero.course.plots import use_style
 from zerotohero.course.widgets.bigram import bigram_explorer
 
 FEW = ["emma", "olivia", "ava", "emil", "mia"]
@@ -380,6 +383,50 @@ def test_the_figures_draw_what_they_are_given():
     figures.pull_to_uniform(rows, rows, itos, after=".", characters="ae")
     assert len(plt.gcf().axes[0].patches) == 4
     plt.close("all")
+
+
+@pytest.fixture
+def style():
+    with plt.rc_context():
+        use_style()
+        yield
+
+
+def test_the_numbers_of_the_table_can_be_read_on_their_shades(style):
+    N = torch.cat([torch.arange(27 * 26) * 10, torch.zeros(27, dtype=torch.int64)]).view(27, 27)
+    figures.count_matrix(N, [chr(97 + i) for i in range(27)])
+    shades = plt.gca().images[0]
+    for i, text in enumerate(plt.gca().texts):
+        shade = shades.to_rgba(shades.get_array()[i // 27, i % 27])
+        assert figures.contrast(text.get_color(), shade) >= 4.5, text.get_text()
+    plt.close("all")
+
+
+def test_the_ticks_of_the_figures_do_not_touch(style):
+    itos = [".", *"abcdefghijklmnopqrstuvwxyz"]
+    N = torch.randint(1, 100, (27, 27), generator=torch.Generator().manual_seed(1))
+    P = N / N.sum(1, keepdim=True)
+    for drawn in (
+        lambda: figures.count_matrix(N, itos),
+        lambda: figures.row_sums(P, P, itos),
+        lambda: figures.temperatures(dict.fromkeys((0.3, 1.0, 3.0), P), itos),
+        lambda: figures.logits_to_probs(P[0], itos, after="a"),
+    ):
+        drawn()
+        plt.gcf().canvas.draw()
+        for ax in plt.gcf().axes:
+            for axis in (ax.xaxis, ax.yaxis):
+                boxes = [t.get_window_extent() for t in axis.get_ticklabels() if t.get_visible()]
+                assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes)), ax.get_title()
+        plt.close("all")
+
+
+def test_the_diagrams_carry_probabilities_and_shapes():
+    dot = figures.steps("emma", [0.1, 0.2, 0.3, 0.4, 0.5]).dot
+    assert [float(p) for p in re.findall(r'label=" (0\.\d+) "', dot)] == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert '"m#2" -> "m#3"' in dot, "the same letter twice is two boxes"
+    dot = figures.network(5, 27).dot
+    assert "W\\n(27, 27)" in dot and "logits (5, 27)" in dot
 
 
 # Tokens ------------------------------------------------------------------------------------------

@@ -390,9 +390,26 @@ def test_figures_show_the_numbers_they_are_given():
     assert list(plt.gca().lines[0].get_ydata()) == [4.0, 3.0]
     figures.fitting([2, 8], [(2.5, 2.6), (2.2, 2.3)], [10, 100], [(1.0, 5.0), (2.0, 3.0)])
     assert list(plt.gcf().axes[1].lines[1].get_ydata()) == [5.0, 3.0]
+    figures.schedules({"flat": [1.0, 1.0], "drop": [1.0, 0.1]})
+    assert [list(line.get_ydata()) for line in plt.gca().lines] == [[1.0, 1.0], [1.0, 0.1]]
     figures.embedding({"x": tables(1)[0], "y": tables(1)[0]}, VOCABULARY.itos)
     assert [t.get_text() for t in plt.gcf().axes[0].texts] == VOCABULARY.itos
     plt.close("all")
+
+
+def test_the_diagram_has_the_parameters_of_the_network_with_their_shapes():
+    config = MLPConfig(vocab_size=5, block_size=4, n_embd=3, n_hidden=7)
+    dot = figures.network("abba", C=3, H=7, V=5).dot
+    for name, p in MLP(config).state_dict().items():
+        assert re.search(rf"\b{name}\b", dot) and str(tuple(p.shape)) in dot, name
+    assert dot.count('-> "wte"') == 4, "one table for all four characters"
+    assert dot.count('"wte" ->') == 4 and dot.count("(3,)") == 4, "a vector for each"
+
+
+def test_the_diagram_of_adamw_pulls_the_parameter_itself_towards_zero():
+    dot = figures.adamw(lr=0.5).dot
+    assert re.search(r'"p" -> "−" .*decay', dot), "decoupled: the decay does not go through m"
+    assert "about 0.5" in dot
 
 
 def test_smoothing_is_the_mean_of_what_came_before():

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from dataclasses import FrozenInstanceError, replace
 
 import matplotlib.pyplot as plt
@@ -538,6 +539,14 @@ def test_figures_show_the_numbers_they_are_given():
     figures.saturation({"x": h, "y": h * 0})
     assert plt.gcf().axes[0].get_title() == "x: 50% saturated"
     assert plt.gcf().axes[2].images[0].get_array().tolist() == [[1, 0], [1, 0]]
+    figures.sheets(torch.tensor([[1.0, 2.0], [3.0, 6.0], [5.0, 1.0]]))
+    left, right = plt.gcf().axes
+    assert [t.get_text() for t in left.texts] == ["1.00", "2.00", "3.00", "6.00", "5.00", "1.00"]
+    assert [t.get_text().split()[-1] for t in left.get_xticklabels()] == ["3.00", "3.00"]
+    assert [t.get_text().split()[-1] for t in right.get_yticklabels()] == ["1.50", "4.50", "3.00"]
+    column, row = left.patches[0], right.patches[0]
+    assert (column.get_width(), column.get_height()) == (1, 3), "over the three examples"
+    assert (row.get_width(), row.get_height()) == (2, 1), "over the two units"
     figures.coupling([0.1, 0.2, 0.2], 0.15, "'a'")
     assert sum(bar.get_height() for bar in plt.gca().patches) == 3
     model, (X, Y) = network(NetworkConfig(n_hidden=9, n_layer=2), seeded()), batch()
@@ -554,6 +563,14 @@ def test_figures_show_the_numbers_they_are_given():
     figures.updates({"one": recorder})
     assert plt.gca().lines[0].get_ydata()[0] == recorder.ratios["0.wte"][0]
     plt.close("all")
+
+
+def test_the_diagram_of_batchnorm_has_its_parameters_and_its_running_estimates():
+    layer, dot = BatchNorm1d(9), figures.inside_batchnorm(C=9).dot
+    for name, held in vars(layer).items():
+        if torch.is_tensor(held):
+            shape = re.search(rf'"{name}" \[label="{name}(.*?)"', dot)[1]
+            assert shape == (r"\n(9,)" if held.requires_grad else ""), "what is learned is marked"
 
 
 # Tokens ------------------------------------------------------------------------------------------

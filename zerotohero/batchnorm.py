@@ -49,7 +49,7 @@ class Layer:
         return []
 
     def parameters(self) -> list[Tensor]:
-        """The tensors that training moves, in the order in which the input meets them."""
+        """Return the tensors that training moves, in the order in which the input meets them."""
         return [p for child in self.children() for p in child.parameters()]
 
     def train(self, mode: bool = True) -> "Layer":
@@ -289,7 +289,10 @@ class NetworkConfig:
 
 
 def network(config: NetworkConfig, generator: torch.Generator | None = None) -> Sequential:
-    """Embedding, Flatten, `n_layer` times (Linear, BatchNorm1d, Tanh), Linear: (B, T) → (B, V)."""
+    """Return a network (B, T) → (B, V): Embedding, Flatten, hidden layers, Linear.
+
+    A hidden layer is Linear, BatchNorm1d (unless it is switched off) and Tanh.
+    """
     c, g = config, generator
     layers: list[Layer] = [Embedding(c.vocab_size, c.n_embd, g), Flatten()]
     widths = [c.block_size * c.n_embd, *[c.n_hidden] * c.n_layer]

@@ -98,7 +98,7 @@ class Vocabulary:
         return len(self.itos)
 
     def encode(self, word: str) -> list[int]:
-        """The numbers of a word's characters, without boundaries.
+        """Return the numbers of a word's characters, without boundaries.
 
         Raises ValueError for a character outside the vocabulary.
         """
@@ -111,7 +111,7 @@ class Vocabulary:
             ) from None
 
     def decode(self, ids: Sequence[int] | Integer[Tensor, " T"]) -> str:
-        """The characters of the numbers.
+        """Return the characters of the numbers.
 
         Raises ValueError for a number that isn't between 0 and V − 1.
         """
@@ -127,7 +127,7 @@ class Vocabulary:
 def ngrams(
     words: Sequence[str], vocabulary: Vocabulary, n: int = 2, device: torch.device | str = "cpu"
 ) -> Int64[Tensor, "N n"]:
-    """Every run of n characters in the words: n − 1 of context, then the one to predict.
+    """Return every run of n characters in the words: n − 1 of context, then the one to predict.
 
     A word of length L gives L + 1 of them whatever n is: one for each character and one for the
     end; n − 1 boundaries stand before the first character. So losses of models with different n
@@ -152,7 +152,7 @@ def ngrams(
 
 
 def count(grams: Integer[Tensor, "N n"], V: int) -> Int64[Tensor, "contexts V"]:
-    """How often each character follows each context: V**(n − 1) rows, one a context.
+    """Return how often each character follows each context: V**(n − 1) rows, one a context.
 
     The row of a context (i, j, …) is the number with these digits in base V. All N are counted in
     one pass over the tensor.
@@ -171,7 +171,7 @@ def count(grams: Integer[Tensor, "N n"], V: int) -> Int64[Tensor, "contexts V"]:
 
 
 def _index(ids: Int64[Tensor, "N k"], V: int) -> Int64[Tensor, " N"]:
-    """Each row of digits in base V as one number; 0 for rows without digits."""
+    """Return each row of digits in base V as one number; 0 for rows without digits."""
     place = V ** torch.arange(ids.shape[1] - 1, -1, -1, device=ids.device)
     return (ids * place).sum(1)
 
@@ -193,7 +193,7 @@ class Ngram:
     """
 
     def __init__(self, vocabulary: Vocabulary, n: int, logits: Float[Tensor, "contexts V"]):
-        """Raises ValueError if the table has not the shape that vocabulary and n ask for."""
+        """Raise ValueError unless the table has the shape that vocabulary and n ask for."""
         V = len(vocabulary)
         if n < 1 or logits.shape != (V ** (n - 1), V):
             raise ValueError(
@@ -203,7 +203,7 @@ class Ngram:
         self.vocabulary, self.n, self.logits = vocabulary, n, logits
 
     def probs(self, temperature: float = 1.0) -> Float[Tensor, "contexts V"]:
-        """The probability of each next character: rows that sum to 1.
+        """Return the probability of each next character: rows that sum to 1.
 
         The logits are divided by the temperature first: below 1 the likely become likelier, above
         1 the rows flatten. The row of a context that was never counted is all zeros.
@@ -213,7 +213,7 @@ class Ngram:
         return _softmax(self.logits, temperature)
 
     def losses(self, words: Sequence[str]) -> Float[Tensor, " N"]:
-        """The negative log-likelihood of each n-gram of the words, in nats, in their order.
+        """Return the negative log-likelihood of each n-gram of the words, in nats, in their order.
 
         It is infinite where the model gives a character the probability zero.
 
@@ -228,7 +228,7 @@ class Ngram:
         return -logprobs[rows, grams[:, -1]]
 
     def loss(self, words: Sequence[str]) -> float:
-        """The mean of `losses(words)`: nats a character. Guessing blindly gives ln V."""
+        """Return the mean of `losses(words)`: nats a character. Guessing blindly gives ln V."""
         return self.losses(words).mean().item()
 
     def sample(
@@ -268,9 +268,9 @@ def count_model(
     vocabulary: Vocabulary | None = None,
     device: torch.device | str = "cpu",
 ) -> Ngram:
-    """The n-gram model of the words by counting, with `smoothing` added to every count.
+    """Return the n-gram model of the words by counting, with `smoothing` added to every count.
 
-    Pass a vocabulary if the model will meet words with characters that these have not.
+    Pass a vocabulary if the model will meet words with characters that these words lack.
 
     Raises ValueError for bad words, n < 1, a table that is too big, or a smoothing that is
     negative or not finite.
@@ -292,7 +292,7 @@ def network_model(
     vocabulary: Vocabulary | None = None,
     device: torch.device | str = "cpu",
 ) -> Ngram:
-    """The n-gram model of the words as a one-layer network, trained by gradient descent.
+    """Return the n-gram model of the words as a one-layer network, trained by gradient descent.
 
     The loss is the mean negative log-likelihood plus `decay` times the mean of W². Every step
     uses all words. Equal n-grams have equal rows, so their losses are added up with their counts

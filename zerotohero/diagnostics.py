@@ -1,7 +1,7 @@
 """Instruments for looking inside a network while it learns; ours and torch.nn's alike.
 
 The idea: a loss says that something is wrong, not what. So record, for one batch, what came out of
-every layer and the gradient that came back to it: are they of like size from the first layer to
+every layer and the gradient that came back to it: are they of similar size from the first layer to
 the last, does tanh saturate, are there units that no example can move? And while training: how far
 does each weight move in an update, next to its own size?
 
@@ -35,7 +35,7 @@ FLAT: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class LayerReading:
-    """What came out of a layer for one batch, and the gradient of the loss by it."""
+    """What came out of a layer for one batch, and this output's gradient."""
 
     name: str  # "4 Tanh": the index in the network, and the class
     out: Float[Tensor, "B *S"]
@@ -57,7 +57,7 @@ class LayerReading:
 
 @dataclass(frozen=True)
 class WeightReading:
-    """A parameter and the gradient of the loss by it, for one batch."""
+    """A parameter and its gradient, for one batch."""
 
     name: str  # "3.weight": the index of the layer, and the attribute
     data: Tensor

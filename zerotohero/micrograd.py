@@ -1,8 +1,8 @@
 """A scalar autograd engine and a multi-layer perceptron on top of it (lecture 01).
 
 The idea: every operation leaves a node behind that remembers its operands and its *local
-derivatives*, those of its result to each operand. By the chain rule one walk backwards over the
-graph then gives the derivative of one number to every number it was made from: reverse-mode
+derivatives*, those of its result with respect to its operands. By the chain rule one walk back
+over the graph then gives one number's derivatives for all that it was made from: reverse-mode
 differentiation (Linnainmaa 1970; Rumelhart, Hinton & Williams 1986, "Learning representations by
 back-propagating errors").
 
@@ -22,7 +22,7 @@ from operator import mul
 
 
 class Value:
-    """One number, how it was made, and the derivative of some later number to it.
+    """One number, how it was made, and its gradient: how fast a later number changes with it.
 
     `data` is the number, `grad` the derivative that `backward()` of a later result puts here,
     `label` a name for drawings. `operands`, `op` and `local` say from which values it was made,
@@ -93,7 +93,7 @@ class Value:
         power, slope = _power(x, exponent)
         if not isinstance(other, Value):
             return _node(power, (self,), f"**{exponent:g}", (slope,))
-        # To the exponent it is power·log(x), which a negative number does not have.
+        # The exponent's derivative is power·log(x), which a negative number does not have.
         log = math.log(x) if x > 0.0 else -math.inf if x == 0.0 else math.nan
         rate = 0.0 if x == 0.0 <= exponent else power * log
         return _node(power, (self, other), "**", (slope, rate))
@@ -114,9 +114,9 @@ class Value:
 
     @staticmethod
     def dot(weights: Iterable, inputs: Iterable, bias: "Value | float" = 0.0) -> "Value":
-        """Σ wᵢ·xᵢ + bias as one node instead of 2n: the same gradients in a fraction of the time.
+        """Return Σ wᵢ·xᵢ + bias as one node instead of 2n: the same gradients in less time.
 
-        The local derivative to a weight is its input, to an input its weight, to the bias 1.
+        A weight's local derivative is its input, an input's its weight, the bias's 1.
         Raises ValueError when there aren't as many inputs as weights.
         """
         w = [v if isinstance(v, Value) else Value(v) for v in weights]  # a call each takes longer
@@ -128,23 +128,23 @@ class Value:
         return _node(data, (*w, *x, b), "dot", (*to_w, *to_x, 1.0))
 
     def relu(self) -> "Value":
-        """max(0, x). The derivative at 0 is taken as 0, as PyTorch does."""
+        """Return max(0, x). The derivative at 0 is taken as 0, as PyTorch does."""
         data, slope = (0.0, 0.0) if self.data <= 0.0 else (self.data, 1.0)
         return _node(data, (self,), "ReLU", (slope,))
 
     def tanh(self) -> "Value":
-        """The hyperbolic tangent; its derivative is 1 − tanh²."""
+        """Return the hyperbolic tangent; its derivative is 1 − tanh²."""
         t = math.tanh(self.data)
         return _node(t, (self,), "tanh", (1.0 - t * t,))
 
     def sigmoid(self) -> "Value":
-        """1 / (1 + e⁻ˣ), without overflow at either end; its derivative is s·(1 − s)."""
+        """Return 1 / (1 + e⁻ˣ), without overflow at either end; its derivative is s·(1 − s)."""
         e = math.exp(-abs(self.data))
         s = 1.0 / (1.0 + e) if self.data >= 0.0 else e / (1.0 + e)
         return _node(s, (self,), "sigmoid", (e / (1.0 + e) ** 2,))
 
     def exp(self) -> "Value":
-        """eˣ, its own derivative. Raises OverflowError above about 709.78."""
+        """Return eˣ, its own derivative. Raises OverflowError above about 709.78."""
         try:
             e = math.exp(self.data)
         except OverflowError:
@@ -152,7 +152,7 @@ class Value:
         return _node(e, (self,), "exp", (e,))
 
     def log(self) -> "Value":
-        """The natural logarithm. Raises ValueError unless the number is above zero."""
+        """Return the natural logarithm. Raises ValueError unless the number is above zero."""
         if self.data <= 0.0:
             raise ValueError(f"log({self.data:g}): only a number above zero has a logarithm")
         return _node(math.log(self.data), (self,), "log", (1.0 / self.data,))
@@ -189,7 +189,7 @@ def _value(x) -> Value:
 
 
 def _real(x) -> float:
-    """Python's and NumPy's numbers and tensors without dimensions as a float; a bool as 0 or 1."""
+    """Return a number of Python's or NumPy's, or a tensor of one, as a float; a bool as 0 or 1."""
     is_number = isinstance(x, Real) or (hasattr(x, "__float__") and getattr(x, "shape", ()) == ())
     if not is_number or "complex" in str(getattr(x, "dtype", "")):
         raise TypeError(f"a Value holds one real number, not {x!r:.60} ({type(x).__name__})")
@@ -197,7 +197,7 @@ def _real(x) -> float:
 
 
 def _power(base: float, exponent: float) -> tuple[float, float]:
-    """base ** exponent and its derivative to the base."""
+    """Return base ** exponent and its derivative with respect to the base."""
     if base == 0.0 and -math.inf < exponent < 0.0:
         raise ZeroDivisionError(f"0 ** {exponent:g}: zero has no power with a negative exponent")
     if -math.inf < base < 0.0 and math.isfinite(exponent) and exponent % 1.0:
@@ -214,7 +214,7 @@ def _power(base: float, exponent: float) -> tuple[float, float]:
 
 
 def topological_order(root: Value) -> list[Value]:
-    """Every value that `root` was made from, and `root` last: operands before what uses them.
+    """Return every value that `root` was made from, operands before what uses them, `root` last.
 
     The stack is a list, because Python's own ends at a thousand calls or so.
     """
@@ -278,7 +278,7 @@ class Neuron(Module):
         self.b, self.nonlin = Value(0.0), nonlin
 
     def __call__(self, x: Iterable[Value | float]) -> Value:
-        """The neuron's output for `nin` numbers or Values."""
+        """Return the neuron's output for `nin` numbers or Values."""
         act = Value.dot(self.w, x, self.b)
         return act.relu() if self.nonlin else act
 
@@ -339,7 +339,7 @@ def _size(n: int, name: str) -> int:
 
 
 def moons(n: int, rng: random.Random, noise: float = 0.1) -> tuple[list[list[float]], list[int]]:
-    """`n` points [x, y] on two interleaved half circles, labelled −1 (upper) and 1 in turn."""
+    """Return `n` points [x, y] on two interleaved half circles, in turn labelled −1 (upper), 1."""
     points, labels = [], []
     for i in range(n):
         angle, label = rng.uniform(0.0, math.pi), 1 if i % 2 else -1

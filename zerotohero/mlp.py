@@ -183,7 +183,7 @@ class Plan:
         return self.lr * (0.1 if self.schedule == "drop" and step >= self.steps / 2 else 1.0)
 
 
-# The recipe that the dev loss 2.17 is known from, and two that get there sooner.
+# The recipe of the published 2.17, for an older list of names, and two that get there sooner.
 CLASSIC = Plan(200_000, batch_size=32, lr=0.1, optimizer="sgd", schedule="drop")
 QUICK = Plan(8_000)
 FULL = Plan(40_000, lr=0.01)

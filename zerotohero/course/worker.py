@@ -140,9 +140,8 @@ def _supervise(
             for descriptor in (read_end, *{requests.fileno(), replies.fileno()}):
                 os.close(descriptor)
             os.setsid()  # so that `sweep` finds what it starts
-            confining.limit(
-                "CPU", int(exercise["seconds"]) + 2
-            )  # of each process that it may start
+            # Of each process that it may start.
+            confining.limit("CPU", int(exercise["seconds"]) + 2)
             if setup["sandboxed"]:
                 confining.dumpable(True)  # so that its memory can be counted
                 if "threads" in exercise["without"]:
@@ -220,7 +219,6 @@ def _deliver(grader: socket.socket, setup: Mapping[str, Any]) -> NoReturn:
         os._exit(0)
 
 
-# New ones of mounts, of System V's objects and message queues, of processes, and of networks.
 # --- as a program -------------------------------------------------------------------------------
 
 

@@ -1,4 +1,7 @@
-"""The figures of lecture 04, each drawn from numbers that the notebook has measured."""
+"""The figures of lecture 04, each drawn from numbers that the notebook has measured.
+
+Beside the plots stands a diagram, `inside_batchnorm`: the layer taken apart.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,13 +9,76 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import torch
 from jaxtyping import Float
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from zerotohero.course.drawing import Drawing
 from zerotohero.course.plots import BLACK, BLUE, COLOURS, ORANGE, RED
+from zerotohero.course.plots.diagram import diagram
 from zerotohero.course.plots.mlp import smooth
 from zerotohero.diagnostics import Diagnosis, LayerReading, UpdateRecorder
 
 HEALTHY = -3  # log10 of the update:data ratio to aim at
+
+
+def sheets(hpre: Float[Tensor, "B C"]) -> None:
+    """Draw the (B, C) sheet twice, with its numbers: BatchNorm's column and LayerNorm's row.
+
+    What is averaged over is framed; the means stand under the columns, and beside the rows.
+    """
+    B, C = hpre.shape
+    _, axes = plt.subplots(1, 2, figsize=(10, 3.4))
+    frames = {
+        "BatchNorm: a column, over the batch": ((-0.5, -0.5), 1, B, RED),
+        "LayerNorm: a row, over the units": ((-0.5, -0.5), C, 1, BLUE),
+    }
+    for ax, (title, (corner, width, height, colour)) in zip(axes, frames.items(), strict=True):
+        ax.imshow(hpre.tolist(), aspect="auto", cmap="Greys", alpha=0.25)
+        for i, row in enumerate(hpre.tolist()):
+            for j, number in enumerate(row):
+                ax.text(j, i, f"{number:.2f}", ha="center", va="center")
+        ax.add_patch(
+            Rectangle(corner, width, height, fill=False, linewidth=3, color=colour, clip_on=False)
+        )
+        ax.set(title=title, xlim=(-0.5, C - 0.5), ylim=(B - 0.5, -0.5))
+        ax.grid(visible=False)
+        ax.tick_params(length=0)
+    left, right = axes
+    means = [f"unit {j}\nmean {mean:.2f}" for j, mean in enumerate(hpre.mean(0).tolist())]
+    left.set_xticks(range(C), means)
+    left.set_yticks(range(B), [f"example {i}" for i in range(B)])
+    right.set_xticks(range(C), [f"unit {j}" for j in range(C)])
+    means = [f"example {i}: mean {mean:.2f}" for i, mean in enumerate(hpre.mean(1).tolist())]
+    right.set_yticks(range(B), means)
+
+
+def inside_batchnorm(C: int) -> Drawing:
+    """Return the diagram of a BatchNorm layer in train mode, with C units.
+
+    Mean and variance of the batch go into each example, and move the running estimates.
+    """
+    return diagram(
+        f"""
+        x -> − : (B, {C})
+        x -> mean
+        x -> var
+        mean -> −
+        − -> ÷ : (B, {C})
+        var -> ÷ : √(var + ε)
+        ÷ -> × : (B, {C})
+        gamma -> ×
+        × -> + : (B, {C})
+        beta -> +
+        + -> out : (B, {C})
+        mean -> running_mean : 10 % of the way
+        var -> running_var : 10 % of the way
+        """,
+        parameters={"gamma": f"({C},)", "beta": f"({C},)"},
+        frames={"batch": ["mean", "var"]},
+        alt="BatchNorm in train mode: each unit's mean over the batch is subtracted from x, the "
+        "root of its variance divides it; then gamma multiplies and beta is added. Mean and "
+        "variance also move the running estimates a tenth of the way.",
+    )
 
 
 def starts(runs: Mapping[str, Sequence[float]], V: int, steps: int = 400) -> None:
@@ -31,12 +97,13 @@ def starts(runs: Mapping[str, Sequence[float]], V: int, steps: int = 400) -> Non
 def saturation(hidden: Mapping[str, Float[Tensor, "B H"]]) -> None:
     """For each network the histogram of its tanh outputs, and a map of where |tanh| > 0.97."""
     _, axes = plt.subplots(
-        2, len(hidden), figsize=(9.5, 5.2), squeeze=False, height_ratios=[1, 1.2], sharey="row"
+        2, len(hidden), figsize=(10, 5.2), squeeze=False, height_ratios=[1, 1.2], sharey="row"
     )
     for (top, bottom), (title, h) in zip(axes.T, hidden.items(), strict=True):
         flat = h.abs() > 0.97
         top.hist(h.flatten().tolist(), bins=50, range=(-1, 1), color=BLUE)
         top.set(title=f"{title}: {flat.float().mean():.0%} saturated", xlabel="output of tanh")
+        top.set_xticks([-1, -0.5, 0, 0.5, 1])
         bottom.imshow(
             flat.numpy(), cmap="gray_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest"
         )
@@ -48,51 +115,56 @@ def saturation(hidden: Mapping[str, Float[Tensor, "B H"]]) -> None:
 
 def coupling(train: Sequence[float], eval_: float, name: str) -> None:
     """One example's probability in many batches: a histogram; and in eval mode: a line."""
-    _, ax = plt.subplots(figsize=(7, 3))
+    fig, ax = plt.subplots()
     ax.hist(train, bins=30, color=BLUE, label="train mode, with other mates each time")
-    ax.axvline(eval_, color=RED, linestyle="--", label="eval mode: the same in any company")
-    ax.set(xlabel=f"probability of {name}", ylabel="batches", title="One example, 500 batches")
+    ax.axvline(eval_, color=BLACK, linestyle="--", label="eval mode: the same in any company")
+    title = f"One example in {len(train)} batches"
+    ax.set(xlabel=f"probability of {name}", ylabel="batches", title=title)
     ax.set_axisbelow(True)
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    fig.legend(loc="outside lower center", ncols=2)
 
 
 def activations(diagnosis: Diagnosis) -> list[LayerReading]:
-    """The readings of the activation layers (tanh, ReLU, sigmoid), in order."""
+    """Return the readings of the activation layers (tanh, ReLU, sigmoid), in order."""
     return [reading for reading in diagnosis.layers if reading.flat is not None]
 
 
 def layers(diagnoses: Mapping[str, Diagnosis]) -> None:
     """For each network a column: what its activations put out, and the gradients that came back.
 
-    A line a layer, light for the first and dark for the last. All gradients have one scale.
+    A line a layer, the first dashed and red, the last thick and dark. All gradients have one scale.
     """
     n = len(diagnoses)
-    _, axes = plt.subplots(2, n, figsize=(2.75 * n, 5.4), squeeze=False, sharey="row")
+    fig, axes = plt.subplots(2, n, figsize=(10, 5.4), squeeze=False, sharey="row")
     readings = {title: activations(d) for title, d in diagnoses.items()}
     reach = 4 * max(r.grad.std().item() for row in readings.values() for r in row[-1:])
+    power = math.floor(math.log10(reach)) if reach else 0  # ticks are whole numbers times 10^power
     for (top, bottom), (title, row) in zip(axes.T, readings.items(), strict=True):
         for i, reading in enumerate(row):
-            shade = plt.get_cmap("viridis_r")(0.12 + 0.85 * i / max(1, len(row) - 1))
-            label = f"{i + 1}: {reading.saturated:.0%}"
-            _outline(top, reading.out, 1.0, color=shade, label=label)
-            _outline(bottom, reading.grad, reach, color=shade, label=f"{reading.grad.std():.0e}")
+            look = _shade(i, len(row))
+            if i in (0, len(row) - 1):
+                look |= {"linestyle": "-" if i else "--", "linewidth": 2.2 if i else 1.6}
+            _outline(top, reading.out, 1.0, label=f"layer {i + 1}", **look)
+            _outline(bottom, reading.grad, reach, **look)
+        tick = int(reach / 10**power)
         top.set(title=title, xlabel="output of tanh")
-        bottom.set(xlabel="gradient by it")
-        bottom.ticklabel_format(axis="x", style="sci", scilimits=(0, 0))
-        top.legend(title="layer: saturated", fontsize=8, title_fontsize=8, loc="upper center")
-        bottom.legend(title="std", fontsize=8, title_fontsize=8, loc="upper right")
+        top.set_xticks([-1, 0, 1], ["−1", "0", "1"])
+        bottom.set_xlabel(rf"its gradient, $\times\,10^{{{power}}}$")
+        bottom.set_xticks([-tick * 10**power, 0, tick * 10**power], [f"−{tick}", "0", f"{tick}"])
         for ax in (top, bottom):
             ax.set_yscale("symlog", linthresh=0.01)
             ax.set_yticks([0, 0.01, 0.1, 1], ["0", "1 %", "10 %", "100 %"])
             ax.set_yticks([], minor=True)
-            ax.set_ylim(0, 400 if ax is top else 3)  # room for the legend
-    axes[0, 0].set_ylabel("share of outputs (bins of 1/30)")
+            ax.set_ylim(0, 1.3)
+    axes[0, 0].set_ylabel("share of outputs")
     axes[1, 0].set_ylabel("share of gradients")
+    lines = axes[0, 0].lines
+    fig.legend(handles=lines, loc="outside lower center", ncols=len(lines))
 
 
 def gradient_ratios(diagnoses: Mapping[str, Diagnosis]) -> None:
     """The gradient:data ratio of every weight tensor, one line a network, logarithmic."""
-    _, ax = plt.subplots(figsize=(9, 3.6))
+    _, ax = plt.subplots(figsize=(10, 3.6))
     for (title, d), colour, marker in zip(diagnoses.items(), COLOURS, "os^dv", strict=False):
         ratios = [weight.ratio for weight in d.weights]
         ax.semilogy(ratios, marker=marker, color=colour, label=title)
@@ -112,13 +184,18 @@ def updates(recorders: Mapping[str, UpdateRecorder]) -> None:
     for ax, (title, recorder) in zip(axes[0], recorders.items(), strict=True):
         last = len(recorder.ratios) - 1
         for i, ratios in enumerate(recorder.ratios.values()):
-            shade = plt.get_cmap("viridis_r")(0.12 + 0.85 * i / max(1, last))
             kind = {0: ("embedding", ":"), last: ("output", "--")}.get(i, (f"hidden {i}", "-"))
-            ax.plot(recorder.steps, smooth(ratios, 5), kind[1], color=shade, label=kind[0])
+            look = _shade(i, last + 1)
+            ax.plot(recorder.steps, smooth(ratios, 5), kind[1], label=kind[0], **look)
         ax.axhline(HEALTHY, color=BLACK, linewidth=1.2, linestyle=(0, (5, 3)))
         ax.set(title=title, xlabel="step")
     axes[0, 0].set_ylabel("log10 of update:data")
-    axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
+    axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def _shade(i: int, n: int) -> dict:
+    """Return the colour of line i of n, from red to dark blue: dark enough on white."""
+    return {"color": plt.get_cmap("plasma")(0.6 * (1 - i / max(1, n - 1)))}
 
 
 def _outline(ax, values: Tensor, reach: float, **style) -> None:
@@ -126,4 +203,4 @@ def _outline(ax, values: Tensor, reach: float, **style) -> None:
     values = values.detach().float().flatten()
     counts = torch.histc(values.clamp(-reach, reach), 60, -reach, reach) / len(values)
     centres = (torch.arange(60) + 0.5) / 30 * reach - reach
-    ax.plot(centres.tolist(), counts.tolist(), linewidth=1.3, **style)
+    ax.plot(centres.tolist(), counts.tolist(), **({"linewidth": 1.3} | style))

@@ -1,4 +1,7 @@
-"""Lecture 01's figures: the error of a nudge, the moons, a loss curve, a decision boundary."""
+"""Lecture 01's pictures: diagrams of a neuron and of the network, and figures.
+
+The figures are the error of a nudge, the moons, the loss curves and the decision boundary.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -6,24 +9,72 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 
+from zerotohero.course.drawing import Drawing
 from zerotohero.course.plots import BLUE, COLOURS, ORANGE
+from zerotohero.course.plots.diagram import diagram
+from zerotohero.micrograd import MLP
 
 
-def nudge_errors(steps: Sequence[float], errors: Mapping[str, Sequence[float]]) -> Figure:
-    """The error of numerical derivatives against the size of the nudge, both on log axes."""
-    fig, ax = plt.subplots()
+def neuron(x: Sequence[float], w: Sequence[float], bias: float) -> Drawing:
+    """Return a neuron with tanh, drawn with its numbers: products, sum with the bias, tanh."""
+    n = sum(xi * wi for xi, wi in zip(x, w, strict=True)) + bias
+    arrows, parameters = [], {}
+    # Graphviz draws from the bottom up, so the first input comes last.
+    for i, (xi, wi) in reversed(list(enumerate(zip(x, w, strict=True), start=1))):
+        arrows += [
+            f"x{i} -> ×#{i} : {_number(xi)}",
+            f"w{i} -> ×#{i}",
+            f"×#{i} -> + : {_number(xi * wi)}",
+        ]
+        parameters[f"w{i}"] = _number(wi)
+    arrows += ["bias -> +", f"+ -> tanh : {_number(n)}", f"tanh -> o : {_number(np.tanh(n))}"]
+    return diagram(
+        "\n".join(arrows),
+        parameters=parameters | {"bias": _number(bias)},
+        alt=f"A neuron: {len(x)} inputs, each multiplied by its weight, are added up with the "
+        "bias, and tanh bends the sum into the output o.",
+    )
+
+
+def network(model: MLP) -> Drawing:
+    """Return an MLP, drawn: each layer as neurons × (weights + bias), and how many numbers flow."""
+    sizes = [len(layer.neurons) for layer in model.layers]
+    inputs = [len(layer.neurons[0].w) for layer in model.layers]
+    last = len(sizes) - 1
+    arrows, parameters, before = [], {}, "x"
+    for i, (n, m) in enumerate(zip(inputs, sizes, strict=True)):
+        name = f"layers[{i}]"
+        parameters[name] = f"{m} × ({n} + 1)"
+        arrows.append(f"{before} -> {name} : {n}")
+        before = name
+        if i < last:
+            before = f"ReLU#{i}"
+            arrows.append(f"{name} -> {before} : {m}")
+    arrows.append(f"{before} -> score : {sizes[-1]}")
+    return diagram(
+        "\n".join(arrows),
+        parameters=parameters,
+        alt=f"The network: {inputs[0]} inputs go through {len(sizes)} layers of "
+        f"{', '.join(map(str, sizes))} neurons, with a ReLU after each but the last, to the score.",
+    )
+
+
+def _number(x: float) -> str:
+    return f"{x:.4g}".replace("-", "−")
+
+
+def nudge_errors(steps: Sequence[float], errors: Mapping[str, Sequence[float]]) -> None:
+    """Draw the error of numerical derivatives against the size of the nudge, both on log axes."""
+    _, ax = plt.subplots()
     for (name, error), marker in zip(errors.items(), "os^d", strict=False):
         ax.loglog(steps, error, marker=marker, markersize=4, label=name)
     ax.set(xlabel="size of the nudge h", ylabel="error of the slope", title="Too far, too near")
-    ax.legend()
-    plt.close(fig)
-    return fig
+    ax.legend(loc="upper center")
 
 
 def scatter(points: Sequence[Sequence[float]], labels: Sequence[int], ax: Axes) -> None:
-    """Points in the plane: blue circles are labelled −1, orange squares 1."""
+    """Draw points in the plane: blue circles are labelled −1, orange squares 1."""
     xy, y = np.asarray(points), np.asarray(labels)
     for label, colour, marker in ((-1, BLUE, "o"), (1, ORANGE, "s")):
         ax.scatter(
@@ -37,39 +88,36 @@ def scatter(points: Sequence[Sequence[float]], labels: Sequence[int], ax: Axes) 
         )
     ax.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
     ax.set_axisbelow(True)
-    ax.legend(loc="upper right", frameon=True)
+    ax.figure.legend(loc="outside upper right", ncols=2)
 
 
-def moons_figure(points: Sequence[Sequence[float]], labels: Sequence[int]) -> Figure:
-    """The data alone."""
-    fig, ax = plt.subplots(figsize=(6, 3.6))
+def moons_figure(points: Sequence[Sequence[float]], labels: Sequence[int]) -> None:
+    """Draw the data alone."""
+    _, ax = plt.subplots()
     scatter(points, labels, ax)
     ax.set_title("Two moons")
-    plt.close(fig)
-    return fig
 
 
-def loss_curves(losses: Mapping[str, Sequence[float]], ignorance: float) -> Figure:
-    """Losses by training step, one line a run, and the loss of a model that knows nothing."""
-    fig, ax = plt.subplots()
-    for (name, values), style, colour in zip(
-        losses.items(), ("-", "--", "-.", ":"), COLOURS, strict=False
+def loss_curves(runs: Mapping[str, Sequence[Sequence[float]]], ignorance: float) -> None:
+    """Draw losses by step, a dash a name and a line a run, and the loss of knowing nothing."""
+    _, ax = plt.subplots()
+    for (name, losses), style, colour in zip(
+        runs.items(), ("-", "--", "-.", ":"), COLOURS, strict=False
     ):
-        ax.semilogy(values, style, color=colour, label=name)
+        for i, values in enumerate(losses):
+            ax.semilogy(values, style, color=colour, label=None if i else name)
     ax.axhline(ignorance, color="#777777", linewidth=1)
-    last = max(map(len, losses.values())) - 1
-    ax.annotate(
-        "knows nothing",
-        (last, ignorance),
-        (0, 3),
-        textcoords="offset points",
-        ha="right",
-        color="#555555",
+    # Beside the axes, since curves cross every place in them.
+    ax.text(
+        1.01,
+        ignorance,
+        "knows\nnothing",
+        va="center",
+        transform=ax.get_yaxis_transform(),
+        fontsize=9,
     )
-    ax.set(xlabel="training step", ylabel="loss", title="Loss while training")
-    ax.legend()
-    plt.close(fig)
-    return fig
+    ax.set(xlabel="training step", ylabel="loss (logarithmic)", title="Loss while training")
+    ax.figure.legend(loc="outside upper right", ncols=len(runs))
 
 
 def decision_boundary(
@@ -77,14 +125,14 @@ def decision_boundary(
     points: Sequence[Sequence[float]],
     labels: Sequence[int],
     resolution: int = 50,
-) -> Figure:
-    """Where `score([x1, x2])` changes its sign, over the data, and how far from zero it is."""
+) -> None:
+    """Draw where `score([x1, x2])` changes its sign, over the data, and how far from zero it is."""
     xy = np.asarray(points)
     low, high = xy.min(axis=0) - 0.4, xy.max(axis=0) + 0.4
     x1 = np.linspace(low[0], high[0], resolution)
     x2 = np.linspace(low[1], high[1], resolution)
     z = np.array([[score([float(a), float(b)]) for a in x1] for b in x2])
-    fig, ax = plt.subplots(figsize=(6.6, 4.0))
+    fig, ax = plt.subplots(figsize=(7, 4))
     shades = LinearSegmentedColormap.from_list("moons", [BLUE, "white", ORANGE])
     reach = min(5.0, float(np.abs(z).max()))
     shade = ax.contourf(
@@ -95,5 +143,3 @@ def decision_boundary(
     fig.colorbar(shade, label="score", ticks=np.linspace(-reach, reach, 5).round(1))
     scatter(points, labels, ax)
     ax.set_title("Decision boundary: the black line, where the score is 0")
-    plt.close(fig)
-    return fig

@@ -1,4 +1,7 @@
-"""The figures of lecture 03, each drawn from numbers that the notebook has measured."""
+"""The figures of lecture 03, each drawn from numbers that the notebook has measured.
+
+Beside the plots stand two diagrams: `network`, which lecture 04 shows again, and `adamw`.
+"""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,9 +11,60 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from zerotohero.course.drawing import Drawing
 from zerotohero.course.plots import BLACK, BLUE, ORANGE, RED
+from zerotohero.course.plots.diagram import diagram
 
 VOWELS = "aeiouy"
+
+
+def network(context: str, C: int, H: int, V: int) -> Drawing:
+    """Return the diagram of Bengio's network on one context, with C, H and V as in `MLPConfig`.
+
+    Each character goes through the same table, the rows stand side by side, and two layers follow.
+    """
+    T = len(context)
+    characters = [f"{character}#{i}" for i, character in enumerate(context)]
+    arrows = [f"{character} -> wte" for character in characters]
+    arrows += [f"wte -> side by side : ({C},)"] * T
+    arrows += [
+        f"side by side -> W1, b1 : ({T * C},)",
+        f"W1, b1 -> tanh : ({H},)",
+        f"tanh -> W2, b2 : ({H},)",
+        f"W2, b2 -> logits : ({V},)",
+    ]
+    return diagram(
+        "\n".join(arrows),
+        parameters={
+            "wte": f"({V}, {C})",
+            "W1, b1": f"({T * C}, {H}), ({H},)",
+            "W2, b2": f"({H}, {V}), ({V},)",
+        },
+        alt=f"The {T} characters of {context!r} are each looked up in one table wte; their {T} "
+        f"vectors of {C} numbers, side by side, go through W1 and b1, tanh, W2 and b2, and give "
+        f"{V} logits.",
+    )
+
+
+def adamw(lr: float = 0.02) -> Drawing:
+    """Return the diagram of one AdamW step: from a parameter's gradient to its new value."""
+    return diagram(
+        f"""
+        grad -> m : 10 %
+        grad -> v : 0.1 % of grad²
+        m -> ÷ : ÷ (1 − 0.9ᵗ)
+        v -> ÷ : ÷ (1 − 0.999ᵗ), √
+        ÷ -> × lr : about ±1
+        × lr -> − : at most about {lr:g}
+        p -> − : p · (1 − lr · decay)
+        − -> new p
+        """,
+        parameters={"p": "the parameter"},
+        frames={"running": ["m", "v"]},
+        alt="A step of AdamW: the gradient moves a running mean m and a running mean of squares v; "
+        "m divided by the root of v, times the learning rate, is subtracted from the parameter, "
+        "which has been pulled a little towards zero.",
+    )
 
 
 def counting_by_context(
@@ -20,7 +74,7 @@ def counting_by_context(
     unseen: Sequence[float],
 ) -> None:
     """Losses of counted tables by context length; beside them, the share of unknown contexts."""
-    _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+    _, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4))
     _train_and_dev(left, lengths, train, dev)
     left.set(xlabel="characters of context", ylabel="loss, nats a character", xticks=lengths)
     left.set_title("Counting: longer contexts, then worse guesses")
@@ -58,6 +112,17 @@ def learning_rates(rates: Sequence[float], losses: Sequence[float], chosen: floa
     ax.legend()
 
 
+def schedules(rates: Mapping[str, Sequence[float]]) -> None:
+    """The learning rate of every step, a line a schedule."""
+    _, ax = plt.subplots()
+    styles = zip(rates.items(), (RED, ORANGE, BLUE), (":", "--", "-"), strict=False)
+    for (name, values), colour, dash in styles:
+        ax.plot(values, dash, color=colour, linewidth=2, label=name)
+    ax.set(xlabel="step", ylabel="learning rate", title="Three schedules", ylim=(0, None))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+
+
 def loss_curves(runs: Mapping[str, Sequence[float]], V: int) -> None:
     """Minibatch losses of several runs against the step, smoothed, on logarithmic axes."""
     _, ax = plt.subplots()
@@ -79,7 +144,7 @@ def fitting(
     by_count: Sequence[tuple[float, float]],
 ) -> None:
     """Train and dev loss: left against the hidden units, right against the training names."""
-    _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
+    _, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
     for ax, x, losses in ((left, sizes, by_size), (right, counts, by_count)):
         train, dev = zip(*losses, strict=True)
         _train_and_dev(ax, x, train, dev)
@@ -92,7 +157,7 @@ def fitting(
 
 def embedding(tables: Mapping[str, Float[Tensor, "V 2"]], itos: Sequence[str]) -> None:
     """Two-dimensional embedding tables side by side: each character at its two numbers."""
-    _, axes = plt.subplots(1, len(tables), figsize=(11, 5.6))
+    _, axes = plt.subplots(1, len(tables), figsize=(10, 5.2))
     for ax, (title, table) in zip(axes, tables.items(), strict=True):
         for character, (x, y) in zip(itos, table.tolist(), strict=True):
             vowel = character in VOWELS
@@ -111,7 +176,7 @@ def embedding(tables: Mapping[str, Float[Tensor, "V 2"]], itos: Sequence[str]) -
 
 
 def smooth(values: Sequence[float], window: int) -> list[float]:
-    """The mean of each value and the up to `window − 1` before it."""
+    """Return the mean of each value and the (up to) `window − 1` before it."""
     means, total = [], 0.0
     for i, value in enumerate(values):
         total += value - (values[i - window] if i >= window else 0.0)

@@ -129,11 +129,12 @@ def _ratio(x: float, y: float, ratio: float) -> str:
     """A dot at log10 of update:data; blue within one of −3, red with its number outside."""
     fine = -4 <= ratio <= -2
     middle = y + HEIGHT / 2
+    left = -5 < ratio < -3  # where the number would stand on the dashed line
     label = "none" if math.isinf(ratio) else f"{ratio:.1f}".replace("-", "−")
     return (
         f'<line x1="{x}" x2="{x + 132}" y1="{middle}" y2="{middle}" stroke="#ddd"/>'
         f'<line x1="{_place(-3)}" x2="{_place(-3)}" y1="{y}" y2="{y + HEIGHT}" stroke="#777" '
         f'stroke-dasharray="3 3"/>'
         f'<circle cx="{_place(ratio):.0f}" cy="{middle}" r="5" fill="{BLUE if fine else RED}"/>'
-        + _text(_place(ratio) + 8, middle - 5, label)
+        + _text(_place(ratio) + (-8 if left else 8), middle - 5, label, "end" if left else "start")
     )

@@ -15,7 +15,7 @@ CARD = (
 
 
 def bigram_explorer(model: Ngram, names: int = 10, seed: int = 2) -> widgets.VBox:
-    """Show a bigram model's table, one of its rows, and names drawn from it, at a temperature.
+    """Return a widget: a bigram model's table, one of its rows, names drawn at a temperature.
 
     The slider divides the logits by a temperature, and table, row and names follow at once. The
     names are drawn with the same seed each time, so that what changes in them is the temperature's

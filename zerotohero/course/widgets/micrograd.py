@@ -36,7 +36,7 @@ class Step:
 
 
 def backward_steps(root: Value) -> list[Step]:
-    """The backward pass from `root`, step by step, without touching any stored gradient.
+    """Return the backward pass from `root`, step by step, without touching any stored gradient.
 
     The first step is before the pass, the second sets the root's gradient to 1, and each further
     one lets one node hand its gradient on. Raises ValueError for an operation that has no local
@@ -52,7 +52,7 @@ def backward_steps(root: Value) -> list[Step]:
         )
     ]
     grads[root] = 1.0
-    text = f"The derivative of {_name(root)} to itself is 1. From here it flows backwards."
+    text = f"The gradient of {_name(root)}, the end, is 1. From here it flows backwards."
     steps.append(Step("The start", (text,), root, dict(grads)))
     for node in reversed(topological_order(root)):
         if not node.operands:
@@ -76,7 +76,7 @@ def backward_steps(root: Value) -> list[Step]:
 
 
 def graph_explorer(root: Value) -> widgets.VBox:
-    """Step through the backward pass from `root`: a slider, two buttons, the graph, the rule.
+    """Return a widget that steps through the backward pass from `root`: graph, rule, slider.
 
     A dash in the graph is a gradient that nothing has reached yet; the thick border marks the
     node whose turn it is.
