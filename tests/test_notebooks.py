@@ -14,9 +14,6 @@ from zerotohero.course import checks, notebooks
 ROOT = Path(__file__).parent.parent
 LECTURES = [checks.file_name(lecture) for lecture in checks.LECTURES]
 each_lecture = pytest.mark.parametrize("name", LECTURES)
-# Those that keep the rules of issue 10 already; the others are being revised.
-REVISED = [name for name in LECTURES if name != "07_gpt"]
-each_revised = pytest.mark.parametrize("name", REVISED)
 SETUP = '''\
 try:
     import zerotohero
@@ -178,7 +175,7 @@ def test_there_are_four_pictures_or_more_and_each_is_read(name):
         assert cells[i + 1].cell_type == "markdown", f"no reading after:\n{cells[i].source}"
 
 
-@each_revised
+@each_lecture
 def test_plots_are_four_to_eight_diagrams_two_to_five_and_each_is_read(name):
     cells = load("lectures", name).cells
     plots = [i for i, c in enumerate(cells) if has_plot(c)]
@@ -189,7 +186,7 @@ def test_plots_are_four_to_eight_diagrams_two_to_five_and_each_is_read(name):
         assert cells[i + 1].cell_type == "markdown", f"no reading after:\n{cells[i].source}"
 
 
-@each_revised
+@each_lecture
 def test_a_picture_that_is_drawn_says_in_words_what_it_shows(name):
     for cell in filter(has_drawing, load("lectures", name).cells):
         for output in cell.outputs:
@@ -197,7 +194,7 @@ def test_a_picture_that_is_drawn_says_in_words_what_it_shows(name):
                 assert len(alt.split()) >= 5, f"{alt!r} of:\n{cell.source}"
 
 
-@each_revised
+@each_lecture
 def test_what_is_built_is_shown(name):
     """At most a third of the cells print nothing, and never more than three in a row."""
     cells = [c for c in code(load("lectures", name)) if must_speak(c)]
@@ -207,7 +204,7 @@ def test_what_is_built_is_shown(name):
         assert not all(silent[i : i + 4]), f"four silent cells in a row, from:\n{cells[i].source}"
 
 
-@each_revised
+@each_lecture
 def test_an_assertion_stands_on_a_line(name):
     for cell in code(load("lectures", name)):
         broken = re.search(r"^\s*assert .*\(\n\s*f?\".*\"\n\s*\)$", cell.source, re.M)
@@ -228,7 +225,7 @@ STUMBLES = (
 
 
 @pytest.mark.parametrize("folder", ["lectures", "solutions"])
-@each_revised
+@each_lecture
 def test_the_prose_is_idiomatic(folder, name):
     for cell in load(folder, name).cells:
         if cell.cell_type != "markdown":
