@@ -25,7 +25,6 @@ models whose parts came after GPT-2.
 """
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -256,7 +255,88 @@ def quantise(params: dict, matrix: Callable = EightBit):
     if isinstance(params, list):
         return [quantise(p, matrix) for p in params]
     if isinstance(params, dict):
-        return {
-            name: p if name == "wpe" else quantise(p, matrix) for name, p in params.items()
-        }
+        return {name: p if name == "wpe" else quantise(p, matrix) for name, p in params.items()}
     return matrix(params) if params.ndim == 2 else params
+
+
+# --- files --------------------------------------------------------------------------------------
+
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+LAYER = {  # the names of a block's parameters here, and in the file without "h.0."
+    "attn": {"c_attn": ("w", "b"), "c_proj": ("w", "b")},
+    "mlp": {"c_fc": ("w", "b"), "c_proj": ("w", "b")},
+    "ln_1": ("g", "b"),
+    "ln_2": ("g", "b"),
+}
+THEIRS = {"w": "weight", "g": "weight", "b": "bias"}
+
+
+def read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a .safetensors file: eight bytes, a JSON header, then the numbers.
+
+    They are views of the file, read when they are used; bfloat16 becomes float32. ValueError if
+    the file isn't whole, or holds something else.
+    """
+    data = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.empty(0, np.uint8)
+    size = int.from_bytes(data[:8].tobytes(), "little")
+    try:
+        header = json.loads(data[8 : 8 + size].tobytes())
+        header.pop("__metadata__", None)
+        tensors = {}
+        for name, entry in header.items():
+            start, stop = (8 + size + offset for offset in entry["data_offsets"])
+            part = data[start:stop].view(DTYPES[entry["dtype"]])
+            if start < 8 + size or len(data) < stop:
+                raise ValueError("it is cut off")
+            if entry["dtype"] == "BF16":  # the upper half of a float32
+                part = (part.astype(np.uint32) << 16).view(np.float32)
+            tensors[name] = part.reshape(entry["shape"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is not a whole safetensors file ({error}).") from None
+    return tensors
+
+
+def load_gpt2(folder: str | Path) -> tuple[dict, int]:
+    """Return the parameters of a GPT-2, float32, and its number of heads.
+
+    `folder` holds config.json and model.safetensors, as Hugging Face's `save_pretrained` writes
+    them, and lecture 07's too. FileNotFoundError or ValueError, with one sentence, if there is no
+    such model in it.
+    """
+    folder = Path(folder)
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} holds no GPT-2: there is no {name} in it.")
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        kind = config["model_type"]
+        n_layer, n_head, tied = (
+            config["n_layer"],
+            config["n_head"],
+            config.get("tie_word_embeddings", True),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / 'config.json'} doesn't describe a GPT-2 ({error}).") from None
+    if kind != "gpt2" or not tied:
+        what = f"a model of the type {kind!r}" if tied else "an output layer of its own"
+        raise ValueError(f"{folder / 'config.json'} describes {what}; this is for GPT-2.")
+    tensors = read_safetensors(folder / "model.safetensors")
+    tensors = {name.removeprefix("transformer."): t for name, t in tensors.items()}
+
+    def read(names, prefix: str):
+        if isinstance(names, dict):
+            return {name: read(inner, f"{prefix}{name}.") for name, inner in names.items()}
+        return {name: array(f"{prefix}{THEIRS[name]}") for name in names}
+
+    def array(name: str) -> np.ndarray:
+        if name not in tensors:
+            raise ValueError(f"{folder / 'model.safetensors'} lacks {name}.")
+        return np.array(tensors[name], np.float32)
+
+    return {
+        # By columns, so that the product with wte.T, the largest of all, reads it in order.
+        "wte": np.asfortranarray(array("wte.weight")),
+        "wpe": array("wpe.weight"),
+        "blocks": [read(LAYER, f"h.{i}.") for i in range(n_layer)],
+        "ln_f": read(("g", "b"), "ln_f."),
+    }, n_head
