@@ -132,7 +132,10 @@ def _copies(arguments: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any, Any]]:
             copy = dict(dict.items(value))  # not by the dict's own ways: a verdict may count them
             inside = copy.values()
         elif _is_numbers(value):
-            copy, inside = (value.detach().clone() if hasattr(value, "detach") else value.copy()), ()
+            copy, inside = (
+                (value.detach().clone() if hasattr(value, "detach") else value.copy()),
+                (),
+            )
         else:
             continue
         found.append((place, value, copy))
