@@ -34,8 +34,9 @@ def run_case(adapter: Callable, answers: Sequence[Any], given: bytes) -> bytes:
 
     given: packed inputs; they are unpacked here, so that no case can change another's.
     Returns `{"error": …}`, or `{"got": …, "calls": [[answer, method, changed, returned], …]}`: its
-    place among the answers, the method's name or "", the changed arguments by place or name, each
-    with its kind, and the kind of what it returned.
+    place among the answers, the method's name or "", the changed arguments, each as its place or
+    name, the kind of what has changed, and whether that is only a part of it; and the kind of what
+    it returned.
     """
     calls: list[Any] = []
     try:
@@ -52,8 +53,8 @@ def run_case(adapter: Callable, answers: Sequence[Any], given: bytes) -> bytes:
 
 # --- what a call does to its arguments, and what it returns ---------------------------------------
 
-# What is looked at, at most: calls of a case, containers and tensors in the arguments of one, values
-# in what it returns, how deep, and how many kinds in one list.
+# What is looked at, at most: calls of a case, containers and tensors in the arguments of a call,
+# values in what it returns, how deep, and how many kinds in one list.
 CALLS, HOLDERS, VALUES, DEEP, KINDS = 50, 20_000, 500, 4, 10
 LEAVES = {bool, int, float, complex, str, bytes, type(None)}
 METHODS = ("forward", "__call__")  # of an answer that is a class
@@ -122,10 +123,13 @@ def _is_numbers(value: Any) -> bool:
 
 
 def _copies(arguments: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any, Any]]:
-    """Each list, dict, array and tensor in the arguments: of which it is part, itself, a copy."""
-    found, waiting = [], list(arguments)
+    """Each list, dict, array and tensor in the arguments: where it is, itself, a copy.
+
+    Where: the argument's place or name, and whether it is only a part of it.
+    """
+    found, waiting = [], [((place, False), value) for place, value in arguments]
     while waiting and len(found) < HOLDERS:
-        place, value = waiting.pop()
+        where, value = waiting.pop()
         if isinstance(value, (list, tuple)):
             copy = inside = list(value)
         elif isinstance(value, dict):
@@ -138,18 +142,19 @@ def _copies(arguments: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any, Any]]:
             )
         else:
             continue
-        found.append((place, value, copy))
-        waiting += [(place, v) for v in inside if type(v) not in LEAVES]
+        found.append((where, value, copy))
+        waiting += [((where[0], True), v) for v in inside if type(v) not in LEAVES]
     return found
 
 
 def _changed(copies: Sequence[tuple[Any, Any, Any]]) -> list[list[Any]]:
-    """The arguments of which a part is no longer what it was, each with the kind of that part."""
-    found: dict[Any, str] = {}
-    for place, value, copy in copies:
+    """The arguments that are no longer what they were, as `run_case` returns them."""
+    found: dict[Any, list[Any]] = {}
+    for (place, is_part), value, copy in copies:
         if place not in found and not _is_as_before(value, copy):
-            found[place] = type(value).__name__
-    return [[place, kind] for place, kind in found.items()]
+            kind = "Tensor" if hasattr(value, "detach") else type(value).__name__
+            found[place] = [place, kind, is_part]
+    return list(found.values())
 
 
 def _is_as_before(value: Any, copy: Any) -> bool:

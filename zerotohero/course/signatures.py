@@ -1,6 +1,6 @@
 """What a card's signature promises, and where the calls of an answer break it.
 
-    complaint(exercise, [[0, "", [[0, "Tensor"]], {"is": ["Tensor", "object"], "ndim": 2}]])
+    complaint(exercise, [[0, "", [[0, "Tensor", False]], {"is": ["Tensor", "object"], "ndim": 2}]])
 
 The signature is `name(argument: kind, …) -> kind` in the exercise's statement. An answer leaves its
 arguments as they are, but for those that the exercise `changes`, and returns what stands behind
@@ -65,27 +65,39 @@ def complaint(exercise: Exercise, calls: Any) -> Complaint | None:
     calls: as `answering.run_case` returns them. Raises an exception of some kind for forged ones.
     """
     for answer, method, changed, returned in calls:
-        name = exercise.answers[answer]
         if method not in ("", *METHODS):
             raise ValueError("no method whose calls are noted")
+        name = exercise.answers[answer]
         card = signature(exercise.statement, method or name)
-        for place, kind in changed:
-            if (argument := _argument(card, place)) not in exercise.changes:
-                what = f"{name}'s {method}" if method else name
-                return Complaint(
-                    f"{what} changed its argument {argument}, which the caller goes on using: "
-                    "arguments stay as they are",
-                    _how_to_copy(argument, kind),
-                )
-        if not method and card and _promises(card) and returned:
-            if misfit := _misfit(card.returns, returned):
-                wanted, place, came = misfit
-                return Complaint(
-                    f"{name} returned {_article(came)}{place}, and the card says "
-                    f"`{ast.unparse(card.returns)}`",
-                    _how_to_return(wanted, came),
-                )
+        what = f"{name}'s {method}" if method else name
+        found = _on_arguments(what, card, changed, exercise.changes)
+        if not found and not method and card and _promises(card) and returned:
+            found = _on_what_came(name, card.returns, returned)
+        if found:
+            return found
     return None
+
+
+def _on_arguments(
+    what: str, card: Signature | None, changed: Sequence[Any], by_right: Sequence[str]
+) -> Complaint | None:
+    for place, kind, is_part in changed:
+        if (name := _argument(card, place)) not in by_right:
+            which = f"its argument {name}" if name else "an argument"
+            return Complaint(
+                f"{what} changed {which}, which the caller goes on using: arguments stay as they "
+                "are",
+                _how_to_copy(name or "x", kind, is_part),
+            )
+    return None
+
+
+def _on_what_came(name: str, says: ast.expr, returned: Mapping[str, Any]) -> Complaint | None:
+    if (misfit := _misfit(says, returned)) is None:
+        return None
+    wanted, place, came = misfit
+    message = f"{name} returned {_article(came)}{place}, and the card says `{ast.unparse(says)}`"
+    return Complaint(message, _how_to_return(wanted, came))
 
 
 def _promises(card: Signature) -> bool:
@@ -94,13 +106,18 @@ def _promises(card: Signature) -> bool:
 
 
 def _argument(card: Signature | None, place: int | str) -> str:
-    """An argument's name on the card."""
+    """An argument's name, as it stands on the card; "" if the card doesn't say."""
     if isinstance(place, str):
         return _word(place)
-    return card.arguments[place] if card and place < len(card.arguments) else f"{place + 1}"
+    return card.arguments[place] if card and place < len(card.arguments) else ""
 
 
-def _how_to_copy(name: str, kind: str) -> str:
+def _how_to_copy(name: str, kind: str, is_part: bool) -> str:
+    if is_part:
+        return (
+            f"Something inside of it was written into, which a copy of the outside would still "
+            f"share. `{name} = copy.deepcopy({name})` copies all of it."
+        )
     ways = {
         "Tensor": "Operations in place (`+=`, `x[i] = …`, methods that end in `_`) write into the "
         f"tensor that was handed over. Begin with `{name} = {name}.clone()`, or write "
@@ -110,7 +127,7 @@ def _how_to_copy(name: str, kind: str) -> str:
         f"Begin with `{name} = list({name})`, or use `sorted({name})` and the like.",
         "dict": f"`pop`, `update` and `x[key] = …` change it. Begin with `{name} = dict({name})`.",
     }
-    return ways.get(kind, f"Begin with `{name} = copy.deepcopy({name})`.")
+    return ways.get(kind, "")
 
 
 # --- kinds ----------------------------------------------------------------------------------------
@@ -149,7 +166,8 @@ def _misfit_inside(
 ) -> Misfit | None:
     items = list(kind.get("items", ()))
     if holder == "tuple" and not isinstance(parts[-1], ast.Constant):
-        pairs = [(part, item, f" at [{i}]") for i, (part, item) in enumerate(zip(parts, items))]
+        both = zip(parts, items, strict=False)  # too few or too many are for the verdict
+        pairs = [(part, item, f" at [{i}]") for i, (part, item) in enumerate(both)]
     elif holder in ("list", "tuple"):
         pairs = [(parts[0], item, f" in its {holder}") for item in items]
     elif holder == "dict":
