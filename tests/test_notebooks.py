@@ -110,6 +110,13 @@ def test_outputs_are_stored_in_order_and_without_errors_or_dead_widgets(folder, 
 
 
 @each_lecture
+def test_an_exercise_notebook_says_what_every_answer_keeps_to(name):
+    """For the machinery refuses what breaks it, whatever the card says: signatures.py."""
+    rule = "An answer leaves its arguments as they are, unless the card says otherwise, and returns"
+    assert f"{rule} what its signature says." in load("exercises", name).cells[0].source
+
+
+@each_lecture
 def test_an_exercise_notebook_is_made_from_its_solution(name):
     solution = load("solutions", name)
     assert notebooks.fill_cards(solution) == solution, "run make exercises"
