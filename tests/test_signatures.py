@@ -2,6 +2,7 @@
 answers that compute what is right, and break this alone, fail with the sentence that says so."""
 
 import ast
+import cProfile
 import random
 import sys
 from functools import cache
@@ -419,6 +420,14 @@ def test_nothing_that_watches_an_answer_sees_the_notes():
         {"is": ["Tensor", "_TensorBase", "TensorBase", "object"], "ndim": 1}
     ] or (reply["calls"][0][3]["items"][0]["ndim"] == 1)
     assert reply["got"] == {"deepest": 2, "left": 0}, "the answer's own call, in the wrapper's"
+
+
+def test_a_check_can_be_profiled():
+    """As by `%prun check(…)`."""
+    profiler = cProfile.Profile()
+    profiler.runcall(run_case, lambda f: {"y": f([1]) + f([2])}, [lambda x: x[0]], pack({}))
+    names = {entry.code.co_name for entry in profiler.getstats() if hasattr(entry.code, "co_name")}
+    assert {"noted", "describe"} & names == {"noted"} and "pack" in names
 
 
 def nodes(kind) -> int:

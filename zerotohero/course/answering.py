@@ -99,7 +99,8 @@ def _noting(function: Callable, calls: list[Any], answer: int, method: str = "")
 def _unseen(look: Callable, at: Any) -> Any:
     """`look(at)`, unseen by what watches an answer (profilers, torch's modes); None if it fails."""
     profile, torch, collects = sys.getprofile(), sys.modules.get("torch"), gc.isenabled()
-    sys.setprofile(None)
+    if callable(profile):  # not cProfile, which can't be put back
+        sys.setprofile(None)
     gc.disable()  # ten thousand copies would make it go through all that there is
     try:
         if torch is None:
@@ -111,7 +112,8 @@ def _unseen(look: Callable, at: Any) -> Any:
     finally:
         if collects:
             gc.enable()
-        sys.setprofile(profile)
+        if callable(profile):
+            sys.setprofile(profile)
 
 
 def _is_numbers(value: Any) -> bool:
@@ -136,10 +138,8 @@ def _copies(arguments: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any, Any]]:
             copy = dict(dict.items(value))  # not by the dict's own ways: a verdict may count them
             inside = copy.values()
         elif _is_numbers(value):
-            copy, inside = (
-                (value.detach().clone() if hasattr(value, "detach") else value.copy()),
-                (),
-            )
+            copy = value.detach().clone() if hasattr(value, "detach") else value.copy()
+            inside = ()
         else:
             continue
         found.append((where, value, copy))
