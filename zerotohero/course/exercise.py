@@ -101,7 +101,7 @@ class Exercise:
     practises: str  # what it trains, in half a sentence
     answers: tuple[str, ...]  # the names that the learner defines, in the order check takes them
     summary: str  # two sentences, for the lecture's last page and the top of the card
-    statement: str  # Markdown: the signature with shapes, and an example with its result
+    statement: str  # Markdown: signatures, to which signatures.py holds an answer, and an example
     hints: tuple[str, str, str]  # from a nudge to nearly the answer
     uses: tuple[str, ...] = ()  # modules of zerotohero that an answer may import when graded
     takes: float | None = None  # seconds on two cores, if the check trains; else None
