@@ -130,6 +130,31 @@ def fill_cards(solution: Any) -> Any:
     return solution
 
 
+def expect_whole(solution: Any, lecture: str) -> None:
+    """Raise ValueError unless each exercise of the lecture has one card cell and one check cell.
+
+    A misspelt tag, such as `cards:2.8`, makes no card, and its exercise would go missing.
+    """
+    cards = [_card_number(c) for c in solution.cells if c.cell_type == "markdown"]
+    code = [c.source for c in solution.cells if c.cell_type == "code"]
+    calls = [n for text in code for n in re.findall(r"^check\(\s*[\"'](\d+\.\d+)", text, re.M)]
+    numbers = [exercise.number for exercise in checks.exercises(lecture)]
+    wrong = []
+    for kind, found, cell in (
+        ("card", cards, "Markdown cell tagged card:{}"),
+        ("check", calls, 'cell that calls check("{}", …)'),
+    ):
+        wrong += [
+            f"{number} has {found.count(number)} {kind} cells and needs one {cell.format(number)}"
+            for number in numbers
+            if found.count(number) != 1
+        ]
+        strangers = sorted({number for number in found if number} - set(numbers))
+        wrong += [f"{number} has a {kind} cell and is no exercise here" for number in strangers]
+    if wrong:
+        raise ValueError(f"solutions/{checks.file_name(lecture)}.ipynb: {'; '.join(wrong)}.")
+
+
 def exercise_notebook(solution: Any) -> Any:
     """The exercise notebook of a solution notebook: stubs, no solutions, no outputs."""
     exercise = fill_cards(solution)
@@ -165,13 +190,16 @@ def _digest(notebook: Any) -> str:
 def make_exercises(root: Path) -> list[Path]:
     """Write cards, lists, counts and exercise notebooks of all lectures; return what changed.
 
-    Raises FileExistsError, before anything is written, if an exercise notebook holds what a
-    learner has written.
+    Raises, before anything is written, ValueError if a solution notebook lacks the card or the
+    check of an exercise, and FileExistsError if an exercise notebook holds what a learner has
+    written.
     """
     made: dict[Path, Any] = {}
     for lecture in checks.LECTURES:
         name = f"{checks.file_name(lecture)}.ipynb"
-        solution = fill_cards(nbformat.read(root / "solutions" / name, as_version=4))
+        solution = nbformat.read(root / "solutions" / name, as_version=4)
+        expect_whole(solution, lecture)
+        solution = fill_cards(solution)
         made[root / "solutions" / name] = solution
         made[root / "exercises" / name] = exercise_notebook(solution)
         lecture_path = root / "lectures" / name

@@ -26,6 +26,7 @@ training = Exercise(
     minutes=40,
     practises="a whole training step, with nothing in it that you haven't written",
     answers=("train_by_hand",),
+    changes=("parameters",),
     without=("autograd",),
     look_for=AUTOGRAD,
     summary=(

@@ -25,6 +25,7 @@ kv_cache = Exercise(
     minutes=60,
     practises="making a computation incremental, with the same result and countably less work",
     answers=("CachedGPT", "generate_cached"),
+    changes=("cache",),
     look_for=(*HOOKS, *THREADS, *TORCH),
     summary=(
         "A small GPT computes its whole text again for every token that it generates. Let it keep "
