@@ -164,7 +164,7 @@ def _expect_judged(given: dict, got: dict, rejected: str, missed: str) -> None:
 JUDGED_CRASHES = {
     "has to be of shape|Dimension out of range|too many indices": "The model takes a batch of "
     "texts, (B, T), and returns (B, T, V): is an axis missing? `idx[None]` makes one text a batch.",
-    "scalar types: Long|must be whole numbers|requires?_grad|require grad": "Tokens are whole "
+    "scalar types: Long|must be whole numbers|requires_grad|require grad": "Tokens are whole "
     "numbers and have no gradient: exchange some for others and compare the logits.",
     "index out of range in self|out of bounds|vocabulary of": "A token of vocab_size or more: "
     "`(idx + 1) % vocab_size` stays within the vocabulary.",
