@@ -79,13 +79,20 @@ TORCH = (
     "torch.ops",
     "_C",
 )
-# and of what counts the calls of a model.
+# and of what watches the calls of a model and the steps of its optimiser.
 HOOKS = (
     "forward",
     "functional_call",
     "_call_impl",
+    "_forward_hooks",
     "_forward_pre_hooks",
+    "_global_forward_hooks",
     "_global_forward_pre_hooks",
+    "_global_optimizer_pre_hooks",
+    "_optimizer_step_pre_hooks",
+    "register_module_forward_hook",
+    "register_module_forward_pre_hook",
+    "register_optimizer_step_pre_hook",
 )
 
 _RUN_TEXT = {"eval", "exec", "compile"}  # as names: `model.eval()` and `re.compile` are others

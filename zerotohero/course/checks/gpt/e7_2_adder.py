@@ -15,7 +15,9 @@ from zerotohero.course.exercise import (
     expect,
     expect_that,
 )
+from zerotohero.course.to_look_at import HOOKS, THREADS
 
+# `zerotohero.wavenet` has IGNORED too, and torch with it, which cards do without.
 PLUS, EQUALS, IGNORED = 10, 11, -100
 SHARE = 0.99
 MOST_NUMBERS = 500_000
@@ -28,6 +30,7 @@ adder = Exercise(
     minutes=60,
     practises="writing a task as tokens, and deciding which of them the loss is about",
     answers=("encode_sums", "add", "carry_chain", "train_adder"),
+    look_for=(*HOOKS, *THREADS),
     adapters="gpt_training",
     uses=GPT_AND_TRAINER,
     takes=10,

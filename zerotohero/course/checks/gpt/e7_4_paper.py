@@ -12,6 +12,7 @@ from zerotohero.course.exercise import (
     array,
     expect_that,
 )
+from zerotohero.course.to_look_at import HOOKS, THREADS, TORCH
 
 LESS = 0.02  # nats by which the mean over three seeds has to be lower
 FAIR = 2.49  # the loss of a plain model, which no rate takes further down
@@ -25,6 +26,7 @@ paper = Exercise(
     practises="turning a paper into code, and testing a claim: equal compute, several seeds",
     answers=("improvements", "train_model"),
     adapters="gpt_improvements",
+    look_for=(*HOOKS, *THREADS, *TORCH),
     takes=12,
     summary=(
         "Implement one or several of what came after GPT-2, rotary positions, RMSNorm, SwiGLU, "

@@ -164,10 +164,10 @@ def _expect_judged(given: dict, got: dict, rejected: str, missed: str) -> None:
 JUDGED_CRASHES = {
     "has to be of shape|Dimension out of range|too many indices": "The model takes a batch of "
     "texts, (B, T), and returns (B, T, V): is an axis missing? `idx[None]` makes one text a batch.",
-    "scalar types: Long|requires_grad|require gradients|require grad": "Tokens are whole numbers "
-    "and have no gradient: exchange some for others and compare the logits.",
-    "index out of range in self|out of bounds": "A token of vocab_size or more: `(idx + 1) % "
-    "vocab_size` stays within the vocabulary.",
+    "scalar types: Long|must be whole numbers|requires_grad|require grad": "Tokens are whole "
+    "numbers and have no gradient: exchange some for others and compare the logits.",
+    "index out of range in self|out of bounds|vocabulary of": "A token of vocab_size or more: "
+    "`(idx + 1) % vocab_size` stays within the vocabulary.",
     "are more than block_size": "block_size is the longest text that the model takes.",
     "AssertionError": "Return False where you would complain: the caller wants an answer.",
     "only one element tensors|ambiguous": "A comparison of tensors gives a tensor: `.all()`, "
