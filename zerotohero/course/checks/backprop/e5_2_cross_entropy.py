@@ -47,8 +47,9 @@ dlogits    # tensor([[-0.2500,  0.2500], [ 0.1250, -0.1250]])
 """,
     hints=(
         "The loss of one example is log(Σ exp(logitₖ)) − logit at the target. What is its "
-        "derivative with respect to a logit that isn't the target's? And with respect to the target's?",
-        "The derivative of log Σ exp is softmax; the target's own term adds −1. Then comes the mean.",
+        "derivative with respect to a logit that isn't the target's? With respect to the target's?",
+        "The derivative of log Σ exp is softmax; the target's own term adds −1. Then comes the "
+        "mean.",
         "`dlogits = torch.softmax(logits, 1)`, a new tensor; `dlogits[range(B), targets] -= 1`; "
         "divide by B. For the loss, `torch.logsumexp(logits, 1)` is safe for large logits.",
     ),
@@ -123,12 +124,13 @@ def _padded(logits: np.ndarray, targets: np.ndarray) -> list[Mistake]:
     p = softmax(logits)[np.arange(len(targets)), targets]
     return [
         Mistake(
-            -np.log(p + small).mean(),
+            -np.log(padded).mean(),
             "A small number was added to the probability, or is its least value: for a probability "
             "that underflows to 0, the loss is then that of the small number. "
             "`torch.logsumexp(logits, 1)` needs none.",
         )
         for small in 10.0 ** -np.arange(5, 31)
+        for padded in (p + small, np.maximum(p, small))
     ]
 
 

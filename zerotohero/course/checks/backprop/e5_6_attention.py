@@ -183,7 +183,7 @@ def _slips(T: int, size: int) -> list[tuple[dict, str]]:
 
 
 def _head(rng: np.random.Generator) -> dict:
-    B, T, size = (int(rng.choice(s)) for s in ((2, 3), (4, 5), (6, 7)))
+    B, T, size = (int(rng.choice(s)) for s in ((2, 4), (3, 5), (6, 7)))
     return _tensors(rng, B, T, size)
 
 
@@ -201,6 +201,8 @@ def _hint(name: str, value: np.ndarray, given: dict) -> str | None:
     for other in ORDER:
         if near(value, want[other]):
             return f"That is {other}: the order is dq, dk, dv."
+    if near(value, -want[name]):
+        return f"{name} has its sign turned."
     return FLOAT32 if rounded(value, want[name]) else None
 
 

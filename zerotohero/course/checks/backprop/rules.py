@@ -10,7 +10,7 @@ import numpy as np
 
 from zerotohero.course.checks.backprop.shared import one_hot
 
-Mistakes = Mapping[str, np.ndarray]  # the hint to a wrong value
+Mistakes = Mapping[str, np.ndarray | tuple[np.ndarray, ...]]  # a hint: the wrong values it names
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,7 @@ def sums(full: np.ndarray, axis: int, keep: bool, copied: str) -> Mistakes:
     shape = "with keepdim=True" if keep else "without keepdim"
     return {
         f"the sum is missing. {why} S{here[1:]}.": full,
-        f"{here}, not {other}: {why}": full.sum(other),
-        f"{here}, not over axis {other}: {why}": full.sum(other, keepdims=True),
+        f"{here}, not {other}: {why}": (full.sum(other), full.sum(other, keepdims=True)),
         f"{here} instead of taking the mean: each use adds its share in full. The loss's 1/B is in "
         "there since d.logprobs.": full.mean(axis, keepdims=keep),
         f"{here}, {shape}: it has the shape of its value in c.": full.sum(axis, keepdims=not keep),
@@ -59,8 +58,7 @@ def branches(name: str, **through: np.ndarray) -> Mistakes:
     nothing = 0 * (first + second)
     return {
         f"{twice} {b} is missing.": first + nothing,
-        f"{twice} {a} is missing.": second + nothing,
-        f"{twice} {a} is missing, and the shape of c.{name}.": second,
+        f"{twice} {a} is missing.": (second + nothing, second),
     }
 
 
@@ -259,8 +257,7 @@ def rule_of_square(c, d):
         "var is the sum divided by B, and so is this: 1/B is missing.": wide,
         "c.var divides by B, not by B − 1 (no Bessel correction here).": wide / (B - 1),
         "the mean is over the batch: divide by B, not by H.": wide / H,
-        f"{rows}.": d.var / B,
-        f"{rows}, and 1/B is missing too.": d.var,
+        f"{rows}.": (d.var / B, d.var),
     }
 
 
