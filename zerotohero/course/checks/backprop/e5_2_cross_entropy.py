@@ -26,8 +26,8 @@ cross_entropy = Exercise(
     without=("autograd",),
     look_for=AUTOGRAD,
     summary=(
-        "Derive the logits' gradient of the mean cross-entropy in one expression. "
-        "Return it with the loss, for logits of any size."
+        "Derive the gradient of the mean cross-entropy with respect to the logits in one "
+        "expression. Return it with the loss, for logits of any size."
     ),
     statement="""
 `cross_entropy_fused(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]`
@@ -66,8 +66,8 @@ def _logits(rng: np.random.Generator) -> dict:
     """Both the first and the last token are among the targets."""
     B, V = int(rng.integers(5, 8)), int(rng.integers(9, 13))
     targets = rng.integers(1, V - 1, B)
-    targets[rng.permutation(B)[:2]] = 0, V - 1
-    return {"logits": rng.uniform(-2, 2, (B, V)), "targets": targets}
+    targets[0], targets[-1] = V - 1, 0
+    return {"logits": rng.uniform(-1, 1, (B, V)), "targets": targets}
 
 
 def _without_the_last(rng: np.random.Generator) -> dict:
@@ -80,7 +80,7 @@ def _large_logits(rng: np.random.Generator) -> dict:
     """Rows far below zero and far above: no number serves all of them as a maximum."""
     given = _logits(rng)
     rows = 4000.0 * (-1) ** np.arange(len(given["logits"]))
-    return given | {"logits": 800 * given["logits"] + rows[:, None]}
+    return given | {"logits": 1600 * given["logits"] + rows[:, None]}
 
 
 @cross_entropy.case("the loss", adapter="cross_entropy", inputs=_without_the_last, crashes=CRASHES)

@@ -18,6 +18,10 @@ from zerotohero.course.checks.names import STOI, V, some_names
 from zerotohero.course.exercise import Exercise, Wrong, array
 from zerotohero.course.to_look_at import AUTOGRAD
 
+CRASHES = BY_HAND | {
+    "is invalid for input of size": "Take the sizes from the tensors that are passed: they differ "
+    "from case to case."
+}
 FIT = ("wte", "W1", "gamma", "beta", "W2", "b2")
 
 
@@ -41,8 +45,8 @@ training = Exercise(
 the network logits = tanh(gamma · n + beta) W2 + b2, where n is x W1 normalised over the batch as in
 5.3, and x is the embeddings of a context side by side. `X` (S, B, T) and `Y` (S, B) hold S
 minibatches. For each in turn: forward pass, note the mean cross-entropy, all six gradients, one
-plain step `p -= lr * gradient` on each parameter, **in place**, so that the list that was passed
-holds the trained ones. Return the S losses, each from before its step.
+plain step `p -= lr * gradient` on each parameter, **in place**, so that the tensors that were
+passed are the trained ones. Return the S losses, each from before its step.
 
 Your `cross_entropy_fused` and `batchnorm_fused` go along with the answer if you call them. Autograd
 is off while the check runs, and `zerotohero.backprop` isn't there when it is graded.
@@ -278,7 +282,7 @@ training.case(
     points=2,
     adapter="trained",
     inputs=_one_step,
-    crashes=BY_HAND,
+    crashes=CRASHES,
 )(trained_by_hand)
 
 
@@ -287,5 +291,5 @@ training.case(
     points=3,
     adapter="trained",
     inputs=_steps_on_names,
-    crashes=BY_HAND,
+    crashes=CRASHES,
 )(trained_by_hand)

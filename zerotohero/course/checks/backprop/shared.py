@@ -5,7 +5,7 @@ import numpy as np
 from zerotohero.course.checks.numerics import softmax
 from zerotohero.course.exercise import Mistake, Wrong, expect
 
-TOL = 1e-9  # absolute and relative, in float64; float32 is told from it
+TOL = 1e-10  # absolute and relative, in float64; float32 is told from it
 
 
 BY_HAND = {
