@@ -146,12 +146,19 @@ def _values(given: dict) -> SimpleNamespace:
     return c
 
 
+def _true_gradients(c: SimpleNamespace, last: str) -> SimpleNamespace:
+    """The right gradients, from the loss back to that of one node."""
+    true = SimpleNamespace()
+    for name, node in NODES.items():
+        setattr(true, name, node.rule(c, true))
+        if name == last:
+            return true
+
+
 def gradient_of_node(name: str, given: dict, got: dict) -> None:
     """Judge one node, by the answer's own gradients of the nodes after it."""
     c, node, mine = _values(given), NODES[name], got["d"]
-    true = SimpleNamespace()
-    for each, other in NODES.items():
-        setattr(true, each, other.rule(c, true))
+    true = _true_gradients(c, name)
     want = getattr(true, name) + 0.0  # no −0 in a message
     want = np.zeros_like(want) if name in ZERO else want
     if mine[name] is None:
@@ -176,12 +183,12 @@ def gradient_of_node(name: str, given: dict, got: dict) -> None:
     if off and near(value, node.rule(c, upstream)):
         yet = "which isn't right yet" if len(off) == 1 else "not all of which are right yet"
         raise Wrong(f"right by your {first}, {yet}")
-    raise Wrong(unlike(name, value, want), _hint(name, value, c, upstream, true, got, first))
+    raise Wrong(unlike(name, value, want), _hint(name, value, want, c, upstream, got, first))
 
 
-def _hint(name, value, c, upstream, true, got, first) -> str | None:
+def _hint(name, value, want, c, upstream, got, first) -> str | None:
     """What explains a wrong value; else only how it differs, if that can be said."""
-    want, node = getattr(true, name), NODES[name]
+    node = NODES[name]
     for hint, wrong in node.mistakes(c, upstream).items():
         if any(near(value, each) for each in (wrong if isinstance(wrong, tuple) else (wrong,))):
             return f"d.{name}: {hint}"
@@ -194,7 +201,7 @@ def _hint(name, value, c, upstream, true, got, first) -> str | None:
                 "made by `.clone()`."
             )
     for other in got["same"]:
-        if near(value, getattr(true, other)):
+        if near(value, getattr(_true_gradients(c, other), other)):
             return (
                 f"d.{name} and d.{other} are one and the same tensor, and the line of d.{other} "
                 f"changed it: make a new tensor for d.{other}."

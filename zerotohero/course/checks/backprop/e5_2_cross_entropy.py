@@ -47,7 +47,7 @@ dlogits    # tensor([[-0.2500,  0.2500], [ 0.1250, -0.1250]])
 """,
     hints=(
         "The loss of one example is log(Σ exp(logitₖ)) − logit at the target. What is its "
-        "derivative with respect to a logit that isn't the target's? With respect to the target's?",
+        "derivative with respect to one logit, if that isn't the target's? And if it is?",
         "The derivative of log Σ exp is softmax; the target's own term adds −1. Then comes the "
         "mean.",
         "`dlogits = torch.softmax(logits, 1)`, a new tensor; `dlogits[range(B), targets] -= 1`; "
