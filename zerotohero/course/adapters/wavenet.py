@@ -11,21 +11,30 @@ def fused(flatten_consecutive, x, n):
     return {"y": flatten_consecutive(torch.tensor(x), n)}
 
 
-def fused_twice(flatten_consecutive, x, few, all):
+def fused_thrice(flatten_consecutive, x, few, all):
+    """A few at a time, all at once, and one vector that is alone."""
+    alone = flatten_consecutive(torch.tensor(x[:, :1]), 1)
     x = torch.tensor(x)
-    return {"few": flatten_consecutive(x, few), "all": flatten_consecutive(x, all)}
+    return {"few": flatten_consecutive(x, few), "all": flatten_consecutive(x, all), "alone": alone}
 
 
 def refused(flatten_consecutive, x, n):
-    """Of as many vectors as n divides, and then of all."""
-    whole = flatten_consecutive(torch.tensor(x[:, : x.shape[1] // n * n]), n)
+    """Of as many vectors as n divides, then of all, and of fewer than n."""
+    return {
+        "whole": flatten_consecutive(torch.tensor(x[:, : x.shape[1] // n * n]), n),
+        "long": _refusal(flatten_consecutive, torch.tensor(x), n),
+        "short": _refusal(flatten_consecutive, torch.tensor(x[:, : n - 1]), n),
+    }
+
+
+def _refusal(flatten_consecutive, x, n):
     try:
-        y = flatten_consecutive(torch.tensor(x), n)
+        return {"error": None, "message": "", "y": flatten_consecutive(x, n)}
     except NotImplementedError:
         raise
     except Exception as error:
-        return {"whole": whole, "error": type(error).__name__, "message": str(error), "y": None}
-    return {"whole": whole, "error": None, "message": "", "y": y}
+        kind = "ValueError" if isinstance(error, ValueError) else type(error).__name__
+        return {"error": kind, "message": str(error), "y": None}
 
 
 def fused_gradient(flatten_consecutive, x, n, upstream):
