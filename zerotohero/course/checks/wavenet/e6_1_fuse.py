@@ -212,14 +212,14 @@ def batch_of_one(given, got):
     )
     kept = "The axis of length 1 is still there: where T = n, return (B, n · C)."
     single = "A single vector, n = 1, is one row, too: its axis goes, and (B, C) is left."
-    for name, x, n in (
+    for name, some, n in (
         ("few", x, given["few"]),
         ("all", x, given["all"]),
         ("alone", x[:, :1], 1),
     ):
-        want = _fused(x, n)
+        want = _fused(some, n)
         expect(
-            f"flatten_consecutive(x, {n}) for x of shape {x.shape}",
+            f"flatten_consecutive(x, {n}) for x of shape {some.shape}",
             got[name],
             want,
             mistakes=[
@@ -279,7 +279,7 @@ def _expect_refusal(x: np.ndarray, n: int, got: dict) -> None:
         for value, hint in silent:
             if np.shape(got["y"]) == value.shape and np.allclose(got["y"], value):
                 raise Wrong(f"{want}, got a result", hint)
-        few = "Fewer vectors than n are no multiple of n either." if T < n else None
+        few = "Fewer vectors than n are no multiple of n either." if n > T else None
         raise Wrong(f"{want}, got a result", few or "Test `T % n` first, and raise.")
     if got["error"] != "ValueError":
         raise Wrong(

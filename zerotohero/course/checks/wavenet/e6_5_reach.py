@@ -106,7 +106,7 @@ def field_counted(given: dict, got: dict) -> None:
                 Mistake(
                     math.prod(kernels),
                     "You multiply the kernels: a layer *adds* positions to what the one below "
-                    "sees, for neighbouring outputs see much of the same.",
+                    "sees, because neighbouring outputs see much of the same.",
                 ),
                 Mistake(
                     1 + sum(dilations),
