@@ -152,3 +152,11 @@ def next_inputs_added():
         return total
 
     return gated, sum_of_skips
+
+
+@wrong("6.6", "each brings its own along")
+def dilations_that_double():
+    def sum_of_skips(x, blocks):
+        return skips(x, [(*block[:3], 2**i) for i, block in enumerate(blocks)])
+
+    return gated, sum_of_skips

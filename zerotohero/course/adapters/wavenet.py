@@ -94,7 +94,7 @@ def model_on_windows(model, windows):
 
 
 def _ready(model, windows):
-    """A copy of the model, for in train mode a call moves running statistics, and its inputs."""
+    """A copy of the model, whose running statistics a call in train mode moves, and its inputs."""
     if model is None:
         raise NotImplementedError(
             "`model` is still None: train a network and give it this name. 6.4 is yours to write"
@@ -120,7 +120,8 @@ def gated(gated_residual, sum_of_skips, x, block):
 
 
 def skips(gated_residual, sum_of_skips, x, blocks):
-    return {"y": sum_of_skips(torch.tensor(x), [_block(block) for block in blocks])}
+    x = torch.tensor(x)
+    return {"y": sum_of_skips(x, [_block(block) for block in blocks]), "x": x}
 
 
 def _block(block):
