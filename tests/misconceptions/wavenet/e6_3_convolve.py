@@ -114,3 +114,8 @@ def three_layers_by_heart():
 @wrong("6.3", "The dilations are 1, 2, 4, 6")
 def dilations_of_twice_i():
     return conv, lambda x, layers: stack(x, layers, [max(1, 2 * i) for i in range(len(layers))])
+
+
+@wrong("6.3", "cut off from what it was made of")
+def detached():
+    return lambda *given: conv(*given).detach(), stack

@@ -58,12 +58,35 @@ def _record(record):
 
 
 def convolved(causal_dilated, tree_everywhere, x, weight, bias, dilation):
-    return {"y": causal_dilated(*map(torch.tensor, (x, weight, bias)), dilation)}
+    x, weight, bias = map(_tracked, (x, weight, bias))
+    y = causal_dilated(x, weight, bias, dilation)
+    return {"y": y, "cut": _cut(y, {"x": x, "weight": weight, "bias": bias})}
 
 
 def everywhere(causal_dilated, tree_everywhere, x, layers):
-    layers = [tuple(map(torch.tensor, layer)) for layer in layers]
-    return {"y": tree_everywhere(torch.tensor(x), layers)}
+    x, layers = _tracked(x), [tuple(map(_tracked, layer)) for layer in layers]
+    y = tree_everywhere(x, layers)
+    named = {
+        f"{name} {i}": t for i, p in enumerate(layers) for name, t in zip(_PAIR, p, strict=True)
+    }
+    return {"y": y, "cut": _cut(y, {"x": x, **named})}
+
+
+_PAIR = ("weight", "bias")
+
+
+def _tracked(values):
+    """A tensor that gradients flow to, and that may be changed in place, as any other."""
+    return torch.tensor(values, requires_grad=True).clone()
+
+
+def _cut(y, inputs):
+    """The names of the inputs that no gradient of y reaches."""
+    if not isinstance(y, torch.Tensor) or not y.requires_grad:
+        return list(inputs)
+    of = list(inputs.values())
+    gradients = torch.autograd.grad(y.sum(), of, retain_graph=True, allow_unused=True)
+    return [name for name, g in zip(inputs, gradients, strict=True) if g is None]
 
 
 CHUNK = 4096  # windows at a time, to bound the memory
@@ -114,19 +137,22 @@ def sized(receptive_field, stacks):
 
 
 def gated(gated_residual, sum_of_skips, x, block):
-    x = torch.tensor(x)
-    out, skip = _pair(gated_residual(x, *_block(block)))
-    return {"out": out, "skip": skip, "x": x}
+    x, block = _tracked(x), _block(block)
+    out, skip = _pair(gated_residual(x, *block))
+    inputs = dict(zip(("x", "W_f", "W_g", "W_1"), (x, *block[:3]), strict=True))
+    cut = {name: _cut(y, inputs) for name, y in (("skip", skip), ("out", out))}
+    return {"out": out, "skip": skip, "x": x, "cut": cut}
 
 
 def skips(gated_residual, sum_of_skips, x, blocks):
-    x = torch.tensor(x)
-    return {"y": sum_of_skips(x, [_block(block) for block in blocks]), "x": x}
+    x = _tracked(x)
+    y = sum_of_skips(x, [_block(block) for block in blocks])
+    return {"y": y, "x": x, "cut": _cut(y, {"x": x})}
 
 
 def _block(block):
     *weights, dilation = block
-    return (*map(torch.tensor, weights), dilation)
+    return (*map(_tracked, weights), dilation)
 
 
 def _pair(returned):

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from zerotohero.course.checks.wavenet.shared import FUTURE, advanced, delayed
+from zerotohero.course.checks.wavenet.shared import FUTURE, advanced, delayed, expect_gradients
 from zerotohero.course.exercise import (
     Exercise,
     Mistake,
@@ -34,7 +34,7 @@ convolve = Exercise(
 
 the older vector first, as in the tree. Before the first position the input is taken to have been
 what it is there: `x[t − dilation]` means `x[0]` where t < dilation. (A name starts on the boundary,
-and before it come boundaries only.)
+and before it come boundaries only.) Gradients flow back to `x`, `weight` and `bias`.
 
 `tree_everywhere(x: Tensor, layers: list[tuple[Tensor, Tensor]]) -> Tensor`
 
@@ -70,7 +70,7 @@ def _conv_inputs(rng: np.random.Generator, dilation: int, T: int) -> dict:
         2,
         int(rng.choice([3, 5])),
         int(rng.choice([7, 8])),
-    )  # none is T, none another's double
+    )  # no two alike
     return {
         "x": rng.normal(size=(B, T, C)),
         "weight": rng.normal(size=(2 * C, H)),
@@ -170,6 +170,7 @@ def neighbours_convolved(given: dict, got: dict) -> None:
             Mistake(np.tanh(want), "tanh belongs to `tree_everywhere`; here the sum is plain."),
         ],
     )
+    expect_gradients("causal_dilated", got["cut"])
 
 
 convolve.case(
@@ -255,8 +256,8 @@ def equal_to_the_tree(given, got):
             ),
             Mistake(
                 stacked((1, 2, 3, 4)),
-                "The dilations are 1, 2, 3, 4: the groups double in length from layer to layer, and "
-                "the dilation with them.",
+                "The dilations are 1, 2, 3, 4: the groups double in length from layer to layer, "
+                "and the dilation with them.",
             ),
             Mistake(
                 stacked((2, 4, 8, 16)),
@@ -264,8 +265,8 @@ def equal_to_the_tree(given, got):
             ),
             Mistake(
                 stacked((8, 4, 2, 1)),
-                "The dilations are 8, 4, 2, 1: the first layer of the tree fuses neighbours, the last "
-                "one halves, so they grow.",
+                "The dilations are 8, 4, 2, 1: the first layer of the tree fuses neighbours, the "
+                "last one halves, so they grow.",
             ),
             Mistake(
                 stacked((1, 2, 4, 6)),
@@ -300,3 +301,4 @@ def equal_to_the_tree(given, got):
             ),
         ],
     )
+    expect_gradients("tree_everywhere", got["cut"])

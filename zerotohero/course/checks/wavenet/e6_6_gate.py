@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from zerotohero.course.checks.wavenet.shared import FUTURE, advanced, delayed
+from zerotohero.course.checks.wavenet.shared import FUTURE, advanced, delayed, expect_gradients
 from zerotohero.course.exercise import (
     Exercise,
     Mistake,
@@ -35,7 +35,8 @@ goes to the next block; as it is, the skip way, it goes straight to the output o
 
 `x` is (B, T, C), `W_f` and `W_g` are (2 · C, H), `W_1` is (H, C). The convolutions are those of 6.3
 without a bias: row t reads [x[t − dilation], x[t]], and x[0] is repeated in front. Return the input
-of the next block and the skip, both (B, T, C). Neither function changes `x`.
+of the next block and the skip, both (B, T, C). Neither function changes `x`,
+and gradients flow back to `x` and the weights.
 
 `sum_of_skips(x, blocks: list[tuple]) -> Tensor`
 
@@ -190,12 +191,9 @@ def block_gated(given: dict, got: dict) -> None:
             ),
         ]
     expect("the input of the next block", got["out"], x + skip, mistakes=mistakes)
-    expect(
-        "x after the call",
-        got["x"],
-        x,
-        hint=OVERWRITTEN,
-    )
+    expect("x after the call", got["x"], x, hint=OVERWRITTEN)
+    expect_gradients("the skip", got["cut"]["skip"])
+    expect_gradients("the input of the next block", got["cut"]["out"])
 
 
 gate.case(
@@ -279,3 +277,4 @@ def sum_of_skips(given, got):
         "add up.",
     )
     expect("x after the call", got["x"], x, hint=OVERWRITTEN)
+    expect_gradients("sum_of_skips", got["cut"])
