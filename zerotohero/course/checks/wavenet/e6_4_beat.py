@@ -54,7 +54,8 @@ model(torch.zeros(5, {WINDOW}, dtype=torch.long)).shape   # torch.Size([5, {V}])
 The budget: at most {MOST_NUMBERS:,} parameters, trained on `split_words(words).train` (seed 42, the
 lecture's split) and on nothing else, in 20 minutes on a GPU or two hours on two CPU cores. Make
 your choices on dev; the check looks at test only to see whether either was learned by heart.
-{TARGET} was the figure of the original lecture after its last scaling up. Points come in stages, at 2.06,
+{TARGET} was the figure of the original lecture after its last scaling up. Points come in stages,
+at 2.06,
 2.02 and {TARGET}.
 
 This exercise is checked here and not handed in: a submission holds source, not trained networks.
