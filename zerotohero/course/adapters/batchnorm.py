@@ -5,13 +5,17 @@ import torch
 # --- 4.1 ----------------------------------------------------------------------------------------
 
 
-def moving(which_move, why_still, networks, X, Y, steps, rate):
+def moving(which_move, why_still, runs, steps):
     found, kept = [], True
-    for network in networks:
-        parameters = {name: torch.tensor(p) for name, p in network.items()}
-        moved = which_move(parameters, torch.tensor(X), torch.tensor(Y), steps, rate)
+    for run in runs:
+        parameters = {name: torch.tensor(p) for name, p in run["parameters"].items()}
+        X, Y = torch.tensor(run["X"]), torch.tensor(run["Y"])
+        moved = which_move(parameters, X, Y, steps, run["rate"])
         found.append([_names(step) for step in _listed("which_move", moved)])
-        kept &= all(torch.equal(parameters[n].data, torch.tensor(p)) for n, p in network.items())
+        kept &= all(
+            torch.equal(parameters[name].data, torch.tensor(p))
+            for name, p in run["parameters"].items()
+        )
     return {"moved": found, "kept": kept}
 
 
@@ -60,10 +64,15 @@ def folded(fold, weight, bias, gamma, beta, mean, var, eps):
     before = state()
     new = fold(linear, norm)
     if not isinstance(new, Linear):
-        raise TypeError(f"fold returned a {type(new).__name__}, where a Linear is needed")
+        kind = type(new).__name__
+        if (home := type(new).__module__).startswith(("torch.nn", "zerotohero")):
+            kind = f"{home}.{kind}"
+        raise TypeError(f"fold returned a {kind}, where a layers.Linear is needed")
     after = state()
     kept = len(before) == len(after) and all(map(torch.equal, before, after))
-    return {"weight": new.weight, "bias": new.bias, "kept": kept and new is not linear}
+    kept = kept and new is not linear
+    trains = linear.training or norm.training
+    return {"weight": new.weight, "bias": new.bias, "kept": kept, "trains": trains}
 
 
 # --- 4.3 ----------------------------------------------------------------------------------------
