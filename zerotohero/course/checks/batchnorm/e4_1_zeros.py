@@ -92,9 +92,7 @@ def _steps(zero, steps: int) -> list[list[str]]:
     return moved
 
 
-ALL_ZERO_SETS = [list(zero) for n in range(1, 5) for zero in combinations(NAMES, n)]
-
-
+ALL_ZERO_SETS = [list(zero) for n in range(6) for zero in combinations(NAMES, n)]
 # Sets with which the first step isn't like the next.
 SLOW = [zero for zero in ALL_ZERO_SETS if len({str(step) for step in _steps(zero, 4)}) > 1]
 
@@ -271,9 +269,8 @@ zeros.case(
 
 def _zero_sets(rng: np.random.Generator) -> dict:
     """All that there are, in any order, and the names of each too."""
-    sets = [[], *ALL_ZERO_SETS, list(NAMES)]
-    shuffled = [[str(name) for name in rng.permutation(zero)] for zero in sets]
-    return {"zeros": [shuffled[i] for i in rng.permutation(len(sets))]}
+    shuffled = [[str(name) for name in rng.permutation(zero)] for zero in ALL_ZERO_SETS]
+    return {"zeros": _some(rng, shuffled, len(shuffled))}
 
 
 PRODUCTS = {

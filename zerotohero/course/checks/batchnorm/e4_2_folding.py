@@ -198,7 +198,7 @@ FOLD_CRASHES = {
     **NONE,
     r"must match the size|size mismatch|not broadcastable|is invalid for input": "The scale has "
     "one number an output channel: multiply weight (I, O) by it as it is, along its last axis.",
-    r"ambiguous": "Ask `linear.bias is None`: a tensor of several numbers is neither true nor false.",
+    r"ambiguous": "Ask `linear.bias is None`: several numbers are neither true nor false.",
     r"'NoneType'": "linear.bias may be None: take 0 for it then.",
     r"leaf Variable": "That changes a parameter in place: make a new tensor, `linear.weight * "
     "scale`, for a new Linear.",
