@@ -114,6 +114,18 @@ def _running(norm):
     return {"mean": norm.running_mean.clone(), "var": norm.running_var.clone()}
 
 
+def new_layers(BatchNorm1d, small, x, eps, momentum):
+    C = x.shape[1]
+    norm, told = BatchNorm1d(C), BatchNorm1d(C, eps, momentum)
+    start = {"gamma": norm.gamma, "beta": norm.beta, "training": norm.training}
+    start = {name: getattr(value, "tolist", lambda v=value: v)() for name, value in start.items()}
+    return {
+        **start,
+        f"BatchNorm1d({C})": [norm(torch.tensor(small)), norm.running_var],
+        f"BatchNorm1d({C}, {eps}, {momentum})": [told(torch.tensor(x)), told.running_var],
+    }
+
+
 def normed_in_train_mode(BatchNorm1d, x, eps, momentum, gamma, beta):
     x = torch.tensor(x)
     before = x.clone()
@@ -135,28 +147,42 @@ def normed_in_eval_mode(BatchNorm1d, batches, x, eps, momentum, gamma, beta):
         norm(torch.tensor(batch))
     before = _running(norm)
     norm.training = False
-    y = norm(torch.tensor(x))
+    shown = torch.tensor(x)
+    y = norm(shown)
+    kept = torch.equal(shown, torch.tensor(x))
     after = _running(norm)
     alone = norm(torch.tensor(x[:1]))
-    return {"y": y, "alone": alone, "before": before, "after": after}
+    norm.training = True
+    again = norm(torch.tensor(x))
+    norm.training = False
+    last = {"y": norm(torch.tensor(x)), **_running(norm)}
+    got = {"y": y, "kept": kept, "alone": alone, "again": again, "last": last}
+    return got | {"before": before, "after": after}
 
 
 def normed_backwards(BatchNorm1d, x, dy, eps, momentum, gamma, beta):
     norm = _norm(BatchNorm1d, eps, momentum, gamma, beta)
-    for _ in range(2):  # the second pass must not reach into the graph of the first
+
+    def grads():
         leaf = torch.tensor(x, requires_grad=True)
-        for p in (norm.gamma, norm.beta):
-            p.grad = None
-        (norm(leaf) * torch.tensor(dy)).sum().backward()
-    grads = [
-        torch.zeros_like(p) if p.grad is None else p.grad for p in (leaf, norm.gamma, norm.beta)
-    ]
+        norm.gamma.grad = norm.beta.grad = None
+        if (y := norm(leaf)).requires_grad or norm.training:
+            (y * torch.tensor(dy)).sum().backward()
+        leaves = {"x": leaf, "gamma": norm.gamma, "beta": norm.beta}
+        return {
+            name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+            for name, p in leaves.items()
+        }
+
+    grads()  # the second pass must not reach into the graph of the first
+    got = grads() | {key: value.detach() for key, value in _running(norm).items()}
     listed = [
         ["gamma", "beta"][p is norm.beta] if p is norm.gamma or p is norm.beta else "another"
         for p in norm.parameters()
     ]
     linked = norm.running_mean.requires_grad or norm.running_var.requires_grad
-    return {"x": grads[0], "gamma": grads[1], "beta": grads[2], "listed": listed, "linked": linked}
+    norm.training = False
+    return got | {"listed": listed, "linked": linked, "in_eval": grads()}
 
 
 def batch_of_one(BatchNorm1d, x, eps, momentum, gamma, beta):

@@ -4,6 +4,7 @@ on what.
 
 import numpy as np
 
+from zerotohero.course.checks.batchnorm.shared import normalised
 from zerotohero.course.exercise import (
     Exercise,
     Mistake,
@@ -60,30 +61,6 @@ depends(lambda x: x - x[0], torch.randn(3, 2))
 )
 
 
-def _layer_norm(
-    given,
-    x,
-    axis=-1,
-    correction=0,
-    eps="inside",
-    gamma=True,
-    beta=True,
-    mean=True,
-    shift=True,
-    root=True,
-):
-    """LayerNorm's output; the switches are what learners get wrong."""
-    m = x.mean(axis, keepdims=True)
-    v = (
-        (x - m * mean).var(axis, ddof=correction, keepdims=True)
-        if mean
-        else ((x**2).mean(axis, keepdims=True))
-    )
-    v = v + given["eps"] * (eps == "inside")
-    y = (x - m * shift) / ((np.sqrt(v) if root else v) + given["eps"] * (eps == "outside"))
-    return y * (given["gamma"] if gamma else 1) + (given["beta"] if beta else 0)
-
-
 def _vectors(rng: np.random.Generator, *shape: int) -> dict:
     C = shape[-1]
     return {
@@ -109,7 +86,7 @@ def layer_normed(given, got) -> None:
     x = given["x"]
 
     def norm(**switches):
-        return _layer_norm(given, x, **switches)
+        return normalised(given, x, **{"axis": -1} | switches)
 
     # Without keepdim they fit as well, to the wrong numbers, since x is as long as it is wide.
     flat = (x - x.mean(-1)) / np.sqrt(x.var(-1) + given["eps"]) * given["gamma"] + given["beta"]
@@ -136,13 +113,14 @@ def layer_normed(given, got) -> None:
             "The mean and the variance of one vector went to another: keep their axis, `mean(-1, "
             "keepdim=True)`.",
         ),
-        Mistake(norm(shift=False), "The mean isn't subtracted; that is nearly RMSNorm."),
+        Mistake(norm(subtracted=False), "The mean isn't subtracted; that is nearly RMSNorm."),
         Mistake(
-            norm(shift=False, mean=False, beta=False),
+            norm(subtracted=False, centred=False, beta=False),
             "That is RMSNorm: LayerNorm subtracts the mean, and adds beta.",
         ),
         Mistake(
-            norm(shift=False, mean=False), "The mean isn't subtracted; that is RMSNorm with a beta."
+            norm(subtracted=False, centred=False),
+            "The mean isn't subtracted; that is RMSNorm with a beta.",
         ),
     ]
     if x.ndim == 3:
@@ -200,7 +178,8 @@ def root_mean_square(given, got):
     x = given["x"]
 
     def norm(**switches):
-        return _layer_norm(given, x, **(dict(beta=False, mean=False, shift=False) | switches))
+        bare = dict(axis=-1, beta=False, centred=False, subtracted=False)
+        return normalised(given, x, **bare | switches)
 
     length = np.sqrt((x**2).sum(-1, keepdims=True) + given["eps"])
     expect(
@@ -210,11 +189,11 @@ def root_mean_square(given, got):
         mistakes=[
             Mistake(x, "x came back as it was."),
             Mistake(
-                norm(mean=True, shift=True),
+                norm(centred=True, subtracted=True),
                 "That is LayerNorm without beta: RMSNorm subtracts no mean.",
             ),
             Mistake(
-                norm(mean=True),
+                norm(centred=True),
                 "You divide by the standard deviation, which takes the mean out: take the root of "
                 "the mean of x².",
             ),
