@@ -341,7 +341,7 @@ def starts_with_zeros():
     return Zeros
 
 
-@wrong("4.4", "`eps` comes second, and is 1e-5 by default")
+@wrong("4.4", "the default is to be 1e-5")
 def another_default_of_eps():
     class Default(Norm):
         def __init__(self, channels, eps=1e-3, momentum=0.1):
@@ -350,7 +350,7 @@ def another_default_of_eps():
     return Default
 
 
-@wrong("4.4", "`momentum` comes third, and is 0.1 by default")
+@wrong("4.4", "the default is to be 0.1")
 def another_default_of_momentum():
     class Default(Norm):
         def __init__(self, channels, eps=1e-5, momentum=0.9):
@@ -398,3 +398,12 @@ def error_without_a_word():
                 raise ValueError
 
     return Mute
+
+
+@wrong("4.4", "The card's order is channels, eps, momentum")
+def eps_last():
+    class Turned(Norm):
+        def __init__(self, channels, momentum=0.1, eps=1e-5):
+            super().__init__(channels, eps, momentum)
+
+    return Turned

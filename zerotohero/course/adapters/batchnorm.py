@@ -121,8 +121,8 @@ def new_layers(BatchNorm1d, small, x, eps, momentum):
     start = {name: getattr(value, "tolist", lambda v=value: v)() for name, value in start.items()}
     return {
         **start,
-        f"BatchNorm1d({C})": [norm(torch.tensor(small)), norm.running_var],
-        f"BatchNorm1d({C}, {eps}, {momentum})": [told(torch.tensor(x)), told.running_var],
+        "untold": {"y": norm(torch.tensor(small)), "var": norm.running_var},
+        "told": {"y": told(torch.tensor(x)), "var": told.running_var},
     }
 
 

@@ -99,50 +99,6 @@ NORM_CRASHES = {
 }
 
 
-def _new(rng: np.random.Generator) -> dict:
-    x = _batch(rng, 6, 4)
-    # `small` varies by about the root of the eps that a layer has without being told.
-    return {"small": (x - x.mean(0)) * np.float32(0.003), "x": x, "eps": 0.3, "momentum": 0.6}
-
-
-@batch_norm.case("a new layer", adapter="new_layers", inputs=_new, crashes=NORM_CRASHES)
-def new_layer_as_on_the_card(given, got):
-    C = given["x"].shape[1]
-    expect("gamma of a new layer", got["gamma"], np.ones(C), hint="gamma is C ones.")
-    expect("beta of a new layer", got["beta"], np.zeros(C), hint="beta is C zeros.")
-    expect("training of a new layer", got["training"], True, hint="It starts in train mode.")
-    for call, x, eps, momentum in (
-        (f"BatchNorm1d({C})", given["small"], 1e-5, 0.1),
-        (f"BatchNorm1d({C}, 0.3, 0.6)", given["x"], given["eps"], given["momentum"]),
-    ):
-        x, (y, var) = x.astype(float), got[call]
-        y, var = array(f"{call}(x)", y, x.shape), array("running_var", var, (C,))
-        centred = x - x.mean(0)
-        with np.errstate(all="ignore"):  # which eps and momentum would have given that
-            found = _one((centred / y) ** 2 - x.var(0))
-            share = _one((var - 1) / (x.var(0, ddof=1) - 1))
-        expect(
-            f"{call}(x)",
-            y,
-            centred / np.sqrt(x.var(0) + eps),
-            tol=1e-4,
-            hint=found and f"Its eps is {found:.2g}: `eps` comes second, and is 1e-5 by default.",
-        )
-        expect(
-            f"running_var of {call} after one batch",
-            var,
-            1 + momentum * (x.var(0, ddof=1) - 1),
-            tol=FLOAT,
-            hint=share
-            and f"It moves {share:.2g} of the way: `momentum` comes third, and is 0.1 by default.",
-        )
-
-
-def _one(numbers: np.ndarray) -> float | None:
-    """The number that all of them are, or None."""
-    return float(numbers.flat[0]) if np.allclose(numbers, numbers.flat[0], rtol=0.01) else None
-
-
 IN_PLACE = "`x -= …` changes the tensor that was given: write `x - …`, which makes a new one."
 
 
@@ -451,3 +407,55 @@ def batch_of_one_refused(given, got):
             "The running statistics have moved before the error, and NaN never leaves them: test "
             "the batch first.",
         )
+
+
+def _new(rng: np.random.Generator) -> dict:
+    x = _batch(rng, 6, 4)
+    # `small` varies by about the root of the eps that a layer has without being told.
+    return {"small": (x - x.mean(0)) * np.float32(0.003), "x": x, "eps": 0.3, "momentum": 0.6}
+
+
+@batch_norm.case("a new layer", adapter="new_layers", inputs=_new, crashes=NORM_CRASHES)
+def new_layer_as_on_the_card(given, got):
+    small, x = given["small"].astype(float), given["x"].astype(float)
+    C, eps, momentum = x.shape[1], given["eps"], given["momentum"]
+    expect("gamma of a new layer", got["gamma"], np.ones(C), hint="gamma is C ones.")
+    expect("beta of a new layer", got["beta"], np.zeros(C), hint="beta is C zeros.")
+    expect("training of a new layer", got["training"], True, hint="It starts in train mode.")
+
+    def output(x, eps):
+        return _batch_norm({"eps": eps}, x)
+
+    def running_var(x, momentum):
+        return 1 + momentum * (x.var(0, ddof=1) - 1)
+
+    swapped = "The card's order is channels, eps, momentum."
+    told, untold = f"BatchNorm1d({C}, {eps}, {momentum})", f"BatchNorm1d({C})"
+    expect(
+        f"{told}(x)",
+        got["told"]["y"],
+        output(x, eps),
+        tol=FLOAT,
+        mistakes=[Mistake(output(x, momentum), swapped)],
+    )
+    expect(
+        f"running_var of {told} after one batch",
+        got["told"]["var"],
+        running_var(x, momentum),
+        tol=FLOAT,
+        mistakes=[Mistake(running_var(x, eps), swapped)],
+    )
+    expect(
+        f"{untold}(x)",
+        got["untold"]["y"],
+        output(small, 1e-5),
+        tol=1e-4,
+        hint=f"With its eps given, as in {told}, the output is right: the default is to be 1e-5.",
+    )
+    expect(
+        f"running_var of {untold} after one batch",
+        got["untold"]["var"],
+        running_var(small, 0.1),
+        tol=FLOAT,
+        hint=f"With momentum given, as in {told}, it moves right: the default is to be 0.1.",
+    )
