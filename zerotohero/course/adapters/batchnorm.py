@@ -227,16 +227,39 @@ def rms_normed(layer_norm, rms_norm, depends, x, gamma, eps):
     return {"y": rms_norm(x, torch.tensor(gamma), eps), "kept": torch.equal(x, before)}
 
 
-def dependence(layer_norm, rms_norm, depends, groups, x):
-    """Each example is normalised with the statistics of the examples in its group."""
+def any_shape(layer_norm, rms_norm, depends, xs, gamma, beta, eps):
+    given = {"gamma": gamma, "eps": eps}
+    return {
+        "layer_norm": [
+            layer_normed(layer_norm, rms_norm, depends, x, beta=beta, **given)["y"] for x in xs
+        ],
+        "rms_norm": [rms_normed(layer_norm, rms_norm, depends, x, **given)["y"] for x in xs],
+    }
+
+
+def dependence(layer_norm, rms_norm, depends, rows, x):
+    """What is done to row i is rows[i]: its kind, and the examples that it depends on."""
+
+    def row(i, kind, others, x):
+        own = x[others]
+        if kind == "batch":  # normalised with the statistics of these examples, itself among them
+            return (x[i] - own.mean(0)) / (own.var(0, correction=0) + 1e-5).sqrt()
+        if kind == "layer":  # over its own channels, without an eps
+            return (x[i] - x[i].mean()) / x[i].std(correction=0)
+        if kind == "rms":
+            return x[i] / (x[i] * x[i]).mean().sqrt()
+        if kind in ("from first", "from last"):  # one channel of another example is subtracted
+            return x[i] - x[others[-1], 0 if kind == "from first" else -1]
+        if kind == "into first":  # another example reaches one of the channels only
+            return torch.cat((x[i, :1] - x[others[-1], :1], x[i, 1:]))
+        return x[others].abs().sum(0)  # it depends on others alone, or on none
+
+    given, before, kept = torch.tensor(x), torch.tensor(x), True
 
     def norm(x):
-        rows = []
-        for i, group in enumerate(groups):
-            own = x[i] if group is None else x[group]
-            axis = -1 if group is None else 0
-            centred = x[i] - own.mean(axis, keepdim=True).reshape(-1)
-            rows.append(centred / (own.var(axis, correction=0) + 1e-5).sqrt())
-        return torch.stack(rows)
+        nonlocal kept
+        kept = kept and torch.equal(given.data, before)
+        return torch.stack([row(i, kind, others, x) for i, (kind, others) in enumerate(rows)])
 
-    return {"depends": depends(norm, torch.tensor(x))}
+    found = depends(norm, given)
+    return {"depends": found, "kept": kept and torch.equal(given.data, before)}

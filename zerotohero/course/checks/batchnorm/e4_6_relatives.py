@@ -26,7 +26,8 @@ relatives = Exercise(
         "measure, for any normalisation, which examples of a batch depend on which."
     ),
     statement="""
-`layer_norm(x, gamma, beta, eps: float) -> Tensor`, x of any shape (..., C), gamma and beta (C,)
+`layer_norm(x, gamma, beta, eps: float) -> Tensor`, x of any shape (..., C), (C,) included, gamma
+and beta (C,). It leaves x as it is, and so does `rms_norm`.
 
 For each vector of C numbers by itself: subtract its mean, divide by √(variance + eps), with the
 biased variance (÷ C), multiply by gamma, add beta (Ba et al. 2016).
@@ -39,7 +40,7 @@ subtracted, nothing is added (Zhang & Sennrich 2019).
 `depends(norm, x: Tensor) -> Tensor`, x (B, C), result (B, B) of booleans
 
 `norm` is any function from (B, C) to (B, C). Entry [i, j] says whether the output for example i
-changes when the input of example j does. Measure it, on copies of x.
+can change when the input of example j does. Measure it, on copies of x: x stays as it is.
 
 ```python
 one, zero = torch.ones(2), torch.zeros(2)
@@ -75,6 +76,7 @@ def _with_beta(rng: np.random.Generator, *shape: int) -> dict:
 
 
 AXIS_CRASHES = {
+    r"Dimension out of range": "x has any number of axes, one included: the last is -1.",
     r"must match the size|broadcast": "The statistics must keep their axis to fit x again: "
     "`mean(-1, keepdim=True)`.",
 }
@@ -101,6 +103,9 @@ def layer_normed(given, got) -> None:
         Mistake(
             norm(eps="outside"),
             "eps is added to the standard deviation; it belongs under the root.",
+        ),
+        Mistake(
+            normalised(given | {"eps": 1e-5}, x, -1), "eps is 1e-5 here, whatever is handed in."
         ),
         Mistake(norm(root=False), "You divide by the variance: divide by its root."),
         Mistake(
@@ -167,6 +172,9 @@ relatives.case(
 )(layer_normed)
 
 
+RMS = {"beta": False, "centred": False, "subtracted": False}
+
+
 @relatives.case(
     "rms_norm of (B, T, C)",
     points=2,
@@ -178,8 +186,7 @@ def root_mean_square(given, got):
     x = given["x"]
 
     def norm(**switches):
-        bare = dict(axis=-1, beta=False, centred=False, subtracted=False)
-        return normalised(given, x, **bare | switches)
+        return normalised(given, x, **{"axis": -1} | RMS | switches)
 
     length = np.sqrt((x**2).sum(-1, keepdims=True) + given["eps"])
     expect(
@@ -223,22 +230,47 @@ def root_mean_square(given, got):
     expect_that(got["kept"], "rms_norm changed x", MUTATED)
 
 
-def _groups(rng: np.random.Generator) -> dict:
-    B = 7
-    groups = []
-    for i in range(B):
-        others = rng.choice([j for j in range(B) if j != i], int(rng.integers(2, 5)), replace=False)
-        groups.append(sorted([i, *others.tolist()]))
-    for i in rng.choice(B, 2, replace=False):
-        groups[i] = None  # normalised over its own channels, as by LayerNorm
-    return {"groups": groups, "x": rng.normal(size=(B, 4))}
+def _shapes(rng: np.random.Generator) -> dict:
+    given = _with_beta(rng, 3)
+    del given["x"]
+    return given | {"xs": [rng.normal(1, 2, shape) for shape in ((3,), (5, 3), (2, 4, 5, 3))]}
+
+
+@relatives.case(
+    "vectors alone, in rows, and with four axes",
+    adapter="any_shape",
+    inputs=_shapes,
+    crashes=AXIS_CRASHES,
+)
+def any_shape_normalised(given, got):
+    for name, switches in (("layer_norm", {}), ("rms_norm", RMS)):
+        for x, y in zip(given["xs"], got[name], strict=True):
+            expect(
+                f"{name} of {x.shape}",
+                y,
+                normalised(given, x, -1, **switches),
+                hint="The channels are the last axis of any number of axes: -1.",
+            )
+
+
+def _rows(rng: np.random.Generator) -> dict:
+    """Examples, and what the output for each depends on."""
+    kinds = ["batch", "batch", "sum", "sum", "none", "layer", "rms"]
+    kinds += ["from first", "from last", "into first"]
+    B, rows = len(kinds), []
+    for i, kind in enumerate(str(kind) for kind in rng.permutation(kinds)):
+        others = rng.choice([j for j in range(B) if j != i], 3, replace=False).tolist()
+        alone = {"layer": [i], "rms": [i], "batch": [i, *others], "sum": others, "none": []}
+        rows.append([kind, alone.get(kind, [i, others[0]])])
+    # Sums of such numbers are exact, so that what a normalisation takes out is gone to the bit.
+    return {"rows": rows, "x": (2 * rng.integers(-64, 64, (B, 4)) + 1) / 64}
 
 
 @relatives.case(
     "what depends on what",
     points=2,
     adapter="dependence",
-    inputs=_groups,
+    inputs=_rows,
     crashes={
         r"does not require grad": "x has no gradient here: use `x.clone().requires_grad_()`, or "
         "change an example and compare.",
@@ -246,12 +278,21 @@ def _groups(rng: np.random.Generator) -> dict:
     },
 )
 def dependence_named(given, got):
-    groups, B = given["groups"], len(given["groups"])
+    rows, B = given["rows"], len(given["rows"])
     want = np.zeros((B, B), dtype=bool)
-    for i, group in enumerate(groups):
-        want[i, [i] if group is None else group] = True
-    alone = np.array([group is None for group in groups])
-    undone = want & ~(np.eye(B, dtype=bool) & alone[:, None])
+    for i, (_, others) in enumerate(rows):
+        want[i, others] = True
+    itself = np.eye(B, dtype=bool)
+
+    def of(*kinds):
+        """The rows of these kinds."""
+        return np.array([[kind in kinds] for kind, _ in rows])
+
+    fixed = (
+        "Where an example is normalised by itself, you see no dependence: a change of all its "
+        "channels by the same amount or factor, or the sum of its outputs, is what a "
+        "normalisation takes out. Change them at random."
+    )
     found = got["depends"]
     if isinstance(found, np.ndarray) and found.dtype != bool:
         raise Wrong(
@@ -268,23 +309,37 @@ def dependence_named(given, got):
                 want.T,
                 "Rows and columns are swapped: [i, j] is whether output i depends on input j.",
             ),
-            Mistake(
-                undone,
-                "Where an example is normalised by itself, you see no dependence at all: a change "
-                "of all its channels by the same amount, or the sum of its outputs, is what a "
-                "normalisation takes out. Change them at random.",
+            *(
+                Mistake(want & ~(itself & of(*kinds)), fixed)
+                for kinds in (["layer"], ["rms"], ["layer", "rms"])
+            ),
+            *(
+                Mistake(
+                    want & ~(of(kind) & ~itself),
+                    "You miss a dependence on one channel alone: change all channels of j.",
+                )
+                for kind in ("from first", "from last")
             ),
             Mistake(
-                undone.T,
-                "Rows and columns are swapped, and where an example is normalised by itself you "
-                "see no dependence: change its channels at random.",
+                want & ~(of("into first") & ~itself),
+                "Where one channel of the output changes and the others don't, it has changed: "
+                "`.any(1)`.",
             ),
             Mistake(
-                want & ~np.eye(B, dtype=bool),
-                "An example depends on itself too: the diagonal is left out.",
+                want & ~of("sum"),
+                "You miss a dependence on the size alone: a change of sign leaves it as it is.",
             ),
             Mistake(
-                np.eye(B, dtype=bool),
+                want | itself,
+                "An example need not depend on itself, as [0, 0] on the card shows: measure the "
+                "diagonal too.",
+            ),
+            Mistake(
+                want & ~itself,
+                "An example may depend on itself too: the diagonal is left out.",
+            ),
+            Mistake(
+                itself,
                 "That each example depends on itself alone is so for LayerNorm; `norm` may be "
                 "anything: measure it.",
             ),
@@ -298,6 +353,12 @@ def dependence_named(given, got):
                 "The change of one example stays in x for the next: begin each time with a fresh "
                 "copy.",
             ),
+            Mistake(
+                want & want.T,
+                "Only what depends on each other is left: [i, j] and [j, i] are two questions.",
+            ),
+            Mistake(want | want.T, "i may depend on j without j on i: measure each."),
             Mistake(~want, "That is where nothing changes: turn it round."),
         ],
     )
+    expect_that(got["kept"], "depends changed x", "Change a copy: `changed = x.clone()`.")
