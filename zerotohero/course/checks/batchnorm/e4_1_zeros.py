@@ -5,14 +5,9 @@ from itertools import combinations
 import numpy as np
 
 from zerotohero.course.checks.batchnorm.shared import NONE
-from zerotohero.course.exercise import (
-    Exercise,
-    expect,
-    expect_that,
-)
+from zerotohero.course.exercise import Exercise, expect, expect_that
 
 NAMES = ("wte", "W1", "b1", "W2", "b2")
-
 
 zeros = Exercise(
     number="4.1",

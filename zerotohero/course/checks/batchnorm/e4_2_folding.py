@@ -26,12 +26,11 @@ folding = Exercise(
     statement="""
 `fold(linear: Linear, norm: BatchNorm1d) -> Linear`
 
-Both are layers of `zerotohero.batchnorm`, which is imported here as `layers`, and in eval mode.
-`linear.weight` has the shape (I, O),
-`linear.bias` (O,) or is None; `norm.gamma`, `norm.beta`, `norm.running_mean` and
-`norm.running_var` have the shape (O,), and `norm.eps` is a number. Return a **new** Linear with a
-bias, such that `fold(linear, norm)(x)` equals `norm(linear(x))` for every x, to 1e-6. The two
-layers stay as they are.
+Both are layers of `zerotohero.batchnorm`, which is imported here as `layers`, and are in eval mode.
+`linear.weight` has the shape (I, O); `linear.bias` has the shape (O,) or is None. `norm.gamma`,
+`norm.beta`, `norm.running_mean` and `norm.running_var` have the shape (O,), and `norm.eps` is a
+number. Return a **new** Linear with a bias such that `fold(linear, norm)(x)` equals
+`norm(linear(x))` for every x, to 1e-6. The two layers stay as they are, in eval mode.
 
 ```python
 linear, norm = layers.Linear(1, 1), layers.BatchNorm1d(1, eps=1.0).eval()

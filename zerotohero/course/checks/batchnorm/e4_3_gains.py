@@ -31,11 +31,12 @@ standard deviation gain / √n, and adds up. Its sums then have mean 0 and the s
 gain · √(mean of f(z)²).
 
 `measured_gain(f, z: Tensor) -> float` returns the gain with which the next layer's sums have the
-standard deviation 1, if this layer's sums `z` (n,) have mean 0 and standard deviation 1.
+standard deviation 1, where this layer's sums are the numbers `z` (n,), which have mean 0 and
+standard deviation 1 but need not be normal.
 
 `leaky_relu_gain(slope: float) -> float` returns the same exactly, **derived on paper**, for
 standard normal z and leaky ReLU, which is z where z > 0 and slope · z elsewhere. A slope of 0 is
-ReLU.
+ReLU; any number can be one.
 
 `sizes_by_layer(f, gain: float, z: Tensor, depth: int) -> list[float]` follows the sums through a
 deep stack. They start out as `z`, with the standard deviation s = 1; in every layer they are again
