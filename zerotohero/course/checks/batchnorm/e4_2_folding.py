@@ -3,14 +3,7 @@
 import numpy as np
 
 from zerotohero.course.checks.batchnorm.shared import NONE
-from zerotohero.course.exercise import (
-    Exercise,
-    Mistake,
-    Wrong,
-    array,
-    expect,
-    expect_that,
-)
+from zerotohero.course.exercise import Exercise, Mistake, Wrong, array, expect, expect_that
 
 folding = Exercise(
     number="4.2",

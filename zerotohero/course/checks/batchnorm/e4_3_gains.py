@@ -7,11 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from zerotohero.course.exercise import (
-    Exercise,
-    Mistake,
-    expect,
-)
+from zerotohero.course.exercise import Exercise, Mistake, expect
 
 gains = Exercise(
     number="4.3",

@@ -5,15 +5,8 @@ import re
 import numpy as np
 
 from zerotohero.course.checks.batchnorm.running import FLOAT, expect_moved, moved
-from zerotohero.course.checks.batchnorm.shared import normalised
-from zerotohero.course.exercise import (
-    Exercise,
-    Mistake,
-    array,
-    expect,
-    expect_that,
-    show,
-)
+from zerotohero.course.checks.batchnorm.shared import normalised, usual
+from zerotohero.course.exercise import Exercise, Mistake, array, expect, expect_that, show
 
 batch_norm = Exercise(
     number="4.4",
@@ -118,35 +111,16 @@ def output_in_train_mode(given, got):
         _batch_norm(given, x),
         tol=FLOAT,
         mistakes=[
-            Mistake(x, "x came back as it was: normalise it."),
+            *usual(lambda **switches: _batch_norm(given, x, **switches), x),
             Mistake(
                 _batch_norm(given, x, correction=1),
                 "You normalise by the unbiased variance, which is `x.var(0)` without more: the "
                 "batch is normalised by its biased one, `correction=0`.",
             ),
             Mistake(
-                _batch_norm(given, x, eps=None),
-                "eps is missing: it is added to the variance, under the root.",
-            ),
-            Mistake(
-                _batch_norm(given, x, eps="outside"),
-                "eps is added to the standard deviation; it belongs under the root: sqrt(var + "
-                "eps).",
-            ),
-            Mistake(
-                _batch_norm(given, x, root=False), "You divide by the variance: divide by its root."
-            ),
-            Mistake(
                 _batch_norm(given, x, stats=(x.mean(0), x.std(0))),
                 "Two roots are taken: `std` is one already. Use the variance.",
             ),
-            Mistake(
-                _batch_norm(given, x, gamma=False, beta=False),
-                "gamma and beta are missing: after the normalisation, scale by one and shift by "
-                "the other.",
-            ),
-            Mistake(_batch_norm(given, x, beta=False), "beta is missing."),
-            Mistake(_batch_norm(given, x, gamma=False), "gamma is missing."),
             Mistake(_batch_norm(given, x, subtracted=False), "The mean isn't subtracted."),
             Mistake(
                 _batch_norm(given, x, axis=1),

@@ -4,15 +4,8 @@ on what.
 
 import numpy as np
 
-from zerotohero.course.checks.batchnorm.shared import normalised
-from zerotohero.course.exercise import (
-    Exercise,
-    Mistake,
-    Wrong,
-    expect,
-    expect_that,
-    show,
-)
+from zerotohero.course.checks.batchnorm.shared import normalised, usual
+from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect, expect_that, show
 
 relatives = Exercise(
     number="4.6",
@@ -93,26 +86,15 @@ def layer_normed(given, got) -> None:
     # Without keepdim they fit as well, to the wrong numbers, since x is as long as it is wide.
     flat = (x - x.mean(-1)) / np.sqrt(x.var(-1) + given["eps"]) * given["gamma"] + given["beta"]
     mistakes = [
-        Mistake(x, "x came back as it was."),
+        *usual(norm, x),
         Mistake(norm(axis=0), ONE_AXIS + "of the batch: over axis 0 it is BatchNorm."),
         Mistake(
             norm(correction=1),
             "`x.var(-1)` divides by C − 1; LayerNorm divides by C: `correction=0`.",
         ),
-        Mistake(norm(eps=None), "eps is missing: it is added to the variance, under the root."),
-        Mistake(
-            norm(eps="outside"),
-            "eps is added to the standard deviation; it belongs under the root.",
-        ),
         Mistake(
             normalised(given | {"eps": 1e-5}, x, -1), "eps is 1e-5 here, whatever is handed in."
         ),
-        Mistake(norm(root=False), "You divide by the variance: divide by its root."),
-        Mistake(
-            norm(gamma=False, beta=False), "gamma and beta are missing: LayerNorm has them too."
-        ),
-        Mistake(norm(gamma=False), "gamma is missing."),
-        Mistake(norm(beta=False), "beta is missing."),
         Mistake(
             flat,
             "The mean and the variance of one vector went to another: keep their axis, `mean(-1, "
