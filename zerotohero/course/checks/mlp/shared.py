@@ -29,5 +29,7 @@ def examples(
     return np.array(X), np.array(Y), np.array(source)
 
 
-def hidden_layer(X: np.ndarray, wte: np.ndarray, W1: np.ndarray, b1: np.ndarray) -> np.ndarray:
-    return np.tanh(wte[X].reshape(len(X), -1) @ W1 + b1)
+def hidden_layer(
+    X: np.ndarray, wte: np.ndarray, W1: np.ndarray, b1: np.ndarray, activation=np.tanh
+) -> np.ndarray:
+    return activation(wte[X].reshape(len(X), -1) @ W1 + b1)
