@@ -17,7 +17,7 @@ each_lecture = pytest.mark.parametrize("name", LECTURES)
 SETUP = '''\
 try:
     import zerotohero
-except ImportError:  # on Colab: the package alone, for torch and NumPy are there
+except ImportError:  # on Colab: the package alone, because torch and NumPy are there
     %pip install --quiet "zerotohero @ git+{repository}"'''
 
 

@@ -85,7 +85,7 @@ def model_on_windows(model, windows):
 
 
 def _ready(model, windows):
-    """A copy of the model, for in train mode a call moves running statistics, and its inputs."""
+    """Return a copy of the model, whose running statistics a call may move, and its inputs."""
     if model is None:
         raise NotImplementedError(
             "`model` is still None: train a network and give it this name. 6.4 is yours to write"

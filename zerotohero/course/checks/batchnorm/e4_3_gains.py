@@ -44,7 +44,7 @@ after each of the layers, `depth` numbers.
 ```python
 z = torch.tensor([-1.0, 1.0])             # stands in for many numbers
 measured_gain(lambda z: 4 * z, z)         # 0.25
-leaky_relu_gain(1.0)                      # 1.0, for nothing is bent
+leaky_relu_gain(1.0)                      # 1.0: nothing is bent
 sizes_by_layer(lambda z: z, 0.5, z, 3)    # [0.5, 0.25, 0.125]
 ```
 

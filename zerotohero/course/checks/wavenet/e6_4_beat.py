@@ -84,7 +84,7 @@ def _windows(words: list[str]) -> tuple[np.ndarray, np.ndarray]:
 @cache
 def _held_out() -> dict:
     """The different windows of dev and test, and how often each character follows them in each."""
-    from zerotohero.mlp import split_words  # here, for it imports torch
+    from zerotohero.mlp import split_words  # here, because it imports torch
 
     splits = split_words(all_names())
     (X_dev, Y_dev), (X_test, Y_test) = _windows(splits.dev), _windows(splits.test)
