@@ -136,7 +136,7 @@ def _explained(outcome: Outcome) -> str:
 
 
 def _clean(text: str) -> str:
-    """Return the text of a stranger without what a terminal, a page or an encoding would trip over."""
+    """Return a stranger's text without what a terminal, a page or an encoding would trip over."""
     return "".join(c if c.isprintable() else " " for c in text[:1000])
 
 

@@ -94,7 +94,7 @@ def _activity(pid: int) -> tuple[float, bool]:
 
 
 def _stat(path: str) -> list[str]:
-    """Return the fields after the name (anything may be in it): `man proc_pid_stat`, the third on."""
+    """Return the fields after the name, which may hold anything (`man proc_pid_stat`)."""
     with open(path, encoding="latin-1") as file:
         return file.read().rpartition(")")[2].split()
 

@@ -140,7 +140,7 @@ def _denying(numbers: Sequence[int]) -> Iterator[_Instruction]:
 
 
 def _assembled(rules: Iterable[_Instruction]) -> bytes:
-    """Return the rules, which begin with the call's number loaded, for this machine's calls alone."""
+    """Return the rules, which begin with the call's number loaded, for this machine's calls."""
     program = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 1, 0, _MACHINES[platform.machine()][0]),

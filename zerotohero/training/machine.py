@@ -145,7 +145,7 @@ def place() -> tuple[int, int, int]:
 
 @functools.cache
 def _meeting_point() -> tuple[dist.Store, int, int]:
-    """Return the table by which torchrun's processes find each other, and this one's place in it."""
+    """Return the table by which torchrun's processes meet, and this one's place in it."""
     return next(dist.rendezvous("env://"))
 
 

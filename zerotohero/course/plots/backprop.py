@@ -265,7 +265,7 @@ def force_on_a_row(
 def what_batchnorm_removes(
     xhat: Float[Tensor, " B"], dxhat: Float[Tensor, " B"], left_over: Float[Tensor, " B"]
 ) -> None:
-    """Draw one channel: the gradient of BatchNorm's output against x̂, and what reaches its input."""
+    """Draw one channel: its output's gradient against x̂, and what reaches its input."""
     _, axes = plt.subplots(1, 2, figsize=(10, 3.8), sharex=True, sharey=True)
     titles = ("What arrives, and the best straight line (dashed)", "What goes on: the rest")
     line = dxhat.mean() + xhat * (dxhat * xhat).mean() / (xhat**2).mean()

@@ -115,14 +115,13 @@ def share_of_dev_names(given, got):
         ),
         Mistake(
             sum(map(train.count, dev)) / len(dev),
-            "A dev name that is in train twice counts twice here; ask only whether it stands "
-            "there.",
+            "A dev name that is in train twice counts twice here; ask only whether it is there.",
         ),
         Mistake(sum(name in " ".join(train) for name in dev) / len(dev), PART),
         Mistake(
             0,
             "No leak at all? `//` and `int` round down to 0, and `zip` compares only names that "
-            "stand at the same place.",
+            "are at the same place.",
         ),
         Mistake(round(share, 2), "This is rounded; return the share as it is."),
     ]
@@ -157,7 +156,7 @@ def dev_without_the_leak(given, got):
     elif sorted(come) == sorted(clean):
         hint = "The order is lost: go through `dev` as it stands."
     elif come == list(dict.fromkeys(clean)):
-        hint = "Repetitions are lost: keep a name as often as it stands in `dev`."
+        hint = "Repetitions are lost: keep a name as often as it is in `dev`."
     elif sorted(come) == sorted(set(clean)):
         hint = "Order and repetitions are lost: a set has neither. Go through `dev` in its order."
     elif come == [name for name in dev if name in set(train)]:

@@ -110,8 +110,8 @@ def unknown_characters_replaced(given, got):
     mistakes = [
         Mistake(
             text,
-            "Nothing was changed: characters are left that are not in `chars`, and the model has no "
-            "row for them.",
+            "Nothing was changed: characters are left that are not in `chars`, and the model has "
+            "no row for them.",
         ),
         Mistake(
             known,

@@ -40,7 +40,7 @@ TRAINED_CRASHES = {
 
 
 def gpt_of(what: str, got: dict, most: int):
-    """Return the GPT of a configuration and weights, in eval mode. Raises Wrong for what is none."""
+    """Return the GPT of a configuration and weights, in eval mode. Wrong for what is none."""
     from zerotohero.gpt import GPT, GPTConfig  # here, because they import torch
 
     config, weights = got["config"], got["weights"]
