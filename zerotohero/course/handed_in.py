@@ -97,7 +97,7 @@ def _is_beside(name: str, names: Sequence[str]) -> bool:
 
 
 def _look(folder: Path, name: str) -> Graded:
-    """Return one entry of the folder: which file is to be marked, or why there is none."""
+    """Return one entry of the folder: which file to mark, or why there is none."""
     graded = Graded(folder, name, file=shown(name))
     path = folder / name
     try:

@@ -58,7 +58,7 @@ def elementwise_slope():
     return entropy(lambda p, hot, B: p * (1 - p) / B)
 
 
-@wrong("5.2", "That is the gradient by the probabilities")
+@wrong("5.2", "That is the probabilities' gradient")
 def stopped_at_the_probabilities():
     return entropy(lambda p, hot, B: -hot / (B * p))
 

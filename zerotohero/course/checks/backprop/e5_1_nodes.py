@@ -106,7 +106,7 @@ def _node(name: str, *after: str):
 
 
 def _sums(name: str, full: np.ndarray, axis: int, keep: bool, why: str) -> list:
-    """What goes wrong where `full` is to be summed over an axis."""
+    """Return what goes wrong where `full` must be summed over an axis."""
     right, other = f"d.{name}: sum over axis {axis}", 1 - axis
     wrong_axis = f"{right}, not {other}: {why}"
     return [

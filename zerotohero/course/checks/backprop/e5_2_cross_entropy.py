@@ -138,7 +138,7 @@ def gradient_of_the_loss(given, got):
             ),
             Mistake(
                 -hot / (B * p),
-                "That is the gradient by the probabilities; go on through softmax to the logits.",
+                "That is the probabilities' gradient; go on through softmax to the logits.",
             ),
         ],
     )

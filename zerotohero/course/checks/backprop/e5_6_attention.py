@@ -146,7 +146,7 @@ def _expect_attention(given: dict, got: dict, names: tuple[str, ...]) -> None:
         ),
         (
             {"jacobian": "skipped"},
-            "Softmax's backward pass is missing: datt is the gradient by att, and the scores come "
+            "Softmax's backward pass is missing: datt is att's gradient, and the scores come "
             "before the softmax.",
         ),
         (

@@ -183,7 +183,7 @@ def _random_graph(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _any_graph(rng: np.random.Generator) -> dict[str, Any]:
-    """Return eleven randomly named numbers, made from one to three earlier ones; some are unused."""
+    """Return eleven randomly named numbers, each made from one to three; some are unused."""
     names = [f"n{i}" for i in rng.permutation(11)]
     operands: dict[str, list[str]] = {names[0]: [], names[1]: []}
     for i, name in enumerate(names[2:], 2):

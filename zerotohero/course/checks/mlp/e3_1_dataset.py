@@ -130,7 +130,7 @@ def _expect_examples(words: list[str], block_size: int, stoi: dict, got: dict) -
         mistakes=[
             Mistake(
                 np.arange(len(Y)),
-                "`source` numbers the examples; hold the position of the word in `words`.",
+                "`source` numbers the examples; give the position of the word in `words`.",
             ),
             Mistake(source + 1, "`source` counts from 1; positions in a list count from 0."),
             Mistake(
