@@ -110,7 +110,7 @@ def examine(exercise: Exercise, answers: Sequence[Any], seed: int = NOTEBOOK_SEE
 
 
 def judge(case: Case, given: dict[str, Any], reply: Any) -> Outcome:
-    """The verdict on one case, from plain values alone: the inputs and what the worker replied.
+    """Return the verdict on one case, from plain values alone: inputs and the worker's reply.
 
     reply: `{"got": outputs}` or `{"error": {"type", "message", "line", "code"}}`, perhaps forged.
     """

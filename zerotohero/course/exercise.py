@@ -224,7 +224,7 @@ def array(what: str, got: Any, shape: tuple[int, ...] | None = None) -> np.ndarr
 
 
 def show(value: Any, limit: int = 120) -> str:
-    """A value as a reader wants it in one line: short, with at most eight digits."""
+    """Return a value as a reader wants it in one line: short, with at most eight digits."""
     if isinstance(value, list) and (numbers := _as_numbers(value)) is not None:
         value = numbers
     if isinstance(value, np.ndarray):

@@ -151,7 +151,7 @@ def normed_backwards(BatchNorm1d, x, dy, eps, momentum, gamma, beta):
 
 
 def batch_of_one(BatchNorm1d, x, eps, momentum, gamma, beta):
-    """A batch that is long enough, and then its first example alone."""
+    """Return a batch that is long enough, and then its first example alone."""
     norm = _norm(BatchNorm1d, eps, momentum, gamma, beta)
     y = norm(torch.tensor(x))
     before = _running(norm)
@@ -193,7 +193,7 @@ def rms_normed(layer_norm, rms_norm, depends, x, gamma, eps):
 
 
 def dependence(layer_norm, rms_norm, depends, groups, x):
-    """Each example is normalised with the statistics of the examples in its group."""
+    """Return how examples depend on their group: each is normalised with the statistics of the examples in its group."""
 
     def norm(x):
         rows = []

@@ -33,7 +33,7 @@ def unlike(name: str, value: np.ndarray, want: np.ndarray) -> str:
 
 
 def loss_and_force(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The loss of each example, and softmax minus one-hot."""
+    """Return the loss of each example, and softmax minus one-hot."""
     top = logits.max(1)
     log_sum = top + np.log(np.exp(logits - top[:, None]).sum(1))
     rows = np.arange(len(targets))
