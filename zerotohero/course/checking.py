@@ -153,7 +153,7 @@ CRASHES = {
 
 
 def report(exercise: Exercise, outcomes: Sequence[Outcome]) -> str:
-    """The outcomes as `check` prints them: a heading, a line a case, the sum."""
+    """Return the outcomes as `check` prints them: a heading, a line a case, the sum."""
     lines = [f"{exercise.number} · {exercise.title}"]
     if all(outcome.status == "not yet" for outcome in outcomes):
         lines.append("  not yet: the answer still raises NotImplementedError where yours goes.")

@@ -80,12 +80,12 @@ class Case:
     crashes: Mapping[str, str]
 
     def given(self, rng: np.random.Generator) -> dict[str, Any]:
-        """The inputs of this run. The notebook's seed is fixed, the grader's is not."""
+        """Return the inputs of this run. The notebook's seed is fixed, the grader's is not."""
         return dict(self.inputs(rng) if callable(self.inputs) else self.inputs)
 
     @staticmethod
     def asked(given: Mapping[str, Any]) -> dict[str, Any]:
-        """What the answer may see of the inputs."""
+        """Return what the answer may see of the inputs."""
         return {name: value for name, value in given.items() if not name.startswith("_")}
 
 

@@ -193,7 +193,7 @@ def rms_normed(layer_norm, rms_norm, depends, x, gamma, eps):
 
 
 def dependence(layer_norm, rms_norm, depends, groups, x):
-    """Return how examples depend on their group: each is normalised with the statistics of the examples in its group."""
+    """Normalise each example with the statistics of the examples in its group."""
 
     def norm(x):
         rows = []
