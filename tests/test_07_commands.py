@@ -368,7 +368,7 @@ def test_a_context_can_be_shortened_and_dropout_changed_but_no_size(here, traine
 def test_other_characters_are_named_or_left_out(here, trained):
     (here / "his.txt").write_text(TEXT.replace("fox", "“fox”"))
     said = call("train", "--init-from", trained[0], "--data", "his.txt", "steps=2")
-    assert said.exit_code == 1 and "holds '“' and 1 more character that" in said.stderr
+    assert said.exit_code == 1 and "holds '“' and 1 more character, which" in said.stderr
     assert "--skip-unknown" in said.stderr and not (here / "runs").exists()
     said = call(
         "train", "--init-from", trained[0], "--data", "his.txt", "steps=2", "--skip-unknown"

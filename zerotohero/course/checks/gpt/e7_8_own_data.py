@@ -511,7 +511,7 @@ def _expect_sample(sample, text: str, chars: str, model, pairs: float) -> None:
     strange = sorted(set(sample) - set(chars))
     expect_that(
         not strange,
-        f'report["sample"]: got {show("".join(strange))}, which are not in the file',
+        f'report["sample"]: got {show("".join(strange))}, which is not in the file',
         "The sample is text in the file's own characters: decode with the same `chars`.",
     )
     middle = sample[len(sample) // 2 :][:100]
