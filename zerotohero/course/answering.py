@@ -216,7 +216,7 @@ def _kind(value: Any) -> dict[str, Any]:
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """An error in the learner's terms: its type and message, and the line of *their* code."""
+    """Return an error in the learner's terms: its type, its message, the line of *their* code."""
     described: dict[str, Any] = {"type": type(error).__name__, "message": _message(error)}
     trace, not_theirs = error.__traceback__, _not_theirs()
     while trace is not None:

@@ -111,7 +111,7 @@ def examine(exercise: Exercise, answers: Sequence[Any], seed: int = NOTEBOOK_SEE
 
 
 def judge(case: Case, given: dict[str, Any], reply: Any) -> Outcome:
-    """The verdict on one case, from plain values alone: the inputs and what the worker replied.
+    """Return the verdict on one case, from plain values alone: inputs and the worker's reply.
 
     reply: `{"got": outputs, "calls": …}` or `{"error": {"type", "message", "line", "code"}}`,
         perhaps forged. A right answer fails if its calls broke the card's signature.
@@ -157,7 +157,7 @@ CRASHES = {
 
 
 def report(exercise: Exercise, outcomes: Sequence[Outcome]) -> str:
-    """The outcomes as `check` prints them: a heading, a line a case, the sum."""
+    """Return the outcomes as `check` prints them: a heading, a line a case, the sum."""
     lines = [f"{exercise.number} · {exercise.title}"]
     if all(outcome.status == "not yet" for outcome in outcomes):
         lines.append("  not yet: the answer still raises NotImplementedError where yours goes.")

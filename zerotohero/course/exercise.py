@@ -81,12 +81,12 @@ class Case:
     exercise: "Exercise | None" = field(default=None, repr=False, compare=False)  # that it is of
 
     def given(self, rng: np.random.Generator) -> dict[str, Any]:
-        """The inputs of this run. The notebook's seed is fixed, the grader's is not."""
+        """Return the inputs of this run. The notebook's seed is fixed, the grader's is not."""
         return dict(self.inputs(rng) if callable(self.inputs) else self.inputs)
 
     @staticmethod
     def asked(given: Mapping[str, Any]) -> dict[str, Any]:
-        """What the answer may see of the inputs."""
+        """Return what the answer may see of the inputs."""
         return {name: value for name, value in given.items() if not name.startswith("_")}
 
 
@@ -226,7 +226,7 @@ def array(what: str, got: Any, shape: tuple[int, ...] | None = None) -> np.ndarr
 
 
 def show(value: Any, limit: int = 120) -> str:
-    """A value as a reader wants it in one line: short, with at most eight digits."""
+    """Return a value as a reader wants it in one line: short, with at most eight digits."""
     if isinstance(value, list) and (numbers := _as_numbers(value)) is not None:
         value = numbers
     if isinstance(value, np.ndarray):

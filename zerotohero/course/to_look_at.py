@@ -122,7 +122,7 @@ def words(source: str, look_for: Sequence[str] = ()) -> list[str]:
 
 
 def _used(tree: ast.AST) -> Iterator[str]:
-    """The words of a source, and pairs of them that a dot joins. Not recursive: ast.walk isn't."""
+    """Yield a source's words, and pairs of them that a dot joins. Not recursive: ast.walk isn't."""
     nodes = list(ast.walk(tree))
     own = set(_defined(nodes))
     modules = {  # what a name stands for that an import has given
@@ -171,7 +171,7 @@ def _used(tree: ast.AST) -> Iterator[str]:
 
 
 def _defined(nodes: Sequence[ast.AST]) -> Iterator[str]:
-    """The names that a source gives a meaning of its own, somewhere."""
+    """Yield the names that a source gives a meaning of its own, somewhere."""
     if any(isinstance(n, ast.ImportFrom) and n.names[0].name == "*" for n in nodes):
         return  # then no one can tell
     for node in nodes:
@@ -185,7 +185,7 @@ def _defined(nodes: Sequence[ast.AST]) -> Iterator[str]:
 
 
 def _last(node: ast.AST) -> str:
-    """The name at the end of an expression, "b" for a.b; empty if it is no name."""
+    """Return the name at the end of an expression, "b" for a.b; empty if it is no name."""
     match node:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name

@@ -50,7 +50,7 @@ def expect_gradient(what: str, got, want, mistakes: list[Mistake]) -> None:
 
 
 def loss_and_force(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The loss of each example, and softmax minus one-hot."""
+    """Return the loss of each example, and softmax minus one-hot."""
     top = logits.max(1)
     log_sum = top + np.log(np.exp(logits - top[:, None]).sum(1))
     rows = np.arange(len(targets))

@@ -232,7 +232,7 @@ def lower_loss_at_equal_compute(given, got):
 
 
 def _expect_fair(name: str, runs: list[dict]) -> None:
-    """Each batch once and one update for it, weights from the seed, and nothing of the future."""
+    """Expect each batch once and one update for it, weights from the seed, and no future seen."""
     for run in runs:
         expect_that(
             run["taken"] == STEPS,

@@ -8,7 +8,7 @@ from zerotohero.course.checks.names import STOI
 def examples(
     words, block_size, stoi=STOI, end=True, reset=True, pad_right=False, newest=False, leak=False
 ):
-    """Contexts, targets and word numbers; the switches are what learners get wrong."""
+    """Return contexts, targets and word numbers; the switches are what learners get wrong."""
     X, Y, source = [], [], []
     context = [0] * block_size
     for n, word in enumerate(words):
