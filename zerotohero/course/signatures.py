@@ -47,7 +47,7 @@ class Complaint:
 
 @cache
 def signature(statement: str, name: str) -> Signature | None:
-    """The signature of a function in a statement, or None where there is none that can be read."""
+    """Return the signature of a function in a statement, or None where none can be read."""
     text = re.sub(r"`\s*`(?=->)", " ", statement)  # where the arrow begins a line
     found = re.findall(rf"`({re.escape(name)}\([^`]*?\)(?: -> [^`]*)?)`", text)
     for code in sorted(found, key=lambda code: "->" not in code):
@@ -60,7 +60,7 @@ def signature(statement: str, name: str) -> Signature | None:
 
 
 def complaint(exercise: Exercise, calls: Any) -> Complaint | None:
-    """The first thing that a call did against the card; None if all is well.
+    """Return the first thing that a call did against the card; None if all is well.
 
     calls: as `answering.run_case` returns them. Raises an exception of some kind for forged ones.
     """
@@ -101,12 +101,12 @@ def _on_what_came(name: str, says: ast.expr, returned: Mapping[str, Any]) -> Com
 
 
 def _promises(card: Signature) -> bool:
-    """Whether a value is to be returned; one that nobody asked for does no harm."""
+    """Return whether a value is asked for; one that nobody asked for does no harm."""
     return card.returns is not None and ast.unparse(card.returns) != "None"
 
 
 def _argument(card: Signature | None, place: int | str) -> str:
-    """An argument's name, as it stands on the card; "" if the card doesn't say."""
+    """Return an argument's name, as it stands on the card; "" if the card doesn't say."""
     if isinstance(place, str):
         return _word(place)
     return card.arguments[place] if card and place < len(card.arguments) else ""
@@ -136,7 +136,7 @@ Misfit = tuple[str, str, Mapping[str, Any]]  # what is wanted, where, what came
 
 
 def _misfit(wanted: ast.expr, kind: Mapping[str, Any], place: str = "") -> Misfit | None:
-    """Where a kind is not what an annotation says."""
+    """Return where a kind is not what an annotation says."""
     match wanted:
         case ast.BinOp(left=left, right=right):
             other = _misfit(right, kind, place)
@@ -180,7 +180,7 @@ def _misfit_inside(
 
 
 def _article(kind: Mapping[str, Any]) -> str:
-    """What came, in words."""
+    """Return what came, in words."""
     name, ndim = _word(kind["is"][0]), kind.get("ndim")
     if name == "NoneType":
         return "None"
@@ -191,12 +191,12 @@ def _article(kind: Mapping[str, Any]) -> str:
 
 
 def _word(name: Any) -> str:
-    """A name that an answer gave, which may be any text."""
+    """Return a name that an answer gave, which may be any text."""
     return re.sub(r"\W", "", str(name)[:40]) or "something"
 
 
 def _how_to_return(wanted: str, kind: Mapping[str, Any]) -> str:
-    """How to make what is wanted of what came; "" where that isn't one step."""
+    """Return how to make what is wanted of what came; "" where that isn't one step."""
     names, ndim = set(kind["is"]), kind.get("ndim")
     number = wanted in ("int", "float", "bool")
     rules: list[tuple[bool, str]] = [

@@ -30,7 +30,7 @@ def reasons(which_move, why_still, zeros):
 
 
 def _names(names):
-    """Names in the order of the alphabet, whatever holds them."""
+    """Return names in the order of the alphabet, whatever holds them."""
     return sorted([names] if isinstance(names, str) else _listed("a step", names))
 
 
@@ -102,7 +102,7 @@ def stacked(measured_gain, leaky_relu_gain, sizes_by_layer, kind, scale, gain, z
 
 
 def _norm(BatchNorm1d, eps, momentum, gamma, beta):
-    """The learner's layer, with that gamma and beta in place of ones and zeros."""
+    """Return the learner's layer, with that gamma and beta in place of ones and zeros."""
     norm = BatchNorm1d(len(gamma), eps=eps, momentum=momentum)
     with torch.no_grad():
         norm.gamma.copy_(torch.tensor(gamma))
@@ -186,7 +186,7 @@ def normed_backwards(BatchNorm1d, x, dy, eps, momentum, gamma, beta):
 
 
 def batch_of_one(BatchNorm1d, x, eps, momentum, gamma, beta):
-    """A batch that is long enough, and then its first example alone."""
+    """Return a batch that is long enough, and then its first example alone."""
     norm = _norm(BatchNorm1d, eps, momentum, gamma, beta)
     y = norm(torch.tensor(x))
     before = _running(norm)
@@ -238,7 +238,7 @@ def any_shape(layer_norm, rms_norm, depends, xs, gamma, beta, eps):
 
 
 def dependence(layer_norm, rms_norm, depends, rows, x):
-    """What is done to row i is rows[i]: its kind, and the examples that it depends on."""
+    """Do to row i what rows[i] says: its kind, and the examples that it depends on."""
 
     def row(i, kind, others, x):
         own = x[others]

@@ -12,14 +12,14 @@ def fused(flatten_consecutive, x, n):
 
 
 def fused_thrice(flatten_consecutive, x, few, all):
-    """A few at a time, all at once, and one vector that is alone."""
+    """Fuse a few at a time, all at once, and one vector that is alone."""
     alone = flatten_consecutive(torch.tensor(x[:, :1]), 1)
     x = torch.tensor(x)
     return {"few": flatten_consecutive(x, few), "all": flatten_consecutive(x, all), "alone": alone}
 
 
 def refused(flatten_consecutive, x, n):
-    """Of as many vectors as n divides, then of all, and of fewer than n."""
+    """Fuse as many vectors as n divides, then all, and fewer than n."""
     return {
         "whole": flatten_consecutive(torch.tensor(x[:, : x.shape[1] // n * n]), n),
         "long": _refusal(flatten_consecutive, torch.tensor(x), n),
@@ -76,12 +76,12 @@ _PAIR = ("weight", "bias")
 
 
 def _tracked(values):
-    """A tensor that gradients flow to, and that may be changed in place, as any other."""
+    """Return a tensor that gradients flow to, and that may be changed in place, as any other."""
     return torch.tensor(values, requires_grad=True).clone()
 
 
 def _cut(y, inputs):
-    """The names of the inputs that no gradient of y reaches."""
+    """Return the names of the inputs that no gradient of y reaches."""
     if not isinstance(y, torch.Tensor) or not y.requires_grad:
         return list(inputs)
     of = list(inputs.values())
@@ -117,7 +117,7 @@ def model_on_windows(model, windows):
 
 
 def _ready(model, windows):
-    """A copy of the model, whose running statistics a call in train mode moves, and its inputs."""
+    """Return a copy of the model, because a call in train mode moves its statistics, and inputs."""
     if model is None:
         raise NotImplementedError(
             "`model` is still None: train a network and give it this name. 6.4 is yours to write"

@@ -38,7 +38,7 @@ def node(name: str, *after: str):
 
 
 def sums(full: np.ndarray, axis: int, keep: bool, copied: str) -> Mistakes:
-    """What goes wrong where `full` is to be summed over an axis."""
+    """Return what goes wrong where `full` has to be summed over an axis."""
     here, other = f"sum over axis {axis}", 1 - axis
     why = f"{copied}, so the gradients of its copies add up."
     shape = "with keepdim=True" if keep else "without keepdim"
@@ -52,7 +52,7 @@ def sums(full: np.ndarray, axis: int, keep: bool, copied: str) -> Mistakes:
 
 
 def branches(name: str, **through: np.ndarray) -> Mistakes:
-    """What goes wrong where a value is used twice: one of the two terms is missing."""
+    """Return what goes wrong where a value is used twice: one of the two terms is missing."""
     (a, first), (b, second) = through.items()
     twice = f"{name} is used twice, in {a} and in {b}; the branch through"
     nothing = 0 * (first + second)
@@ -63,12 +63,12 @@ def branches(name: str, **through: np.ndarray) -> Mistakes:
 
 
 def product(value: np.ndarray, factors: str) -> Mistakes:
-    """What goes wrong with a product of matrices; `factors` says which one has the right shape."""
+    """Return what goes wrong with a product of matrices; `factors` says which one fits."""
     return {f"it is transposed: {factors}.": value.T}
 
 
 def averaged(value: np.ndarray) -> Mistakes:
-    """What goes wrong with the gradient of a weight, (B, …) transposed times (B, …)."""
+    """Return what goes wrong with the gradient of a weight, (B, …) transposed times (B, …)."""
     return {"it is divided by B once more; the loss's 1/B is in there since d.logprobs.": value}
 
 

@@ -30,7 +30,7 @@ def near(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def rounded(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two arrays are as near as float32 can tell."""
+    """Return whether two arrays are as near as float32 can tell."""
     return a.shape == b.shape and np.allclose(a, b, rtol=1e-6, atol=1e-6)
 
 
@@ -76,7 +76,7 @@ def norm_gradients(
     front=True,
     count=None,
 ):
-    """dx, dgamma, dbeta of normalising over `axes`; the switches are what learners get wrong."""
+    """Return dx, dgamma, dbeta of normalising over `axes`; the switches make learners' mistakes."""
     n = count or np.prod([x.shape[a] for a in axes])
     spread = x.var(axes, keepdims=True, ddof=variance)
     inv = 1 / (spread**0.5 + eps) if outside else (spread + eps) ** -0.5
@@ -107,7 +107,7 @@ OTHER_AXES = "x̂ is normalised over {}: {}."
 
 
 def _other_axes(given: dict) -> list[tuple[tuple[int, ...], str]]:
-    """The axes over which x̂ may be normalised by mistake, and what to say of each."""
+    """Return the axes over which x̂ may be normalised by mistake, and what to say of each."""
     last = given["x"].ndim - 1
     others = tuple(range(last))
     if given["axes"] == others:
@@ -130,7 +130,7 @@ def expect_gamma_and_beta(given: dict, got: dict) -> None:
     n = dout.size // C
 
     def shared(name: str, each: np.ndarray, summed: np.ndarray) -> list[Mistake]:
-        """What goes wrong where `each` number of dout's shape is to be summed."""
+        """Return what goes wrong where `each` number of dout's shape has to be summed."""
         return [
             Mistake(each, f"{name} was broadcast over every axis but the last: sum over them."),
             Mistake(

@@ -93,7 +93,7 @@ SLOW = [zero for zero in ALL_ZERO_SETS if len({str(step) for step in _steps(zero
 
 
 def _network(rng: np.random.Generator, zero, N: int = 40) -> dict:
-    """A network whose parameters in `zero` are zero, and what it is to be trained on."""
+    """A network whose parameters in `zero` are zero, and what to train it on."""
     T, C, H, V = 3, int(rng.integers(4, 6)), int(rng.integers(8, 12)), 7
     shapes = {"wte": (V, C), "W1": (T * C, H), "b1": (H,), "W2": (H, V), "b2": (V,)}
     parameters = {n: (n not in zero) * 0.5 * rng.normal(size=shape) for n, shape in shapes.items()}
@@ -263,7 +263,7 @@ zeros.case(
 
 
 def _zero_sets(rng: np.random.Generator) -> dict:
-    """All that there are, in any order, and the names of each too."""
+    """Try all of them, in any order, and the names of each in any order too."""
     shuffled = [[str(name) for name in rng.permutation(zero)] for zero in ALL_ZERO_SETS]
     return {"zeros": _some(rng, shuffled, len(shuffled))}
 

@@ -236,7 +236,7 @@ def any_shape_normalised(given, got):
 
 
 def _rows(rng: np.random.Generator) -> dict:
-    """Examples, and what the output for each depends on."""
+    """Return examples, and what the output for each depends on."""
     kinds = ["batch", "batch", "sum", "sum", "none", "layer", "rms"]
     kinds += ["from first", "from last", "into first"]
     B, rows = len(kinds), []
@@ -267,7 +267,7 @@ def dependence_named(given, got):
     itself = np.eye(B, dtype=bool)
 
     def of(*kinds):
-        """The rows of these kinds."""
+        """Return the rows of these kinds."""
         return np.array([[kind in kinds] for kind, _ in rows])
 
     fixed = (
