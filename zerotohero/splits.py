@@ -1,7 +1,8 @@
 """Where GPT-2, GPT-4 and GPT-4o cut a text before they merge: three patterns, piece by piece.
 
-`\\p{L}` is a letter of any script, `\\p{N}` a digit, `\\s` a blank or an end of line. `++` takes all
-it can and gives nothing back, which saves time where a run is long. They are those of `tiktoken`.
+`\\p{L}` is a letter of any script, `\\p{N}` a digit, `\\s` a blank or the end of a line; `++`
+takes all it can and gives nothing back, which saves time where a run is long. They are those of
+`tiktoken`.
 """
 
 GPT2_SPLIT = (

@@ -134,9 +134,9 @@ class BytePairs(Bytes):
         ValueError for fewer than 256 tokens, an alphabet that isn't all bytes, or no text at all.
         """
         new = cls(([bytes([b]) for b in alphabet]), **more)
-        n_merges = vocab_size - len(new)
+        n_merges = vocab_size - 256
         if n_merges < 0:
-            raise ValueError(f"vocab_size is {vocab_size}; it must be at least {len(new)}.")
+            raise ValueError(f"vocab_size is {vocab_size}; it must be at least 256, for the bytes.")
         counts = Counter()
         for text in [texts] if isinstance(texts, str) else texts:
             counts.update(new.chunks(whole(text)))
@@ -148,9 +148,8 @@ class BytePairs(Bytes):
             merges = learn_merges(chunks, n_merges, ties, bar.update)
         if len(merges) < n_merges:
             warnings.warn(
-                f"After {len(merges)} merges there is no pair left, so the vocabulary has "
-                f"{vocab_size - n_merges + len(merges)} tokens instead of {vocab_size}; "
-                "a longer text gives more.",
+                f"After {len(merges)} merges there is no pair left, so there are "
+                f"{n_merges - len(merges)} tokens fewer than asked for; a longer text gives more.",
                 stacklevel=2,
             )
         vocab = new.vocab[:256]
