@@ -154,3 +154,20 @@ def _merged_by_heap(chunk: bytes, ranks: Mapping[bytes, int]) -> list[int]:
                 if rank is not None:
                     heapq.heappush(heap, (rank, left))
     return [ranks[part] for part in parts if part]
+
+
+class Remembered(dict):
+    """What `find` returns for a chunk, found once and kept; its memory has a bound."""
+
+    CHUNKS, CHARACTERS = 2**18, 64  # how many are kept, and how long they may be
+
+    def __init__(self, find: Callable[[str], list[int]]):
+        self.find = find
+
+    def __missing__(self, chunk: str) -> list[int]:
+        tokens = self.find(chunk)
+        if len(chunk) <= self.CHARACTERS:
+            if len(self) >= self.CHUNKS:
+                self.clear()
+            self[chunk] = tokens
+        return tokens

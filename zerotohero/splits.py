@@ -2,8 +2,12 @@
 
 `\\p{L}` is a letter of any script, `\\p{N}` a digit, `\\s` a blank or the end of a line; `++`
 takes all it can and gives nothing back, which saves time where a run is long. They are those of
-`tiktoken`.
+`tiktoken`. Below, what is done to a text before that: it is made whole, and cut at special tokens.
 """
+
+from functools import lru_cache
+
+import regex
 
 GPT2_SPLIT = (
     r"'(?:[sdmt]|ll|ve|re)"  # the endings of I'm, it's, we'll, small letters only
@@ -35,3 +39,19 @@ O200K_SPLIT = (  # GPT-4o's
     r"|\s+(?!\S)"
     r"|\s+"
 )
+
+
+def whole(text: str) -> str:
+    """Return the text as UTF-8 can write it: surrogates in pairs joined, single ones "\ufffd"."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+@lru_cache
+def any_of(texts: frozenset[str]) -> regex.Pattern:
+    """A pattern that finds each of the texts, and of two that begin alike the longer."""
+    longest_first = sorted(texts, key=len, reverse=True)
+    return regex.compile(f"({'|'.join(map(regex.escape, longest_first))})")

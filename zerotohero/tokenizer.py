@@ -32,18 +32,18 @@ import codecs
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cached_property
+from itertools import chain
 from operator import index
 from typing import Literal, Self
 
 import regex
 from tqdm.auto import tqdm
 
-from zerotohero.byte_pairs import learn_merges, merged
-from zerotohero.splits import GPT4_SPLIT
+from zerotohero.byte_pairs import Remembered, learn_merges, merged
+from zerotohero.splits import GPT4_SPLIT, any_of, whole
 
-CACHED = 2**18  # chunks whose tokens are kept
-KEPT = 64  # characters of a chunk that is kept
+MOST = 2**31  # a bound to the numbers of special tokens, for a table has a row for each number
 
 
 class Bytes:
@@ -92,13 +92,22 @@ class Bytes:
 
     def pieces(self, ids: Iterable[int]) -> list[bytes]:
         """Return the bytes of each token. ValueError for a number that is no token."""
-        return [self.piece(token) for token in ids]
+        ids = list(ids)
+        try:
+            return list(map(self._pieces.__getitem__, ids))
+        except KeyError:  # no token, or a number of another kind, such as a tensor's
+            return [self.piece(token) for token in ids]
 
     def piece(self, token: int) -> bytes:
         """Return the bytes of a token. ValueError if there is no such token."""
-        if not 0 <= (token := index(token)) < len(self.vocab):
-            raise ValueError(f"{token} is no token: they go from 0 to {len(self.vocab) - 1}.")
-        return self.vocab[token]
+        if (piece := self._pieces.get(index(token))) is None:
+            gaps = ", with gaps" if len(self._pieces) < len(self) else ""
+            raise ValueError(f"{token} is no token: they go from 0 to {len(self) - 1}{gaps}.")
+        return piece
+
+    @cached_property
+    def _pieces(self) -> dict[int, bytes]:
+        return dict(enumerate(self.vocab))
 
     def stream(self, ids: Iterable[int]) -> Iterator[str]:
         """Yield the text of tokens as they come, a character only when its last byte has come."""
@@ -200,36 +209,39 @@ class SplitPairs(BytePairs):
     def __init__(self, vocab: Iterable[bytes] = (), pattern: str = GPT4_SPLIT):
         """`pattern` is a regular expression of the package `regex`, which cuts the text.
 
-        ValueError if it isn't one, or the vocabulary isn't whole.
+        ValueError if it isn't one or has groups to capture, or the vocabulary isn't whole.
         """
         super().__init__(vocab)
         try:
-            self._find = regex.compile(pattern).findall
+            self._compiled = regex.compile(pattern)
         except regex.error as error:
             raise ValueError(f"The pattern is no regular expression: {error}.") from None
+        if self._compiled.groups:
+            raise ValueError(f"The pattern {pattern!r} captures a group; write (?:…) for (…).")
         self.pattern = pattern
-        self._cache: dict[str, list[int]] = {}
+        self._tokens = Remembered(lambda chunk: self._merged(chunk.encode()))
 
     def _says(self) -> tuple:
         return self.vocab, self.pattern
 
     def chunks(self, text: str) -> list[str]:
-        """Return the parts that the pattern finds, which are merged each for itself."""
-        return self._find(text)
+        """Return the parts that the pattern finds, which are merged each for itself.
+
+        ValueError if the pattern leaves something out, for it would be lost.
+        """
+        chunks = self._compiled.findall(text)
+        if sum(map(len, chunks)) != len(text):
+            lost = self._compiled.sub("", text)
+            raise ValueError(
+                f"The pattern leaves out {lost[:20]!r}, which would be lost; end it in '|.' with "
+                "(?s) in front, so that it finds every character."
+            )
+        return chunks
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of `text`."""
-        cache, ids = self._cache, []
-        for chunk in self._find(whole(text)):
-            tokens = cache.get(chunk)
-            if tokens is None:
-                tokens = self._merged(chunk.encode())
-                if len(chunk) <= KEPT:
-                    if len(cache) >= CACHED:
-                        cache.clear()
-                    cache[chunk] = tokens
-            ids += tokens
-        return ids
+        chunks = SplitPairs.chunks(self, whole(text))
+        return list(chain.from_iterable(map(self._tokens.__getitem__, chunks)))
 
 
 class Tokenizer(SplitPairs):
@@ -250,14 +262,14 @@ class Tokenizer(SplitPairs):
         if not isinstance(special, Mapping):
             special = {text: len(self.vocab) + i for i, text in enumerate(dict.fromkeys(special))}
         self.special = dict(special)
-        self._special_pieces = {token: text.encode() for text, token in self.special.items()}
         for text, token in self.special.items():
-            if not text or token < len(self.vocab):
+            if not text or whole(text) != text or not len(self.vocab) <= index(token) < MOST:
                 raise ValueError(
                     f"The special token {text!r} can't have the number {token}: its text must not "
-                    f"be empty, and the numbers below {len(self.vocab)} are taken."
+                    "be empty nor hold half a surrogate pair, and the numbers below "
+                    f"{len(self.vocab)} are taken."
                 )
-        if len(self._special_pieces) < len(self.special):
+        if len(set(self.special.values())) < len(self.special):
             raise ValueError("Two special tokens have the same number.")
 
     @classmethod
@@ -277,6 +289,11 @@ class Tokenizer(SplitPairs):
         Where one stands in a text, the text is cut there, and it takes no part in the learning.
         """
         special = list(dict.fromkeys(special))
+        if vocab_size < 256 + len(special):
+            raise ValueError(
+                f"vocab_size is {vocab_size}; it must be at least {256 + len(special)}, for the "
+                f"bytes and the special tokens."
+            )
         return super().learn(texts, vocab_size - len(special), special=special, **more)
 
     def __len__(self) -> int:
@@ -287,8 +304,8 @@ class Tokenizer(SplitPairs):
 
     def chunks(self, text: str) -> list[str]:
         """Return the parts that are merged each for itself; special tokens are none of them."""
-        parts = _any_of(frozenset(self.special)).split(text)[::2] if self.special else [text]
-        return [chunk for part in parts for chunk in self._find(part)]
+        parts = any_of(frozenset(self.special)).split(text)[::2] if self.special else [text]
+        return [chunk for part in parts for chunk in super(Tokenizer, self).chunks(part)]
 
     def encode(
         self,
@@ -308,7 +325,7 @@ class Tokenizer(SplitPairs):
         if unknown := allowed - every:
             raise ValueError(f"{min(unknown)!r} is no special token of this vocabulary.")
         refused = every - allowed if disallowed_special == "all" else frozenset(disallowed_special)
-        if refused and (found := _any_of(refused).search(text)):
+        if refused and (found := any_of(refused).search(text)):
             name = found[0]
             raise ValueError(
                 f"The text holds {name!r}, which is a special token here. Pass "
@@ -318,7 +335,7 @@ class Tokenizer(SplitPairs):
         if not allowed:
             return self.encode_ordinary(text)
         ids = []
-        for i, part in enumerate(_any_of(allowed).split(text)):
+        for i, part in enumerate(any_of(allowed).split(text)):
             ids += [self.special[part]] if i % 2 else self.encode_ordinary(part)
         return ids
 
@@ -326,24 +343,6 @@ class Tokenizer(SplitPairs):
         """Return the tokens of `text`, in which special tokens are letters as any other."""
         return super().encode(text)
 
-    def piece(self, token: int) -> bytes:
-        """Return the bytes of a token. ValueError if there is no such token."""
-        if (piece := self._special_pieces.get(token)) is not None:
-            return piece
-        return super().piece(token)
-
-
-def whole(text: str) -> str:
-    """Return the text as UTF-8 can write it: surrogates in pairs joined, single ones "\ufffd"."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
-@cache
-def _any_of(texts: frozenset[str]) -> regex.Pattern:
-    """A pattern that finds each of the texts, and of two that begin alike the longer."""
-    longest_first = sorted(texts, key=len, reverse=True)
-    return regex.compile(f"({'|'.join(map(regex.escape, longest_first))})")
+    @cached_property
+    def _pieces(self) -> dict[int, bytes]:
+        return super()._pieces | {token: text.encode() for text, token in self.special.items()}
