@@ -13,12 +13,14 @@ New against `tokenizer`: characters, scores in place of ranks. Left out: learnin
 unigram models, and normalisation of the text.
 """
 
+import codecs
 import struct
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
-NORMAL, BYTE, BPE = 1, 6, 2  # a piece's type; the model's
+NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6  # a piece's type
+BPE = 2  # a model's
 BLANK = "▁"
 
 
@@ -28,7 +30,8 @@ class SentencePieces:
     def __init__(self, pieces: list[tuple[str, float, int]], dummy_prefix: bool = True):
         """`pieces` are texts with score and type, in the order of their numbers.
 
-        ValueError unless there is a piece for each of the 256 bytes, as in "<0x0A>".
+        ValueError unless there is a piece for each of the 256 bytes, as in "<0x0A>", and for a
+        type that isn't read here, such as pieces that are never cut.
         """
         self.pieces = pieces
         self.dummy_prefix = dummy_prefix
@@ -39,6 +42,8 @@ class SentencePieces:
         }
         if len(self.bytes) < 256:
             raise ValueError("The model has no byte fallback: it lacks pieces for single bytes.")
+        if {kind for _, _, kind in pieces} - {NORMAL, UNKNOWN, CONTROL, BYTE}:
+            raise ValueError("The model has pieces that are never cut, which are not read here.")
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -64,41 +69,65 @@ class SentencePieces:
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of `ids`, without the blank in front. ValueError for no token."""
+        """Return the text of `ids`, without the blank in front; control tokens are no text.
+
+        A byte that belongs to no character is "\\ufffd". ValueError for no token.
+        """
         number = {i: b for b, i in self.bytes.items()}
-        content = b""
-        for token in ids:
-            if not 0 <= token < len(self.pieces):
-                raise ValueError(f"{token} is no token: they go from 0 to {len(self.pieces) - 1}.")
-            byte = number.get(token)
-            content += self.pieces[token][0].encode() if byte is None else bytes([byte])
-        text = content.decode("utf-8", "replace").replace(BLANK, " ")
-        return text.removeprefix(" ") if self.dummy_prefix else text
+        text, ids = "", list(ids)
+        for are_bytes, run in groupby(ids, number.__contains__):
+            if are_bytes:
+                text += bytes(number[token] for token in run).decode("utf-8", "byte by byte")
+            else:
+                text += "".join(map(self._shown, run))
+        text = text.removeprefix(BLANK) if self.dummy_prefix else text
+        return text.replace(BLANK, " ")
+
+    def _shown(self, token: int) -> str:
+        if not 0 <= token < len(self.pieces):
+            raise ValueError(f"{token} is no token: they go from 0 to {len(self.pieces) - 1}.")
+        text, _, kind = self.pieces[token]
+        return {CONTROL: "", UNKNOWN: " ⁇ "}.get(kind, text)
+
+
+def _each_byte(error: UnicodeDecodeError) -> tuple[str, int]:
+    return "\ufffd", error.start + 1  # Python's own way replaces the begun character at once
+
+
+codecs.register_error("byte by byte", _each_byte)
 
 
 def load(path: str | Path) -> SentencePieces:
     """Return the tokenizer of a sentencepiece .model file.
 
-    ValueError, with one sentence, if it isn't one, is cut off, or is of a kind left out here.
+    FileNotFoundError if there is none; ValueError, with one sentence, if it isn't one, is cut off,
+    or is of a kind left out here.
     """
-    pieces, kind, prefix, normalizer = [], 1, True, ""
+    pieces, kind, prefix, plain = [], 1, True, False
     try:
         for field, value in fields(Path(path).read_bytes()):
             if field == 1:
                 piece = dict(fields(value))
                 pieces.append((piece[1].decode(), piece.get(2, 0.0), piece.get(3, NORMAL)))
             elif field == 2:  # how it was trained
-                kind = dict(fields(value)).get(3, 1)
+                its = dict(fields(value))
+                kind = 0 if its.get(24) else its.get(3, 1)  # 24: the blank comes after a word
             elif field == 3:  # how a text is normalised
                 its = dict(fields(value))
-                normalizer, prefix = its.get(1, b"").decode(), bool(its.get(3, 1))
+                prefix = bool(its.get(3, 1))
+                plain = its.get(1, b"") == b"identity" and not its.get(4, 1)  # 4: fewer blanks
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no file {path}.") from None
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error):
         raise ValueError(f"{path} is not a whole sentencepiece model.") from None
-    if kind != BPE or normalizer != "identity":
+    if kind != BPE or not plain:
         raise ValueError(
             f"{path} is a model of another kind: only byte pairs without normalisation are read."
         )
-    return SentencePieces(pieces, prefix)
+    try:
+        return SentencePieces(pieces, prefix)
+    except ValueError as error:
+        raise ValueError(f"{path} is a model of another kind: {error}") from None
 
 
 def fields(message: bytes) -> Iterator[tuple[int, int | float | bytes]]:

@@ -33,7 +33,6 @@ import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
 from operator import index
 from typing import Literal, Self
 
@@ -233,15 +232,17 @@ class SplitPairs(BytePairs):
         if sum(map(len, chunks)) != len(text):
             lost = self._compiled.sub("", text)
             raise ValueError(
-                f"The pattern leaves out {lost[:20]!r}, which would be lost; end it in '|.' with "
-                "(?s) in front, so that it finds every character."
+                f"The pattern leaves out {lost[:20]!r}, which would be lost; end it in "
+                r"|[\s\S], so that it finds every character."
             )
         return chunks
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of `text`."""
-        chunks = SplitPairs.chunks(self, whole(text))
-        return list(chain.from_iterable(map(self._tokens.__getitem__, chunks)))
+        ids = []
+        for tokens in map(self._tokens.__getitem__, SplitPairs.chunks(self, whole(text))):
+            ids += tokens
+        return ids
 
 
 class Tokenizer(SplitPairs):
