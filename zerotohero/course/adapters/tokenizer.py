@@ -56,3 +56,21 @@ def _refusing(ask, given):
         return "ValueError"
     except (IndexError, KeyError, UnboundLocalError) as error:
         return type(error).__name__
+
+
+def trained(train, asked):
+    return {"merges": [_pairs(train(list(a["chunks"]), a["n_merges"])) for a in asked]}
+
+
+def coded(encode, decode, merges, texts, ids):
+    found = [_ids(encode(text, _tuples(merges))) for text in texts]
+    return {"ids": found, "texts": [decode(list(i), _tuples(merges)) for i in ids]}
+
+
+def _tuples(merges):
+    return [tuple(pair) for pair in merges]
+
+
+def _pairs(returned):
+    """Merges as a list of [left, right], or None if nothing came."""
+    return None if returned is None else [[int(a), int(b)] for a, b in returned]

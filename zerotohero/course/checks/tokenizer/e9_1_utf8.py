@@ -183,6 +183,7 @@ def _broken(rng) -> dict:
         ("surrogate", _octets(draw(0xD800, 0xE000), 3)),
         ("too large", _octets(draw(0x110000, 0x140000), 4)),
         ("too large", _octets(0x110000, 4)),
+        ("first byte", [draw(0xF8, 0xFC), 0x90, 0x80, 0x80]),
         ("first byte", [draw(0xF8, 0x100), 0x88, 0x80, 0x80, 0x80]),
     ]
     sound = [_octets(draw(low, low + 0x70)) for low in (0x80, 0x800, 0x10000)]
