@@ -74,3 +74,22 @@ def _tuples(merges):
 def _pairs(returned):
     """Merges as a list of [left, right], or None if nothing came."""
     return None if returned is None else [[int(a), int(b)] for a, b in returned]
+
+
+def cut(split, texts):
+    return {"chunks": [None if (c := split(text)) is None else list(c) for text in texts]}
+
+
+def specially(encode_special, special, allowed, texts):
+    def encode(text):
+        return [1000 + len(text), *text.encode()] if text else []
+
+    def ask(text):
+        try:
+            return _ids(encode_special(text, dict(special), set(allowed), encode))
+        except NotImplementedError:
+            raise
+        except ValueError as error:
+            return f"ValueError: {error}"
+
+    return {"ids": [ask(text) for text in texts]}

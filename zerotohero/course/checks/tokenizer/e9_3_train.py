@@ -109,7 +109,7 @@ def _expect_merges(chunks: list[str], n: int, got) -> None:
         ),
         (
             want[: max(0, n - 256)],
-            "`n_merges` is the number of merges, not the size of the vocabulary with its 256 bytes.",
+            "`n_merges` is the number of merges, not the size of the vocabulary, bytes included.",
         ),
         (
             _frozen(octets, n),
