@@ -31,12 +31,6 @@ def no_contractions():
     return by(0, None)
 
 
-@wrong("9.5", "The order of the kinds decides")
-def letters_first():
-    pattern = "|".join((PARTS[1], PARTS[0], *PARTS[2:]))
-    return lambda text: regex.findall(pattern, text)
-
-
 @wrong("9.5", "not only a blank")
 def blank_before_letters():
     return by(1, r" ?\p{L}+")

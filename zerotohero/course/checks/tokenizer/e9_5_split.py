@@ -66,10 +66,10 @@ GPT2 = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 MISTAKES = {
     _with(0, r"'(?:[sdmt]|ll|ve|re)"): "'S and 'LL are cut off too: the first kind is without "
     "regard to case, `(?i:…)`.",
-    _with(0, None): "The first kind is missing: an apostrophe and s, d, m, t, ll, ve or re are a "
+    _with(
+        0, None
+    ): "The first kind is missing, or comes too late: an apostrophe and s, d, m, t, ll, ve or re are a "
     "chunk of their own.",
-    "|".join((LETTERS, CONTRACTION, *PARTS[2:])): "The order of the kinds decides: where the "
-    "first and the second fit, the first is taken.",
     _with(1, r" ?\p{L}+"): "Any one character that is no letter, number or line end may stand "
     "before letters, not only a blank: `(word`, `_name`, a tab.",
     _with(1, r"[^\r\n\p{L}\p{N}]?[A-Za-z]+"): "Letters are those of Unicode: `\\p{L}` instead of "
@@ -160,7 +160,8 @@ def blanks_and_signs(given, got):
 
 def _all_kinds(rng) -> dict:
     pool = [*"aZé東1٣ \t\n\r'(_.!", "'s", "'LL", "  ", "\r\n", "12345", "...", " x"]
-    return {"texts": ["".join(rng.choice(pool, size=40)) for _ in range(12)]}
+    drawn = ["".join(rng.choice(pool, size=40)) for _ in range(12)]
+    return {"texts": ["a's b'LL", *drawn]}
 
 
 @split.case("characters drawn at random", points=2, adapter="cut", inputs=_all_kinds)
