@@ -42,7 +42,7 @@ def _counted(ask, limit, large):
 
     large: what the use of a compiled regular expression costs.
     """
-    operations = 0
+    operations, hint = 0, operator.length_hint
 
     def charge(n):
         nonlocal operations
@@ -53,6 +53,8 @@ def _counted(ask, limit, large):
 
     def traced(frame, event, argument):
         nonlocal operations
+        if frame.f_code.co_filename == __file__:  # what counts is not counted
+            return None
         operations += 1
         if operations > limit:
             raise Spent
@@ -65,12 +67,15 @@ def _counted(ask, limit, large):
         if type(mine).__name__ == "Pattern":
             charge(large)
         elif mine is not None and not isinstance(mine, type):
-            charge(1 + operator.length_hint(mine, 0))
+            charge(1 + hint(mine, 0))
 
     def through(function):
         def charged(*given, **named):
-            lengths = [operator.length_hint(g, 0) for g in given]
-            charge(1 + max(lengths, default=0))
+            n = 1
+            for g in given:
+                length = hint(g, 0)
+                n = length if length > n else n
+            charge(n)
             return function(*given, **named)
 
         return charged

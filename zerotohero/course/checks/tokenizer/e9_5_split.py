@@ -66,10 +66,8 @@ GPT2 = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 MISTAKES = {
     _with(0, r"'(?:[sdmt]|ll|ve|re)"): "'S and 'LL are cut off too: the first kind is without "
     "regard to case, `(?i:…)`.",
-    _with(
-        0, None
-    ): "The first kind is missing, or comes too late: an apostrophe and s, d, m, t, ll, ve or re are a "
-    "chunk of their own.",
+    _with(0, None): "The first kind is missing, or comes too late: an apostrophe and s, d, m, "
+    "t, ll, ve or re are a chunk of their own.",
     _with(1, r" ?\p{L}+"): "Any one character that is no letter, number or line end may stand "
     "before letters, not only a blank: `(word`, `_name`, a tab.",
     _with(1, r"[^\r\n\p{L}\p{N}]?[A-Za-z]+"): "Letters are those of Unicode: `\\p{L}` instead of "
