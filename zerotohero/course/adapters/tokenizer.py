@@ -93,3 +93,20 @@ def specially(encode_special, special, allowed, texts):
             return f"ValueError: {error}"
 
     return {"ids": [ask(text) for text in texts]}
+
+
+def recovered(recover_merges, encode_ranks, tokens, texts):
+    return {"merges": _listed(recover_merges(_ranks(tokens)))}
+
+
+def by_ranks(recover_merges, encode_ranks, tokens, texts):
+    return {"ids": [_ids(encode_ranks(text, _ranks(tokens))) for text in texts]}
+
+
+def by_pieces(encode_pieces, decode_pieces, pieces, scores, texts, ids):
+    found = [_ids(encode_pieces(text, list(pieces), list(scores))) for text in texts]
+    return {"ids": found, "texts": [decode_pieces(list(i), list(pieces)) for i in ids]}
+
+
+def _ranks(tokens):
+    return {bytes(token): rank for rank, token in enumerate(tokens)}

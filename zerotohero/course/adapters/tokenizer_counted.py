@@ -63,6 +63,8 @@ def _counted(ask, limit, large):
     def called(frame, event, function):
         if event != "c_call" or function.__name__ in CONSTANT:
             return
+        if frame.f_code.co_filename == __file__:
+            return
         mine = getattr(function, "__self__", None)
         if type(mine).__name__ == "Pattern":
             charge(large)
