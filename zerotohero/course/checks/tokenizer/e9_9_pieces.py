@@ -124,19 +124,30 @@ def pieces_of_texts(given, got):
 
     want = variant()
     known = [
-        (variant(prefix=False), "The blank before the text is missing: a word at the beginning "
-         "gets the same piece as elsewhere."),
+        (
+            variant(prefix=False),
+            "The blank before the text is missing: a word at the beginning "
+            "gets the same piece as elsewhere.",
+        ),
         (variant(empty=True), "An empty text has no blank before it: it has no ids."),
         (variant(blank=" "), "The blanks were left as they are: in pieces they are written ▁."),
-        (variant(lowest=True), "The piece with the lowest score was made first: the highest comes "
-         "first."),
-        (variant(unknown=True), "A part that is no piece became `<unk>`: it falls back to its "
-         "bytes."),
+        (
+            variant(lowest=True),
+            "The piece with the lowest score was made first: the highest comes first.",
+        ),
+        (
+            variant(unknown=True),
+            "A part that is no piece became `<unk>`: it falls back to its bytes.",
+        ),
         (variant(offset=0), "The byte b has the id 3 + b: three pieces come before the bytes."),
-        (variant(control=True), "`<s>` in the text became the control token: it is made by no "
-         "joining."),
-        ([_greedy(text, pieces) for text in texts], "The longest piece was taken at each place: "
-         "the scores decide."),
+        (
+            variant(control=True),
+            "`<s>` in the text became the control token: it is made by no joining.",
+        ),
+        (
+            [_greedy(text, pieces) for text in texts],
+            "The longest piece was taken at each place: the scores decide.",
+        ),
     ]
     hints = [hint for value, hint in known if value == got["ids"] and value != want]
     for text, ids, right in zip(texts, got["ids"], want, strict=True):
@@ -174,7 +185,10 @@ def text_of_pieces(given, got):
             (whole.lstrip(), "All blanks at the beginning were taken away: one was put there."),
             (whole[1:], "The first character was taken away, whatever it is: only a blank goes."),
             (want.replace(" ", "▁"), "▁ stands for a blank: replace it."),
-            (single.removeprefix(" "), "Each byte was decoded for itself: put them together first."),
+            (
+                single.removeprefix(" "),
+                "Each byte was decoded for itself: put them together first.",
+            ),
             (
                 "".join(pieces[i] for i in ids).replace("▁", " ").removeprefix(" "),
                 "The names of the bytes stand in the text: `<0xC3>` is the byte 0xC3.",
