@@ -62,8 +62,7 @@ def _model(rng) -> tuple[list[str], list[float]]:
     names = {ord(c): c for text in texts for c in text}
     for i, (a, b) in enumerate(learn(codes, 40, first_new=0x200000)):
         names[0x200000 + i] = names[a] + names[b]
-    found = list(dict.fromkeys(names.values())) + [">", "b>"]
-    found = list(dict.fromkeys(found))
+    found = list(dict.fromkeys([*names.values(), ">", "b>"]))
     score = {p: -1000.0 - i if len(p) == 1 else -float(i) for i, p in enumerate(found)}
     found = [found[i] for i in rng.permutation(len(found))]
     return CONTROL + found, [0.0] * FIRST + [score[p] for p in found]
@@ -187,7 +186,7 @@ def text_of_pieces(given, got):
             (want.replace(" ", "▁"), "▁ stands for a blank: replace it."),
             (
                 single.removeprefix(" "),
-                "Each byte was decoded for itself: put them together first.",
+                "Each byte was decoded for itself: put all together first.",
             ),
             (
                 "".join(pieces[i] for i in ids).replace("▁", " ").removeprefix(" "),
