@@ -172,9 +172,9 @@ def stops_without_pairs(given, got):
 
 
 def _many(rng) -> dict:
-    return {"asked": [{"chunks": some_chunks(rng, 120), "n_merges": 40}]}
+    return {"asked": [{"chunks": some_chunks(rng, 80), "n_merges": 30}]}
 
 
-@train.case("forty merges of 120 words", points=2, adapter="trained", inputs=_many, crashes=EMPTY)
-def forty_merges(given, got):
+@train.case("thirty merges of 80 words", points=2, adapter="trained", inputs=_many, crashes=EMPTY)
+def thirty_merges(given, got):
     first_merges(given, got)
