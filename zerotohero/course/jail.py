@@ -84,7 +84,7 @@ def _bwrap_knows(option: str) -> bool:
 
 
 # What an answer or the modules that are sent with it may import, each with all that it requires.
-_ALLOWED = ("numpy", "torch", "jaxtyping", "safetensors", "tqdm")
+_ALLOWED = ("numpy", "torch", "jaxtyping", "safetensors", "tqdm", "regex")
 
 
 @functools.cache

@@ -13,7 +13,16 @@ from functools import cache
 
 from zerotohero.course.exercise import Exercise
 
-LECTURES = ("micrograd", "bigram", "mlp", "batchnorm", "backprop", "wavenet", "gpt")  # 01, 02, …
+LECTURES = {  # each with its number
+    "micrograd": 1,
+    "bigram": 2,
+    "mlp": 3,
+    "batchnorm": 4,
+    "backprop": 5,
+    "wavenet": 6,
+    "gpt": 7,
+    "tokenizer": 9,
+}
 
 
 def exercises(lecture: str) -> tuple[Exercise, ...]:
@@ -59,24 +68,25 @@ def adapters_of(exercise: Exercise) -> str:
 
 def lecture_of(exercise: Exercise) -> str:
     """Return the name of the lecture that an exercise belongs to: "micrograd" for 1.3."""
-    return LECTURES[exercise.order[0] - 1]
+    return next(name for name, number in LECTURES.items() if number == exercise.order[0])
 
 
 def file_name(lecture: str) -> str:
     """Return the name that a lecture's notebooks share: "01_micrograd" for "micrograd"."""
-    return f"{LECTURES.index(lecture) + 1:02d}_{lecture}"
+    return f"{LECTURES[lecture]:02d}_{lecture}"
 
 
 def find(number: str | float) -> Exercise:
     """Return the exercise of that number, "1.1". ValueError lists the existing numbers."""
     number = str(number).strip()
     lecture = number.split(".")[0]
-    if lecture.isdigit() and 1 <= int(lecture) <= len(LECTURES):
-        of_lecture = exercises(LECTURES[int(lecture) - 1])
+    names = {str(place): name for name, place in LECTURES.items()}
+    if lecture in names:
+        of_lecture = exercises(names[lecture])
         for exercise in of_lecture:
             if exercise.number == number:
                 return exercise
         known = f"lecture {lecture} has {of_lecture[0].number} to {of_lecture[-1].number}"
     else:
-        known = f"the lectures are 1 to {len(LECTURES)}, so a number is like 1.1"
+        known = f"the lectures are {', '.join(names)}, so a number is like 1.1"
     raise ValueError(f"There is no exercise {number or 'without a number'}; {known}.")
