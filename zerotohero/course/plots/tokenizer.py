@@ -1,4 +1,4 @@
-"""The figures of lecture 09: coloured tokens, merges as rows and as a tree, and what was counted."""
+"""The figures of lecture 09: coloured tokens, merges as rows and as a tree, and counts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -55,8 +55,8 @@ def one_merge(before: Sequence[str], pair: tuple[str, str], name: str) -> Drawin
         i += taken
     return diagram(
         "\n".join(arrows),
-        alt=f"{len(before)} tokens in a row. At {made} places {pair[0]} and {pair[1]} stand side by "
-        f"side, and both together become one token, {name}; all others stay.",
+        alt=f"{len(before)} tokens in a row. At {made} places {pair[0]} and {pair[1]} stand "
+        f"together, and both together become one token, {name}; all others stay.",
         down=True,
     )
 
