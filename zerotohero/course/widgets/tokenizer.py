@@ -72,7 +72,7 @@ def merge_replay(text: str, merges: int = 30) -> widgets.VBox:
     The slider goes from bytes to the last merge; the page shows the tokens after each, and which
     pair was merged. There are fewer merges where no pair is left. ValueError for an empty text.
     """
-    with warnings.catch_warnings(action="ignore"):  # that there are fewer merges can be seen
+    with warnings.catch_warnings(action="ignore"):  # fewer merges: the slider shows it
         learned = BytePairs.learn(text, 256 + merges)
     slider = widgets.IntSlider(min=0, max=len(learned) - 256, description="merges")
     page = widgets.HTML()
