@@ -206,3 +206,48 @@ def its_rate_kept():
 @wrong("3.3", "The first full window is left out")
 def first_window_left_out():
     return search, lambda rates, losses, window: choose(rates[1:], losses[1:], window)
+
+
+@wrong("3.3", "count n rates, instead of asking")
+def multiplied_up_to_high():
+    """Which rounding ends one rate early."""
+
+    def sweep(step, low, high, n):
+        rates = [low]
+        while rates[-1] * (high / low) ** (1 / (n - 1)) <= high:
+            rates.append(rates[-1] * (high / low) ** (1 / (n - 1)))
+        return search(step, low, high, n, rates)
+
+    return sweep, choose
+
+
+@wrong("3.3", "−∞ isn't finite either")
+def minus_infinity_goes_on():
+    def sweep(step, low, high, n):
+        tried, losses = [], []
+        for rate in torch.logspace(math.log10(low), math.log10(high), n).tolist():
+            loss = step(rate)
+            if math.isnan(loss) or loss == math.inf:
+                break
+            tried.append(rate)
+            losses.append(loss)
+        return tried, losses
+
+    return sweep, choose
+
+
+@wrong("3.3", "A large loss is finite")
+def stops_where_it_is_large():
+    def sweep(step, low, high, n):
+        return search(lambda rate: math.inf if (y := step(rate)) > 1e6 else y, low, high, n)
+
+    return sweep, choose
+
+
+@wrong("3.3", "One place too early")
+def one_place_early():
+    def choose_rate(rates, losses, window):
+        means = [sum(losses[i : i + window]) for i in range(len(losses) - window + 1)]
+        return rates[means.index(min(means)) + window - 2] / 2
+
+    return search, choose_rate

@@ -231,18 +231,26 @@ def any_shape_normalised(given, got):
                 f"{name} of {x.shape}",
                 y,
                 normalised(given, x, -1, **switches),
-                hint="The channels are the last axis of any number of axes: -1.",
+                mistakes=[
+                    Mistake(
+                        normalised(given, x, axis, **switches),
+                        "The channels are the last axis of any number of axes: -1.",
+                    )
+                    for axis in (*range(x.ndim - 1), tuple(range(x.ndim)), tuple(range(1, x.ndim)))
+                    if axis not in ((), (0,), (x.ndim - 1,))
+                ],
             )
 
 
 def _rows(rng: np.random.Generator) -> dict:
     """Return examples, and what the output for each depends on."""
-    kinds = ["batch", "batch", "sum", "sum", "none", "layer", "rms"]
+    kinds = ["batch", "batch", "sum", "sum", "none", "layer", "rms", "rms of all"]
     kinds += ["from first", "from last", "into first"]
     B, rows = len(kinds), []
     for i, kind in enumerate(str(kind) for kind in rng.permutation(kinds)):
         others = rng.choice([j for j in range(B) if j != i], 3, replace=False).tolist()
         alone = {"layer": [i], "rms": [i], "batch": [i, *others], "sum": others, "none": []}
+        alone |= {"rms of all": list(range(B))}
         rows.append([kind, alone.get(kind, [i, others[0]])])
     # Sums of such numbers are exact, so that what a normalisation takes out is gone to the bit.
     return {"rows": rows, "x": (2 * rng.integers(-64, 64, (B, 4)) + 1) / 64}
@@ -308,7 +316,12 @@ def dependence_named(given, got):
                 "`.any(1)`.",
             ),
             Mistake(
-                want & ~of("sum"),
+                want & ~(of("rms of all") & ~itself),
+                "You miss a dependence on numbers whatever their order: change them, don't only "
+                "move them.",
+            ),
+            Mistake(
+                want & ~of("sum") & ~(of("rms of all") & ~itself),
                 "You miss a dependence on the size alone: a change of sign leaves it as it is.",
             ),
             Mistake(
