@@ -218,6 +218,11 @@ def _shapes(rng: np.random.Generator) -> dict:
     return given | {"xs": [rng.normal(1, 2, shape) for shape in ((3,), (5, 3), (2, 4, 5, 3))]}
 
 
+def _other_axes(ndim: int) -> list[int | tuple[int, ...]]:
+    """Return the axes that may be taken for the last: one before it, all, all but the first."""
+    return [*range(ndim - 1), *(tuple(range(i, ndim)) for i in (0, 1) if i < ndim - 1)]
+
+
 @relatives.case(
     "vectors alone, in rows, and with four axes",
     adapter="any_shape",
@@ -236,8 +241,7 @@ def any_shape_normalised(given, got):
                         normalised(given, x, axis, **switches),
                         "The channels are the last axis of any number of axes: -1.",
                     )
-                    for axis in (*range(x.ndim - 1), tuple(range(x.ndim)), tuple(range(1, x.ndim)))
-                    if axis not in ((), (0,), (x.ndim - 1,))
+                    for axis in _other_axes(x.ndim)
                 ],
             )
 

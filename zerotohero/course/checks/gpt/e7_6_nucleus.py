@@ -387,18 +387,19 @@ def _long_tail(rng: np.random.Generator) -> dict:
 def everything_kept_for_p_of_1(given, got):
     logits = given["logits"].astype(np.float64)
     want = softmax(logits / given["temperature"])
-    one_tensor(f"top_p(logits, 1.0, {given['temperature']})", got["probs"])
+    what = f"top_p(logits, 1.0, {given['temperature']})"
+    one_tensor(what, got["probs"])
     if np.shape(got["probs"]) == want.shape and np.isnan(got["probs"]).any():
         raise Wrong(
-            "top_p(logits, 1.0), with logits of about 100: expected probabilities, got NaN",
+            f"{what}, with logits of about 125: expected probabilities, got NaN",
             "exp of a large logit is infinite, and a quotient of two of these is NaN: `softmax` "
             "takes care of that, or subtract the largest logit of each row before `exp`.",
         )
-    probs = array(f"top_p(logits, 1.0, {given['temperature']})", got["probs"], want.shape)
+    probs = array(what, got["probs"], want.shape)
     lost = int((probs == 0).sum())
     expect_that(
         lost == 0,
-        f"top_p(logits, 1.0): expected all {probs.size} tokens, got zeros for {lost}",
+        f"{what}: expected all {probs.size} tokens, got zeros for {lost}",
         "Unlikely tokens are lost. If the cases above pass, it is rounding: in float32 the sum "
         "reaches 1 before the last tokens come. For p ≥ 1 there is nothing to filter.",
     )
@@ -406,7 +407,7 @@ def everything_kept_for_p_of_1(given, got):
     cold = Mistake(
         softmax(logits), "With p = 1, too, the logits are divided by the temperature first."
     )
-    expect(f"top_p(logits, 1.0, {given['temperature']})", probs, want, mistakes=[logits_back, cold])
+    expect(what, probs, want, mistakes=[logits_back, cold])
 
 
 ALL_TIES = (
