@@ -105,7 +105,7 @@ def dropped_from_below(logits, p, temperature=1.0):
     rising = np.take_along_axis(probs, order, 1)
     kept = np.zeros_like(probs)
     np.put_along_axis(kept, order, np.where((rising.cumsum(1) <= 1 - p) & (p < 1), 0, rising), 1)
-    return kept / kept.sum(1, keepdims=True)
+    return torch.from_numpy(kept / kept.sum(1, keepdims=True))
 
 
 @torch.inference_mode()
@@ -134,7 +134,7 @@ def one_token_at_a_time(model, V, n):
             moved = (model(other) - model(idx))[:, :t].abs().max()
             worst = torch.maximum(worst, moved)
     model.train(was)
-    return worst < 5e-4
+    return bool(worst < 5e-4)
 
 
 RIGHT = [

@@ -205,3 +205,8 @@ def sign_changed():
 @wrong("4.6", "eps is 1e-5 here")
 def eps_of_ones_own():
     return lambda x, gamma, beta, eps: layer(x, gamma, beta, 1e-5), rms, dependence
+
+
+@wrong("4.6", "numbers whatever their order")
+def channels_turned_round():
+    return layer, rms, lambda norm, x: dependence(norm, x, change=lambda row: row.flip(0))

@@ -248,6 +248,8 @@ def dependence(layer_norm, rms_norm, depends, rows, x):
             return (x[i] - x[i].mean()) / x[i].std(correction=0)
         if kind == "rms":
             return x[i] / (x[i] * x[i]).mean().sqrt()
+        if kind == "rms of all":  # one number for all examples and channels
+            return x[i] / (x * x).mean().sqrt()
         if kind in ("from first", "from last"):  # one channel of another example is subtracted
             return x[i] - x[others[-1], 0 if kind == "from first" else -1]
         if kind == "into first":  # another example reaches one of the channels only

@@ -180,16 +180,19 @@ def probabilities(softmax, nll, logits, weights):
     probs = [_value("softmax", p) for p in probs]
     mixed = sum(p * w for p, w in zip(probs, weights, strict=False))
     _value("softmax", mixed).backward()
-    return {"probs": [p.data for p in probs], "grads": [_grad(z) for z in zs]}
+    kept = [z.data for z in zs] == logits
+    return {"probs": [p.data for p in probs], "grads": [_grad(z) for z in zs], "kept": kept}
 
 
 def large_logits(softmax, nll, sets, label):
+    """Return the probabilities of each set, and the losses of all but the last."""
     probs, losses = [], []
     for logits in sets:
         found = softmax(_values(logits))
         _need("a list of Values", "softmax", found, hasattr(found, "__iter__"))
         probs.append([_value("softmax", p).data for p in found])
-        losses.append(_value("nll", nll(_values(logits), label)).data)
+        if logits is not sets[-1]:
+            losses.append(_value("nll", nll(_values(logits), label)).data)
     return {"probs": probs, "losses": losses}
 
 

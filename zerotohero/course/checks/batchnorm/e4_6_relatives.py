@@ -218,6 +218,11 @@ def _shapes(rng: np.random.Generator) -> dict:
     return given | {"xs": [rng.normal(1, 2, shape) for shape in ((3,), (5, 3), (2, 4, 5, 3))]}
 
 
+def _other_axes(ndim: int) -> list[int | tuple[int, ...]]:
+    """Return the axes that may be taken for the last: one before it, all, all but the first."""
+    return [*range(ndim - 1), *(tuple(range(i, ndim)) for i in (0, 1) if i < ndim - 1)]
+
+
 @relatives.case(
     "vectors alone, in rows, and with four axes",
     adapter="any_shape",
@@ -231,18 +236,25 @@ def any_shape_normalised(given, got):
                 f"{name} of {x.shape}",
                 y,
                 normalised(given, x, -1, **switches),
-                hint="The channels are the last axis of any number of axes: -1.",
+                mistakes=[
+                    Mistake(
+                        normalised(given, x, axis, **switches),
+                        "The channels are the last axis of any number of axes: -1.",
+                    )
+                    for axis in _other_axes(x.ndim)
+                ],
             )
 
 
 def _rows(rng: np.random.Generator) -> dict:
     """Return examples, and what the output for each depends on."""
-    kinds = ["batch", "batch", "sum", "sum", "none", "layer", "rms"]
+    kinds = ["batch", "batch", "sum", "sum", "none", "layer", "rms", "rms of all"]
     kinds += ["from first", "from last", "into first"]
     B, rows = len(kinds), []
     for i, kind in enumerate(str(kind) for kind in rng.permutation(kinds)):
         others = rng.choice([j for j in range(B) if j != i], 3, replace=False).tolist()
         alone = {"layer": [i], "rms": [i], "batch": [i, *others], "sum": others, "none": []}
+        alone |= {"rms of all": list(range(B))}
         rows.append([kind, alone.get(kind, [i, others[0]])])
     # Sums of such numbers are exact, so that what a normalisation takes out is gone to the bit.
     return {"rows": rows, "x": (2 * rng.integers(-64, 64, (B, 4)) + 1) / 64}
@@ -308,7 +320,12 @@ def dependence_named(given, got):
                 "`.any(1)`.",
             ),
             Mistake(
-                want & ~of("sum"),
+                want & ~(of("rms of all") & ~itself),
+                "You miss a dependence on numbers whatever their order: change them, don't only "
+                "move them.",
+            ),
+            Mistake(
+                want & ~of("sum") & ~(of("rms of all") & ~itself),
                 "You miss a dependence on the size alone: a change of sign leaves it as it is.",
             ),
             Mistake(

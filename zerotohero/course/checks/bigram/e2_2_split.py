@@ -58,10 +58,10 @@ training names: where does the difference come from, and why has the bigram hard
 
 
 @split.case(
-    "a split of 203 words",
+    "a split of 209 words",
     adapter="split",
     points=3,
-    inputs=lambda rng: {"words": [*some_names(rng, 200), "ava", "ava", "ava"], "seed": 5},
+    inputs=lambda rng: {"words": [*some_names(rng, 206), "ava", "ava", "ava"], "seed": 5},
     crashes={
         "can be converted to an? (scalar )?index|list indices must be": "A list can't be indexed "
         "by a tensor; `[words[i] for i in order]` takes the words one by one.",

@@ -380,30 +380,34 @@ def _long_tail(rng: np.random.Generator) -> dict:
     logits[0, rng.permutation(40)[:4]] = 0
     logits[1, rng.permutation(40)[:5]] = rng.uniform(0, 1, 5)
     logits += 100
-    return {"logits": logits.astype(np.float32), "p": 1.0, "temperature": 1.0}
+    return {"logits": (1.25 * logits).astype(np.float32), "p": 1.0, "temperature": 1.25}
 
 
 @nucleus.case("p = 1", adapter="nucleus", inputs=_long_tail, crashes=TOP_P_CRASHES)
 def everything_kept_for_p_of_1(given, got):
     logits = given["logits"].astype(np.float64)
-    want = softmax(logits)
-    one_tensor("top_p(logits, 1.0)", got["probs"])
+    want = softmax(logits / given["temperature"])
+    what = f"top_p(logits, 1.0, {given['temperature']})"
+    one_tensor(what, got["probs"])
     if np.shape(got["probs"]) == want.shape and np.isnan(got["probs"]).any():
         raise Wrong(
-            "top_p(logits, 1.0), with logits of about 100: expected probabilities, got NaN",
+            f"{what}, with logits of about 125: expected probabilities, got NaN",
             "exp of a large logit is infinite, and a quotient of two of these is NaN: `softmax` "
             "takes care of that, or subtract the largest logit of each row before `exp`.",
         )
-    probs = array("top_p(logits, 1.0)", got["probs"], want.shape)
+    probs = array(what, got["probs"], want.shape)
     lost = int((probs == 0).sum())
     expect_that(
         lost == 0,
-        f"top_p(logits, 1.0): expected all {probs.size} tokens, got zeros for {lost}",
+        f"{what}: expected all {probs.size} tokens, got zeros for {lost}",
         "Unlikely tokens are lost. If the cases above pass, it is rounding: in float32 the sum "
         "reaches 1 before the last tokens come. For p ≥ 1 there is nothing to filter.",
     )
     logits_back = Mistake(logits, "These are the logits: p = 1 asks for probabilities, too.")
-    expect("top_p(logits, 1.0)", probs, want, mistakes=[logits_back])
+    cold = Mistake(
+        softmax(logits), "With p = 1, too, the logits are divided by the temperature first."
+    )
+    expect(what, probs, want, mistakes=[logits_back, cold])
 
 
 ALL_TIES = (

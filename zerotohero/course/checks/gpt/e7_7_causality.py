@@ -334,14 +334,17 @@ def vocabulary_of_two(given, got):
         "is always another."
     )
     if all(got["causal"]):  # all of them: that isn't chance
-        missed = "A hole in the mask is missed, whatever the vocabulary: begin with that case."
+        missed = (
+            "Every hole is missed. If the cases above pass, the token that is changed stays what "
+            "it was: `(idx + 2) % 2` is idx."
+        )
     _expect_judged(given, got, SEE_FIRST, missed)
 
 
 @causality.case(
     "leaks at some lengths only",
     adapter="judged",
-    inputs=lambda rng: _models(rng, ["tail", None, None, N, N - 3]),
+    inputs=lambda rng: _models(rng, ["tail", None, None, N, N - 3, 2]),
     crashes=JUDGED_CRASHES,
 )
 def leak_at_one_length_found(given, got):

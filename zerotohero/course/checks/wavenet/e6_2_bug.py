@@ -276,6 +276,8 @@ def _what_differs(records: list, mine, right) -> str:
         return "The number of the layer comes first, then its axes."
     if number is None:
         return "Where all layers are sound, return None itself, not a tuple."
+    if axes is None:
+        return f"Layer {number} is named without its axes: return a tuple of them."
     if not isinstance(axes, list):
         return "The axes are a tuple, also when there is one: `(0,)`."
     if number not in range(len(records)):

@@ -189,6 +189,7 @@ reach.case(
         "stacks": [
             [],
             [[1, int(rng.integers(2, 9)), 1]],
+            [[1, 1, int(rng.integers(2, 9))]],
             [[2, 1, 2]] * int(rng.integers(3, 9)),
             [[int(rng.integers(3, 6)), 1, 1], [1, 1, int(rng.integers(2, 5))], [3, 1, 1]],
         ]
