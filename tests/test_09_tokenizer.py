@@ -6,6 +6,7 @@ import unicodedata
 import warnings
 
 import pytest
+import regex
 import tiktoken
 import tokenizers
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from zerotohero import vocabularies
 from zerotohero.byte_pairs import Remembered, learn_merges
-from zerotohero.splits import GPT2_SPLIT, GPT4_SPLIT
+from zerotohero.splits import GPT2_SPLIT, GPT4_SPLIT, IN_ASCII, Cut
 from zerotohero.tokenizer import BytePairs, Bytes, SplitPairs, Tokenizer
 from zerotohero.vocabularies import gpt2_letters
 
@@ -266,6 +267,21 @@ def test_the_cache_has_a_bound(monkeypatch):
     text = " ".join(f"w{chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(600))
     assert mine.decode(mine.encode(text + " " + "long" * 50)) == text + " " + "long" * 50
     assert len(mine._tokens) <= 50 and not any("longlong" in chunk for chunk in mine._tokens)
+
+
+@pytest.mark.parametrize("pattern", IN_ASCII)
+def test_a_text_of_ascii_is_cut_alike_without_unicode_s_tables(pattern):
+    slow = regex.compile(pattern).findall
+    every = [chr(i) for i in range(128)]
+    text = "".join(a + b for a in every for b in every)
+    assert Cut(pattern)(text) == slow(text)
+
+    @settings(deadline=None, max_examples=500)
+    @given(st.text(st.sampled_from("aB1 \n\r\t\x0b\x1c\x1f'sSdtlLvVreRE/._"), max_size=30))
+    def equal(text):
+        assert Cut(pattern)(text) == slow(text)
+
+    equal()
 
 
 # --- decoding -----------------------------------------------------------------------------------
