@@ -106,7 +106,7 @@ def train(
     ] = None,
     skip_unknown: Annotated[
         bool,
-        typer.Option("--skip-unknown", help="Leave out characters that --init-from hasn't."),
+        typer.Option("--skip-unknown", help="Leave out characters that --init-from does not know."),
     ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; else the best.")] = None,
 ) -> None:
@@ -231,7 +231,7 @@ def _say(action, *args, **options) -> None:
 
 
 def _sentence(error: Exception) -> str:
-    """What an error says to a person; the disk's and the memory's say it in numbers and calls."""
+    """Return an error's words for a person; the disk's and the memory's are numbers and calls."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'A file'} can't be read or written: {error.strerror}."
     lacking = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
@@ -246,7 +246,7 @@ def _sentence(error: Exception) -> str:
 def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # "?" for a character that a terminal hasn't
+            stream.reconfigure(errors="replace")  # "?" for a character that a terminal lacks
     app()
 
 

@@ -22,7 +22,7 @@ Tokenizer = Characters | GPT2Tokens
 
 
 def first() -> bool:
-    """Whether this process is the one of torchrun's that speaks and writes."""
+    """Return whether this process is the one of torchrun's that speaks and writes."""
     return place()[0] == 0
 
 
@@ -39,7 +39,7 @@ class Run:
     init_from: str | None  # the model that it began with; None: random weights
     data: str  # a path, or a name of the course's data, or "adder"
     sha256: str  # of the data
-    skip_unknown: bool  # whether characters that the vocabulary hasn't were left out
+    skip_unknown: bool  # whether characters outside the vocabulary were left out
     chars: str | None  # the vocabulary; None: GPT-2's tokens
     model: GPTConfig
     train: TrainConfig

@@ -66,7 +66,7 @@ class Data:
         return f"{len(self.train[0]):,} sums to train on and {len(self.val[0]):,} to validate"
 
     def width(self, model: GPTConfig) -> int:
-        """How many tokens a row has."""
+        """Return how many tokens a row has."""
         return model.block_size if isinstance(self.train, Tensor) else self.train[0].shape[1]
 
 
@@ -207,7 +207,7 @@ def train(
             f"steps={run.train.steps}."
         )
     if first() and not resume:
-        check_free(folder)  # again, for another run may have begun there since
+        check_free(folder)  # again, because another run may have begun there since
     learn(trainer, run, folder, its)
 
 

@@ -43,12 +43,12 @@ def _of_package(package: str) -> tuple[Exercise, ...]:
 
 
 def all_exercises() -> list[Exercise]:
-    """Every exercise of the course, in order."""
+    """Return every exercise of the course, in order."""
     return [exercise for lecture in LECTURES for exercise in exercises(lecture)]
 
 
 def handed_in() -> list[Exercise]:
-    """Those whose answers are source code: what `submit` collects and `grade` marks."""
+    """Return the exercises whose answers are source: what `submit` collects and `grade` marks."""
     return [exercise for exercise in all_exercises() if exercise.handed_in]
 
 
@@ -58,17 +58,17 @@ def adapters_of(exercise: Exercise) -> str:
 
 
 def lecture_of(exercise: Exercise) -> str:
-    """The name of the lecture that an exercise belongs to: "micrograd" for 1.3."""
+    """Return the name of the lecture that an exercise belongs to: "micrograd" for 1.3."""
     return LECTURES[exercise.order[0] - 1]
 
 
 def file_name(lecture: str) -> str:
-    """The name that a lecture's notebooks share: "01_micrograd" for "micrograd"."""
+    """Return the name that a lecture's notebooks share: "01_micrograd" for "micrograd"."""
     return f"{LECTURES.index(lecture) + 1:02d}_{lecture}"
 
 
 def find(number: str | float) -> Exercise:
-    """The exercise of that number, "1.1". Raises ValueError with the numbers that there are."""
+    """Return the exercise of that number, "1.1". ValueError lists the existing numbers."""
     number = str(number).strip()
     lecture = number.split(".")[0]
     if lecture.isdigit() and 1 <= int(lecture) <= len(LECTURES):

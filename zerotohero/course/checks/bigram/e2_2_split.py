@@ -174,7 +174,7 @@ def _ngram_loss(
     words=False,
     **boundaries,
 ):
-    """The loss, or what comes of a slip in the sums, in the mean or in the boundaries.
+    """Return the loss, or what comes of a slip in the sums, in the mean or in the boundaries.
 
     in_sums: what the sums are taken of beside the counts, if not k; axis: the sums' own.
     """
@@ -333,7 +333,7 @@ _loss_case("the loss of a trigram, k = 0.1", 3, 0.1, points=2)
 
 
 def _unsmoothed(rng):
-    """Names that train has, and one with a pair that it has not."""
+    """Return names that train has, and one with a pair that it lacks."""
     first, second = rng.choice(range(1, 6), 2, replace=False).tolist()
     return {
         "train": ["ab"] * first + ["b"] * second,

@@ -99,7 +99,7 @@ def _by_hand(got) -> None:
     if used := [name for name in got["called"] if any(part in name for part in FORBIDDEN)]:
         raise Wrong(
             f"cross_entropy: it calls torch's {used[0].removeprefix('special_')}",
-            "Here the loss is to be written out, with exp, log and sums, to see what torch does.",
+            "Write the loss out here, with exp, log and sums, to see what torch does.",
         )
 
 
@@ -185,7 +185,7 @@ LOG += "take the log of a softmax."
 
 
 def _large(rng, logits):
-    """The logits, each a little off."""
+    """Return the logits, each a little off."""
     return (np.array(logits) + rng.uniform(-0.4, 0.4, np.shape(logits))).astype(np.float32)
 
 

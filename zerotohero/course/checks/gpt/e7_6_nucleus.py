@@ -62,7 +62,7 @@ top_p(logits, 0.97)  # [[0.1, 0.5, 0.1, 0.3], [0.9796, 0, 0, 0.0204]]
 
 
 def _nucleus(probs: np.ndarray, p: float, shift: int = 0, rising: bool = False) -> np.ndarray:
-    """Which tokens are kept; `shift` more or fewer than should be, or from the unlikely end."""
+    """Return which tokens are kept: `shift` more or fewer than right, or from the unlikely end."""
     order = np.argsort(probs if rising else -probs, 1, kind="stable")
     ranked = np.take_along_axis(probs, order, 1)
     count = (ranked.cumsum(1) - ranked < p).sum(1, keepdims=True) + shift
@@ -81,7 +81,7 @@ def _renormalised(weights: np.ndarray) -> np.ndarray:
 
 
 def _kept_wrongly(logits: np.ndarray, probs: np.ndarray, p: float) -> list[tuple]:
-    """Wrong choices of tokens, each with its hint."""
+    """Return wrong choices of tokens, each with its hint."""
     V, keep, fewer = probs.shape[1], _nucleus(probs, p), _nucleus(probs, p, -1)
     order = np.argsort(-probs, 1, kind="stable")
     top, sizes = probs.max(1, keepdims=True), keep.sum(1)
@@ -283,7 +283,7 @@ TOP_P_CRASHES = {
 
 
 def _telling_rows(rng: np.random.Generator, temperature: float = 1.0) -> dict:
-    """Rows of different certainty, in which every known mistake has a result of its own."""
+    """Return rows of different certainty, in which every known mistake has a result of its own."""
     p, B, V = float(rng.choice([0.7, 0.75, 0.8])), 5, int(rng.integers(9, 13))
     spread = temperature * np.linspace(0.5, 2.5, B)[:, None]  # from an unsure row to a sure one
     while True:
@@ -372,9 +372,9 @@ def one_token_likelier_than_p(given, got):
 
 
 def _long_tail(rng: np.random.Generator) -> dict:
-    """In float32 the sum reaches 1 before the last tokens, and exp of these logits overflows.
+    """Return logits of which exp overflows, and whose sum in float32 reaches 1 too early.
 
-    In the first row that is certain, for four times a quarter is 1 to the bit.
+    In the first row that is certain, because four times a quarter is 1 to the bit.
     """
     logits = np.sort(rng.uniform(-34, -28, size=(2, 40)), 1)
     logits[0, rng.permutation(40)[:4]] = 0
@@ -414,7 +414,7 @@ BEYOND = "Where the sum is p exactly, it has reached p, and the nucleus is compl
 
 
 def _ties(rng: np.random.Generator) -> dict:
-    """Rows in which several tokens are equally likely, so that 1/V and its sums are exact."""
+    """Return rows in which several tokens are equally likely; 1/V and its sums are exact."""
     V = int(rng.choice([8, 16]))
     flat = np.full((3, V), float(rng.integers(-3, 4)))
     levels = np.repeat([2.0, 1.0, 0.0], [2, 4, 5])

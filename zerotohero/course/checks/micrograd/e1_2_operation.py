@@ -221,7 +221,7 @@ def one_node(given, got):
         elif node["leaves"] and node["is x"]:
             hint = "The operands should be x alone: (x,)."
         elif node["leaves"]:
-            hint = "The operand is a new Value; it must be x itself, for there the gradient goes."
+            hint = "The operand is a new Value; it must be x itself, where the gradient goes."
         expect_that(
             not node["itself"] and node["operands"] == 1 and node["is x"] is True,
             f"at {x}: expected a node whose only operand is x",

@@ -205,7 +205,7 @@ likelihood.case(
 
 
 def _six_logits(rng: np.random.Generator) -> dict[str, Any]:
-    """The largest is neither the label's, nor next to it, nor as far from the other end."""
+    """Return six; the largest is not the label's, nor next to it, nor as far from the other end."""
     label, top = [(1, 3), (1, 5), (2, 0), (2, 5), (4, 0), (4, 2)][rng.integers(6)]
     logits = rng.uniform(-2, 2, 6)
     logits[top] = rng.uniform(2.5, 4)

@@ -115,7 +115,7 @@ def sweep_of_rates(given, got):
 
 
 def _over_the_edge(rng: np.random.Generator) -> dict:
-    """Losses that are infinite or not a number at a place in the middle, or at the last."""
+    """Return losses that are infinite or not a number at a place in the middle, or at the last."""
     curves, n = rng.uniform(1, 4, (3, 7)), 7
     curves[0, rng.integers(2, 5)] = np.inf
     curves[1, rng.integers(2, 5)] = np.nan
@@ -172,7 +172,7 @@ def _choose(rates, losses, window) -> float:
 
 
 def _tells(rates, losses, window) -> bool:
-    """Whether a window of another length, or its median, would choose another rate."""
+    """Return whether a window of another length, or its median, would choose another rate."""
     want = _choose(rates, losses, window)
     medians = [np.median(losses[i : i + window]) for i in range(len(losses) - window + 1)]
     others = [_choose(rates, losses, window + d) for d in (-1, 1)]
@@ -243,7 +243,7 @@ def choice_from_a_noisy_curve(given, got):
 
 
 def _slopes(rng: np.random.Generator) -> dict:
-    """Two curves, whose lowest windows are the last one and the first one."""
+    """Return two curves, whose lowest windows are the last one and the first one."""
     rates = _even_exponents(1e-4, float(rng.uniform(0.01, 0.1)), 20)
     low = float(rng.uniform(2.5, 3.0))
     curves = [(np.linspace(3.3, low, 20), 6), (np.linspace(low, 3.3, 20), 5)]
@@ -300,7 +300,7 @@ def _bowl(rng: np.random.Generator) -> dict:
 
 
 def _searched(given: dict) -> tuple[list[float], list[float]]:
-    """The rates and losses of a sweep on the bowl."""
+    """Return the rates and losses of a sweep on the bowl."""
     c, x, losses = np.array(given["curvatures"]), np.full(6, 3.0), []
     rates = _even_exponents(given["low"], given["high"], given["n"])
     for r, noise in zip(rates, given["noise"], strict=True):
