@@ -227,18 +227,17 @@ def test_it_is_tiktoken_on_every_code_point(name):
     equal_in_four_contexts(name, code_points(0, 0x110000))
 
 
-@pytest.mark.parametrize("sign", ["a", "\n", "字", "^"])
-def test_a_million_equal_characters_take_no_quadratic_time(sign):
-    """By what they cost against half of them: 2 times, or 4 if every merge looked at all."""
-    gpt4 = Tokenizer.named("cl100k_base")
-    costs = []
-    for n in (125_000, 1_000_000):
-        start = time.process_time()
-        ids = gpt4.encode_ordinary(sign * n)
-        costs.append(time.process_time() - start)
-        assert gpt4.decode(ids) == sign * n
-    assert costs[1] < 24 * costs[0], "8 times the length; quadratic would be 64 times"
-    assert ids == theirs("cl100k_base").encode_ordinary(sign * n)
+@pytest.mark.parametrize(
+    "sign", ["a", *(pytest.param(sign, marks=pytest.mark.slow) for sign in "\n字^ ")]
+)
+@each_vocabulary
+def test_a_million_equal_characters_are_tiktoken_s(name, sign):
+    """In quadratic time this would take hours, in memory too."""
+    ours = Tokenizer.named(name)
+    ids = ours.encode_ordinary(sign * 1_000_000)
+    assert ours.decode(ids) == sign * 1_000_000
+    if (name, sign) != ("o200k_base", " "):  # on which tiktoken panics
+        assert ids == theirs(name).encode_ordinary(sign * 1_000_000)
 
 
 def test_half_a_surrogate_pair_is_tiktoken_s():

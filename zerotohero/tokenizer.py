@@ -41,6 +41,7 @@ from tqdm.auto import tqdm
 from zerotohero.byte_pairs import Remembered, learn_merges, merged
 from zerotohero.splits import GPT4_SPLIT, Cut, any_of, whole
 
+END = "<|endoftext|>"  # the special token that all of OpenAI's vocabularies have
 MOST = 2**31  # a bound to the numbers of special tokens, for a table has a row for each number
 
 

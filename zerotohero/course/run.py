@@ -13,12 +13,12 @@ import torch
 
 from zerotohero.course.files import write_whole
 from zerotohero.gpt import GPT, GPTConfig
-from zerotohero.text import Characters, GPT2Tokens, gpt2_tokenizer, read_text
+from zerotohero.text import BytePairTokens, Characters, gpt2_tokenizer, read_text
 from zerotohero.training import TrainConfig, load_checkpoint
 from zerotohero.training.machine import place
 
 RUNS = Path("runs")  # where a run goes unless another folder is named
-Tokenizer = Characters | GPT2Tokens
+Tokenizer = Characters | BytePairTokens
 
 
 def first() -> bool:

@@ -8,7 +8,7 @@ import torch
 from zerotohero.course import adder
 from zerotohero.course.run import Tokenizer, check_device, load, say
 from zerotohero.gpt import GPT
-from zerotohero.text import GPT2Tokens
+from zerotohero.text import BytePairTokens
 
 
 def sample(
@@ -57,15 +57,10 @@ def sample(
 
 
 def pieces(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:
-    """Yield the text of tokens as they come, but no character before its last byte has come."""
-    pending = []
-    for token in tokens:
-        pending.append(token)
-        text = tokenizer.decode(pending)
-        if not text.endswith("\ufffd"):
-            yield text
-            pending = []
-    yield tokenizer.decode(pending)
+    """Return the text of tokens as they come, but no character before its last byte has come."""
+    if isinstance(tokenizer, BytePairTokens):
+        return tokenizer.tokenizer.stream(tokens)
+    return (tokenizer.decode([token]) for token in tokens)
 
 
 def encode_prompt(tokenizer: Tokenizer, prompt: str) -> torch.Tensor:
@@ -73,7 +68,7 @@ def encode_prompt(tokenizer: Tokenizer, prompt: str) -> torch.Tensor:
 
     ValueError names unknown characters.
     """
-    if isinstance(tokenizer, GPT2Tokens):
+    if isinstance(tokenizer, BytePairTokens):
         return tokenizer.encode(prompt) if prompt else torch.tensor([tokenizer.end_of_text])
     if not prompt and "\n" not in tokenizer.chars:
         raise ValueError("Give a --prompt: the vocabulary has no newline to begin after.")
