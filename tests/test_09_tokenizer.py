@@ -187,7 +187,7 @@ def test_it_is_tiktoken_on_random_strings(name):
     )
 
     @settings(deadline=None, max_examples=700)
-    @given(st.one_of(signs, st.text(st.characters(codec=None), max_size=12)))
+    @given(st.one_of(signs, st.text(st.characters(exclude_categories=["Cn"]), max_size=12)))
     def equal(text):
         ids = ours.encode_ordinary(text)
         assert ids == peer.encode_ordinary(text)

@@ -2,6 +2,8 @@
 
 `\\p{L}` is a letter of any script, `\\p{N}` a digit, `\\s` a blank or the end of a line. They
 find what tiktoken's find; tiktoken writes `++` for `+` in places, which only saves it time.
+A letter that is younger than the tables of one of the two libraries, `regex` and tiktoken, is a
+letter for the other alone, and may be cut otherwise.
 Below, what is done to a text before that: it is made whole, and cut at special tokens.
 """
 
