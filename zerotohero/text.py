@@ -1,19 +1,19 @@
 """Text: from the characters of a file to the numbers that a language model learns, and back.
 
 The idea. A model knows no letters, only rows of an embedding table, so a text becomes a sequence
-of row numbers, its tokens. There are two vocabularies here, with the same methods (`encode`,
-`decode`, `len`):
+of row numbers, its tokens. There are two kinds of vocabulary here, with the same methods
+(`encode`, `decode`, `len`):
 
 - `Characters` numbers the distinct characters of one text: 65 for Tiny Shakespeare. Nothing can
   be split further and nothing is lost, but a model reads one letter a step;
-- `Pieces` are those of a `Tokenizer` (lecture 09): GPT-2's 50,257, about four characters each, or
-  some learned from a text. Any text can be written in them, because every byte is a piece too.
+- `BytePairTokens` numbers pieces of frequent text. GPT-2 was trained with 50,257 of them, about
+  four characters each. Any text can be written in them, because every single byte is a piece too.
 
 The paper: A. Radford and others, Language Models are Unsupervised Multitask Learners (2019), whose
 section 2.2 argues for pieces of bytes.
 
 New against `bigram`: no boundary around words, because the text is one long sequence; whole files.
-Left out: texts larger than memory.
+Left out: how pieces are learned from text (lecture 09's `tokenizer`), and texts larger than memory.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Int64, Integer
 from torch import Tensor
 
-from zerotohero.tokenizer import Tokenizer
+from zerotohero.tokenizer import END, Tokenizer
 
 
 class Characters:
@@ -65,13 +65,13 @@ class Characters:
         return "".join(c for c in text if c in self.stoi)
 
 
-class Pieces:
-    """The vocabulary of a `Tokenizer`, learned or GPT-2's, as a model takes it: with tensors."""
+class BytePairTokens:
+    """The tokens of a `tokenizer.Tokenizer`, as tensors: GPT-2's, or a vocabulary of one's own."""
 
     def __init__(self, tokenizer: Tokenizer):
         self.tokenizer = tokenizer
-        # Between two documents, and so before each; None if the vocabulary has no such token.
-        self.end_of_text = tokenizer.special.get("<|endoftext|>")
+        # Between two documents, and so before each; None in a vocabulary without it.
+        self.end_of_text = tokenizer.special.get(END)
 
     def __len__(self) -> int:
         return len(self.tokenizer)
@@ -85,12 +85,12 @@ class Pieces:
 
         ValueError for a number that isn't a token.
         """
-        return self.tokenizer.decode(_checked(tokens, len(self)))
+        return self.tokenizer.decode(tokens.tolist() if isinstance(tokens, Tensor) else tokens)
 
 
-def gpt2_tokenizer() -> Pieces:
+def gpt2_tokenizer() -> BytePairTokens:
     """Return GPT-2's tokens. RuntimeError if they are neither installed nor to be downloaded."""
-    return Pieces(Tokenizer.named("gpt2"))
+    return BytePairTokens(Tokenizer.named("gpt2"))
 
 
 def _checked(tokens: Sequence[int] | Integer[Tensor, "T"], V: int) -> list[int]:

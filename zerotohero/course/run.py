@@ -14,12 +14,12 @@ import torch
 from zerotohero import tokenizer_files
 from zerotohero.course.files import write_whole
 from zerotohero.gpt import GPT, GPTConfig
-from zerotohero.text import Characters, Pieces, gpt2_tokenizer, read_text
+from zerotohero.text import BytePairTokens, Characters, gpt2_tokenizer, read_text
 from zerotohero.training import TrainConfig, load_checkpoint
 from zerotohero.training.machine import place
 
 RUNS = Path("runs")  # where a run goes unless another folder is named
-Tokenizer = Characters | Pieces
+Tokenizer = Characters | BytePairTokens
 
 
 def first() -> bool:
@@ -44,7 +44,7 @@ class Run:
     chars: str | None  # the vocabulary; None: pieces
     model: GPTConfig
     train: TrainConfig
-    pieces: Pieces | None = None  # kept in tokenizer.json
+    pieces: BytePairTokens | None = None  # kept in tokenizer.json
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -72,7 +72,9 @@ class Run:
             ) from None
         if run.chars is not None:
             return run
-        pieces = Pieces(tokenizer_files.load(folder / learned)) if learned else gpt2_tokenizer()
+        pieces = (
+            BytePairTokens(tokenizer_files.load(folder / learned)) if learned else gpt2_tokenizer()
+        )
         if len(pieces) != run.model.vocab_size:
             raise ValueError(
                 f"{folder / tokenizer_files.NAME} has {len(pieces)} tokens, but the model of this "

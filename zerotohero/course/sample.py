@@ -8,7 +8,7 @@ import torch
 from zerotohero.course import adder
 from zerotohero.course.run import Tokenizer, check_device, load, say
 from zerotohero.gpt import GPT
-from zerotohero.text import Pieces
+from zerotohero.text import BytePairTokens
 
 
 def sample(
@@ -75,7 +75,7 @@ def encode_prompt(tokenizer: Tokenizer, prompt: str, documents: bool) -> torch.T
 
     ValueError names unknown characters.
     """
-    if isinstance(tokenizer, Pieces):
+    if isinstance(tokenizer, BytePairTokens):
         if not prompt and documents and tokenizer.end_of_text is not None:
             return torch.tensor([tokenizer.end_of_text])
         return tokenizer.encode(prompt or "\n")

@@ -16,7 +16,7 @@ from zerotohero.course import data as course_data
 from zerotohero.course.export import read_characters
 from zerotohero.course.run import Tokenizer, load, say
 from zerotohero.gpt import GPT, GPTConfig
-from zerotohero.text import Characters, Pieces, gpt2_tokenizer, read_text, split_text
+from zerotohero.text import BytePairTokens, Characters, gpt2_tokenizer, read_text, split_text
 from zerotohero.tokenizer import Tokenizer as Vocabulary
 
 OURS = {  # texts of the course, by the name that --data takes
@@ -92,17 +92,17 @@ def read_data(
     return Data(*split_text(tokens, block_size), tokenizer, digest)
 
 
-def pieces_for(text: str, wish: str) -> Pieces:
+def pieces_for(text: str, wish: str) -> BytePairTokens:
     """Return the vocabulary of that name, or one of that size, learned from what is trained on."""
     if not wish.isdecimal():
-        return Pieces(Vocabulary.named(wish))
+        return BytePairTokens(Vocabulary.named(wish))
     train = text[: int(0.9 * len(text))]  # what validates isn't learned from here either
     with warnings.catch_warnings(record=True) as few:
         warnings.simplefilter("always", UserWarning)
         learned = Vocabulary.learn(train, int(wish), progress=sys.stderr.isatty())
     for warning in few:
         say(str(warning.message))
-    return Pieces(learned)
+    return BytePairTokens(learned)
 
 
 def pretrained(source: str, **changes) -> tuple[GPT, Tokenizer]:
@@ -121,7 +121,7 @@ def pretrained(source: str, **changes) -> tuple[GPT, Tokenizer]:
     if chars := read_characters(folder):
         return model, Characters(chars)
     if (folder / tokenizer_files.NAME).is_file():
-        tokenizer = Pieces(tokenizer_files.load(folder))
+        tokenizer = BytePairTokens(tokenizer_files.load(folder))
     else:
         tokenizer = gpt2_tokenizer()
     if len(tokenizer) > V:

@@ -26,7 +26,7 @@ from zerotohero.course.run import (
 from zerotohero.course.sources import JUDGED, OURS, Data, fitted, pretrained, read_data
 from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.huggingface import later_parts
-from zerotohero.text import Pieces
+from zerotohero.text import BytePairTokens
 from zerotohero.training import TrainConfig, Trainer, evaluate, load_checkpoint
 from zerotohero.training.config import FREE
 from zerotohero.training.recipes import RECIPES
@@ -145,7 +145,7 @@ def prepare(
         model_config = dataclasses.replace(model_config, vocab_size=V)
         model = GPT(model_config, torch.Generator().manual_seed(train_config.seed))
     chars = getattr(its.tokenizer, "chars", None)
-    pieces = its.tokenizer if isinstance(its.tokenizer, Pieces) else None
+    pieces = its.tokenizer if isinstance(its.tokenizer, BytePairTokens) else None
     run = Run(
         recipe,
         init_from,
