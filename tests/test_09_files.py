@@ -51,7 +51,10 @@ def test_transformers_loads_the_folder(mine, tmp_path):
     assert theirs.eos_token == END and theirs.eos_token_id == mine.special[END]
 
 
-@pytest.mark.parametrize("name", installed)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n == "gpt2" else pytest.mark.slow) for n in installed],
+)
 def test_hugging_face_loads_openai_s_vocabularies(name, tmp_path):
     ours = Tokenizer.named(name)
     tokenizer_files.save(ours, tmp_path)

@@ -2,9 +2,12 @@
 
 `\\p{L}` is a letter of any script, `\\p{N}` a digit, `\\s` a blank or the end of a line. They
 find what tiktoken's find; tiktoken writes `++` for `+` in places, which only saves it time.
+A letter that is younger than the tables of one of the two libraries, `regex` and tiktoken, is a
+letter for the other alone, and may be cut otherwise.
 Below, what is done to a text before that: it is made whole, and cut at special tokens.
 """
 
+import re
 from functools import lru_cache
 
 import regex
@@ -37,6 +40,47 @@ O200K_SPLIT = (  # GPT-4o's
     r"|\s+(?!\S)"
     r"|\s+"
 )
+
+
+def _in_ascii(pattern: str) -> re.Pattern:
+    """What finds the same in a text of ASCII alone, by the standard library and twice as fast."""
+    for unicode, ascii in (
+        (_UPPER, "[A-Z]"),
+        (_LOWER, "[a-z]"),
+        (r"\p{L}\p{N}]", "A-Za-z0-9]"),
+        (r"\p{L}", "[A-Za-z]"),
+        (r"\p{N}", "[0-9]"),
+    ):
+        pattern = pattern.replace(unicode, ascii)
+    return re.compile(pattern, re.ASCII)
+
+
+IN_ASCII = {pattern: _in_ascii(pattern) for pattern in (GPT2_SPLIT, GPT4_SPLIT, O200K_SPLIT)}
+
+
+class Cut:
+    """Cuts texts by a pattern: `cut(text)` returns the chunks, which together are the text."""
+
+    def __init__(self, pattern: str):
+        """ValueError if the pattern is no regular expression or has groups to capture."""
+        try:
+            self.pattern = regex.compile(pattern)
+        except regex.error as error:
+            raise ValueError(f"The pattern is no regular expression: {error}.") from None
+        if self.pattern.groups:
+            raise ValueError(f"The pattern {pattern!r} captures a group; write (?:…) for (…).")
+        self.in_ascii = IN_ASCII.get(pattern, self.pattern)
+
+    def __call__(self, text: str) -> list[str]:
+        """Return the chunks. ValueError if the pattern leaves something out: it would be lost."""
+        chunks = (self.in_ascii if text.isascii() else self.pattern).findall(text)
+        if sum(map(len, chunks)) != len(text):
+            lost = self.pattern.sub("", text)
+            raise ValueError(
+                f"The pattern leaves out {lost[:20]!r}, which would be lost; end it in "
+                r"|[\s\S], so that it finds every character."
+            )
+        return chunks
 
 
 def whole(text: str) -> str:

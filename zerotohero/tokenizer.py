@@ -36,12 +36,12 @@ from functools import cached_property
 from operator import index
 from typing import Literal, Self
 
-import regex
 from tqdm.auto import tqdm
 
 from zerotohero.byte_pairs import Remembered, learn_merges, merged
-from zerotohero.splits import GPT4_SPLIT, any_of, whole
+from zerotohero.splits import GPT4_SPLIT, Cut, any_of, whole
 
+END = "<|endoftext|>"  # the special token that all of OpenAI's vocabularies have
 MOST = 2**31  # a bound to the numbers of special tokens, for a table has a row for each number
 
 
@@ -211,13 +211,8 @@ class SplitPairs(BytePairs):
         ValueError if it isn't one or has groups to capture, or the vocabulary isn't whole.
         """
         super().__init__(vocab)
-        try:
-            self._compiled = regex.compile(pattern)
-        except regex.error as error:
-            raise ValueError(f"The pattern is no regular expression: {error}.") from None
-        if self._compiled.groups:
-            raise ValueError(f"The pattern {pattern!r} captures a group; write (?:…) for (…).")
         self.pattern = pattern
+        self._cut = Cut(pattern)
         self._tokens = Remembered(lambda chunk: self._merged(chunk.encode()))
 
     def _says(self) -> tuple:
@@ -228,19 +223,12 @@ class SplitPairs(BytePairs):
 
         ValueError if the pattern leaves something out, for it would be lost.
         """
-        chunks = self._compiled.findall(text)
-        if sum(map(len, chunks)) != len(text):
-            lost = self._compiled.sub("", text)
-            raise ValueError(
-                f"The pattern leaves out {lost[:20]!r}, which would be lost; end it in "
-                r"|[\s\S], so that it finds every character."
-            )
-        return chunks
+        return self._cut(text)
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of `text`."""
         ids = []
-        for tokens in map(self._tokens.__getitem__, SplitPairs.chunks(self, whole(text))):
+        for tokens in map(self._tokens.__getitem__, self._cut(whole(text))):
             ids += tokens
         return ids
 
@@ -306,7 +294,7 @@ class Tokenizer(SplitPairs):
     def chunks(self, text: str) -> list[str]:
         """Return the parts that are merged each for itself; special tokens are none of them."""
         parts = any_of(frozenset(self.special)).split(text)[::2] if self.special else [text]
-        return [chunk for part in parts for chunk in super(Tokenizer, self).chunks(part)]
+        return [chunk for part in parts for chunk in self._cut(part)]
 
     def encode(
         self,

@@ -15,9 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from zerotohero.splits import GPT2_SPLIT, GPT4_SPLIT, O200K_SPLIT
-from zerotohero.tokenizer import Tokenizer
-
-END = "<|endoftext|>"
+from zerotohero.tokenizer import END, Tokenizer
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,10 @@ def train(
         bool,
         typer.Option("--skip-unknown", help="Leave out characters that --init-from does not know."),
     ] = False,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(help="gpt2, or a size, as 1024: pieces of that text; else its characters."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; else the best.")] = None,
 ) -> None:
     """Train a GPT: from a recipe, or on with a run, or fine-tune; alone, list the recipes."""
@@ -125,6 +129,7 @@ def train(
         resume=resume,
         init_from=init_from,
         skip_unknown=skip_unknown,
+        tokenizer=tokenizer,
         device=device,
     )
 
