@@ -36,7 +36,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Notebooks come first, the last lecture's before all, for lectures grow; then the other
+    """Put notebooks first, the last lecture's before all, since lectures grow; then the other
     files, those with the most tests first."""
     tests = Counter(item.path for item in items)
 

@@ -23,13 +23,13 @@ SECONDS, IN_USE = 1.5, 0.8
 
 
 def processor_seconds() -> float:
-    """Of this process and all that it has waited for."""
+    """Return the seconds of this process and all that it has waited for."""
     usage = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(u.ru_utime + u.ru_stime for u in usage)
 
 
 def idle_seconds() -> float:
-    """Of all cores together, waiting for a disk included."""
+    """Return the seconds of all cores together, waiting for a disk included."""
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
     return sum(map(int, fields[4:6])) / os.sysconf("SC_CLK_TCK")
 

@@ -22,7 +22,7 @@ STEPS = 5
 
 
 def step(model, make_value, points, labels, rate=0.5) -> float:
-    """Written once for both libraries: only the classes differ."""
+    """Do one step; written once for both libraries, as only the classes differ."""
     inputs = [list(map(make_value, point)) for point in points]
     scores = list(map(model, inputs))
     losses = [(1 + -y * score).relu() for y, score in zip(labels, scores, strict=True)]

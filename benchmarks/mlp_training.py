@@ -77,11 +77,11 @@ def main() -> int:
 
     targets = {
         "quick: dev ≤ 2.20": quick[2] <= 2.20,
-        "quick: ≤ 60 s": quick[0] <= 60,
+        "quick: ≤ ½ of its time": quick[0] <= classic / 2,
         "full: dev ≤ 2.17": full[2] <= 2.17,
     }
     for target, met in targets.items():
-        print(f"{target:20} {'met' if met else 'MISSED'}")
+        print(f"{target:22} {'met' if met else 'MISSED'}")
     return 0 if all(targets.values()) else 1
 
 

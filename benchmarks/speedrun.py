@@ -72,7 +72,7 @@ def reach(recipe: Recipe, target: float, splits, device: str) -> Result:
 
 
 def rows() -> list[tuple[str, Recipe]]:
-    """The recipes from the peer's to ours, each with one thing more than the one before.
+    """Return the recipes from the peer's to ours, each with one thing more than the one before.
 
     Each has about as many steps as it needs for the loss.
     """

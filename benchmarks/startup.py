@@ -40,7 +40,7 @@ def median_seconds(action: Callable[[], object]) -> float:
 
 
 def processor_seconds() -> float:
-    """What this process has used, and those that it has started and waited for."""
+    """Return what this process has used, and those that it has started and waited for."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from zerotohero.course import adder, cli, export, sample, settings, train
+from zerotohero.course import adder, cli, export, sample, settings, sources, train
 from zerotohero.course.run import Run, check_device, load
 from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.text import gpt2_tokenizer
@@ -104,7 +104,7 @@ def test_the_loss_at_the_end_is_of_the_best_model_on_all_validation_data(here, t
     said = call("train", "--resume", "--out", here)  # all steps are made, only the end is left
 
     run, model = load(here)
-    _, val = train.split_text(run.tokenizer.encode(TEXT), 16)
+    _, val = sources.split_text(run.tokenizer.encode(TEXT), 16)
     windows = [val[i : i + 17] for i in range(0, len(val) - 1, 16)]
     total = sum(
         torch.nn.functional.cross_entropy(model(w[None, :-1])[0], w[1:], reduction="sum")

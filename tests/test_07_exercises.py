@@ -9,8 +9,12 @@ from torch.nn import functional as F
 
 from misconceptions.gpt.e7_1_fuse import Fused
 from misconceptions.gpt.e7_5_kv_cache import Attention, Cached, generate, with_attention
+from zerotohero import wavenet
+from zerotohero.bigram import as_tokens
 from zerotohero.course import checks
 from zerotohero.course.checking import examine, report
+from zerotohero.course.checks.gpt.e7_2_adder import IGNORED
+from zerotohero.gpt import GPT, GPTConfig
 
 
 @cache
@@ -101,7 +105,7 @@ def dropped_from_below(logits, p, temperature=1.0):
     rising = np.take_along_axis(probs, order, 1)
     kept = np.zeros_like(probs)
     np.put_along_axis(kept, order, np.where((rising.cumsum(1) <= 1 - p) & (p < 1), 0, rising), 1)
-    return kept / kept.sum(1, keepdims=True)
+    return torch.from_numpy(kept / kept.sum(1, keepdims=True))
 
 
 @torch.inference_mode()
@@ -130,7 +134,7 @@ def one_token_at_a_time(model, V, n):
             moved = (model(other) - model(idx))[:, :t].abs().max()
             worst = torch.maximum(worst, moved)
     model.train(was)
-    return worst < 5e-4
+    return bool(worst < 5e-4)
 
 
 RIGHT = [
@@ -161,3 +165,26 @@ def test_another_style_passes(number, answers):
     for seed in (1, 2, 3):
         outcomes = examine(exercise, answers, seed)
         assert all(o.status == "passed" for o in outcomes), report(exercise, outcomes)
+
+
+def in_a_gpt(*tokens):
+    return GPT(GPTConfig(30, 8, n_layer=1, n_head=1, n_embd=4))(torch.tensor([tokens]))
+
+
+@pytest.mark.parametrize(
+    "crash, hint",
+    [
+        (lambda: in_a_gpt(30), "`(idx + 1) % vocab_size` stays within the vocabulary."),
+        (lambda: in_a_gpt(-1), "`(idx + 1) % vocab_size` stays within the vocabulary."),
+        # What a GPT says of floats; in tests their types are refused before that.
+        (lambda: as_tokens(torch.zeros(1)), "exchange some for others and compare the logits."),
+    ],
+    ids=["too large", "negative", "floats"],
+)
+def test_a_test_of_causality_that_breaks_the_library_gets_the_same_hints(crash, hint):
+    outcome, *_ = examine(checks.find("7.7"), (lambda model, V, n: crash(),), 1)
+    assert outcome.status == "crashed" and outcome.hint.endswith(hint), outcome
+
+
+def test_the_target_that_the_loss_passes_over_is_the_same_in_7_2_and_in_the_library():
+    assert IGNORED == wavenet.IGNORED == torch.nn.CrossEntropyLoss().ignore_index

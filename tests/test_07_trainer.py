@@ -381,7 +381,7 @@ def test_a_resumed_run_keeps_the_precision_that_was_measured(tmp_path, monkeypat
 def test_a_compiled_run_leaves_the_model_as_it_is(tmp_path, root):
     """With torch's tracing, but without its C++ compiler, which takes a minute.
 
-    In a process of its own, in which types aren't checked, for that can't be traced.
+    In a process of its own, in which types aren't checked, because that can't be traced.
     """
     script = textwrap.dedent("""
     import functools, sys, torch
@@ -423,7 +423,7 @@ def test_without_a_compiler_the_run_goes_on(monkeypatch):
 
 @pytest.mark.slow
 def test_the_real_compiler(root):
-    """In a process of its own, in which types aren't checked, for that can't be compiled."""
+    """In a process of its own, in which types aren't checked: that can't be compiled."""
     script = textwrap.dedent("""
     import warnings
     from small import gpt, plan, trainer

@@ -194,3 +194,26 @@ def test_a_busy_machine_changes_no_mark(trial, tmp_path):
             }
         )
     assert marks[0] == marks[1] == {name: scores for name, (_, scores) in SUBMISSIONS.items()}
+
+
+# --- what a call does beside its answer ---------------------------------------------------------
+
+
+@needs_sandbox
+def test_a_right_answer_that_spoils_its_argument_or_returns_another_kind_is_named_when_graded():
+    kept = "def without_leak(train, dev): return [w for w in dev if w not in train]\n"
+    shared = "sum(w in train for w in dev) / max(1, len(dev))"
+    spoilt = (
+        f"def leak_share(train, dev):\n    share = {shared}\n    dev.clear()\n    return share\n"
+    )
+    other = f"import numpy as np\ndef leak_share(train, dev): return np.array({shared})\n"
+    asked = [marking.Asked(checks.find("2.7"), 1)]
+
+    def messages(share: str) -> list[str]:
+        (marked,) = marking.marked(Submission("", {"2.7": share + kept}), asked, True)
+        return [outcome.message for outcome in marked.outcomes]
+
+    right = messages(f"def leak_share(train, dev): return {shared}\n")
+    assert not any(right)
+    assert any("leak_share changed its argument dev, " in m for m in messages(spoilt))
+    assert any("leak_share returned a 0-dimensional NumPy array, " in m for m in messages(other))

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import statistics
 import tomllib
 from pathlib import Path
@@ -17,7 +18,7 @@ each_lecture = pytest.mark.parametrize("name", LECTURES)
 SETUP = '''\
 try:
     import zerotohero
-except ImportError:  # on Colab: the package alone, for torch and NumPy are there
+except ImportError:  # on Colab: the package alone, because torch and NumPy are there
     %pip install --quiet "zerotohero @ git+{repository}"'''
 
 
@@ -106,6 +107,13 @@ def test_outputs_are_stored_in_order_and_without_errors_or_dead_widgets(folder, 
             assert output.output_type != "error"
             assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
             assert output.get("name") != "stderr", f"stored noise: {output.get('text', '')[:200]}"
+
+
+@each_lecture
+def test_an_exercise_notebook_says_what_every_answer_keeps_to(name):
+    """For the machinery refuses what breaks it, whatever the card says: signatures.py."""
+    rule = "An answer leaves its arguments as they are, unless the card says otherwise, and returns"
+    assert f"{rule} what its signature says." in load("exercises", name).cells[0].source
 
 
 @each_lecture
@@ -213,14 +221,15 @@ def test_an_assertion_stands_on_a_line(name):
 
 # Mathematics in the usual words, and no turn that a native speaker stumbles over.
 STUMBLES = (
-    r"derivatives? (to|by) ",
+    r"derivatives? (to|by) (?!show)",
     r"(?<!multiplies the )(?<!multiply the )(?<!divide the )(?<!clip the )"
     r"gradients? by (?!hand|nudging)",
     r"slopes? (to|by) [a-zA-Z]\b",
-    r"that there (is|are)\b",
+    r"that there (is|are)\b(?! (an?|no|nothing)\b)",
     r"\b(two|three|four|five|some|many|few) \w+s more\b(?! than)",
     r"\b(is|are) to be \w+ed\b",
-    r", for (it|they|he|she|there|that|this|these|no|nothing|otherwise|without) ",
+    r", for (it|they|he|she|there|that|no|nothing|otherwise|without) ",
+    r", for (this|these) (is|are|was|were|has|have|can|would)\b",
 )
 
 
@@ -281,9 +290,74 @@ def test_a_region_that_is_open_or_outside_a_function_is_refused(source):
         notebooks.stub(source, "1.1")
 
 
-def test_a_learner_s_answers_are_never_overwritten(tmp_path):
-    import shutil
+@pytest.mark.parametrize("lecture", checks.LECTURES)
+def test_each_exercise_has_one_card_cell_and_one_check_cell(lecture):
+    notebooks.expect_whole(load("solutions", checks.file_name(lecture)), lecture)
 
+
+def cell_of(notebook, tag: str):
+    return next(c for c in notebook.cells if tag in c.metadata.get("tags", []))
+
+
+def misspell(notebook):
+    cell_of(notebook, "card:2.7").metadata["tags"] = ["cards:2.7"]
+
+
+def take_the_check(notebook):
+    notebook.cells = [c for c in notebook.cells if not c.source.startswith('check("2.4"')]
+
+
+def check_another(notebook):
+    cell = next(c for c in notebook.cells if c.source.startswith('check("2.4"'))
+    cell.source = cell.source.replace("2.4", "2.5")
+
+
+def repeat_a_card(notebook):
+    notebook.cells.append(cell_of(notebook, "card:2.1"))
+
+
+def card_of_another_lecture(notebook):
+    cell_of(notebook, "card:2.1").metadata["tags"] = ["card:3.1"]
+
+
+def make_it_code(notebook):
+    cell_of(notebook, "card:2.2").cell_type = "code"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (misspell, r"2\.7 has 0 card cells and needs one Markdown cell tagged card:2\.7\.$"),
+        (
+            take_the_check,
+            r'2\.4 has 0 check cells and needs one cell that calls check\("2\.4", …\)',
+        ),
+        (check_another, r"2\.4 has 0 check cells .*; 2\.5 has 2 check cells"),
+        (repeat_a_card, r"2\.1 has 2 card cells"),
+        (card_of_another_lecture, r"2\.1 has 0 card cells .*; 3\.1 has a card cell and is no exer"),
+        (make_it_code, r"2\.2 has 0 card cells"),
+    ],
+)
+def test_what_a_solution_notebook_lacks_is_named(change, said):
+    notebook = load("solutions", "02_bigram")
+    change(notebook)
+    with pytest.raises(ValueError, match=r"^solutions/02_bigram\.ipynb: " + said):
+        notebooks.expect_whole(notebook, "bigram")
+
+
+def test_nothing_is_written_for_a_notebook_that_lacks_a_card(tmp_path):
+    for folder in ("lectures", "exercises", "solutions"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copy(ROOT / "README.md", tmp_path)
+    path = tmp_path / "solutions" / "02_bigram.ipynb"
+    path.write_text(path.read_text().replace('"card:2.7"', '"cards:2.7"'))
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(ValueError, match=r"2\.7 has 0 card cells"):
+        notebooks.make_exercises(tmp_path)
+    assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+
+def test_a_learner_s_answers_are_never_overwritten(tmp_path):
     for folder in ("lectures", "exercises", "solutions"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     shutil.copy(ROOT / "README.md", tmp_path)

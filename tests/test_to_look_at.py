@@ -8,7 +8,7 @@ import pytest
 
 from zerotohero.course import submission
 from zerotohero.course.checks import find
-from zerotohero.course.to_look_at import AUTOGRAD, THREADS, TORCH, words
+from zerotohero.course.to_look_at import AUTOGRAD, HOOKS, THREADS, TORCH, words
 
 FOUND = {
     "loss.backward()": ["backward"],
@@ -96,12 +96,32 @@ WAYS_AROUND = {
     "f = torch.compile(g)": TORCH,
     "torch.ops.aten.one_hot(x, 3)": TORCH,
     "with torch._C.DisableTorchFunction(): pass": TORCH,
+    "y = model.forward(x)": HOOKS,
+    "model._forward_pre_hooks.clear()": HOOKS,
+    "from torch.nn.modules.module import _global_forward_pre_hooks as h\nh.clear()": HOOKS,
+    "from torch.nn.modules.module import register_module_forward_pre_hook as r\nr(f)": HOOKS,
+    "nn.modules.module.register_module_forward_hook(f)": HOOKS,
+    "from torch.optim.optimizer import _global_optimizer_pre_hooks as h\nh.clear()": HOOKS,
 }
 
 
 @pytest.mark.parametrize("source", WAYS_AROUND)
 def test_the_short_ways_around_the_rules_are_found(source):
     assert words(source, WAYS_AROUND[source])
+
+
+WATCHED = {
+    "import sys\nsys.setprofile(f)": "setprofile",
+    "nn.modules.module.register_module_forward_pre_hook(f)": "register_module_forward_pre_hook",
+    "model._forward_pre_hooks.clear()": "_forward_pre_hooks",
+    "import gc\nmodel = gc.get_objects()[0]": "gc",
+}
+
+
+@pytest.mark.parametrize("number", ["7.2", "7.3", "7.4", "7.5"])
+@pytest.mark.parametrize("source", WATCHED)
+def test_ways_out_of_sight_are_looked_for_where_a_model_is_watched(number, source):
+    assert words(source, find(number).look_for) == [WATCHED[source]]
 
 
 @pytest.mark.parametrize("source", ["def f(:", "x = '\0'", "x = '\ud800'", "\tif"])

@@ -257,7 +257,7 @@ def train(
     generator: torch.Generator,
     on_step: Callable[[int, float], None] | None = None,
 ) -> list[float]:
-    """`mlp.train` with gradients made by hand: same minibatches, same steps, no autograd.
+    """Do what `mlp.train` does, with gradients made by hand: same minibatches, same steps.
 
     Trains `model` in place by plain SGD and returns the loss of every minibatch.
 

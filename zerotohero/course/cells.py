@@ -22,7 +22,7 @@ COMPOUND += (getattr(ast, "TryStar", ast.Try),)
 
 
 def statements(cell: str, stopped: Sequence[int] = ()) -> list[tuple[ast.stmt, str]]:
-    """The statements of a cell, each with its lines as they were written, comments included.
+    """Return the statements of a cell, each with its lines as they were written, comments included.
 
     stopped: the line at which the cell failed, and that in the cell magic which it holds, if any.
     What fails has bound nothing, but for loops and other statements that hold statements.
@@ -57,7 +57,7 @@ def statements(cell: str, stopped: Sequence[int] = ()) -> list[tuple[ast.stmt, s
 
 
 def _run_by_magic(node: ast.expr) -> str | None:
-    """The Python that a call such as `get_ipython().run_cell_magic("time", "", "…")` runs."""
+    """Return the Python that a call such as `get_ipython().run_cell_magic("time", …)` runs."""
     match node:
         case ast.Call(
             func=ast.Attribute(
@@ -73,7 +73,7 @@ def _run_by_magic(node: ast.expr) -> str | None:
 
 
 def _plain(statement: ast.stmt, source: str) -> list[tuple[ast.stmt, str]]:
-    """The statement with the Python that magics inside of it run, in their place."""
+    """Return the statement with the Python that magics inside of it run, in their place."""
     if "get_ipython" not in source:
         return [(statement, source)]
     before = ast.unparse(statement)
@@ -98,7 +98,7 @@ class _Unwrapped(ast.NodeTransformer):
 
 
 def code_cells(path: Path) -> list[str]:
-    """The code cells of a notebook file. Raises ValueError if it is not one."""
+    """Return the code cells of a notebook file. Raises ValueError if it is not one."""
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
         code = [c["source"] for c in notebook["cells"] if c["cell_type"] == "code"]
@@ -114,12 +114,12 @@ _last: BaseException | None = None
 
 
 def shell() -> Any:
-    """IPython's shell, or None outside of a notebook."""
+    """Return IPython's shell, or None outside of a notebook."""
     return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
 
 
 def ran() -> tuple[list[str], Mapping[int, tuple[int, ...]]]:
-    """The kernel's cells in the order in which they ran, and where those stopped that failed.
+    """Return the kernel's cells in the order in which they ran, and where the failed ones stopped.
 
     A cell's place in the list is its number. The cells are as IPython parsed them, with the
     magics turned into calls.
@@ -129,7 +129,7 @@ def ran() -> tuple[list[str], Mapping[int, tuple[int, ...]]]:
 
 
 def watch() -> None:
-    """From now on, note at which lines the kernel's cells fail; nothing outside of a kernel."""
+    """Note from now on at which lines the kernel's cells fail; nothing outside of a kernel."""
     if (here := shell()) is not None and _note not in here.events.callbacks["post_run_cell"]:
         here.events.register("post_run_cell", _note)
 

@@ -16,6 +16,7 @@ from zerotohero.course import checks
 from zerotohero.course.answering import describe, run_case
 from zerotohero.course.exercise import Case, Exercise, Wrong
 from zerotohero.course.plain import pack, unpack
+from zerotohero.course.signatures import complaint
 
 NOTEBOOK_SEED = 1  # the notebook asks everyone the same; the grader draws its own seed
 _hints_shown: dict[str, int] = {}
@@ -110,9 +111,10 @@ def examine(exercise: Exercise, answers: Sequence[Any], seed: int = NOTEBOOK_SEE
 
 
 def judge(case: Case, given: dict[str, Any], reply: Any) -> Outcome:
-    """The verdict on one case, from plain values alone: the inputs and what the worker replied.
+    """Return the verdict on one case, from plain values alone: inputs and the worker's reply.
 
-    reply: `{"got": outputs}` or `{"error": {"type", "message", "line", "code"}}`, perhaps forged.
+    reply: `{"got": outputs, "calls": …}` or `{"error": {"type", "message", "line", "code"}}`,
+        perhaps forged. A right answer fails if its calls broke the card's signature.
     """
     if not isinstance(reply, dict) or not (reply.keys() & {"got", "error"}):
         return Outcome(case, "crashed", "no answer came back")
@@ -122,6 +124,8 @@ def judge(case: Case, given: dict[str, Any], reply: Any) -> Outcome:
         return Outcome(case, "wrong", "no answer came back")
     try:
         case.verify(given, reply["got"])
+        if broken := case.exercise and complaint(case.exercise, reply.get("calls", [])):
+            raise Wrong(broken.message, broken.hint)
     except Wrong as wrong:
         return Outcome(case, "wrong", wrong.message, hint=wrong.hint or "")
     except Exception as error:  # a forged reply that lacks what the adapter always gives
@@ -153,7 +157,7 @@ CRASHES = {
 
 
 def report(exercise: Exercise, outcomes: Sequence[Outcome]) -> str:
-    """The outcomes as `check` prints them: a heading, a line a case, the sum."""
+    """Return the outcomes as `check` prints them: a heading, a line a case, the sum."""
     lines = [f"{exercise.number} · {exercise.title}"]
     if all(outcome.status == "not yet" for outcome in outcomes):
         lines.append("  not yet: the answer still raises NotImplementedError where yours goes.")

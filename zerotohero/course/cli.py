@@ -106,8 +106,12 @@ def train(
     ] = None,
     skip_unknown: Annotated[
         bool,
-        typer.Option("--skip-unknown", help="Leave out characters that --init-from hasn't."),
+        typer.Option("--skip-unknown", help="Leave out characters that --init-from does not know."),
     ] = False,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(help="gpt2, or a size, as 1024: pieces of that text; else its characters."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; else the best.")] = None,
 ) -> None:
     """Train a GPT: from a recipe, or on with a run, or fine-tune; alone, list the recipes."""
@@ -125,6 +129,7 @@ def train(
         resume=resume,
         init_from=init_from,
         skip_unknown=skip_unknown,
+        tokenizer=tokenizer,
         device=device,
     )
 
@@ -231,7 +236,7 @@ def _say(action, *args, **options) -> None:
 
 
 def _sentence(error: Exception) -> str:
-    """What an error says to a person; the disk's and the memory's say it in numbers and calls."""
+    """Return an error's words for a person; the disk's and the memory's are numbers and calls."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'A file'} can't be read or written: {error.strerror}."
     lacking = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
@@ -246,7 +251,7 @@ def _sentence(error: Exception) -> str:
 def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # "?" for a character that a terminal hasn't
+            stream.reconfigure(errors="replace")  # "?" for a character that a terminal lacks
     app()
 
 

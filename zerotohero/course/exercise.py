@@ -78,14 +78,15 @@ class Case:
     inputs: Inputs
     verify: Verify
     crashes: Mapping[str, str]
+    exercise: "Exercise | None" = field(default=None, repr=False, compare=False)  # that it is of
 
     def given(self, rng: np.random.Generator) -> dict[str, Any]:
-        """The inputs of this run. The notebook's seed is fixed, the grader's is not."""
+        """Return the inputs of this run. The notebook's seed is fixed, the grader's is not."""
         return dict(self.inputs(rng) if callable(self.inputs) else self.inputs)
 
     @staticmethod
     def asked(given: Mapping[str, Any]) -> dict[str, Any]:
-        """What the answer may see of the inputs."""
+        """Return what the answer may see of the inputs."""
         return {name: value for name, value in given.items() if not name.startswith("_")}
 
 
@@ -100,10 +101,11 @@ class Exercise:
     practises: str  # what it trains, in half a sentence
     answers: tuple[str, ...]  # the names that the learner defines, in the order check takes them
     summary: str  # two sentences, for the lecture's last page and the top of the card
-    statement: str  # Markdown: the signature with shapes, and an example with its result
+    statement: str  # Markdown: signatures, to which signatures.py holds an answer, and an example
     hints: tuple[str, str, str]  # from a nudge to nearly the answer
     uses: tuple[str, ...] = ()  # modules of zerotohero that an answer may import when graded
     takes: float | None = None  # seconds on two cores, if the check trains; else None
+    changes: tuple[str, ...] = ()  # arguments that an answer changes by right: signatures.py
     adapters: str = ""  # the module of adapters/, where it is not the one named after the lecture
     look_for: tuple[str, ...] = ()  # words that may get round a rule: to_look_at.py
     without: tuple[str, ...] = ()  # taken away when graded: "autograd", "jit", "threads"
@@ -160,7 +162,7 @@ class Exercise:
         """
 
         def add(verify: Verify) -> Verify:
-            self.cases.append(Case(name, points, adapter, inputs, verify, crashes or {}))
+            self.cases.append(Case(name, points, adapter, inputs, verify, crashes or {}, self))
             return verify
 
         return add
@@ -224,7 +226,7 @@ def array(what: str, got: Any, shape: tuple[int, ...] | None = None) -> np.ndarr
 
 
 def show(value: Any, limit: int = 120) -> str:
-    """A value as a reader wants it in one line: short, with at most eight digits."""
+    """Return a value as a reader wants it in one line: short, with at most eight digits."""
     if isinstance(value, list) and (numbers := _as_numbers(value)) is not None:
         value = numbers
     if isinstance(value, np.ndarray):
@@ -257,11 +259,13 @@ def _difference(got: Any, want: Any, tol: float) -> str | None:
     """How `got` differs from `want`, in a few words; None if it does not."""
     expected = f"expected {show(want)}, got {show(got)}"
     wanted = _as_numbers(want)
+    if _is_empty(want) and isinstance(got, np.ndarray):
+        wanted = np.zeros(0)
     if wanted is None:  # strings, None, and lists or dicts of anything
         if type(got) is type(want) and _same(got, want, tol):
             return None
         return _first_difference(got, want, tol) or expected
-    numbers = _as_numbers(got)
+    numbers = np.zeros(0) if _is_empty(got) and not wanted.size else _as_numbers(got)
     if numbers is None:
         return expected
     if numbers.shape != wanted.shape:
@@ -282,6 +286,11 @@ def _difference(got: Any, want: Any, tol: float) -> str | None:
     place = f" at {list(cell)}" if cell else ""
     share = f"; {int(off.sum())} of {off.size} numbers differ" if off.size > 1 else ""
     return f"expected {here}{place}, got {there}{share}"
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether it is a list of nothing, which may stand for an array without numbers."""
+    return isinstance(value, list) and not value
 
 
 def _is_nan(numbers: np.ndarray) -> np.ndarray:

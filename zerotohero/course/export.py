@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+from zerotohero import tokenizer_files
 from zerotohero.course.files import write_whole
 from zerotohero.course.run import load, say
 from zerotohero.huggingface import later_parts
@@ -26,15 +27,17 @@ def export(folder: Path, target: Path, last: bool = False) -> None:
     fresh = not target.exists()
     try:
         model.save_pretrained(target)
-        if run.chars is not None:
+        if run.pieces is None:
             write_characters(target, run.chars)
+        else:
+            tokenizer_files.save(run.pieces.tokenizer, target)
     except Exception:
         if fresh:
             shutil.rmtree(target, ignore_errors=True)
         raise
     say(f"Wrote {target}. In Python, with the package transformers:")
     say(f"    GPT2LMHeadModel.from_pretrained({str(target)!r})")
-    say(f"    AutoTokenizer.from_pretrained({str(target) if run.chars else 'gpt2'!r})")
+    say(f"    AutoTokenizer.from_pretrained({str(target)!r})")
 
 
 def write_characters(folder: Path, chars: str) -> None:

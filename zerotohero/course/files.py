@@ -41,12 +41,12 @@ _FROM_A_FOLDER = os.open in os.supports_dir_fd  # not on Windows
 
 
 def kind(mode: int) -> str:
-    """What it is that has this `st_mode`, if it is not a file: "a link", "a device"."""
+    """Return what it is that has this `st_mode`, if it is not a file: "a link", "a device"."""
     return next((name for test, name in KINDS if test(mode)), "a device")
 
 
 def read_unfollowed(path: Path, folder: Path, limit: int) -> bytes:
-    """The first `limit` bytes of a file below `folder`, which itself may be a link.
+    """Return the first `limit` bytes of a file below `folder`, which itself may be a link.
 
     Whatever else is there, or is put there meanwhile, is not followed, not waited for and not
     read: OSError, whose strerror says what it is.

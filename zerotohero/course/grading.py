@@ -91,7 +91,7 @@ def grade(
 
 
 def _chosen(numbers: Sequence[str]) -> list[Exercise]:
-    """The exercises of these numbers, each once."""
+    """Return the exercises of these numbers, each once."""
     chosen = {exercise.number: exercise for exercise in map(checks.find, numbers)}
     if not chosen:
         raise ValueError("No exercise is named; say --only 1.1,1.2, or leave it out for all.")
@@ -107,7 +107,7 @@ def _chosen(numbers: Sequence[str]) -> list[Exercise]:
 def _as_before(
     earlier: Earlier, out: Path, chosen: list[Exercise] | None, seed: int | None
 ) -> tuple[list[Exercise], int]:
-    """The exercises and the seed of the marks in `out`. ValueError if others are asked for."""
+    """Return exercises and seed of the marks in `out`. ValueError if others are asked for."""
     numbers = ",".join(earlier.numbers)
     if chosen is not None and {e.number for e in chosen} != set(earlier.numbers):
         raise ValueError(
@@ -250,7 +250,7 @@ def _all_graded(
 def _mark_file(
     pipe: Connection, path: Path, folder: Path, asked: Sequence[Asked], sandboxed: bool, slot: int
 ) -> None:
-    """In a process of its own: mark one file, and send what comes out, exercise by exercise."""
+    """Mark one file in a process of its own, and send what comes out, exercise by exercise."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)  # for the verdicts: the other cores are taken
     try:
@@ -274,7 +274,7 @@ def _mark_file(
 
 
 def _to_look_at(submission: Submission, asked: Sequence[Asked]) -> str:
-    """What a teacher may want to look at: "1.3: threading, 2.5: jit torch.compile"."""
+    """Return what a teacher may want to look at: "1.3: threading, 2.5: jit torch.compile"."""
     found = []
     for exercise in (a.exercise for a in asked):
         source = submission.exercises.get(exercise.number, "")

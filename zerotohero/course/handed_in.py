@@ -71,13 +71,13 @@ def listed(
 
 
 def shown(name: str) -> str:
-    """A file's name as it can be printed: what isn't text, or can't be seen, is escaped."""
+    """Return a file's name as it can be printed: what isn't text, or can't be seen, is escaped."""
     text = os.fsencode(name).decode("utf-8", errors="backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def digest(submission: Submission) -> str:
-    """A hash of what is in a submission, by which one that has changed since is known."""
+    """Return a hash of what is in a submission, by which one that has changed since is known."""
     content = json.dumps([submission.name, submission.exercises], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
@@ -87,7 +87,7 @@ def _is_litter(name: str) -> bool:
 
 
 def _is_beside(name: str, names: Sequence[str]) -> bool:
-    """Whether it is what Moodle's text box held, beside files of the same person."""
+    """Return whether it is what Moodle's text box held, beside files of the same person."""
     person = _person(name)
     of_files = f"{person}_assignsubmission_file"
     return "_onlinetext" in name[len(person) :] and any(n.startswith(of_files) for n in names)
@@ -97,7 +97,7 @@ def _is_beside(name: str, names: Sequence[str]) -> bool:
 
 
 def _look(folder: Path, name: str) -> Graded:
-    """One entry of the folder: which file is to be marked, or why there is none."""
+    """Return one entry of the folder: which file to mark, or why there is none."""
     graded = Graded(folder, name, file=shown(name))
     path = folder / name
     try:
@@ -116,7 +116,7 @@ def _look(folder: Path, name: str) -> Graded:
 
 
 def _look_inside(path: Path, graded: Graded) -> None:
-    """A person's folder: of several submissions the one with the highest number, or the newest."""
+    """Take from a person's folder the submission with the highest number, or the newest."""
     names = sorted(name for name in os.listdir(path) if not _is_litter(name))
     if not names:
         graded.note = "There is no file in this folder."
@@ -139,7 +139,7 @@ def _look_inside(path: Path, graded: Graded) -> None:
 
 
 def _rank(path: Path) -> tuple[int, float, str]:
-    """Larger for what was handed in later: "name (1).json" after "name.json", else by its time."""
+    """Return more for what came in later: "name (1).json" after "name.json", else by its time."""
     number = re.search(r"[ _(-](\d{1,2})\)?(\.\w+)?$", path.name)
     return int(number[1]) if number else 0, os.lstat(path).st_mtime, path.name
 
@@ -150,7 +150,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _read(folder: Path, path: Path) -> Submission | str:
-    """The submission in a file, or why it is none."""
+    """Return the submission in a file, or why it is none."""
     try:
         return read(path, folder)
     except NotASubmission as error:
@@ -164,17 +164,17 @@ def _read(folder: Path, path: Path) -> Submission | str:
 
 
 def _person(name: str) -> str:
-    """An entry's name without what Moodle adds to a person's."""
+    """Return an entry's name without what Moodle adds to a person's."""
     return re.sub(r"_assignsubmission_(file|onlinetext)(_.*)?$", "", name, flags=re.DOTALL)
 
 
 def _plain(name: str) -> str:
-    """The name of an entry, the same on systems that compose accents and on those that don't."""
+    """Return an entry's name, the same on systems that compose accents and on those that don't."""
     return unicodedata.normalize("NFC", name)
 
 
 def _ids(entries: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
-    """An id for each entry, from its name; the same whatever the order in which they are listed."""
+    """Return an id for each entry, from its name, whatever the order in which they are listed."""
     order = sorted(entries, key=lambda name: (_plain(name), name))
     ids = {name: given[shown(name)] for name in order if shown(name) in given}
     taken = {_same(id) for id in (marks.TABLE, *given.values())}
@@ -195,7 +195,7 @@ def _ids(entries: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _same(id: str) -> str:
-    """Equal for ids that are one folder where case or accents' form don't count."""
+    """Return the same for ids that are one folder where case or accents' form don't count."""
     return unicodedata.normalize("NFC", id.casefold())
 
 
@@ -211,7 +211,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\.|$)", re.IGNOR
 
 
 def _id(name: str) -> str:
-    """A name as an id: letters and digits of every script, and `.`, `_`, `-` between them.
+    """Return a name as an id: letters and digits of every script, and `.`, `_`, `-` between them.
 
     It is the name of a folder on every system, and text to every spreadsheet: neither 007 nor
     MARCH1 is, nor can a folder be called CON, so these get a `_` in front.

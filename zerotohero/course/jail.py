@@ -36,7 +36,7 @@ FILES = 64  # open at once
 
 
 def _system() -> list[str]:
-    """The files, folders and links that Python itself and the libraries below it need."""
+    """Return the files, folders and links that Python itself and the libraries below it need."""
     needed = ["/etc/ld.so.cache", "/etc/alternatives"]
     for folder in ("/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib32", "/lib64"):
         # Where libraries have a folder of their own in it, it holds all sorts of things beside.
@@ -57,7 +57,7 @@ _MACHINERY = (worker, answering, confining, frames, plain, processes)
 
 
 def _machinery(module: ModuleType) -> str:
-    """Where the sandbox sees a module of the machinery."""
+    """Return where the sandbox sees a module of the machinery."""
     return f"/course/{module.__name__.replace('.', '/')}.py"
 
 
@@ -67,7 +67,7 @@ _PACKAGES = ("*-packages", "python*/*-packages")
 
 @functools.cache
 def bwrap() -> str | None:
-    """Where bubblewrap is; None if it is not installed."""
+    """Return where bubblewrap is; None if it is not installed."""
     if found := shutil.which("bwrap"):
         return found
     with contextlib.suppress(Exception):
@@ -84,12 +84,12 @@ def _bwrap_knows(option: str) -> bool:
 
 
 # What an answer or the modules that are sent with it may import, each with all that it requires.
-_ALLOWED = ("numpy", "torch", "jaxtyping", "safetensors", "tqdm")
+_ALLOWED = ("numpy", "torch", "jaxtyping", "safetensors", "tqdm", "regex")
 
 
 @functools.cache
 def packages() -> list[tuple[str, tuple[str, ...]]]:
-    """What may be imported: folders of packages, each with the names in it that the sandbox sees.
+    """Return what may be imported: folders of packages, each with the names that are seen.
 
     A list of what is allowed, since anything else may hold what a reference answer is made from.
     """
@@ -111,7 +111,7 @@ def packages() -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _parts(name: str) -> Iterator[tuple[str, set[str]]]:
-    """The folder that a distribution is installed in, and the names of its packages there."""
+    """Yield the folder that a distribution is installed in, and the names of its packages there."""
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         distribution = importlib.metadata.distribution(name)
         tops = {file.parts[0] for file in distribution.files or ()}
@@ -129,12 +129,12 @@ def _parts(name: str) -> Iterator[tuple[str, set[str]]]:
 
 
 def inside(i: int) -> str:
-    """Where the sandbox sees the i-th folder of packages, with no one's name in it."""
+    """Return where the sandbox sees the i-th folder of packages, with no one's name in it."""
     return f"/packages/{i}/site-packages"
 
 
 def bubblewrap(packages: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
-    """The command that starts a nursery in a sandbox."""
+    """Return the command that starts a nursery in a sandbox."""
     python = os.path.realpath(sys.executable)
     command = [bwrap(), "--die-with-parent", "--new-session", "--as-pid-1", "--clearenv"]
     command += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]

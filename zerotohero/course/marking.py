@@ -115,7 +115,7 @@ def _asked_again(number: str, seed: int) -> Asked:
 
 
 def _sources(adapters: str, uses: Sequence[str]) -> dict[str, str]:
-    """The modules that an answer may import: the adapters, what it `uses`, and what that imports.
+    """Return the modules that an answer may import: adapters, what it `uses`, what that imports.
 
     Of a package its `__init__` comes along, and what that imports; the course's own are empty.
     """
@@ -131,13 +131,13 @@ def _sources(adapters: str, uses: Sequence[str]) -> dict[str, str]:
 
 
 def _file(name: str) -> Path:
-    """Where the source of a module or a package of ours is. Nothing is imported to find it."""
+    """Return where the source of a module or package of ours is. Nothing is imported to find it."""
     path = _LIBRARY.joinpath(*name.split(".")[1:])
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def _packages_above(module: str) -> set[str]:
-    """The packages that a module is in."""
+    """Return the packages that a module is in."""
     return {module.rsplit(".", n)[0] for n in range(1, module.count(".") + 1)}
 
 
@@ -148,7 +148,7 @@ def _source(module: str) -> str:
 
 
 def _imported(source: str) -> Iterator[str]:
-    """The modules of ours that a source imports at its top level."""
+    """Yield the modules of ours that a source imports at its top level."""
     for statement in ast.parse(source).body:
         if isinstance(statement, ast.Import):
             names = [alias.name for alias in statement.names]
@@ -174,7 +174,7 @@ class Budget:
         self.surplus = 2 * max((a.exercise.time_limit for a in asked), default=0.0)
 
     def limit(self, limit: float, share: float) -> float:
-        """The seconds for something that may take `limit` and needs no more than its share."""
+        """Return the seconds for something that may take `limit` and needs only its share."""
         return min(limit, share + self.surplus)
 
     def spend(self, seconds: float, share: float) -> None:
@@ -182,7 +182,7 @@ class Budget:
 
 
 def _shares(exercise: Exercise) -> tuple[float, float]:
-    """The seconds that an answer needs at most, and a verdict: ten times what the course's do."""
+    """Return the seconds that an answer and a verdict need at most: ten times the course's."""
     return (1.0, 0.2) if exercise.takes is None else (2 * exercise.takes, exercise.takes)
 
 
@@ -191,7 +191,7 @@ def _verdict_limit(exercise: Exercise) -> float:
 
 
 def patience(asked: Sequence[Asked]) -> float:
-    """Seconds of the wall clock after which a file's marking must have ended by itself."""
+    """Return seconds of the wall clock after which a file's marking must have ended by itself."""
     seconds = Budget(asked).surplus
     for a in asked:
         answer, verdict = _shares(a.exercise)
@@ -253,7 +253,7 @@ class _TooLong(BaseException):
 
 
 def _verdict(case: Case, given: bytes, reply: bytes, seconds: float) -> tuple[Outcome, float, bool]:
-    """The verdict; the seconds of the processor that it took, and whether it was kept from one."""
+    """Return the verdict, the processor seconds that it took, and whether it was kept from one."""
     began, starved = time.process_time(), False
     try:
         with _bounded(seconds):
@@ -309,7 +309,7 @@ def _bounded(seconds: float) -> Iterator[None]:
 
 
 def _why_no_answer(answered: Answered, seconds: float, of_the_file: bool) -> str:
-    """Which limit ended it, in the student's terms."""
+    """Return which limit ended it, in the student's terms."""
     code = answered.code
     has = "that were left of the file's" if of_the_file else "that this exercise has"
     if answered.ended == "timeout":

@@ -93,7 +93,7 @@ def write_table(out: Path, grades: Grades) -> None:
 
 
 def _results(graded: Graded, grades: Grades) -> dict[str, Any]:
-    """One submission's results, as Gradescope reads them; extra_data is for the teacher."""
+    """Return one submission's results, as Gradescope reads them; extra_data is for the teacher."""
     tests = []
     for exercise in grades.exercises:
         for outcome in graded.marked[exercise.number].outcomes:
@@ -136,7 +136,7 @@ def _explained(outcome: Outcome) -> str:
 
 
 def _clean(text: str) -> str:
-    """Text of a stranger without what a terminal, a page or an encoding would trip over."""
+    """Return a stranger's text without what a terminal, a page or an encoding would trip over."""
     return "".join(c if c.isprintable() else " " for c in text[:1000])
 
 
@@ -145,7 +145,7 @@ _FORMULA = re.compile(r"(^|,)\s*(?=[=+\-@＝＋－＠])")
 
 
 def _cell(text: str) -> str:
-    """A cell of text that is one cell to every reader, and that no spreadsheet computes.
+    """Return a cell of text that is one cell to every reader, and that no spreadsheet computes.
 
     Those that take lines apart at `;`, a tab or `|`, and those that know no quotes, find nothing
     there that begins like a formula.
@@ -163,7 +163,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def are_marks(path: Path, depth: int = 2) -> bool:
-    """Whether a file or a folder is what a run has made, under whatever name it was."""
+    """Return whether a file or a folder is what a run has made, under whatever name it was."""
     try:
         if stat.S_ISREG(os.lstat(path).st_mode):
             return path.suffix == ".csv" and _is_table(path)
@@ -188,7 +188,7 @@ def _text(path: Path) -> str:
 
 
 def _read_results(path: Path) -> dict[str, Any] | None:
-    """A file of results, or None if there is none or it isn't ours."""
+    """Return a file of results, or None if there is none or it isn't ours."""
     try:
         results = json.loads(read_unfollowed(path, path.parent, MAX_BYTES))
         tests, extra = results["tests"], results["extra_data"]
@@ -208,7 +208,7 @@ class Earlier:
     numbers: list[str]  # of the exercises
 
     def ids(self) -> dict[str, str]:
-        """The ids that were given, by the entry of the class's folder, as it can be printed."""
+        """Return the ids that were given, by the printable entry of the class's folder."""
         files = {id: r["extra_data"].get("file", "") for id, r in self.results.items()}
         return {file.split("/")[0]: id for id, file in files.items() if file}
 
@@ -242,7 +242,7 @@ class Earlier:
 
 
 def earlier(out: Path) -> Earlier | None:
-    """What runs have left in `out`; None if there are no marks.
+    """Return what runs have left in `out`; None if there are no marks.
 
     Raises ValueError if there is something that must not be overwritten, or the marks of two runs.
     """
@@ -273,7 +273,7 @@ def earlier(out: Path) -> Earlier | None:
 
 
 def is_in_the_way(place: Path) -> bool:
-    """Whether something stands where the folder of one submission's results must go."""
+    """Return whether something stands where the folder of one submission's results must go."""
     if not os.path.lexists(place):
         return False
     return not stat.S_ISDIR(os.lstat(place).st_mode) or os.path.lexists(place / RESULTS)

@@ -35,7 +35,7 @@ CELL_TIMEOUT = 300  # seconds
 
 
 def card(exercise: Exercise) -> str:
-    """The Markdown card of an exercise: heading, facts, statement, folded hints."""
+    """Return the Markdown card of an exercise: heading, facts, statement, folded hints."""
     stars = "●" * exercise.difficulty + "○" * (5 - exercise.difficulty)
     facts = f"Difficulty {stars} · about {exercise.minutes} minutes · {exercise.points} points"
     if not exercise.handed_in:
@@ -52,7 +52,7 @@ def card(exercise: Exercise) -> str:
 
 
 def exercise_list(lecture: str) -> str:
-    """The exercises of a lecture for its last page: number, title, summary, link."""
+    """Return the exercises of a lecture for its last page: number, title, summary, link."""
     path = f"../exercises/{checks.file_name(lecture)}.ipynb"
     lines = [f"They are in [{path.removeprefix('../')}]({path}), and each is checked at once."]
     lines += [f"- **{e.number} {e.title}.** {e.summary}" for e in checks.exercises(lecture)]
@@ -60,7 +60,7 @@ def exercise_list(lecture: str) -> str:
 
 
 def minutes(lecture: str) -> int:
-    """The minutes of all the lecture's exercises together, as their cards say."""
+    """Return the minutes of all the lecture's exercises together, as their cards say."""
     return sum(exercise.minutes for exercise in checks.exercises(lecture))
 
 
@@ -68,12 +68,12 @@ _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 
 def count(lecture: str) -> str:
-    """How many exercises a lecture has, as a word."""
+    """Return how many exercises a lecture has, as a word."""
     return _COUNTS[len(checks.exercises(lecture))]
 
 
 def fill_readme(text: str) -> str:
-    """The README with the counts and minutes of exercises in its curriculum."""
+    """Return the README with the counts and minutes of exercises in its curriculum."""
     for lecture in checks.LECTURES:
         name = checks.file_name(lecture)
         row = rf"\[\w+\](\(exercises/{name}\.ipynb\).*) \d+ min \|$"
@@ -88,7 +88,7 @@ def fill_readme(text: str) -> str:
 
 
 def stub(source: str, number: str) -> str:
-    """A code cell with its solution regions taken out.
+    """Return a code cell with its solution regions taken out.
 
     Raises ValueError for a region that is not closed or stands outside a function.
     """
@@ -117,7 +117,7 @@ def stub(source: str, number: str) -> str:
 
 
 def fill_cards(solution: Any) -> Any:
-    """The solution notebook with its `card:…` cells, and their count, written anew."""
+    """Return the solution notebook with its `card:…` cells, and their count, written anew."""
     solution, lecture = copy.deepcopy(solution), ""
     for cell in solution.cells:
         if number := _card_number(cell):
@@ -130,8 +130,33 @@ def fill_cards(solution: Any) -> Any:
     return solution
 
 
+def expect_whole(solution: Any, lecture: str) -> None:
+    """Raise ValueError unless each exercise of the lecture has one card cell and one check cell.
+
+    A misspelt tag, such as `cards:2.8`, makes no card, and its exercise would go missing.
+    """
+    cards = [_card_number(c) for c in solution.cells if c.cell_type == "markdown"]
+    code = [c.source for c in solution.cells if c.cell_type == "code"]
+    calls = [n for text in code for n in re.findall(r"^check\(\s*[\"'](\d+\.\d+)", text, re.M)]
+    numbers = [exercise.number for exercise in checks.exercises(lecture)]
+    wrong = []
+    for kind, found, cell in (
+        ("card", cards, "Markdown cell tagged card:{}"),
+        ("check", calls, 'cell that calls check("{}", …)'),
+    ):
+        wrong += [
+            f"{number} has {found.count(number)} {kind} cells and needs one {cell.format(number)}"
+            for number in numbers
+            if found.count(number) != 1
+        ]
+        strangers = sorted({number for number in found if number} - set(numbers))
+        wrong += [f"{number} has a {kind} cell and is no exercise here" for number in strangers]
+    if wrong:
+        raise ValueError(f"solutions/{checks.file_name(lecture)}.ipynb: {'; '.join(wrong)}.")
+
+
 def exercise_notebook(solution: Any) -> Any:
-    """The exercise notebook of a solution notebook: stubs, no solutions, no outputs."""
+    """Return the exercise notebook of a solution notebook: stubs, no solutions, no outputs."""
     exercise = fill_cards(solution)
     kept, number = [], ""
     for cell in exercise.cells:
@@ -165,13 +190,16 @@ def _digest(notebook: Any) -> str:
 def make_exercises(root: Path) -> list[Path]:
     """Write cards, lists, counts and exercise notebooks of all lectures; return what changed.
 
-    Raises FileExistsError, before anything is written, if an exercise notebook holds what a
-    learner has written.
+    Raises, before anything is written, ValueError if a solution notebook lacks the card or the
+    check of an exercise, and FileExistsError if an exercise notebook holds what a learner has
+    written.
     """
     made: dict[Path, Any] = {}
     for lecture in checks.LECTURES:
         name = f"{checks.file_name(lecture)}.ipynb"
-        solution = fill_cards(nbformat.read(root / "solutions" / name, as_version=4))
+        solution = nbformat.read(root / "solutions" / name, as_version=4)
+        expect_whole(solution, lecture)
+        solution = fill_cards(solution)
         made[root / "solutions" / name] = solution
         made[root / "exercises" / name] = exercise_notebook(solution)
         lecture_path = root / "lectures" / name
@@ -237,7 +265,7 @@ def run(path: Path) -> None:
 
 
 def tidy(notebook: Any) -> Any:
-    """A notebook as it is stored: no widget views, which a page without a kernel can't show."""
+    """Return a notebook as it is stored: no widget views, which nothing shows without a kernel."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
@@ -250,7 +278,7 @@ def tidy(notebook: Any) -> Any:
 
 
 def _joined(outputs: list[Any]) -> list[Any]:
-    """Printed text in one piece, however the kernel happened to cut it, and without what a
+    """Return printed text in one piece, however the kernel happened to cut it, and without what a
     progress bar wrote over."""
     joined: list[Any] = []
     for output in outputs:

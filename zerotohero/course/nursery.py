@@ -208,10 +208,10 @@ def nurseries(slots: int) -> Iterator[None]:
 
 
 def _said(errors: Any) -> str:
-    """What a process wrote to its standard error, in short."""
+    """Return what a process wrote to its standard error, in short."""
     return os.pread(errors.fileno(), 500, 0).decode(errors="replace").strip()
 
 
 def _unprivileged_uid(slot: int) -> int:
-    """A user id for one slot, so that the process limit of one sandbox is not another's."""
+    """Return a user id for one slot, so that the process limit of one sandbox is not another's."""
     return 64000 + os.getpid() % 16 * 64 + slot % 64

@@ -75,7 +75,7 @@ def pack(value: Any) -> bytes:
 
 
 def unpack(data: bytes) -> Any:
-    """The plain value in bytes made by `pack`, or by a stranger who wants to harm us.
+    """Return the plain value in bytes made by `pack`, or by a stranger who wants to harm us.
 
     Raises ValueError for anything that is not such a value, or that is larger than `pack` makes.
     """
@@ -114,7 +114,7 @@ def unpack(data: bytes) -> Any:
             return {k: lift(x, depth + 1) for k, x in v["dict"].items()}
         return v
 
-    # A million new lists would make the collector go through all that there is again and again.
+    # A million new lists would make the collector go through everything again and again.
     collects = gc.isenabled()
     gc.disable()
     try:

@@ -37,7 +37,7 @@ class Watch:
         self.reaped = _reaped_seconds()
 
     def over(self) -> str | None:
-        """What it has too much of: "timeout", "asleep", "memory" or "wall"; or None."""
+        """Return what it has too much of: "timeout", "asleep", "memory" or "wall"; or None."""
         now = time.monotonic()
         if now - self.last >= self.EVERY:
             self.look()
@@ -72,7 +72,7 @@ class Watch:
 
 
 def _reaped_seconds() -> float:
-    """Processor seconds of all processes that this one has waited for."""
+    """Return the processor seconds of all processes that this one has waited for."""
     import resource
 
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -80,7 +80,7 @@ def _reaped_seconds() -> float:
 
 
 def _activity(pid: int) -> tuple[float, bool]:
-    """Processor seconds of a process and those it has waited for, and whether it wants more."""
+    """Return processor seconds of a process and those it waited for, and whether it wants more."""
     try:
         fields = _stat(f"/proc/{pid}/stat")
         seconds = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
@@ -94,13 +94,13 @@ def _activity(pid: int) -> tuple[float, bool]:
 
 
 def _stat(path: str) -> list[str]:
-    """The fields after the name, which may hold anything: the third of `man proc_pid_stat` on."""
+    """Return the fields after the name, which may hold anything (`man proc_pid_stat`)."""
     with open(path, encoding="latin-1") as file:
         return file.read().rpartition(")")[2].split()
 
 
 def exit_code(child: int, patience: float) -> int | None:
-    """The exit code of a child that has ended, or ends within so many seconds, not yet reaped."""
+    """Return the exit code of a child, not yet reaped, that ends within so many seconds."""
     until = time.monotonic() + patience
     while True:
         if gone := os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
@@ -132,7 +132,7 @@ SOCKET_MEMORY = 2**19  # bytes that the kernel may hold for one local socket, ro
 
 
 def _memory(limit: int) -> int:
-    """Bytes that the processes of this sandbox have of their own, beside its first.
+    """Return the bytes that the processes of this sandbox have of their own, beside its first.
 
     Pages that a fork shares are counted for each at first, which costs little, and once where that
     would be more than the limit. What is in sockets belongs to no process.
@@ -150,7 +150,7 @@ def _own_memory(pid: str) -> int:
 
 
 def _share_of_memory(pid: str) -> int:
-    """Its pages, each divided by how many processes have it."""
+    """Return its pages, each divided by how many processes have it."""
     try:
         return _kilobytes(f"/proc/{pid}/smaps_rollup", (b"Pss_Anon:", b"Pss_Shmem:")) * 1024
     except PermissionError:  # it has closed itself to be read
@@ -166,5 +166,5 @@ def _kilobytes(path: str, names: tuple[bytes, ...]) -> int:
 
 
 def _is_init() -> bool:
-    """Whether this is the first process of a sandbox, which the sandbox dies with."""
+    """Return whether this is the first process of a sandbox, which the sandbox dies with."""
     return os.getpid() == 1

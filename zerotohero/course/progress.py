@@ -44,7 +44,7 @@ def show(folder: Path, numbers: Sequence[str]) -> None:
 
 
 def line(exercise: Exercise, outcomes: Sequence[Outcome]) -> str:
-    """How an exercise stands, in one line: done or not, its number and title, its points."""
+    """Return how an exercise stands, in one line: done or not, its number and title, its points."""
     statuses = {outcome.status for outcome in outcomes}
     mark = {"passed": "✓", "not yet": "·"}.get(statuses.pop() if len(statuses) == 1 else "", "✗")
     points = sum(outcome.points for outcome in outcomes)

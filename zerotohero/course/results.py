@@ -42,7 +42,7 @@ class Results:
         return self
 
     def __getitem__(self, i: int) -> SimpleNamespace:
-        """The i-th row, with its figures as attributes."""
+        """Return the i-th row, with its figures as attributes."""
         return self._rows[i]
 
     def __len__(self) -> int:

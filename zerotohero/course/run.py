@@ -1,7 +1,7 @@
 """A training run as a folder: what it holds, and what the commands around it share.
 
-`run.json` holds the settings, where the data are and their SHA-256, and the vocabulary; the Trainer
-adds `last.pt`, `best.pt` and `log.jsonl`.
+`run.json` holds the settings, where the data are and their SHA-256, and the vocabulary if it is
+characters; `tokenizer.json` holds pieces. The Trainer adds `last.pt`, `best.pt` and `log.jsonl`.
 """
 
 import dataclasses
@@ -11,18 +11,19 @@ from pathlib import Path
 
 import torch
 
+from zerotohero import tokenizer_files
 from zerotohero.course.files import write_whole
 from zerotohero.gpt import GPT, GPTConfig
-from zerotohero.text import Characters, GPT2Tokens, gpt2_tokenizer, read_text
+from zerotohero.text import BytePairTokens, Characters, gpt2_tokenizer, read_text
 from zerotohero.training import TrainConfig, load_checkpoint
 from zerotohero.training.machine import place
 
 RUNS = Path("runs")  # where a run goes unless another folder is named
-Tokenizer = Characters | GPT2Tokens
+Tokenizer = Characters | BytePairTokens
 
 
 def first() -> bool:
-    """Whether this process is the one of torchrun's that speaks and writes."""
+    """Return whether this process is the one of torchrun's that speaks and writes."""
     return place()[0] == 0
 
 
@@ -39,14 +40,15 @@ class Run:
     init_from: str | None  # the model that it began with; None: random weights
     data: str  # a path, or a name of the course's data, or "adder"
     sha256: str  # of the data
-    skip_unknown: bool  # whether characters that the vocabulary hasn't were left out
-    chars: str | None  # the vocabulary; None: GPT-2's tokens
+    skip_unknown: bool  # whether characters outside the vocabulary were left out
+    chars: str | None  # the vocabulary; None: pieces
     model: GPTConfig
     train: TrainConfig
+    pieces: BytePairTokens | None = None  # kept in tokenizer.json
 
     @property
     def tokenizer(self) -> Tokenizer:
-        return gpt2_tokenizer() if self.chars is None else Characters(self.chars)
+        return Characters(self.chars) if self.pieces is None else self.pieces
 
     @classmethod
     def read(cls, folder: Path) -> "Run":
@@ -62,14 +64,31 @@ class Run:
             content["train"]["betas"] = tuple(content["train"]["betas"])  # JSON has only lists
             content["model"] = GPTConfig(**content["model"])
             content["train"] = TrainConfig(**content["train"])
-            return cls(**content)
+            learned = content.pop("tokenizer", None)  # a file's name; before lecture 09, GPT-2's
+            run = cls(**content)
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
                 f"{path} is damaged ({error}); bring a copy of it back, or begin another run."
             ) from None
+        if run.chars is not None:
+            return run
+        pieces = (
+            BytePairTokens(tokenizer_files.load(folder / learned)) if learned else gpt2_tokenizer()
+        )
+        if len(pieces) != run.model.vocab_size:
+            raise ValueError(
+                f"{folder / tokenizer_files.NAME} has {len(pieces)} tokens, but the model of this "
+                f"run {run.model.vocab_size}: bring the right file back."
+            )
+        return dataclasses.replace(run, pieces=pieces)
 
     def write(self, folder: Path) -> None:
-        text = json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False)
+        content = dataclasses.asdict(dataclasses.replace(self, pieces=None))
+        del content["pieces"]
+        if self.pieces is not None:
+            tokenizer_files.save(self.pieces.tokenizer, folder)
+            content["tokenizer"] = tokenizer_files.NAME
+        text = json.dumps(content, indent=2, ensure_ascii=False)
         write_whole(folder / "run.json", (text + "\n").encode())
 
 

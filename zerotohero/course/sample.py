@@ -8,7 +8,7 @@ import torch
 from zerotohero.course import adder
 from zerotohero.course.run import Tokenizer, check_device, load, say
 from zerotohero.gpt import GPT
-from zerotohero.text import GPT2Tokens
+from zerotohero.text import BytePairTokens
 
 
 def sample(
@@ -36,7 +36,7 @@ def sample(
     if run.data == "adder":
         return add(model, prompt)
     tokenizer = run.tokenizer
-    start = encode_prompt(tokenizer, prompt or "")
+    start = encode_prompt(tokenizer, prompt or "", documents=run.init_from is not None)
     generator = torch.Generator()
     generator.manual_seed(seed) if seed is not None else generator.seed()
     for i in range(num_samples):
@@ -68,13 +68,17 @@ def pieces(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:
     yield tokenizer.decode(pending)
 
 
-def encode_prompt(tokenizer: Tokenizer, prompt: str) -> torch.Tensor:
+def encode_prompt(tokenizer: Tokenizer, prompt: str, documents: bool) -> torch.Tensor:
     """Return the prompt's tokens; for an empty one, what a text begins after.
+
+    That is the end of a document, if the model has learned from `documents`; else a newline.
 
     ValueError names unknown characters.
     """
-    if isinstance(tokenizer, GPT2Tokens):
-        return tokenizer.encode(prompt) if prompt else torch.tensor([tokenizer.end_of_text])
+    if isinstance(tokenizer, BytePairTokens):
+        if not prompt and documents and tokenizer.end_of_text is not None:
+            return torch.tensor([tokenizer.end_of_text])
+        return tokenizer.encode(prompt or "\n")
     if not prompt and "\n" not in tokenizer.chars:
         raise ValueError("Give a --prompt: the vocabulary has no newline to begin after.")
     try:

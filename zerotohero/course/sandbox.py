@@ -166,7 +166,7 @@ def _libraries(torch: bool) -> list[str]:
 
 @functools.cache
 def available() -> str | None:
-    """None if the sandbox works on this machine, else one sentence: why not, and what to do.
+    """Return None if the sandbox works on this machine, else one sentence: why not, and what to do.
 
     It is tried: one starts, answers, and is asked what it can see and do.
     """

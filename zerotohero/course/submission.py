@@ -75,7 +75,7 @@ def read(path: Path, folder: Path | None = None) -> Submission:
 
 
 def _text(data: bytes) -> str:
-    """What was saved as UTF-8, UTF-16 or UTF-32, with a mark or without, or as Windows' ANSI.
+    """Return text saved as UTF-8, UTF-16 or UTF-32, with a mark or without, or as Windows' ANSI.
 
     Raises ValueError if it is none of them.
     """
@@ -89,13 +89,13 @@ def _text(data: bytes) -> str:
 
 
 def from_history(history: History, name: str, of: Iterable[Exercise]) -> Submission:
-    """A submission of what was run: each of the exercises of which it defines an answer."""
+    """Return a submission of what was run: each of the exercises of which it defines an answer."""
     found = {e.number: _source(history, e) for e in of if e.handed_in}
     return Submission(name, {number: source for number, source in found.items() if source})
 
 
 def from_notebooks(folder: Path, name: str) -> Submission:
-    """A submission from the exercise notebooks in a folder, each with its own lecture's exercises.
+    """Return a submission from a folder's exercise notebooks, each with its lecture's exercises.
 
     Raises FileNotFoundError if the folder holds none of them, and ValueError for a file that is
     not a notebook.
@@ -117,7 +117,7 @@ def from_notebooks(folder: Path, name: str) -> Submission:
 
 
 def _source(history: History, exercise: Exercise) -> str | None:
-    """The source of an exercise's answers, a stub for one that is not there; None if none is."""
+    """Return the source of an exercise's answers, a stub for a missing one; None if all are."""
     instead = _checked_instead(history, exercise)
     there = [n for n in exercise.answers if n in instead or history.defines(n)]
     if not there:
@@ -128,7 +128,7 @@ def _source(history: History, exercise: Exercise) -> str | None:
 
 
 def _checked_instead(history: History, exercise: Exercise) -> dict[str, ast.expr]:
-    """What was last checked under another name than the answer's: `check("1.1", my_gradient)`."""
+    """Return what was last checked under another name than the answer's: `check("1.1", mine)`."""
     for i in reversed(range(len(history.nodes))):
         match history.nodes[i]:
             case ast.Expr(
@@ -150,7 +150,7 @@ def _checked_instead(history: History, exercise: Exercise) -> dict[str, ast.expr
 
 
 def answered_in(submission: Submission) -> list[str]:
-    """The numbers of the exercises of which at least one answer is more than the stub."""
+    """Return the numbers of the exercises of which at least one answer is more than the stub."""
     return [
         number
         for number, source in submission.exercises.items()
@@ -159,7 +159,7 @@ def answered_in(submission: Submission) -> list[str]:
 
 
 def unwritten(source: str, names: Sequence[str]) -> list[str]:
-    """Those of the names that are stubs, and the stubs in classes: "nll", "BatchNorm1d.parameters".
+    """Return the names that are stubs, and stubs in classes: "nll", "BatchNorm1d.parameters".
 
     A stub is a function whose body is nothing but a docstring and `raise NotImplementedError`, or
     a class that has no other methods.

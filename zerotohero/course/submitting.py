@@ -122,7 +122,7 @@ def _try(
 def _why(
     exercise: Exercise, outcomes: Sequence[Outcome], source: str, expected: int | None
 ) -> list[str]:
-    """Why an exercise has not got all its points, a line a reason."""
+    """Return why an exercise has not got all its points, a line a reason."""
     said: dict[str, None] = {}  # ordered, each once
     if expected is not None and _points(outcomes) < expected:
         said[f"check gave {expected} in this notebook"] = None
@@ -141,7 +141,7 @@ def _points(outcomes: Sequence[Outcome]) -> int:
 
 
 def _checked_in(sources: Sequence[str]) -> list[Exercise]:
-    """The exercises of the lectures that a check was called for; of all, if none was."""
+    """Return the exercises of the lectures that a check was called for; of all, if none was."""
     lectures = set(re.findall(r"""\bcheck\(\s*["']?(\d+)\.\d+""", "\n".join(sources)))
     everything = checks.all_exercises()
     return [e for e in everything if e.number.split(".")[0] in lectures] or everything

@@ -89,7 +89,7 @@ _MISSING, _IN_VAIN = 0x00050000 | errno.ENOSYS, 0x00050000
 
 
 def confined() -> bytes:
-    """The filter that all strangers' code runs under."""
+    """Return the filter that all strangers' code runs under."""
     which = _MACHINES[platform.machine()][1]
     denied = [numbers[which] for numbers in _DENIED.values() if numbers[which] is not None]
     return _assembled(
@@ -128,7 +128,7 @@ def confined() -> bytes:
 
 
 def single() -> bytes:
-    """A filter that denies further threads and processes."""
+    """Return a filter that denies further threads and processes."""
     which = _MACHINES[platform.machine()][1]
     return _assembled([*_denying([_CLONE[which], _CLONE3, *_FORK[which]]), (_GIVE, 0, 0, _ALLOW)])
 
@@ -140,7 +140,7 @@ def _denying(numbers: Sequence[int]) -> Iterator[_Instruction]:
 
 
 def _assembled(rules: Iterable[_Instruction]) -> bytes:
-    """The rules, which begin with the call's number loaded, for this machine's own calls alone."""
+    """Return the rules, which begin with the call's number loaded, for this machine's calls."""
     program = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 1, 0, _MACHINES[platform.machine()][0]),

@@ -79,13 +79,20 @@ TORCH = (
     "torch.ops",
     "_C",
 )
-# and of what counts the calls of a model.
+# and of what watches the calls of a model and the steps of its optimiser.
 HOOKS = (
     "forward",
     "functional_call",
     "_call_impl",
+    "_forward_hooks",
     "_forward_pre_hooks",
+    "_global_forward_hooks",
     "_global_forward_pre_hooks",
+    "_global_optimizer_pre_hooks",
+    "_optimizer_step_pre_hooks",
+    "register_module_forward_hook",
+    "register_module_forward_pre_hook",
+    "register_optimizer_step_pre_hook",
 )
 
 _RUN_TEXT = {"eval", "exec", "compile"}  # as names: `model.eval()` and `re.compile` are others
@@ -115,7 +122,7 @@ def words(source: str, look_for: Sequence[str] = ()) -> list[str]:
 
 
 def _used(tree: ast.AST) -> Iterator[str]:
-    """The words of a source, and pairs of them that a dot joins. Not recursive: ast.walk isn't."""
+    """Yield a source's words, and pairs of them that a dot joins. Not recursive: ast.walk isn't."""
     nodes = list(ast.walk(tree))
     own = set(_defined(nodes))
     modules = {  # what a name stands for that an import has given
@@ -164,7 +171,7 @@ def _used(tree: ast.AST) -> Iterator[str]:
 
 
 def _defined(nodes: Sequence[ast.AST]) -> Iterator[str]:
-    """The names that a source gives a meaning of its own, somewhere."""
+    """Yield the names that a source gives a meaning of its own, somewhere."""
     if any(isinstance(n, ast.ImportFrom) and n.names[0].name == "*" for n in nodes):
         return  # then no one can tell
     for node in nodes:
@@ -178,7 +185,7 @@ def _defined(nodes: Sequence[ast.AST]) -> Iterator[str]:
 
 
 def _last(node: ast.AST) -> str:
-    """The name at the end of an expression, "b" for a.b; empty if it is no name."""
+    """Return the name at the end of an expression, "b" for a.b; empty if it is no name."""
     match node:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name

@@ -5,11 +5,8 @@ could not start leaves nothing behind.
 """
 
 import dataclasses
-import hashlib
-import os
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,22 +14,19 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from zerotohero.course import adder, settings
-from zerotohero.course import data as course_data
-from zerotohero.course.export import read_characters
 from zerotohero.course.run import (
     RUNS,
     Run,
-    Tokenizer,
     check_device,
     check_free,
     first,
-    load,
     resume_command,
     say,
 )
+from zerotohero.course.sources import JUDGED, OURS, Data, fitted, pretrained, read_data
 from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.huggingface import later_parts
-from zerotohero.text import Characters, gpt2_tokenizer, read_text, split_text
+from zerotohero.text import BytePairTokens
 from zerotohero.training import TrainConfig, Trainer, evaluate, load_checkpoint
 from zerotohero.training.config import FREE
 from zerotohero.training.recipes import RECIPES
@@ -40,103 +34,6 @@ from zerotohero.training.recipes import RECIPES
 # A trained model is changed gently, lest it forget what it knows; a recipe's rate is for random
 # weights.
 FINE_TUNING = TrainConfig(steps=200, batch_size=8, lr=1e-4, eval_every=50, eval_batches=10)
-OURS = {  # texts of the course, by the name that --data takes
-    "tinyshakespeare": lambda: course_data.text("tinyshakespeare"),
-    "plays": course_data.other_plays,
-    "names": lambda: course_data.text("names"),
-}
-JUDGED = 2**17  # validation tokens at the end: all of Tiny Shakespeare's, a share of a long text's
-
-
-# --- data and models ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Data:
-    """What is learned from, as the Trainer takes it, and what its tokens stand for."""
-
-    train: Tensor | tuple[Tensor, Tensor]
-    val: Tensor | tuple[Tensor, Tensor]
-    tokenizer: Tokenizer
-    sha256: str  # of what it was made from
-
-    def says(self) -> str:
-        if isinstance(self.train, Tensor):
-            return f"{len(self.train):,} tokens to train on and {len(self.val):,} to validate"
-        return f"{len(self.train[0]):,} sums to train on and {len(self.val[0]):,} to validate"
-
-    def width(self, model: GPTConfig) -> int:
-        """How many tokens a row has."""
-        return model.block_size if isinstance(self.train, Tensor) else self.train[0].shape[1]
-
-
-def read_data(
-    source: str, tokenizer: Tokenizer | None, block_size: int, skip_unknown: bool = False
-) -> Data:
-    """Read the data: a path, a name in OURS, or "adder".
-
-    Without a tokenizer, the vocabulary is the text's characters. ValueError or OSError with one
-    sentence for data that a model with this context and these tokens cannot learn from.
-    """
-    if source == "adder":
-        if block_size < adder.CONTEXT:
-            raise ValueError(f"block_size is {block_size}; a sum needs {adder.CONTEXT}.")
-        if tokenizer and getattr(tokenizer, "chars", None) != adder.VOCABULARY.chars:
-            raise ValueError("The model to begin with has another vocabulary than the adder's.")
-        train, val = (adder.rows(pairs) for pairs in adder.draw_pairs())
-        digest = hashlib.sha256(train[0].numpy().tobytes()).hexdigest()
-        return Data(train, val, adder.VOCABULARY, digest)
-    text = OURS[source]() if source in OURS else read_text(source)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    tokenizer = tokenizer or Characters.of(text)
-    if skip_unknown and isinstance(tokenizer, Characters):
-        text = tokenizer.keep_known(text)
-    try:
-        tokens = tokenizer.encode(text)
-    except ValueError as error:
-        raise ValueError(f"{error} Give --skip-unknown to leave such characters out.") from None
-    return Data(*split_text(tokens, block_size), tokenizer, digest)
-
-
-def pretrained(source: str, **changes) -> tuple[GPT, Tokenizer]:
-    """Return the model and the vocabulary of a run, of an exported folder or of a hub name."""
-    folder = Path(source)
-    if (folder / "run.json").is_file():
-        run, model = load(folder, **changes)
-        return model, run.tokenizer
-    if not folder.exists():
-        if folder.parent.name and folder.parent.is_dir():  # runs/x is no name of the hub's
-            raise FileNotFoundError(f"There is no folder {folder}.")
-        say(f"Fetching {source} from the Hugging Face hub or its cache on this machine.")
-        os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # else it tells of every retry
-    model = GPT.from_pretrained(source, **changes)
-    V = model.config.vocab_size
-    if chars := read_characters(folder):
-        return model, Characters(chars)
-    tokenizer = gpt2_tokenizer()
-    if len(tokenizer) > V:
-        raise ValueError(
-            f"The model in {source} has {V} tokens, and nothing there says what they stand for; "
-            f"known are GPT-2's {len(tokenizer):,}, and characters that the course exported."
-        )
-    return model, tokenizer
-
-
-def fitted(model: GPT, source: str, wish: dict[str, object]) -> GPT:
-    """Shorten a pretrained model's context as wished; ValueError for a wish that cannot be."""
-    for field, value in wish.items():
-        its = getattr(model.config, field)
-        if field not in ("block_size", "dropout") and value != its:
-            raise ValueError(
-                f"{field}={value} can't be had: the model of {source} was trained with {its}; "
-                "only block_size and dropout can be changed."
-            )
-    if wish.get("block_size", model.config.block_size) != model.config.block_size:
-        model.crop_block_size(wish["block_size"])
-    return model
-
-
-# --- the command -------------------------------------------------------------------------------
 
 
 def show_recipes() -> None:
@@ -155,11 +52,12 @@ def train(
     resume: bool = False,
     init_from: str | None = None,
     skip_unknown: bool = False,
+    tokenizer: str | None = None,
     device: str | None = None,
 ) -> None:
     """Train a model in a folder of its own, or go on with one, and say what came of it."""
     name, wish = settings.from_words(words)
-    asked = {"recipe": name, "data": data, "init_from": init_from}
+    asked = {"recipe": name, "data": data, "init_from": init_from, "tokenizer": tokenizer}
     asked = {key: value for key, value in asked.items() if value is not None}
     if config:
         options, changes = settings.from_file(config)
@@ -207,7 +105,7 @@ def train(
             f"steps={run.train.steps}."
         )
     if first() and not resume:
-        check_free(folder)  # again, for another run may have begun there since
+        check_free(folder)  # again, because another run may have begun there since
     learn(trainer, run, folder, its)
 
 
@@ -228,7 +126,9 @@ def prepare(
     else:
         raise ValueError("Say how many steps to train, as steps=2000, or name a recipe.")
 
-    model, tokenizer = None, None
+    model, tokenizer = None, asked.get("tokenizer")
+    if init_from and tokenizer:
+        raise ValueError("A pretrained model has its own vocabulary: leave --tokenizer out.")
     if init_from:
         changes = {"dropout": wish["dropout"]} if "dropout" in wish else {}
         model, tokenizer = pretrained(init_from, **changes)
@@ -245,8 +145,17 @@ def prepare(
         model_config = dataclasses.replace(model_config, vocab_size=V)
         model = GPT(model_config, torch.Generator().manual_seed(train_config.seed))
     chars = getattr(its.tokenizer, "chars", None)
+    pieces = its.tokenizer if isinstance(its.tokenizer, BytePairTokens) else None
     run = Run(
-        recipe, init_from, source, its.sha256, skip_unknown, chars, model_config, train_config
+        recipe,
+        init_from,
+        source,
+        its.sha256,
+        skip_unknown,
+        chars,
+        model_config,
+        train_config,
+        pieces,
     )
     return run, model, its
 
@@ -264,6 +173,8 @@ def continued(
                 f"{folder} was begun with {what} {getattr(run, what)}, not {asked[what]}; name "
                 "another folder by --out."
             )
+    if "tokenizer" in asked:
+        raise ValueError(f"{folder} goes on with its own vocabulary: leave --tokenizer out.")
     fields = dataclasses.asdict(run.model) | dataclasses.asdict(run.train)
     for key, value in wish.items():
         if value != fields[key] and key not in FREE:
@@ -302,7 +213,7 @@ def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
     if trainer.step:
         left = run.train.steps - trainer.step
         say(f"       {trainer.step:,} are made, " + (f"{left:,} to go" if left else "which is all"))
-    trainer.on("eval", lambda t: tqdm.write(progress_line(t)))
+    trainer.on("eval", lambda t: tqdm.write(progress_line(t, its)))
     fresh = not folder.exists() or not any(folder.iterdir())
     if first():
         run.write(folder)
@@ -328,6 +239,8 @@ def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
         f"{trainer.step:,} steps in {trainer.seconds:.1f} s. The best model, of step "
         f"{best['step']:,}, has a loss of {loss:.4f} on {on}."
     )
+    if bits := its.bits_a_byte(loss):
+        say(f"That is {bits}, which can be compared whatever the tokens are.")
     if run.data == "adder":
         _, unseen = adder.draw_pairs()
         share = adder.share_right(trainer.model, unseen)
@@ -337,9 +250,10 @@ def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
         say(f"Hand it on:      zerotohero export {folder} FOLDER")
 
 
-def progress_line(trainer: Trainer) -> str:
+def progress_line(trainer: Trainer, its: Data) -> str:
     row = trainer.log[-1]
+    bits = its.bits_a_byte(row["val_loss"])
     return (
-        f"step {row['step']:>7,}   loss {row['loss']:.4f}   validation {row['val_loss']:.4f}   "
-        f"{row['seconds']:.1f} s"
+        f"step {row['step']:>7,}   loss {row['loss']:.4f}   validation {row['val_loss']:.4f}"
+        f"{bits and f' ({bits})'}   {row['seconds']:.1f} s"
     )

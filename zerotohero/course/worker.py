@@ -73,7 +73,7 @@ class _Given(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return spec
 
     def path(self, name: str) -> str:
-        """Where it would be, for `describe` to know it by."""
+        """Return where it would be, for `describe` to know it by."""
         return os.path.join(os.path.dirname(COURSE), *name.split(".")) + ".py"
 
     def is_package(self, name: str) -> bool:
@@ -157,7 +157,7 @@ def _supervise(
         if over := watch.over():
             ended = over
         elif requests in (ready := select.select([read_end, requests], [], [], 0.02)[0]):
-            ended = "abandoned"  # the grader is gone, for it asks nothing before this is answered
+            ended = "abandoned"  # the grader is gone: it asks nothing before this is answered
         elif ready:
             if chunk := os.read(read_end, 2**18):
                 buffer += chunk

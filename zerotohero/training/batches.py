@@ -144,7 +144,7 @@ class Split:
 
 
 def _taken(t: Tensor, numbers: Int[Tensor, "*B"]) -> Tensor:
-    """t[numbers] of any kind of integer."""
+    """Return t[numbers] of any kind of integer."""
     return t.view(SIGNED.get(t.dtype, t.dtype))[numbers].view(t.dtype)
 
 

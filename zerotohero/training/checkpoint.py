@@ -102,7 +102,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def _wrapped(module: nn.Module | None) -> str | None:
-    """The attribute in which a wrapper holds what it wraps; None for all that is no wrapper."""
+    """Return the attribute in which a wrapper holds what it wraps; None for what wraps nothing."""
     if isinstance(module, DataParallel | DistributedDataParallel):
         return "module"
     compiled = module is not None and "_orig_mod" in module._modules
@@ -117,7 +117,7 @@ def bare(model: nn.Module) -> nn.Module:
 
 
 def _bare_name(model: nn.Module, name: str) -> str:
-    """The name of a weight in the same model without wrappers, at any depth."""
+    """Return the name of a weight in the same model without wrappers, at any depth."""
     module, parts = model, []
     for part in name.split("."):
         if part != _wrapped(module):
@@ -127,7 +127,7 @@ def _bare_name(model: nn.Module, name: str) -> str:
 
 
 def _stripped(name: str) -> str:
-    """A weight's name without what looks like a wrapper's part, where the model isn't known."""
+    """Return a weight's name without what looks like a wrapper's part, the model being unknown."""
     return ".".join(part for part in name.split(".") if part not in ("_orig_mod", "module"))
 
 
@@ -150,7 +150,7 @@ def load_weights(model: nn.Module, state: dict[str, Any]) -> None:
 
 
 def plain(extra: dict[str, Any]) -> dict[str, Any]:
-    """The dict as it comes back from a checkpoint; ValueError if it wouldn't."""
+    """Return the dict as it comes back from a checkpoint; ValueError if it wouldn't."""
     buffer = io.BytesIO()
     try:
         torch.save(extra, buffer)

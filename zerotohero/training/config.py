@@ -9,7 +9,7 @@ The papers: AdamW, Loshchilov & Hutter (2019), arXiv:1711.05101; the cosine sche
 (2017), arXiv:1608.03983; the trapezoid, Hägele et al. (2024), arXiv:2405.18392.
 
 New against `mlp.Plan`: warm-up, clipping, accumulation, and two kinds of optimiser at once.
-Left out: rates of one's own for single layers.
+Left out: separate rates for single layers.
 """
 
 import dataclasses

@@ -55,7 +55,7 @@ def _matmul_rate(device: torch.device, dtype: torch.dtype, threads: int) -> floa
 
 
 def _seconds(device: torch.device, dtype: torch.dtype, n: int) -> float:
-    """The shortest of some products of n × n matrices."""
+    """Return the shortest of some products of n × n matrices."""
     a = torch.ones(n, n, device=device, dtype=dtype)
     times: list[float] = []
     while len(times) < 3 or (len(times) < 20 and sum(times) < 0.05):
@@ -135,7 +135,7 @@ def on_device(device: torch.device) -> Iterator[None]:
 
 
 def place() -> tuple[int, int, int]:
-    """This process's number, how many there are, and its number on this machine; by torchrun."""
+    """Return this process's number, how many there are, and its number here, as torchrun says."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     if not {*names, "MASTER_ADDR"} <= os.environ.keys():
         return 0, 1, 0
@@ -145,7 +145,7 @@ def place() -> tuple[int, int, int]:
 
 @functools.cache
 def _meeting_point() -> tuple[dist.Store, int, int]:
-    """The table that torchrun's processes find each other through, and this one's place in it."""
+    """Return the table by which torchrun's processes meet, and this one's place in it."""
     return next(dist.rendezvous("env://"))
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 def orthogonalise(
     G: Float[Tensor, "*B rows columns"], rounds: int = 5, dtype: torch.dtype | None = None
 ) -> Float[Tensor, "*B rows columns"]:
-    """Return each matrix with its singular values brought near 1 (0.7 to 1.2), U Vᵀ by and by.
+    """Return each matrix with its singular values brought near 1 (0.7 to 1.2), close to U Vᵀ.
 
     Each round is the odd polynomial a x + b x³ + c x⁵ of the singular values, as matrix products:
     its coefficients are the paper's, steep at 0 so that small values rise within five rounds. In

@@ -5,7 +5,7 @@ next. So a run that was killed goes on from its last checkpoint with the same lo
 and no device has to tell another which rows it took.
 
 The rest is what makes it fast: numbers of half the size, data that lives on the device, and no loss
-that is read in a step that nobody looks at, for the host would have to wait.
+that is read in a step that nobody looks at, because the host would have to wait.
 
 New against `mlp.train`: precision, accumulation, checkpoints, several processes. What a run is
 made of stands in modules of its own: its plan in `config`, the rows of a batch in `batches`, a

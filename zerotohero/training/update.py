@@ -27,7 +27,7 @@ from zerotohero.training.machine import autocast, choose_precision, seed_device,
 class Update:
     """`update(forward, step)` makes the update of that number, counted from 0.
 
-    `forward = update.prepare()` comes first. Nothing here keeps it, for it holds the connection
+    `forward = update.prepare()` comes first. Nothing here keeps it, since it holds the connection
     between the processes.
 
     One process of `world` takes its share of each batch. Attributes: optimizers, params (what is

@@ -55,12 +55,12 @@ def walk(**instead):
     return all_gradients
 
 
-@wrong("5.1", "d.logprobs lacks the mean's 1/B")
+@wrong("5.1", "d.logprobs: the mean's 1/B is missing")
 def sum_for_mean():
     return walk(logprobs=lambda c, d: -picked(c))
 
 
-@wrong("5.1", "d.logprobs has its sign turned")
+@wrong("5.1", "d.logprobs: its sign is turned")
 def loss_without_its_minus():
     return walk(logprobs=lambda c, d: picked(c) / len(c.Y))
 
@@ -75,8 +75,8 @@ def whole_columns():
     return walk(logprobs=logprobs)
 
 
-@wrong("5.1", "the slope of log(p) is 1/p")
-def slope_of_the_log_upside_down():
+@wrong("5.1", "the derivative of log(p) is 1/p")
+def derivative_of_the_log_upside_down():
     return walk(probs=lambda c, d: d.logprobs * c.probs)
 
 
@@ -110,8 +110,8 @@ def counts_only_in_their_sum():
     return walk(counts=lambda c, d: d.total.expand_as(c.counts))
 
 
-@wrong("5.1", "the slope of exp is exp itself")
-def exp_without_slope():
+@wrong("5.1", "the derivative of exp is exp itself")
+def exp_without_its_derivative():
     return walk(shifted=lambda c, d: d.counts)
 
 
@@ -120,12 +120,12 @@ def top_not_summed():
     return walk(top=lambda c, d: -d.shifted)
 
 
-@wrong("5.1", "d.h is transposed")
+@wrong("5.1", "d.h: it is transposed")
 def h_transposed():
     return walk(h=lambda c, d: c.W2 @ d.logits.T, act=lambda c, d: d.h.T * (1 - c.h**2))
 
 
-@wrong("5.1", "d.W2 is transposed")
+@wrong("5.1", "d.W2: it is transposed")
 def w2_transposed():
     return walk(W2=lambda c, d: d.logits.T @ c.h)
 
@@ -150,7 +150,7 @@ def tanh_of_its_input():
     return walk(act=lambda c, d: d.h * (1 - c.act**2))
 
 
-@wrong("5.1", "slope of the sigmoid")
+@wrong("5.1", "derivative of the sigmoid")
 def sigmoid_for_tanh():
     return walk(act=lambda c, d: d.h * c.h * (1 - c.h))
 
@@ -192,7 +192,7 @@ def var_with_another_eps():
     return walk(var=lambda c, d: -0.5 * (c.var + 1e-5) ** -1.5 * d.inv)
 
 
-@wrong("5.1", "a later line changed d.logprobs in place")
+@wrong("5.1", "d.logprobs and d.probs are one and the same tensor")
 def alias_of_logprobs():
     def probs(c, d):
         same = d.logprobs
@@ -202,7 +202,7 @@ def alias_of_logprobs():
     return walk(probs=probs)
 
 
-@wrong("5.1", "1/B is missing")
+@wrong("5.1", "d.square: var is the sum divided by B")
 def squares_not_averaged():
     return walk(square=lambda c, d: d.var.expand_as(c.square))
 
@@ -232,7 +232,7 @@ def pre_used_once():
     return walk(pre=lambda c, d: d.diff)
 
 
-@wrong("5.1", "one and the same tensor")
+@wrong("5.1", "d.diff and d.pre are one and the same tensor")
 def alias_of_diff():
     def pre(c, d):
         same = d.diff
@@ -273,7 +273,7 @@ def probs_changed_in_place():
     return all_gradients
 
 
-@wrong("5.1", "It was used before it was put there")
+@wrong("5.1", "Nothing has this name so far")
 def used_before_it_is_there():
     return walk(probs=lambda c, d: d.logprob / c.probs)
 
@@ -287,3 +287,83 @@ def autograd_switched_on_again():
             d.logprobs = torch.autograd.grad(loss, logprobs)[0]
 
     return all_gradients
+
+
+def and_then(end):
+    """A right answer with something after it."""
+
+    def all_gradients(c, d):
+        walk()(c, d)
+        end(c, d)
+
+    return all_gradients
+
+
+@wrong("5.1", "Work on a copy, made by")
+def scratch_paper_at_the_end():
+    def end(c, d):
+        c.probs[range(len(c.Y)), c.Y] -= 1
+
+    return and_then(end)
+
+
+@wrong("5.1", "not 1e-3")
+def eps_of_the_cell_above():
+    return walk(var=lambda c, d: -0.5 * (c.var + 1e-3) ** -1.5 * d.inv)
+
+
+@wrong("5.1", "Take the sizes from c's tensors")
+def sizes_of_the_cell_above():
+    return walk(emb=lambda c, d: d.x.view(8, 3, 5))
+
+
+@wrong("5.1", "Each number of d.logprobs is")
+def batch_of_the_lecture():
+    return walk(logprobs=lambda c, d: -picked(c) / 32)
+
+
+@wrong("5.1", "d.wte must have the shape of c.wte")
+def vocabulary_of_the_names():
+    def wte(c, d):
+        grad = torch.zeros(27, d.emb.shape[2], dtype=d.emb.dtype)
+        return grad.index_put_((c.X,), d.emb, accumulate=True)
+
+    return walk(wte=wte)
+
+
+@wrong("5.1", "as far as float32 goes")
+def zeros_of_float32():
+    def logprobs(c, d):
+        grad = torch.zeros(c.logprobs.shape)
+        grad[range(len(c.Y)), c.Y] = -1 / len(c.Y)
+        return grad
+
+    return walk(logprobs=logprobs)
+
+
+@wrong("5.1", "c and d aren't dicts")
+def d_as_a_dict():
+    def all_gradients(c, d):
+        d["logprobs"] = -picked(c) / len(c.Y)
+
+    return all_gradients
+
+
+@wrong("5.1", "d.mean: sum over axis 0, without keepdim")
+def mean_with_its_axis():
+    return walk(mean=lambda c, d: -d.diff.sum(0, keepdim=True), pre=lambda c, d: d.diff)
+
+
+@wrong("5.1", "d.share has its sign turned")
+def share_turned():
+    return walk(share=lambda c, d: -(d.probs * c.counts).sum(1, keepdim=True))
+
+
+@wrong("5.1", "d.counts: a sum gives each of its terms the whole")
+def total_shared_out():
+    return walk(counts=lambda c, d: d.probs * c.share + d.total / c.counts.shape[1])
+
+
+@wrong("5.1", "d.b2 is None")
+def nothing_in_b2():
+    return walk(b2=lambda c, d: None)

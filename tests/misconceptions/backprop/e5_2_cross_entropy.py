@@ -53,12 +53,12 @@ def softmax_over_the_batch():
     return cross_entropy_fused
 
 
-@wrong("5.2", "only the slope of a probability by its own")
-def elementwise_slope():
+@wrong("5.2", "only how a probability changes with its own")
+def elementwise_derivative():
     return entropy(lambda p, hot, B: p * (1 - p) / B)
 
 
-@wrong("5.2", "That is the gradient by the probabilities")
+@wrong("5.2", "That is the probabilities' gradient")
 def stopped_at_the_probabilities():
     return entropy(lambda p, hot, B: -hot / (B * p))
 
@@ -106,3 +106,66 @@ def loss_backward():
         return loss, logits.grad
 
     return cross_entropy_fused
+
+
+def correct(p, hot, B):
+    return (p - hot) / B
+
+
+@wrong("5.2", "the order is loss, dlogits")
+def gradient_before_the_loss():
+    return lambda logits, targets: entropy(correct)(logits, targets)[::-1]
+
+
+@wrong("5.2", "A small number was added to the probability")
+def log_with_a_small_number():
+    def loss(logits, targets):
+        p = F.softmax(logits, 1)[range(len(logits)), targets]
+        return -(p + 1e-12).log().mean()
+
+    return entropy(correct, loss)
+
+
+@wrong("5.2", "an infinite log")
+def log_of_the_softmax():
+    def loss(logits, targets):
+        return -F.softmax(logits, 1)[range(len(logits)), targets].log().mean()
+
+    return entropy(correct, loss)
+
+
+@wrong("5.2", "`F.one_hot(targets, V)`")
+def one_hot_as_wide_as_the_targets():
+    def cross_entropy_fused(logits, targets):
+        dlogits = (F.softmax(logits, 1) - F.one_hot(targets)) / len(logits)
+        return loss_of(logits, targets), dlogits
+
+    return cross_entropy_fused
+
+
+@wrong("5.2", "only the target of each row has a share")
+def loss_over_all_tokens():
+    return entropy(correct, lambda logits, targets: -F.log_softmax(logits, 1).mean())
+
+
+@wrong("5.2", "takes whole columns for the loss")
+def loss_of_whole_columns():
+    return entropy(correct, lambda logits, targets: -F.log_softmax(logits, 1)[:, targets].mean())
+
+
+@wrong("5.2", "The loss's softmax runs down the columns")
+def loss_down_the_columns():
+    def loss(logits, targets):
+        return -F.log_softmax(logits, 0)[range(len(logits)), targets].mean()
+
+    return entropy(correct, loss)
+
+
+@wrong("5.2", "The sign is turned: the loss is")
+def loss_without_its_minus():
+    return entropy(correct, lambda logits, targets: -loss_of(logits, targets))
+
+
+@wrong("5.2", "as far as float32 goes")
+def logits_as_float32():
+    return lambda logits, targets: entropy(correct)(logits.float(), targets)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from misconceptions import wrong
-from misconceptions.backprop.shared import norm, right
+from misconceptions.backprop.shared import norm, right, with_eps
 
 
 @wrong("5.3", "Mean and variance are taken for constants")
@@ -74,7 +74,7 @@ def three_axes_as_two():
     return batchnorm_fused
 
 
-@wrong("5.3", "LayerNorm's along the last")
+@wrong("5.3", "as LayerNorm does it")
 def examples_normalised():
     return norm(right, along=-1)
 
@@ -88,3 +88,82 @@ def vjp():
         return torch.func.vjp(forward, x, gamma, torch.zeros_like(gamma))[1](dout)
 
     return batchnorm_fused
+
+
+@wrong("5.3", "under the root, √(var + eps)")
+def eps_beside_the_root():
+    return with_eps(lambda var, eps: 1 / (var.sqrt() + eps))
+
+
+@wrong("5.3", "an eps of 1e-5")
+def eps_of_torch():
+    return with_eps(lambda var, eps: (var + 1e-5) ** -0.5)
+
+
+@wrong("5.3", "The term of the mean is subtracted")
+def mean_added():
+    def dx(dout, xhat, gamma, inv, mean):
+        d = dout * gamma
+        return inv * (d + mean(d) - xhat * mean(d * xhat))
+
+    return norm(dx)
+
+
+@wrong("5.3", "The term of the variance is subtracted")
+def variance_added():
+    def dx(dout, xhat, gamma, inv, mean):
+        d = dout * gamma
+        return inv * (d - mean(d) + xhat * mean(d * xhat))
+
+    return norm(dx)
+
+
+@wrong("5.3", "x̂ is missing before the last sum")
+def last_sum_alone():
+    def dx(dout, xhat, gamma, inv, mean):
+        d = dout * gamma
+        return inv * (d - mean(d) - mean(d * xhat))
+
+    return norm(dx)
+
+
+@wrong("5.3", "The division of the whole by")
+def not_divided_by_the_deviation():
+    return norm(lambda dout, xhat, gamma, inv, mean: right(dout, xhat, gamma, 1, mean))
+
+
+@wrong("5.3", "gamma is in dx twice")
+def gamma_inside_and_outside():
+    return norm(lambda *given: given[2] * right(*given))
+
+
+@wrong("5.3", "dgamma has the shape (C,), without keepdim")
+def dgamma_with_its_axes():
+    def dgamma(dout, xhat, x):
+        return (dout * xhat).sum(tuple(range(x.ndim - 1)), keepdim=True)
+
+    return norm(right, dgamma=dgamma)
+
+
+@wrong("5.3", "which is dgamma; dbeta is the sum of dout")
+def beta_before_gamma():
+    def batchnorm_fused(*given):
+        dx, dgamma, dbeta = norm(right)(*given)
+        return dx, dbeta, dgamma
+
+    return batchnorm_fused
+
+
+@wrong("5.3", "Your code changed its arguments in place")
+def centred_in_place():
+    def batchnorm_fused(dout, x, gamma, eps):
+        mean = x.mean(tuple(range(x.ndim - 1)), keepdim=True)
+        x -= mean
+        return norm(right)(dout, x, gamma, eps)
+
+    return batchnorm_fused
+
+
+@wrong("5.3", "x̂ is normalised over the first axis")
+def statistics_of_each_position():
+    return norm(right, along=0)

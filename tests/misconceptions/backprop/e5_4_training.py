@@ -7,11 +7,13 @@ from misconceptions import wrong
 from misconceptions.backprop.shared import norm, right
 
 
-def gradients(parameters, xb, yb, eps, mean=True, add=True, back=None, slope=lambda h: 1 - h**2):
+def gradients(
+    parameters, xb, yb, eps, mean=True, add=True, back=None, slope=lambda h: 1 - h**2, correction=0
+):
     wte, W1, gamma, beta, W2, b2 = parameters
     x = wte[xb].flatten(1)
     pre = x @ W1
-    var, mu = torch.var_mean(pre, 0, correction=0)
+    var, mu = torch.var_mean(pre, 0, correction=correction)
     inv = (var + eps) ** -0.5
     h = (gamma * (pre - mu) * inv + beta).tanh()
     logits = h @ W2 + b2
@@ -42,7 +44,7 @@ def descend(parameters, grads, lr):
         p -= lr * grad
 
 
-@wrong("5.4", "`p = p - …` makes a new tensor")
+@wrong("5.4", "The steps were taken on copies")
 def rebound():
     def train_by_hand(parameters, *rest):
         return trainer(descend)([p.clone() for p in parameters], *rest)
@@ -60,7 +62,7 @@ def embedding_rows_overwritten():
     return trainer(descend, lambda *given: gradients(*given, add=False))
 
 
-@wrong("5.4", "before the gradients that need it")
+@wrong("5.4", "before the gradients that need them")
 def updated_too_early():
     """W2 and W1 are stepped as soon as their own gradients are there."""
 
@@ -89,17 +91,22 @@ def updated_too_early():
     return train_by_hand
 
 
-@wrong("5.4", "is W2 still the old one there?")
+@wrong("5.4", "W2 was changed before dh was made from it")
 def w2_stepped_before_dh():
     def made(parameters, xb, yb, eps):
-        stepped = parameters[4] - 0.3 * gradients(parameters, xb, yb, eps)[1][4]
+        stepped = parameters[4] - rate[0] * gradients(parameters, xb, yb, eps)[1][4]
         return gradients(parameters, xb, yb, eps, back=stepped)
 
-    return trainer(descend, made)
+    def train_by_hand(parameters, X, Y, lr, eps):
+        rate[:] = [lr]
+        return trainer(descend, made)(parameters, X, Y, lr, eps)
+
+    rate = []
+    return train_by_hand
 
 
-@wrong("5.4", "is tanh's slope 1 − h²?")
-def sigmoid_s_slope_in_training():
+@wrong("5.4", "is the sigmoid's derivative")
+def sigmoid_s_derivative_in_training():
     return trainer(descend, lambda *given: gradients(*given, slope=lambda h: h * (1 - h)))
 
 
@@ -119,7 +126,7 @@ def rate_of_its_own():
     return trainer(lambda parameters, grads, lr: descend(parameters, grads, 0.1))
 
 
-@wrong("5.4", "gamma and beta stay as they were")
+@wrong("5.4", "gamma, beta stay as they were")
 def norm_not_trained():
     def step(parameters, grads, lr):
         for i in (0, 1, 4, 5):
@@ -170,3 +177,81 @@ def autograd_after_all():
         return losses
 
     return train_by_hand
+
+
+@wrong("5.4", "puts a new tensor into the list")
+def list_refilled():
+    def step(parameters, grads, lr):
+        for i, grad in enumerate(grads):
+            parameters[i] = parameters[i] - lr * grad
+
+    return trainer(step)
+
+
+@wrong("5.4", "wte stays as it was")
+def embeddings_not_trained():
+    def step(parameters, grads, lr):
+        descend(parameters[1:], grads[1:], lr)
+
+    return trainer(step)
+
+
+@wrong("5.4", "tanh's derivative 1 − h² is missing")
+def tanh_forgotten():
+    return trainer(descend, lambda *given: gradients(*given, slope=lambda h: 1))
+
+
+@wrong("5.4", "The first loss differs already")
+def context_turned_round():
+    def made(parameters, xb, yb, eps):
+        return gradients(parameters, xb.flip(1), yb, eps)
+
+    return trainer(descend, made)
+
+
+@wrong("5.4", "an eps of 1e-5")
+def eps_of_torch_in_training():
+    return lambda parameters, X, Y, lr, eps: trainer(descend)(parameters, X, Y, lr, 1e-5)
+
+
+@wrong("5.4", "the variance divided by B − 1")
+def unbiased_in_training():
+    return trainer(descend, lambda *given: gradients(*given, correction=1))
+
+
+@wrong("5.4", "The parameters are right, the losses are not")
+def losses_of_the_sum():
+    def train_by_hand(parameters, X, *rest):
+        return [X.shape[1] * loss for loss in trainer(descend)(parameters, X, *rest)]
+
+    return train_by_hand
+
+
+@wrong("5.4", "The last step is missing")
+def last_step_left_out():
+    def train_by_hand(parameters, X, Y, lr, eps):
+        losses = trainer(descend)(parameters, X[:-1], Y[:-1], lr, eps)
+        return [*losses, gradients(parameters, X[-1], Y[-1], eps)[0]]
+
+    return train_by_hand
+
+
+@wrong("5.4", "After one step these are wrong: gamma, beta")
+def gamma_and_beta_exchanged():
+    def step(parameters, grads, lr):
+        descend(parameters, [*grads[:2], grads[3], grads[2], *grads[4:]], lr)
+
+    return trainer(step)
+
+
+@wrong("5.4", "Every step takes the first minibatch")
+def first_minibatch_again_and_again():
+    def train_by_hand(parameters, X, Y, lr, eps):
+        return trainer(descend)(parameters, X[:1].expand_as(X), Y[:1].expand_as(Y), lr, eps)
+
+    return train_by_hand
+
+
+@wrong("5.4", "Take the sizes from the tensors that are passed")
+def batches_of_sixteen():
+    return lambda parameters, X, *rest: trainer(descend)(parameters, X.view(-1, 16, 3), *rest)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from misconceptions import wrong
-from misconceptions.backprop.shared import norm, right
+from misconceptions.backprop.shared import norm, right, with_eps
 
 
 @wrong("5.5", "gamma stands before the sums")
@@ -61,3 +61,90 @@ def jacobian_in_forward_mode():
         return dx, dgamma, dbeta
 
     return layernorm_fused
+
+
+@wrong("5.5", "under the root, √(var + eps)")
+def eps_beside_the_root():
+    return with_eps(lambda var, eps: 1 / (var.sqrt() + eps), along=-1)
+
+
+@wrong("5.5", "an eps of 1e-5")
+def eps_of_torch():
+    return with_eps(lambda var, eps: (var + 1e-5) ** -0.5, along=-1)
+
+
+@wrong("5.5", "The term of the mean is subtracted")
+def mean_added():
+    def dx(dout, xhat, gamma, inv, mean):
+        d = dout * gamma
+        return inv * (d + mean(d) - xhat * mean(d * xhat))
+
+    return norm(dx, along=-1)
+
+
+@wrong("5.5", "The term of the variance is subtracted")
+def variance_added():
+    def dx(dout, xhat, gamma, inv, mean):
+        d = dout * gamma
+        return inv * (d - mean(d) + xhat * mean(d * xhat))
+
+    return norm(dx, along=-1)
+
+
+@wrong("5.5", "x̂ is missing before the last sum")
+def last_sum_alone():
+    def dx(dout, xhat, gamma, inv, mean):
+        d = dout * gamma
+        return inv * (d - mean(d) - mean(d * xhat))
+
+    return norm(dx, along=-1)
+
+
+@wrong("5.5", "The division of the whole by")
+def not_divided_by_the_deviation():
+    return norm(lambda dout, xhat, gamma, inv, mean: right(dout, xhat, gamma, 1, mean), along=-1)
+
+
+@wrong("5.5", "gamma is in dx twice")
+def gamma_inside_and_outside():
+    return norm(lambda *given: given[2] * right(*given), along=-1)
+
+
+@wrong("5.5", "dgamma has the shape (C,), without keepdim")
+def dgamma_with_its_axes():
+    def dgamma(dout, xhat, x):
+        return (dout * xhat).sum(tuple(range(x.ndim - 1)), keepdim=True)
+
+    return norm(right, dgamma=dgamma, along=-1)
+
+
+@wrong("5.5", "which is dgamma; dbeta is the sum of dout")
+def beta_before_gamma():
+    def layernorm_fused(*given):
+        dx, dgamma, dbeta = norm(right, along=-1)(*given)
+        return dx, dbeta, dgamma
+
+    return layernorm_fused
+
+
+@wrong("5.5", "Your code changed its arguments in place")
+def centred_in_place():
+    def layernorm_fused(dout, x, gamma, eps):
+        mean = x.mean(-1, keepdim=True)
+        x -= mean
+        return norm(right, along=-1)(dout, x, gamma, eps)
+
+    return layernorm_fused
+
+
+@wrong("5.5", "x̂ is normalised over the last two axes")
+def time_normalised_too():
+    def layernorm_fused(dout, x, gamma, eps):
+        return norm(right, along=tuple(range(1, x.ndim)))(dout, x, gamma, eps)
+
+    return layernorm_fused
+
+
+@wrong("5.5", "as in BatchNorm")
+def batchnorm_s_statistics():
+    return norm(right)

@@ -6,14 +6,24 @@ import torch.nn.functional as F
 from misconceptions import wrong
 
 
-def head(mask="before", scale=None, back=None, jacobian=None, dk=None, dv=None):
+def head(
+    mask="before",
+    scale=None,
+    back=None,
+    jacobian=None,
+    dq=None,
+    dk=None,
+    dv=None,
+    last=0,
+    fill=-torch.inf,
+):
     def attention_fused(dout, q, k, v):
         T, size = q.shape[1:]
         by = size**-0.5 if scale is None else scale(T, size)
-        seen = torch.ones(T, T, dtype=torch.bool).tril()
+        seen = torch.ones(T, T, dtype=torch.bool).tril(last)
         scores = q @ k.mT * by
         if mask == "before":
-            scores = scores.masked_fill(~seen, -torch.inf)
+            scores = scores.masked_fill(~seen, fill)
         elif mask == "turned":
             scores = scores.masked_fill(~seen.T, -torch.inf)
         att = F.softmax(scores, -1)
@@ -25,8 +35,8 @@ def head(mask="before", scale=None, back=None, jacobian=None, dk=None, dv=None):
             ds = jacobian(att, datt) * seen
         by = by if back is None else back(size)
         return (
-            ds @ k * by,
-            (dk or (lambda s, q: s.mT @ q))(ds, q) * by,
+            ds @ (q if dq == "q" else k) * by,
+            (dk or (lambda s, q, k: s.mT @ q))(ds, q, k) * by,
             (dv or (lambda att, dout: att.mT @ dout))(att, dout),
         )
 
@@ -68,7 +78,7 @@ def scale_without_root():
     return head(scale=lambda T, size: 1 / size)
 
 
-@wrong("5.6", "att (1 − att) is only the slope")
+@wrong("5.6", "att (1 − att) is only how a number")
 def softmax_elementwise():
     return head(jacobian=lambda att, datt: att * (1 - att) * datt)
 
@@ -90,7 +100,7 @@ def softmax_sum_over_the_wrong_axis():
 
 @wrong("5.6", "dk: dscores must be transposed")
 def dk_not_transposed():
-    return head(dk=lambda ds, q: ds @ q)
+    return head(dk=lambda ds, q, k: ds @ q)
 
 
 @wrong("5.6", "dv: att must be transposed")
@@ -105,5 +115,72 @@ def grad_of_the_forward_pass():
             given = [t.clone().requires_grad_() for t in (q, k, v)]
             out = F.scaled_dot_product_attention(*given, is_causal=True)
             return torch.autograd.grad(out, given, dout)
+
+    return attention_fused
+
+
+@wrong("5.6", "the mask is off by one")
+def one_position_too_many():
+    return head(last=1)
+
+
+@wrong("5.6", "Each position sees itself as well")
+def itself_masked():
+    return head(last=-1)
+
+
+@wrong("5.6", "A score that is masked is −∞, not 0")
+def masked_with_zero():
+    return head(fill=0.0)
+
+
+@wrong("5.6", "dq is dscores times k")
+def dq_from_the_queries():
+    return head(dq="q")
+
+
+@wrong("5.6", "dk is dscores, transposed, times q")
+def dk_from_the_keys():
+    return head(dk=lambda ds, q, k: ds.mT @ k)
+
+
+@wrong("5.6", "is subtracted, not added")
+def softmax_s_sum_added():
+    return head(jacobian=lambda att, datt: att * (datt + (att * datt).sum(-1, keepdim=True)))
+
+
+@wrong("5.6", "dq has its sign turned")
+def softmax_turned():
+    return head(jacobian=lambda att, datt: att * ((att * datt).sum(-1, keepdim=True) - datt))
+
+
+@wrong("5.6", "divided by √head_size, not multiplied")
+def scale_multiplied_backwards():
+    return head(back=lambda size: size**0.5)
+
+
+@wrong("5.6", "the order is dq, dk, dv")
+def keys_before_queries():
+    def attention_fused(*given):
+        dq, dk, dv = head()(*given)
+        return dk, dq, dv
+
+    return attention_fused
+
+
+@wrong("5.6", "`.T` turns the batch round as well")
+def all_axes_transposed():
+    def attention_fused(dout, q, k, v):
+        return head()(dout, q, k.T, v)
+
+    return attention_fused
+
+
+@wrong("5.6", "Your code changed its arguments in place")
+def queries_scaled_in_place():
+    def attention_fused(dout, q, k, v):
+        gradients = head()(dout, q, k, v)
+        q *= q.shape[-1] ** -0.5
+        return gradients
 
     return attention_fused

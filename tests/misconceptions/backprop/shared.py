@@ -21,6 +21,20 @@ def norm(dx, along=None, dgamma=None, dbeta=None, correction=0, eps=True):
     return fused
 
 
+def with_eps(inv_of, along=None):
+    """A right answer but for 1/√(var + eps) in x̂ and dx as `inv_of(var, eps)` has it."""
+
+    def fused(dout, x, gamma, eps):
+        axes = tuple(range(x.ndim - 1))
+        over = axes if along is None else along
+        var, mean = torch.var_mean(x, over, correction=0, keepdim=True)
+        xhat = (x - mean) * inv_of(var, eps)
+        dx = right(dout, xhat, gamma, inv_of(var, eps), lambda a: a.mean(over, keepdim=True))
+        return dx, (dout * xhat).sum(axes), dout.sum(axes)
+
+    return fused
+
+
 def right(dout, xhat, gamma, inv, mean):
     d = dout * gamma
     return inv * (d - mean(d) - xhat * mean(d * xhat))

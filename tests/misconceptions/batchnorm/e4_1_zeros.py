@@ -8,14 +8,28 @@ from misconceptions import wrong
 NAMES = ["wte", "W1", "b1", "W2", "b2"]
 
 
-def move(parameters, X, Y, steps, rate, update=True, late=False, clone=True, by="grad"):
+def move(
+    parameters,
+    X,
+    Y,
+    steps,
+    rate,
+    update=True,
+    late=False,
+    clone=True,
+    by="grad",
+    rows=slice(None),
+    total=False,
+    keep=False,
+):
     ps = {n: (p.clone() if clone else p).requires_grad_() for n, p in parameters.items()}
     moved = []
     for step in range(steps + late):
-        h = torch.tanh(ps["wte"][X].flatten(1) @ ps["W1"] + ps["b1"])
-        loss = F.cross_entropy(h @ ps["W2"] + ps["b2"], Y)
+        h = torch.tanh(ps["wte"][X[rows]].flatten(1) @ ps["W1"] + ps["b1"])
+        logits = h @ ps["W2"] + ps["b2"]
+        loss = F.cross_entropy(logits, Y[rows], reduction="sum" if total else "mean")
         for p in ps.values():
-            p.grad = None
+            p.grad = p.grad if keep else None
         loss.backward()
         shown = {
             "grad": lambda p: p.grad.any(),
@@ -77,6 +91,36 @@ def given_tensors_trained():
     return lambda *given: move(*given, clone=False), blame
 
 
+@wrong("4.1", "a part of it won't do")
+def a_minibatch():
+    return lambda *given: move(*given, rows=slice(32)), blame
+
+
+@wrong("4.1", "The gradients of step 1 are still there")
+def gradients_added_up():
+    return lambda *given: move(*given, keep=True), blame
+
+
+@wrong("4.1", "whatever the rate")
+def a_rate_of_ones_own():
+    return lambda *given: move(*given[:4], 0.1), blame
+
+
+@wrong("4.1", "*subtract* rate times the gradient")
+def uphill():
+    return lambda *given: move(*given[:4], -given[4]), blame
+
+
+@wrong("4.1", "that of the *mean* over all contexts")
+def the_sum_of_the_losses():
+    return lambda *given: move(*given, total=True), blame
+
+
+@wrong("4.1", "for each of the `steps` steps")
+def four_steps_whatever_is_asked():
+    return lambda *given: move(*given[:3], 4, given[4]), blame
+
+
 @wrong("4.1", "h is not zero as long as b1 isn't")
 def hidden_zero_in_spite_of_the_bias():
     return move, lambda zero: blame(zero, h_alone=True)
@@ -110,3 +154,18 @@ def one_factor_each():
 @wrong("4.1", "instead of giving them an empty list")
 def movers_listed_too():
     return move, lambda zero: {n: blame(zero).get(n, []) for n in NAMES}
+
+
+@wrong("4.1", "the parameters are the keys")
+def parameters_for_factors():
+    names = {"x": "wte", "h": "b1"}
+    return move, lambda zero: {n: [names.get(f, f) for f in v] for n, v in blame(zero).items()}
+
+
+@wrong("4.1", "b1's gradient is the sum of what has come back")
+def bias_behind_its_matrix():
+    def why_still(zero):
+        found = blame(zero)
+        return found | ({"b1": [*found.get("b1", []), "W1"]} if "W1" in zero else {})
+
+    return move, why_still

@@ -27,7 +27,7 @@ def returned_as_it_was():
     return folding(scale=lambda norm: torch.ones_like(norm.gamma), bias=lambda b, s, norm: b)
 
 
-@wrong("4.2", "eps is missing")
+@wrong("4.2", "eps has no part in your scale")
 def without_eps():
     return folding(scale=lambda norm: norm.gamma / norm.running_var.sqrt())
 
@@ -35,6 +35,11 @@ def without_eps():
 @wrong("4.2", "eps is added to the root")
 def eps_outside_the_root():
     return folding(scale=lambda norm: norm.gamma / (norm.running_var.sqrt() + norm.eps))
+
+
+@wrong("4.2", "You take an eps of 1e-5")
+def eps_by_heart():
+    return folding(scale=lambda norm: norm.gamma / (norm.running_var + 1e-5).sqrt())
 
 
 @wrong("4.2", "You multiply by the root")
@@ -146,3 +151,37 @@ def multiplied_in_place():
 @wrong("4.2", "Return a layer, not its tensors")
 def tensors_returned():
     return lambda linear, norm: (linear.weight, linear.bias)
+
+
+@wrong("4.2", "their mode belongs to what stays")
+def set_to_train_mode():
+    def fold(linear, norm):
+        norm.train()
+        return folded(linear, norm)
+
+    return fold
+
+
+@wrong("4.2", "Ask `linear.bias is None`")
+def truth_of_a_bias():
+    def fold(linear, norm):
+        new = folded(linear, norm)
+        new.bias = new.bias if linear.bias else norm.beta
+        return new
+
+    return fold
+
+
+@wrong("4.2", "The layer to return is a `layers.Linear`")
+def layer_of_torch():
+    return lambda linear, norm: torch.nn.Linear(*linear.weight.shape)
+
+
+@wrong("4.2", "as (inputs, outputs)")
+def weight_of_torch():
+    def fold(linear, norm):
+        new = folded(linear, norm)
+        new.weight = new.weight.T
+        return new
+
+    return fold

@@ -49,6 +49,24 @@ def mean_of_absolutes():
     return lambda f, z: 1 / f(z).abs().mean().item(), derive, follow
 
 
+@wrong("4.3", "use the z that is handed in")
+def numbers_of_ones_own():
+    z = torch.randn(100_000, generator=torch.Generator().manual_seed(1))
+    return (
+        lambda f, _: measure(f, z),
+        derive,
+        lambda f, gain, _, depth: follow(f, gain, z, depth),
+    )
+
+
+@wrong("4.3", "You divide by n - 1")
+def corrected_for_a_mean():
+    def size(y):
+        return ((y**2).sum() / (len(y) - 1)).sqrt().item()
+
+    return lambda f, z: 1 / size(f(z)), derive, lambda *given: follow(*given, size=size)
+
+
 @wrong("4.3", "the negative half counts too")
 def slope_ignored():
     return measure, lambda slope: math.sqrt(2), follow
@@ -74,7 +92,7 @@ def root_of_the_two_alone():
     return measure, lambda slope: math.sqrt(2) / (1 + slope**2), follow
 
 
-@wrong("4.3", "so it was measured")
+@wrong("4.3", "if it was measured")
 def measured_instead_of_derived():
     z = torch.randn(100_000, generator=torch.Generator().manual_seed(1))
     return measure, lambda slope: measure(lambda z: F.leaky_relu(z, slope), z), follow
@@ -103,3 +121,33 @@ def variances_returned():
 @wrong("4.3", "The gain counts once")
 def gain_counted_twice():
     return measure, derive, lambda f, gain, *given: follow(f, gain**2, *given)
+
+
+@wrong("4.3", "Every layer multiplies by what the first one did")
+def one_factor_for_all_layers():
+    def sizes_by_layer(f, gain, z, depth):
+        return [(gain / measure(f, z)) ** (i + 1) for i in range(depth)]
+
+    return measure, derive, sizes_by_layer
+
+
+@wrong("4.3", "The numbers f(z) are handed on as they are")
+def numbers_handed_on():
+    def sizes_by_layer(f, gain, z, depth):
+        sizes = []
+        for _ in range(depth):
+            z = gain * f(z)
+            sizes.append((z**2).mean().sqrt().item())
+        return sizes
+
+    return measure, derive, sizes_by_layer
+
+
+@wrong("4.3", "The gain is applied before f")
+def gain_inside():
+    return measure, derive, lambda f, gain, *given: follow(lambda z: f(gain * z), 1, *given)
+
+
+@wrong("4.3", "`depth` of them")
+def one_layer_too_many():
+    return measure, derive, lambda f, gain, z, depth: follow(f, gain, z, depth + 1)

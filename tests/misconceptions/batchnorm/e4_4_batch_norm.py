@@ -329,3 +329,81 @@ def refuses_two():
                 raise ValueError("A batch this short has no variance worth the name.")
 
     return Cautious
+
+
+@wrong("4.4", "gamma is C ones")
+def starts_with_zeros():
+    class Zeros(Norm):
+        def __init__(self, *given, **more):
+            super().__init__(*given, **more)
+            self.gamma = torch.zeros_like(self.gamma).requires_grad_()
+
+    return Zeros
+
+
+@wrong("4.4", "the default is to be 1e-5")
+def another_default_of_eps():
+    class Default(Norm):
+        def __init__(self, channels, eps=1e-3, momentum=0.1):
+            super().__init__(channels, eps, momentum)
+
+    return Default
+
+
+@wrong("4.4", "the default is to be 0.1")
+def another_default_of_momentum():
+    class Default(Norm):
+        def __init__(self, channels, eps=1e-5, momentum=0.9):
+            super().__init__(channels, eps, momentum)
+
+    return Default
+
+
+@wrong("4.4", "the moving of the statistics alone that needs")
+def eval_mode_without_gradients():
+    class NoGrad(Norm):
+        def __call__(self, x):
+            with torch.set_grad_enabled(self.training):
+                return super().__call__(x)
+
+    return NoGrad
+
+
+@wrong("4.4", "look at self.training in each call")
+def eval_mode_for_good():
+    class Sticky(Norm):
+        def __call__(self, x):
+            self.done = getattr(self, "done", False) or not self.training
+            self.training = not self.done
+            return super().__call__(x)
+
+    return Sticky
+
+
+@wrong("4.4", "those of the first time in eval mode")
+def eval_statistics_kept():
+    class Cached(Norm):
+        def used(self, x):
+            self.kept = getattr(self, "kept", super().used(x))
+            return self.kept
+
+    return Cached
+
+
+@wrong("4.4", "The message is to say what is wrong")
+def error_without_a_word():
+    class Mute(Norm):
+        def refuse(self, x):
+            if len(x) < 2:
+                raise ValueError
+
+    return Mute
+
+
+@wrong("4.4", "The card's order is channels, eps, momentum")
+def eps_last():
+    class Turned(Norm):
+        def __init__(self, channels, momentum=0.1, eps=1e-5):
+            super().__init__(channels, eps, momentum)
+
+    return Turned

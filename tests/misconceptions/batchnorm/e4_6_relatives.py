@@ -103,7 +103,7 @@ def dependence_transposed():
     return layer, rms, lambda norm, x: dependence(norm, x).T
 
 
-@wrong("4.6", "is what a normalisation takes out")
+@wrong("4.6", "or the sum of its outputs, is what")
 def all_channels_shifted():
     return layer, rms, lambda norm, x: dependence(norm, x, change=lambda row: row + 1)
 
@@ -134,3 +134,79 @@ def changes_kept():
 @wrong("4.6", "Each entry is True or False")
 def differences_for_booleans():
     return layer, rms, lambda norm, x: dependence(norm, x).float()
+
+
+@wrong("4.6", "of any number of axes")
+def axis_by_its_number():
+    def layer_norm(x, *given):
+        return layer(x, *given, axis=x.ndim - 1 if x.ndim < 4 else 2)
+
+    return layer_norm, rms, dependence
+
+
+@wrong("4.6", "An example need not depend on itself")
+def itself_always():
+    def depends(norm, x):
+        return dependence(norm, x) | torch.eye(len(x), dtype=torch.bool)
+
+    return layer, rms, depends
+
+
+@wrong("4.6", "You miss a dependence on one channel alone")
+def first_channel_changed():
+    def change(row):
+        return torch.cat((row[:1] + 1, row[1:]))
+
+    return layer, rms, lambda norm, x: dependence(norm, x, change=change)
+
+
+@wrong("4.6", "Change a copy")
+def x_changed():
+    def depends(norm, x):
+        found = dependence(norm, x)
+        x[0] = 0
+        return found
+
+    return layer, rms, depends
+
+
+@wrong("4.6", "[i, j] and [j, i] are two questions")
+def dependence_on_each_other():
+    def depends(norm, x):
+        found = dependence(norm, x)
+        return found & found.T
+
+    return layer, rms, depends
+
+
+@wrong("4.6", "it has changed: `.any(1)`")
+def all_channels_must_change():
+    def depends(norm, x):
+        columns = []
+        for j in range(len(x)):
+            changed = x.clone()
+            changed[j] = torch.randn(x.shape[1], generator=torch.Generator().manual_seed(j))
+            columns.append((norm(changed) != norm(x)).all(1))
+        return torch.stack(columns, 1)
+
+    return layer, rms, depends
+
+
+@wrong("4.6", "the last is -1")
+def third_axis():
+    return layer, lambda *given: rms(*given, axis=2), dependence
+
+
+@wrong("4.6", "a change of sign leaves it as it is")
+def sign_changed():
+    return layer, rms, lambda norm, x: dependence(norm, x, change=lambda row: -row)
+
+
+@wrong("4.6", "eps is 1e-5 here")
+def eps_of_ones_own():
+    return lambda x, gamma, beta, eps: layer(x, gamma, beta, 1e-5), rms, dependence
+
+
+@wrong("4.6", "numbers whatever their order")
+def channels_turned_round():
+    return layer, rms, lambda norm, x: dependence(norm, x, change=lambda row: row.flip(0))

@@ -172,7 +172,18 @@ def drops_repeated_words():
 def loses_the_remainder():
     def split_words(words, generator):
         train, dev, test = fair_split(words, generator)
-        return train, dev, test[: len(dev)]
+        return train, dev, test[: len(words) // 10]
+
+    return split_words, fair_loss
+
+
+@wrong("2.2", "dev must begin where train ends")
+def a_tenth_for_dev():
+    """Which loses a word where two cuts are rounded down."""
+
+    def split_words(words, generator):
+        train, dev, test = fair_split(words, generator)
+        return train, dev[: int(0.1 * len(words))], test
 
     return split_words, fair_loss
 

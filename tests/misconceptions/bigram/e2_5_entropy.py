@@ -42,7 +42,7 @@ def a_little_something_in_the_log():
     return cross_entropy
 
 
-@wrong("2.5", "written out")
+@wrong("2.5", "Write the loss out here")
 def torch_does_it():
     return lambda logits, targets: F.cross_entropy(logits, targets)
 

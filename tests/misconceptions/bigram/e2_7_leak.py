@@ -11,7 +11,7 @@ def clean(train, dev):
     return [name for name in dev if name not in set(train)]
 
 
-@wrong("2.7", "the share of *train* that stands in dev")
+@wrong("2.7", "the share of *train* that is in dev")
 def share_of_train():
     return lambda train, dev: share(dev, train), clean
 

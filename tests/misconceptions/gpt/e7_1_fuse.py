@@ -430,7 +430,7 @@ def values_of_detached_queries():
     return FusedAttention
 
 
-@wrong("7.1", "The values are right and the gradient isn't")
+@wrong("7.1", "the values are right and the gradient isn't")
 def one_head_without_a_gradient():
     class FusedAttention(Fused):
         def attend(self, q, k, v):

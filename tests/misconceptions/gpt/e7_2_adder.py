@@ -247,7 +247,10 @@ def quick(X, Y):
 @wrong("7.2", "draw no pairs of your own")
 def pairs_of_its_own():
     def train_adder(a, b, reverse=True):
-        return quick(*encode(*torch.randint(1000, (2, 100_000)), reverse))
+        X, Y = encode(*torch.randint(1000, (2, 100_000)), reverse)
+        model = quick(X, Y)
+        model(X[:10_000])  # as long training would; 1,000 rows may hold no unseen sum
+        return model
 
     return encode, add, chain, train_adder
 

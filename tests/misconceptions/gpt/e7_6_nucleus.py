@@ -297,3 +297,11 @@ def all_ties_kept():
 @wrong("7.6", "it has reached p, and the nucleus is complete")
 def more_than_p():
     return lambda *given: nucleus(*given, keep=lambda f, p: f.cumsum(-1) - f <= p)
+
+
+@wrong("7.6", "With p = 1, too, the logits are divided")
+def p_of_1_without_the_temperature():
+    def top_p(logits, p, temperature=1.0):
+        return F.softmax(logits, -1) if p >= 1 else nucleus(logits, p, temperature)
+
+    return top_p

@@ -214,3 +214,8 @@ def one_answer_a_position():
         return torch.ones(n, dtype=torch.bool)
 
     return is_causal
+
+
+@wrong("7.7", "No text of 2 tokens is fed")
+def lengths_from_three():
+    return testing(lengths=lambda n: range(3, n + 1))

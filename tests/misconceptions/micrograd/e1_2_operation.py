@@ -179,3 +179,14 @@ def x_twice():
         return Value(stable(x.data), (x, x), "softplus", local=(slope, slope))
 
     return softplus
+
+
+@wrong("1.2", "Far below 0, too, the new Value needs its operand")
+def bare_zero_far_below():
+    def softplus(x):
+        if x.data < -500:
+            return Value(0.0)
+        e = math.exp(-abs(x.data))
+        return Value(max(x.data, 0.0) + math.log1p(e), (x,), "softplus", local=(x.sigmoid().data,))
+
+    return softplus

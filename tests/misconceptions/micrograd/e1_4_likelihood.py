@@ -151,3 +151,27 @@ def backward_inside():
 @wrong("1.4", "check takes them in this order")
 def the_two_swapped():
     return (lambda logits, label: -right_softmax(logits)[label].log()), right_softmax
+
+
+@wrong("1.4", "writes into the caller's Values")
+def the_logits_changed():
+    def softmax(logits):
+        top = max(z.data for z in logits)
+        for z in logits:
+            z.data -= top
+        e = [z.exp() for z in logits]
+        total = sum(e)
+        return [x / total for x in e]
+
+    return softmax, lambda logits, label: -softmax(logits)[label].log()
+
+
+@wrong("1.4", "take the largest logit away")
+def the_first_taken_away():
+    def softmax(logits):
+        first = logits[0].data
+        e = [(z - first).exp() for z in logits]
+        total = sum(e)
+        return [x / total for x in e]
+
+    return softmax, lambda logits, label: -softmax(logits)[label].log()

@@ -11,7 +11,7 @@ def no_end():
     return lambda *given: build(*given, end="")
 
 
-@wrong("3.1", "already holds the character that it is to")
+@wrong("3.1", "already holds the character that it should")
 def context_holds_its_target():
     return lambda *given: build(*given, late=True)
 

@@ -7,11 +7,11 @@ import torch
 from misconceptions import wrong
 
 
-def search(step, low, high, n, rates=None, keep=False, go_on=False):
+def search(step, low, high, n, rates=None, keep=False, ends=lambda loss: not math.isfinite(loss)):
     tried, losses = [], []
     for rate in rates or torch.logspace(math.log10(low), math.log10(high), n).tolist():
         loss = step(rate)
-        if not math.isfinite(loss) and not go_on:
+        if ends(loss):
             losses += [loss] if keep else []
             break
         tried.append(rate)
@@ -65,7 +65,7 @@ def two_steps_a_rate():
 
 @wrong("3.3", "break off")
 def stepping_on_after_infinity():
-    return lambda *given: search(*given, go_on=True), choose
+    return lambda *given: search(*given, ends=lambda loss: False), choose
 
 
 @wrong("3.3", "is still in the list")
@@ -176,14 +176,7 @@ def place_halved():
 @wrong("3.3", "NaN isn't finite either")
 def only_infinity_ends_it():
     def sweep(step, low, high, n):
-        rates, losses = [], []
-        for rate in torch.logspace(math.log10(low), math.log10(high), n).tolist():
-            loss = step(rate)
-            if loss == math.inf:
-                break
-            rates.append(rate)
-            losses.append(loss)
-        return rates, losses
+        return search(step, low, high, n, ends=lambda loss: loss == math.inf)
 
     return sweep, choose
 
@@ -206,3 +199,41 @@ def its_rate_kept():
 @wrong("3.3", "The first full window is left out")
 def first_window_left_out():
     return search, lambda rates, losses, window: choose(rates[1:], losses[1:], window)
+
+
+@wrong("3.3", "count n rates, instead of asking")
+def multiplied_up_to_high():
+    """Which rounding ends one rate early."""
+
+    def sweep(step, low, high, n):
+        rates = [low]
+        while rates[-1] * (high / low) ** (1 / (n - 1)) <= high:
+            rates.append(rates[-1] * (high / low) ** (1 / (n - 1)))
+        return search(step, low, high, n, rates)
+
+    return sweep, choose
+
+
+@wrong("3.3", "−∞ isn't finite either")
+def minus_infinity_goes_on():
+    def sweep(step, low, high, n):
+        return search(step, low, high, n, ends=lambda loss: not loss < math.inf)
+
+    return sweep, choose
+
+
+@wrong("3.3", "A large loss is finite")
+def stops_where_it_is_large():
+    def sweep(step, low, high, n):
+        return search(step, low, high, n, ends=lambda loss: not abs(loss) <= 1e6)
+
+    return sweep, choose
+
+
+@wrong("3.3", "One place too early")
+def one_place_early():
+    def choose_rate(rates, losses, window):
+        means = [sum(losses[i : i + window]) for i in range(len(losses) - window + 1)]
+        return rates[means.index(min(means)) + window - 2] / 2
+
+    return search, choose_rate

@@ -7,16 +7,26 @@ from misconceptions import wrong
 from misconceptions.mlp.shared import build
 
 
-def briefly(words, stoi, steps=150, aligned=True, newest=False, lr=0.02, before=False):
+def briefly(
+    words,
+    stoi,
+    steps=150,
+    aligned=True,
+    newest=False,
+    lr=0.02,
+    before=False,
+    change=lambda X, Y: (X, Y),
+    hidden=torch.nn.Tanh,
+):
     """A small network of torch.nn, trained a little; its five parameters, Linear's transposed."""
-    X, Y, _ = build(words, 3, stoi)
+    X, Y = change(*build(words, 3, stoi)[:2])
     X = X.flip(1) if newest else X
     g = torch.Generator().manual_seed(1)
     net = torch.nn.Sequential(
         torch.nn.Embedding(27, 5),
         torch.nn.Flatten(),
         torch.nn.Linear(15, 30),
-        torch.nn.Tanh(),
+        hidden(),
         torch.nn.Linear(30, 27),
     )
     with torch.no_grad():
@@ -50,7 +60,7 @@ def copy_from_before_the_training():
     return lambda *given: briefly(*given, steps=10, before=True)
 
 
-@wrong("3.4", "underfits: more steps")
+@wrong("3.4", "nearly as much: more steps")
 def too_few_steps():
     return briefly
 
@@ -85,3 +95,42 @@ def one_character_too_few():
     return lambda words, stoi: [
         torch.zeros(shape) for shape in [(26, 10), (30, 200), (200,), (200, 26), (26,)]
     ]
+
+
+@wrong("3.4", "The target is within reach of three characters")
+def too_long_a_context():
+    return lambda words, stoi: [
+        torch.zeros(shape) for shape in [(27, 2), (34, 20), (20,), (20, 27), (27,)]
+    ]
+
+
+@wrong("3.4", "are filled up with dots in front")
+def dots_behind():
+    def behind(X, Y):
+        order = (X == 0).int().argsort(dim=1, stable=True)
+        return X.gather(1, order), Y
+
+    return lambda *given: briefly(*given, steps=400, change=behind)
+
+
+@wrong("3.4", "every name begins with a context of dots")
+def names_run_on():
+    def run_on(X, Y):
+        return torch.cat((torch.zeros(3, dtype=Y.dtype), Y))[:-1].unfold(0, 3, 1), Y
+
+    return lambda *given: briefly(*given, steps=600, change=run_on)
+
+
+@wrong("3.4", "the last target of each name is the dot")
+def ends_left_out():
+    return lambda *given: briefly(*given, steps=400, change=lambda X, Y: (X[Y > 0], Y[Y > 0]))
+
+
+@wrong("3.4", "With ReLU in the hidden layer")
+def relu_for_tanh():
+    return lambda *given: briefly(*given, steps=400, hidden=torch.nn.ReLU)
+
+
+@wrong("3.4", "With a sigmoid in the hidden layer")
+def sigmoid_for_tanh():
+    return lambda *given: briefly(*given, steps=400, hidden=torch.nn.Sigmoid)

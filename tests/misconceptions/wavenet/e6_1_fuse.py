@@ -113,7 +113,7 @@ def left_to_view():
     return flatten_consecutive
 
 
-@wrong("6.1", "hasn't your code before them")
+@wrong("6.1", "can't see your code")
 def a_message_that_says_nothing():
     def flatten_consecutive(x, n):
         if x.shape[1] % n:
@@ -141,5 +141,25 @@ def rebuilt_from_lists():
 def refuses_all():
     def flatten_consecutive(x, n):
         raise ValueError(f"{x.shape[1]} vectors can't be divided into groups of {n}")
+
+    return flatten_consecutive
+
+
+@wrong("6.1", "A single vector, n = 1, is one row, too")
+def one_vector_as_it_is():
+    return lambda x, n: x if n == 1 else flatten(x, n)
+
+
+@wrong("6.1", "Fewer vectors than n are no multiple of n either.")
+def fewer_than_n_pass():
+    return lambda x, n: x.flatten(1) if x.shape[1] < n else flatten(x, n)
+
+
+@wrong("6.1", "You return the error as a value")
+def error_returned():
+    def flatten_consecutive(x, n):
+        if x.shape[1] % n:
+            return ValueError(f"{x.shape[1]} vectors can't be split into groups of {n}.")
+        return flatten(x, n)
 
     return flatten_consecutive

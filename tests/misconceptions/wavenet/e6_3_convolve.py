@@ -6,8 +6,8 @@ from misconceptions import wrong
 from misconceptions.wavenet.shared import conv
 
 
-def stack(x, layers, dilations=(1, 2, 4), last=True, bend=torch.tanh):
-    for i, ((weight, bias), d) in enumerate(zip(layers, dilations, strict=True)):
+def stack(x, layers, dilations=(1, 2, 4, 8), last=True, bend=torch.tanh):
+    for i, ((weight, bias), d) in enumerate(zip(layers, dilations, strict=False)):
         x = conv(x, weight, bias, d)
         x = bend(x) if last or i < len(layers) - 1 else x
     return x
@@ -63,22 +63,22 @@ def cut_by_a_negative_index():
 
 @wrong("6.3", "The dilations are 1, 2, 3")
 def dilations_that_count():
-    return conv, lambda x, layers: stack(x, layers, (1, 2, 3))
+    return conv, lambda x, layers: stack(x, layers, (1, 2, 3, 4))
 
 
 @wrong("6.3", "All dilations are 1")
 def no_dilations():
-    return conv, lambda x, layers: stack(x, layers, (1, 1, 1))
+    return conv, lambda x, layers: stack(x, layers, (1, 1, 1, 1))
 
 
 @wrong("6.3", "The dilations begin at 2")
 def dilations_from_two():
-    return conv, lambda x, layers: stack(x, layers, (2, 4, 8))
+    return conv, lambda x, layers: stack(x, layers, (2, 4, 8, 16))
 
 
-@wrong("6.3", "The dilations are 4, 2, 1")
+@wrong("6.3", "The dilations are 8, 4, 2, 1")
 def dilations_that_fall():
-    return conv, lambda x, layers: stack(x, layers, (4, 2, 1))
+    return conv, lambda x, layers: stack(x, layers, (8, 4, 2, 1))
 
 
 @wrong("6.3", "The tanh after the last layer is missing")
@@ -104,3 +104,18 @@ def tanh_before():
 @wrong("6.3", "Only the last window came back")
 def last_window_only():
     return conv, lambda x, layers: stack(x, layers)[:, -1]
+
+
+@wrong("6.3", "Only three layers were run")
+def three_layers_by_heart():
+    return conv, lambda x, layers: stack(x, layers, (1, 2, 4))
+
+
+@wrong("6.3", "The dilations are 1, 2, 4, 6")
+def dilations_of_twice_i():
+    return conv, lambda x, layers: stack(x, layers, [max(1, 2 * i) for i in range(len(layers))])
+
+
+@wrong("6.3", "cut off from what it was made of")
+def detached():
+    return lambda *given: conv(*given).detach(), stack

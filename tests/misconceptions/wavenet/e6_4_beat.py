@@ -64,6 +64,11 @@ def trained_on_dev():
     return counted(names("train", "dev"))
 
 
+@wrong("6.4", "it was trained on test as well")
+def trained_on_test():
+    return counted(names("train", "test"), longest=5)
+
+
 @wrong("6.4", "among those that it learned from")
 def trained_on_all_names():
     return counted(names("train", "dev", "test"))
@@ -79,7 +84,7 @@ def all_positions():
     return lambda xb: peeking()(xb)[:, None].expand(-1, 8, -1)
 
 
-@wrong("6.4", "NaN that the training has diverged")
+@wrong("6.4", "NaN comes from weights that are NaN")
 def diverged():
     return lambda xb: peeking()(xb) * float("nan")
 

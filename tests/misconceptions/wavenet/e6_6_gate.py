@@ -152,3 +152,20 @@ def next_inputs_added():
         return total
 
     return gated, sum_of_skips
+
+
+@wrong("6.6", "each brings its own along")
+def dilations_that_double():
+    def sum_of_skips(x, blocks):
+        return skips(x, [(*block[:3], 2**i) for i, block in enumerate(blocks)])
+
+    return gated, sum_of_skips
+
+
+@wrong("6.6", "cut off from what it was made of")
+def block_without_gradients():
+    def gated_residual(*given):
+        out, skip = gated(*given)
+        return out, skip.detach()
+
+    return gated_residual, skips

@@ -5,13 +5,17 @@ import torch
 # --- 4.1 ----------------------------------------------------------------------------------------
 
 
-def moving(which_move, why_still, networks, X, Y, steps, rate):
+def moving(which_move, why_still, runs, steps):
     found, kept = [], True
-    for network in networks:
-        parameters = {name: torch.tensor(p) for name, p in network.items()}
-        moved = which_move(parameters, torch.tensor(X), torch.tensor(Y), steps, rate)
+    for run in runs:
+        parameters = {name: torch.tensor(p) for name, p in run["parameters"].items()}
+        X, Y = torch.tensor(run["X"]), torch.tensor(run["Y"])
+        moved = which_move(parameters, X, Y, steps, run["rate"])
         found.append([_names(step) for step in _listed("which_move", moved)])
-        kept &= all(torch.equal(parameters[n].data, torch.tensor(p)) for n, p in network.items())
+        kept &= all(
+            torch.equal(parameters[name].data, torch.tensor(p))
+            for name, p in run["parameters"].items()
+        )
     return {"moved": found, "kept": kept}
 
 
@@ -26,7 +30,7 @@ def reasons(which_move, why_still, zeros):
 
 
 def _names(names):
-    """Names in the order of the alphabet, whatever holds them."""
+    """Return names in the order of the alphabet, whatever holds them."""
     return sorted([names] if isinstance(names, str) else _listed("a step", names))
 
 
@@ -60,10 +64,15 @@ def folded(fold, weight, bias, gamma, beta, mean, var, eps):
     before = state()
     new = fold(linear, norm)
     if not isinstance(new, Linear):
-        raise TypeError(f"fold returned a {type(new).__name__}, where a Linear is needed")
+        kind = type(new).__name__
+        if (home := type(new).__module__).startswith(("torch.nn", "zerotohero")):
+            kind = f"{home}.{kind}"
+        raise TypeError(f"fold returned a {kind}, where a layers.Linear is needed")
     after = state()
     kept = len(before) == len(after) and all(map(torch.equal, before, after))
-    return {"weight": new.weight, "bias": new.bias, "kept": kept and new is not linear}
+    kept = kept and new is not linear
+    trains = linear.training or norm.training
+    return {"weight": new.weight, "bias": new.bias, "kept": kept, "trains": trains}
 
 
 # --- 4.3 ----------------------------------------------------------------------------------------
@@ -93,7 +102,7 @@ def stacked(measured_gain, leaky_relu_gain, sizes_by_layer, kind, scale, gain, z
 
 
 def _norm(BatchNorm1d, eps, momentum, gamma, beta):
-    """The learner's layer, with that gamma and beta in place of ones and zeros."""
+    """Return the learner's layer, with that gamma and beta in place of ones and zeros."""
     norm = BatchNorm1d(len(gamma), eps=eps, momentum=momentum)
     with torch.no_grad():
         norm.gamma.copy_(torch.tensor(gamma))
@@ -103,6 +112,18 @@ def _norm(BatchNorm1d, eps, momentum, gamma, beta):
 
 def _running(norm):
     return {"mean": norm.running_mean.clone(), "var": norm.running_var.clone()}
+
+
+def new_layers(BatchNorm1d, small, x, eps, momentum):
+    C = x.shape[1]
+    norm, told = BatchNorm1d(C), BatchNorm1d(C, eps, momentum)
+    start = {"gamma": norm.gamma, "beta": norm.beta, "training": norm.training}
+    start = {name: getattr(value, "tolist", lambda v=value: v)() for name, value in start.items()}
+    return {
+        **start,
+        "untold": {"y": norm(torch.tensor(small)), "var": norm.running_var},
+        "told": {"y": told(torch.tensor(x)), "var": told.running_var},
+    }
 
 
 def normed_in_train_mode(BatchNorm1d, x, eps, momentum, gamma, beta):
@@ -126,32 +147,46 @@ def normed_in_eval_mode(BatchNorm1d, batches, x, eps, momentum, gamma, beta):
         norm(torch.tensor(batch))
     before = _running(norm)
     norm.training = False
-    y = norm(torch.tensor(x))
+    shown = torch.tensor(x)
+    y = norm(shown)
+    kept = torch.equal(shown, torch.tensor(x))
     after = _running(norm)
     alone = norm(torch.tensor(x[:1]))
-    return {"y": y, "alone": alone, "before": before, "after": after}
+    norm.training = True
+    again = norm(torch.tensor(x))
+    norm.training = False
+    last = {"y": norm(torch.tensor(x)), **_running(norm)}
+    got = {"y": y, "kept": kept, "alone": alone, "again": again, "last": last}
+    return got | {"before": before, "after": after}
 
 
 def normed_backwards(BatchNorm1d, x, dy, eps, momentum, gamma, beta):
     norm = _norm(BatchNorm1d, eps, momentum, gamma, beta)
-    for _ in range(2):  # the second pass must not reach into the graph of the first
+
+    def grads():
         leaf = torch.tensor(x, requires_grad=True)
-        for p in (norm.gamma, norm.beta):
-            p.grad = None
-        (norm(leaf) * torch.tensor(dy)).sum().backward()
-    grads = [
-        torch.zeros_like(p) if p.grad is None else p.grad for p in (leaf, norm.gamma, norm.beta)
-    ]
+        norm.gamma.grad = norm.beta.grad = None
+        if (y := norm(leaf)).requires_grad or norm.training:
+            (y * torch.tensor(dy)).sum().backward()
+        leaves = {"x": leaf, "gamma": norm.gamma, "beta": norm.beta}
+        return {
+            name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+            for name, p in leaves.items()
+        }
+
+    grads()  # the second pass must not reach into the graph of the first
+    got = grads() | {key: value.detach() for key, value in _running(norm).items()}
     listed = [
         ["gamma", "beta"][p is norm.beta] if p is norm.gamma or p is norm.beta else "another"
         for p in norm.parameters()
     ]
     linked = norm.running_mean.requires_grad or norm.running_var.requires_grad
-    return {"x": grads[0], "gamma": grads[1], "beta": grads[2], "listed": listed, "linked": linked}
+    norm.training = False
+    return got | {"listed": listed, "linked": linked, "in_eval": grads()}
 
 
 def batch_of_one(BatchNorm1d, x, eps, momentum, gamma, beta):
-    """A batch that is long enough, and then its first example alone."""
+    """Return a batch that is long enough, and then its first example alone."""
     norm = _norm(BatchNorm1d, eps, momentum, gamma, beta)
     y = norm(torch.tensor(x))
     before = _running(norm)
@@ -192,16 +227,41 @@ def rms_normed(layer_norm, rms_norm, depends, x, gamma, eps):
     return {"y": rms_norm(x, torch.tensor(gamma), eps), "kept": torch.equal(x, before)}
 
 
-def dependence(layer_norm, rms_norm, depends, groups, x):
-    """Each example is normalised with the statistics of the examples in its group."""
+def any_shape(layer_norm, rms_norm, depends, xs, gamma, beta, eps):
+    given = {"gamma": gamma, "eps": eps}
+    return {
+        "layer_norm": [
+            layer_normed(layer_norm, rms_norm, depends, x, beta=beta, **given)["y"] for x in xs
+        ],
+        "rms_norm": [rms_normed(layer_norm, rms_norm, depends, x, **given)["y"] for x in xs],
+    }
+
+
+def dependence(layer_norm, rms_norm, depends, rows, x):
+    """Do to row i what rows[i] says: its kind, and the examples that it depends on."""
+
+    def row(i, kind, others, x):
+        own = x[others]
+        if kind == "batch":  # normalised with the statistics of these examples, itself among them
+            return (x[i] - own.mean(0)) / (own.var(0, correction=0) + 1e-5).sqrt()
+        if kind == "layer":  # over its own channels, without an eps
+            return (x[i] - x[i].mean()) / x[i].std(correction=0)
+        if kind == "rms":
+            return x[i] / (x[i] * x[i]).mean().sqrt()
+        if kind == "rms of all":  # one number for all examples and channels
+            return x[i] / (x * x).mean().sqrt()
+        if kind in ("from first", "from last"):  # one channel of another example is subtracted
+            return x[i] - x[others[-1], 0 if kind == "from first" else -1]
+        if kind == "into first":  # another example reaches one of the channels only
+            return torch.cat((x[i, :1] - x[others[-1], :1], x[i, 1:]))
+        return x[others].abs().sum(0)  # it depends on others alone, or on none
+
+    given, before, kept = torch.tensor(x), torch.tensor(x), True
 
     def norm(x):
-        rows = []
-        for i, group in enumerate(groups):
-            own = x[i] if group is None else x[group]
-            axis = -1 if group is None else 0
-            centred = x[i] - own.mean(axis, keepdim=True).reshape(-1)
-            rows.append(centred / (own.var(axis, correction=0) + 1e-5).sqrt())
-        return torch.stack(rows)
+        nonlocal kept
+        kept = kept and torch.equal(given.data, before)
+        return torch.stack([row(i, kind, others, x) for i, (kind, others) in enumerate(rows)])
 
-    return {"depends": depends(norm, torch.tensor(x))}
+    found = depends(norm, given)
+    return {"depends": found, "kept": kept and torch.equal(given.data, before)}

@@ -14,7 +14,7 @@ def attended(FusedAttention, layers):
 
 
 def learning(FusedAttention, layer, weights):
-    """The gradients of a weighted sum of what comes out; 0 where none arrives."""
+    """Return the gradients of a weighted sum of what comes out; 0 where none arrives."""
     module, x = _layer(FusedAttention, **layer), _float(layer["x"]).requires_grad_()
     (_run(module, x) * _float(weights)).sum().backward()
     leaves = {"x": x, **dict(module.named_parameters())}
@@ -49,7 +49,7 @@ def _run(module, x):
 
 
 def _layer(FusedAttention, x, heads, proj, bias, block_size, dropout=0.0):
-    """The learner's layer in eval mode, with the weights of separate heads."""
+    """Return the learner's layer in eval mode, with the weights of separate heads."""
     _expect_class(FusedAttention, "FusedAttention")
     module = FusedAttention(x.shape[2], len(heads), block_size, dropout)
     weights = {

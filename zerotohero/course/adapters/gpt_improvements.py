@@ -12,7 +12,7 @@ from zerotohero.course.adapters.gpt_watch import Stopped, Watch
 
 
 def improved(improvements, train_model, **given):
-    """Each of the functions that were returned, called on its own inputs."""
+    """Call each of the functions that were returned on its own inputs."""
     functions = _functions(improvements)
     if strangers := functions.keys() - given.keys():
         raise KeyError(f"{sorted(map(str, strangers))} is none of {', '.join(given)}")
@@ -112,7 +112,7 @@ class _Batches:
 
 @torch.no_grad()
 def _last_logits(model, windows):
-    """The logits after each window, and the operations that one window takes."""
+    """Return the logits after each window, and the operations that one window takes."""
     if isinstance(model, nn.Module):
         model.eval()
     with FlopCounterMode(display=False) as counter:

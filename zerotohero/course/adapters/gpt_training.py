@@ -44,7 +44,7 @@ def trained_adder(encode_sums, add, carry_chain, train_adder, a, b):
 
 
 def _sums_in(rows):
-    """The questions that stand in rows of tokens, wherever in them, as 1000 a + b."""
+    """Return the questions that stand in rows of tokens, wherever in them, as 1000 a + b."""
     if rows.shape[1] < 8:
         return rows.new_zeros(0)
     parts = rows.long().unfold(1, 8, 1).flatten(0, 1)
@@ -130,7 +130,7 @@ def _state(model):
 
 
 def _share_in(text, batches, n=12):
-    """The share of the rows whose last n tokens stand in the text; of shorter rows, all of them."""
+    """Return the share of rows whose last n tokens are in the text; of shorter rows, all."""
     n = min([n, *(rows.shape[1] for rows in batches)])
     weights = torch.randint(2**62, (n,), generator=torch.Generator().manual_seed(1))
     ends = torch.cat([rows[:, -n:].long() for rows in batches] or [text[:0].view(0, n)])
@@ -191,7 +191,7 @@ def _file(content):
 
 
 def _trained(model, name):
-    """A trained GPT as plain values: its configuration and its weights."""
+    """Return a trained GPT as plain values: its configuration and its weights."""
     config = getattr(model, "config", None)
     if not isinstance(model, nn.Module) or not dataclasses.is_dataclass(config):
         raise TypeError(
@@ -204,7 +204,7 @@ def _trained(model, name):
 
 
 def _several(returned, name, values):
-    """The values that were returned, if there are as many as `values` names."""
+    """Return the values that were returned, if there are as many as `values` names."""
     if returned is None:
         raise TypeError(f"Nothing came back from {name}: end it with `return {values}`.")
     if not isinstance(returned, (tuple, list)) or len(returned) != len(values.split(", ")):

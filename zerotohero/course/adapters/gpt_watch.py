@@ -10,7 +10,7 @@ class Stopped(BaseException):
 
 
 def sums(model):
-    """A number for each of a model's weights, by which two states of it can be told apart."""
+    """Return a number for each of a model's weights, which tell two states of it apart."""
     return [float(p.detach().double().abs().sum()) for p in model.parameters()]
 
 

@@ -16,7 +16,7 @@ def _values(numbers):
 
 
 def _need(kind, name, out, good):
-    """`out`; what it is in words, if it is not good."""
+    """Return `out` if it is good, else raise an error that says what it is."""
     if good:
         return out
     what = "None" if out is None else f"a {type(out).__name__}"
@@ -162,7 +162,7 @@ def orders_of_a_graph(operands_first, operands, roots):
 
 
 def order_of_a_chain(operands_first, links, twice):
-    """Each number made from the one before in `links`, as v7 = v3 + v3 or as v7 = -v3."""
+    """Return each number made from the one before in `links`, as v7 = v3 + v3 or as v7 = -v3."""
     operands = {f"v{i}": [] for i in range(len(links))}
     for operand, name in pairwise(links):
         operands[f"v{name}"] = [f"v{operand}"] * (2 if twice else 1)
@@ -173,23 +173,26 @@ def order_of_a_chain(operands_first, links, twice):
 
 
 def probabilities(softmax, nll, logits, weights):
-    """The probabilities, and the gradients of their weighted sum."""
+    """Return the probabilities, and the gradients of their weighted sum."""
     zs = _values(logits)
     probs = softmax(zs)
     _need("a list of Values", "softmax", probs, hasattr(probs, "__iter__"))
     probs = [_value("softmax", p) for p in probs]
     mixed = sum(p * w for p, w in zip(probs, weights, strict=False))
     _value("softmax", mixed).backward()
-    return {"probs": [p.data for p in probs], "grads": [_grad(z) for z in zs]}
+    kept = [z.data for z in zs] == logits
+    return {"probs": [p.data for p in probs], "grads": [_grad(z) for z in zs], "kept": kept}
 
 
 def large_logits(softmax, nll, sets, label):
+    """Return the probabilities of each set, and the losses of all but the last."""
     probs, losses = [], []
     for logits in sets:
         found = softmax(_values(logits))
         _need("a list of Values", "softmax", found, hasattr(found, "__iter__"))
         probs.append([_value("softmax", p).data for p in found])
-        losses.append(_value("nll", nll(_values(logits), label)).data)
+        if logits is not sets[-1]:
+            losses.append(_value("nll", nll(_values(logits), label)).data)
     return {"probs": probs, "losses": losses}
 
 

@@ -100,7 +100,7 @@ def _seeded(seed):
 
 
 def _several(returned, names):
-    """The values that were returned, as a list, if there are as many as names."""
+    """Return the values that were returned, as a list, if there are as many as names."""
     if returned is None:
         raise TypeError(f"Nothing came back: end the function with `return {names}`.")
     values = [] if isinstance(returned, dict) else list(returned)

@@ -11,21 +11,30 @@ def fused(flatten_consecutive, x, n):
     return {"y": flatten_consecutive(torch.tensor(x), n)}
 
 
-def fused_twice(flatten_consecutive, x, few, all):
+def fused_thrice(flatten_consecutive, x, few, all):
+    """Fuse a few at a time, all at once, and one vector that is alone."""
+    alone = flatten_consecutive(torch.tensor(x[:, :1]), 1)
     x = torch.tensor(x)
-    return {"few": flatten_consecutive(x, few), "all": flatten_consecutive(x, all)}
+    return {"few": flatten_consecutive(x, few), "all": flatten_consecutive(x, all), "alone": alone}
 
 
 def refused(flatten_consecutive, x, n):
-    """Of as many vectors as n divides, and then of all."""
-    whole = flatten_consecutive(torch.tensor(x[:, : x.shape[1] // n * n]), n)
+    """Fuse as many vectors as n divides, then all, and fewer than n."""
+    return {
+        "whole": flatten_consecutive(torch.tensor(x[:, : x.shape[1] // n * n]), n),
+        "long": _refusal(flatten_consecutive, torch.tensor(x), n),
+        "short": _refusal(flatten_consecutive, torch.tensor(x[:, : n - 1]), n),
+    }
+
+
+def _refusal(flatten_consecutive, x, n):
     try:
-        y = flatten_consecutive(torch.tensor(x), n)
+        return {"error": None, "message": "", "y": flatten_consecutive(x, n)}
     except NotImplementedError:
         raise
     except Exception as error:
-        return {"whole": whole, "error": type(error).__name__, "message": str(error), "y": None}
-    return {"whole": whole, "error": None, "message": "", "y": y}
+        kind = "ValueError" if isinstance(error, ValueError) else type(error).__name__
+        return {"error": kind, "message": str(error), "y": None}
 
 
 def fused_gradient(flatten_consecutive, x, n, upstream):
@@ -49,12 +58,35 @@ def _record(record):
 
 
 def convolved(causal_dilated, tree_everywhere, x, weight, bias, dilation):
-    return {"y": causal_dilated(*map(torch.tensor, (x, weight, bias)), dilation)}
+    x, weight, bias = map(_tracked, (x, weight, bias))
+    y = causal_dilated(x, weight, bias, dilation)
+    return {"y": y, "cut": _cut(y, {"x": x, "weight": weight, "bias": bias})}
 
 
 def everywhere(causal_dilated, tree_everywhere, x, layers):
-    layers = [tuple(map(torch.tensor, layer)) for layer in layers]
-    return {"y": tree_everywhere(torch.tensor(x), layers)}
+    x, layers = _tracked(x), [tuple(map(_tracked, layer)) for layer in layers]
+    y = tree_everywhere(x, layers)
+    named = {
+        f"{name} {i}": t for i, p in enumerate(layers) for name, t in zip(_PAIR, p, strict=True)
+    }
+    return {"y": y, "cut": _cut(y, {"x": x, **named})}
+
+
+_PAIR = ("weight", "bias")
+
+
+def _tracked(values):
+    """Return a tensor that gradients flow to, and that may be changed in place, as any other."""
+    return torch.tensor(values, requires_grad=True).clone()
+
+
+def _cut(y, inputs):
+    """Return the names of the inputs that no gradient of y reaches."""
+    if not isinstance(y, torch.Tensor) or not y.requires_grad:
+        return list(inputs)
+    of = list(inputs.values())
+    gradients = torch.autograd.grad(y.sum(), of, retain_graph=True, allow_unused=True)
+    return [name for name, g in zip(inputs, gradients, strict=True) if g is None]
 
 
 CHUNK = 4096  # windows at a time, to bound the memory
@@ -85,7 +117,7 @@ def model_on_windows(model, windows):
 
 
 def _ready(model, windows):
-    """A copy of the model, for in train mode a call moves running statistics, and its inputs."""
+    """Return a copy of the model, because a call in train mode moves its statistics, and inputs."""
     if model is None:
         raise NotImplementedError(
             "`model` is still None: train a network and give it this name. 6.4 is yours to write"
@@ -105,18 +137,22 @@ def sized(receptive_field, stacks):
 
 
 def gated(gated_residual, sum_of_skips, x, block):
-    x = torch.tensor(x)
-    out, skip = _pair(gated_residual(x, *_block(block)))
-    return {"out": out, "skip": skip, "x": x}
+    x, block = _tracked(x), _block(block)
+    out, skip = _pair(gated_residual(x, *block))
+    inputs = dict(zip(("x", "W_f", "W_g", "W_1"), (x, *block[:3]), strict=True))
+    cut = {name: _cut(y, inputs) for name, y in (("skip", skip), ("out", out))}
+    return {"out": out, "skip": skip, "x": x, "cut": cut}
 
 
 def skips(gated_residual, sum_of_skips, x, blocks):
-    return {"y": sum_of_skips(torch.tensor(x), [_block(block) for block in blocks])}
+    x = _tracked(x)
+    y = sum_of_skips(x, [_block(block) for block in blocks])
+    return {"y": y, "x": x, "cut": _cut(y, {"x": x})}
 
 
 def _block(block):
     *weights, dilation = block
-    return (*map(torch.tensor, weights), dilation)
+    return (*map(_tracked, weights), dilation)
 
 
 def _pair(returned):

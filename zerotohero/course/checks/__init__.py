@@ -13,7 +13,16 @@ from functools import cache
 
 from zerotohero.course.exercise import Exercise
 
-LECTURES = ("micrograd", "bigram", "mlp", "batchnorm", "backprop", "wavenet", "gpt")  # 01, 02, …
+LECTURES = {  # each with its number
+    "micrograd": 1,
+    "bigram": 2,
+    "mlp": 3,
+    "batchnorm": 4,
+    "backprop": 5,
+    "wavenet": 6,
+    "gpt": 7,
+    "tokenizer": 9,
+}
 
 
 def exercises(lecture: str) -> tuple[Exercise, ...]:
@@ -43,12 +52,12 @@ def _of_package(package: str) -> tuple[Exercise, ...]:
 
 
 def all_exercises() -> list[Exercise]:
-    """Every exercise of the course, in order."""
+    """Return every exercise of the course, in order."""
     return [exercise for lecture in LECTURES for exercise in exercises(lecture)]
 
 
 def handed_in() -> list[Exercise]:
-    """Those whose answers are source code: what `submit` collects and `grade` marks."""
+    """Return the exercises whose answers are source: what `submit` collects and `grade` marks."""
     return [exercise for exercise in all_exercises() if exercise.handed_in]
 
 
@@ -58,25 +67,26 @@ def adapters_of(exercise: Exercise) -> str:
 
 
 def lecture_of(exercise: Exercise) -> str:
-    """The name of the lecture that an exercise belongs to: "micrograd" for 1.3."""
-    return LECTURES[exercise.order[0] - 1]
+    """Return the name of the lecture that an exercise belongs to: "micrograd" for 1.3."""
+    return next(name for name, number in LECTURES.items() if number == exercise.order[0])
 
 
 def file_name(lecture: str) -> str:
-    """The name that a lecture's notebooks share: "01_micrograd" for "micrograd"."""
-    return f"{LECTURES.index(lecture) + 1:02d}_{lecture}"
+    """Return the name that a lecture's notebooks share: "01_micrograd" for "micrograd"."""
+    return f"{LECTURES[lecture]:02d}_{lecture}"
 
 
 def find(number: str | float) -> Exercise:
-    """The exercise of that number, "1.1". Raises ValueError with the numbers that there are."""
+    """Return the exercise of that number, "1.1". ValueError lists the existing numbers."""
     number = str(number).strip()
     lecture = number.split(".")[0]
-    if lecture.isdigit() and 1 <= int(lecture) <= len(LECTURES):
-        of_lecture = exercises(LECTURES[int(lecture) - 1])
+    names = {str(place): name for name, place in LECTURES.items()}
+    if lecture in names:
+        of_lecture = exercises(names[lecture])
         for exercise in of_lecture:
             if exercise.number == number:
                 return exercise
         known = f"lecture {lecture} has {of_lecture[0].number} to {of_lecture[-1].number}"
     else:
-        known = f"the lectures are 1 to {len(LECTURES)}, so a number is like 1.1"
+        known = f"the lectures are {', '.join(names)}, so a number is like 1.1"
     raise ValueError(f"There is no exercise {number or 'without a number'}; {known}.")

@@ -17,5 +17,5 @@ def all_names() -> list[str]:
 
 
 def some_names(rng: np.random.Generator, count: int) -> list[str]:
-    """So many of them, drawn without repetition."""
+    """Return so many names, drawn without repetition."""
     return [all_names()[i] for i in rng.choice(len(all_names()), count, replace=False)]

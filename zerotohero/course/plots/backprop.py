@@ -108,7 +108,7 @@ def backward_pass(B: int, T: int, C: int, H: int, V: int) -> Drawing:
 
 
 def broadcast_and_sum(bias: Float[Tensor, " C"], grad: Float[Tensor, "B C"]) -> None:
-    """Left, a row that is copied to every row; right, the gradients of the copies, summed."""
+    """Draw a row that is copied to every row, and beside it the gradients of the copies, summed."""
     _, (left, right) = plt.subplots(1, 2, figsize=(7, 3.2))
     B, C = grad.shape
     copies = bias.expand(B, C)
@@ -183,7 +183,7 @@ PARAMETERS = ("wte", "W1", "b1", "gamma", "beta", "W2", "b2")
 
 
 def map_of_nodes(shapes: Mapping[str, Sequence[int]]) -> None:
-    """Every node of the network with its shape; orange arrows carry a broadcast.
+    """Draw every node of the network with its shape; orange arrows carry a broadcast.
 
     `shapes` has the shape of each node by its name; "loss" may be left out.
     """
@@ -218,7 +218,7 @@ def map_of_nodes(shapes: Mapping[str, Sequence[int]]) -> None:
 def logit_gradients(
     dlogits: Float[Tensor, "B V"], targets: Int[Tensor, " B"], itos: Sequence[str]
 ) -> None:
-    """Heat map of the logits' gradient, one row an example; a dot marks each target."""
+    """Draw the logits' gradient as a heat map, one row an example; a dot marks each target."""
     _, ax = plt.subplots(figsize=(7, 4.8))
     pull = -dlogits * len(dlogits)
     image = ax.imshow(pull.numpy(), cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
@@ -235,7 +235,7 @@ def logit_gradients(
 def force_on_a_row(
     probs: Float[Tensor, " V"], target: int, itos: Sequence[str], title: str
 ) -> None:
-    """One example: its probabilities as bars, and the force on each logit as an arrow."""
+    """Draw one example: its probabilities as bars, and the force on each logit as an arrow."""
     _, (upper, lower) = plt.subplots(2, 1, figsize=(7, 4.4), sharex=True)
     force = -probs.clone()
     force[target] += 1
@@ -265,7 +265,7 @@ def force_on_a_row(
 def what_batchnorm_removes(
     xhat: Float[Tensor, " B"], dxhat: Float[Tensor, " B"], left_over: Float[Tensor, " B"]
 ) -> None:
-    """One channel: the gradient at BatchNorm's output against x̂, and what reaches its input."""
+    """Draw one channel: its output's gradient against x̂, and what reaches its input."""
     _, axes = plt.subplots(1, 2, figsize=(10, 3.8), sharex=True, sharey=True)
     titles = ("What arrives, and the best straight line (dashed)", "What goes on: the rest")
     line = dxhat.mean() + xhat * (dxhat * xhat).mean() / (xhat**2).mean()
@@ -281,7 +281,7 @@ def what_batchnorm_removes(
 
 
 def training_curves(runs: Mapping[str, Sequence[float]], window: int = 100) -> None:
-    """Minibatch losses of two runs, smoothed: the first broad, the second dashed on top of it."""
+    """Draw minibatch losses of two runs, smoothed: the first broad, the second dashed on it."""
     _, ax = plt.subplots()
     styles = ((SKY, "-", 5.0), (RED, "--", 1.4))
     for (name, losses), (colour, dash, width) in zip(runs.items(), styles, strict=True):

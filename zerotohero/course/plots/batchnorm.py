@@ -82,7 +82,7 @@ def inside_batchnorm(C: int) -> Drawing:
 
 
 def starts(runs: Mapping[str, Sequence[float]], V: int, steps: int = 400) -> None:
-    """The first minibatch losses of several runs, smoothed, and the loss of knowing nothing."""
+    """Draw the first minibatch losses of some runs, smoothed, and the loss of knowing nothing."""
     _, ax = plt.subplots()
     for (name, losses), colour, dash in zip(
         runs.items(), (RED, BLUE, ORANGE), ("--", "-", ":"), strict=False
@@ -95,7 +95,7 @@ def starts(runs: Mapping[str, Sequence[float]], V: int, steps: int = 400) -> Non
 
 
 def saturation(hidden: Mapping[str, Float[Tensor, "B H"]]) -> None:
-    """For each network the histogram of its tanh outputs, and a map of where |tanh| > 0.97."""
+    """Draw for each network the histogram of its tanh outputs, and a map of where |tanh| > 0.97."""
     _, axes = plt.subplots(
         2, len(hidden), figsize=(10, 5.2), squeeze=False, height_ratios=[1, 1.2], sharey="row"
     )
@@ -114,7 +114,7 @@ def saturation(hidden: Mapping[str, Float[Tensor, "B H"]]) -> None:
 
 
 def coupling(train: Sequence[float], eval_: float, name: str) -> None:
-    """One example's probability in many batches: a histogram; and in eval mode: a line."""
+    """Draw one example's probability in many batches: a histogram; and in eval mode: a line."""
     fig, ax = plt.subplots()
     ax.hist(train, bins=30, color=BLUE, label="train mode, with other mates each time")
     ax.axvline(eval_, color=BLACK, linestyle="--", label="eval mode: the same in any company")
@@ -130,7 +130,7 @@ def activations(diagnosis: Diagnosis) -> list[LayerReading]:
 
 
 def layers(diagnoses: Mapping[str, Diagnosis]) -> None:
-    """For each network a column: what its activations put out, and the gradients that came back.
+    """Draw a column for each network: what its activations put out, and what gradients came back.
 
     A line a layer, the first dashed and red, the last thick and dark. All gradients have one scale.
     """
@@ -163,7 +163,7 @@ def layers(diagnoses: Mapping[str, Diagnosis]) -> None:
 
 
 def gradient_ratios(diagnoses: Mapping[str, Diagnosis]) -> None:
-    """The gradient:data ratio of every weight tensor, one line a network, logarithmic."""
+    """Draw the gradient:data ratio of every weight tensor, one line a network, logarithmic."""
     _, ax = plt.subplots(figsize=(10, 3.6))
     for (title, d), colour, marker in zip(diagnoses.items(), COLOURS, "os^dv", strict=False):
         ratios = [weight.ratio for weight in d.weights]
@@ -179,7 +179,7 @@ def gradient_ratios(diagnoses: Mapping[str, Diagnosis]) -> None:
 
 
 def updates(recorders: Mapping[str, UpdateRecorder]) -> None:
-    """Update:data ratios over the training: a panel a run, a line a weight tensor, −3 dashed."""
+    """Draw update:data ratios over training: a panel a run, a line a weight tensor, −3 dashed."""
     _, axes = plt.subplots(1, len(recorders), figsize=(10, 3.6), squeeze=False, sharey=True)
     for ax, (title, recorder) in zip(axes[0], recorders.items(), strict=True):
         last = len(recorder.ratios) - 1
@@ -199,7 +199,7 @@ def _shade(i: int, n: int) -> dict:
 
 
 def _outline(ax, values: Tensor, reach: float, **style) -> None:
-    """The outline of a histogram of 60 bins over ±reach, as shares of all values."""
+    """Draw the outline of a histogram of 60 bins over ±reach, as shares of all values."""
     values = values.detach().float().flatten()
     counts = torch.histc(values.clamp(-reach, reach), 60, -reach, reach) / len(values)
     centres = (torch.arange(60) + 0.5) / 30 * reach - reach

@@ -113,7 +113,7 @@ def visible(text: str) -> list[str]:
 
 
 def who_reads_whom(maps: Mapping[str, Float[Tensor, "T T"]], text: str) -> None:
-    """A square for each map: row t holds the weights with which position t reads the others."""
+    """Draw a square for each map: row t holds the weights with which position t reads."""
     _, axes = plt.subplots(1, len(maps), figsize=(10, 5), squeeze=False)
     signs = visible(text)
     for ax, (title, weights) in zip(axes[0], maps.items(), strict=True):
@@ -125,7 +125,7 @@ def who_reads_whom(maps: Mapping[str, Float[Tensor, "T T"]], text: str) -> None:
 
 
 def sharpness(rows: Mapping[str, Float[Tensor, " T"]]) -> None:
-    """One softmax for each scale: the weights of a query, as bars, on one axis of weights."""
+    """Draw one softmax for each scale: the weights of a query, as bars, on one axis of weights."""
     _, axes = plt.subplots(1, len(rows), figsize=(10, 2.9), sharey=True, squeeze=False)
     for ax, (title, row), colour in zip(axes[0], rows.items(), (RED, BLUE, ORANGE), strict=False):
         ax.bar(range(len(row)), row.tolist(), color=colour, width=0.8)
@@ -136,7 +136,7 @@ def sharpness(rows: Mapping[str, Float[Tensor, " T"]]) -> None:
 
 
 def rungs(runs: Mapping[str, Sequence[float]], by_seed: Mapping[str, Sequence[float]]) -> None:
-    """A stack of blocks in up to four versions: how it learns, and what three seeds say.
+    """Draw a stack of blocks in up to four versions: how it learns, and what three seeds say.
 
     runs: the minibatches' losses, smoothed over a fifteenth. by_seed: validation losses of the
     versions that are too close to be told apart there.
@@ -162,7 +162,7 @@ def rungs(runs: Mapping[str, Sequence[float]], by_seed: Mapping[str, Sequence[fl
 def rotary(
     turned: Float[Tensor, "N 2"], distances: Sequence[int], scores: Mapping[str, Sequence[float]]
 ) -> None:
-    """A vector turned at positions 0, 1, 2, …; beside it, scores against the distance.
+    """Draw a vector turned at positions 0, 1, 2, …; beside it, scores against the distance.
 
     scores: for each place of the query, its scores with keys at these distances before it.
     """
@@ -184,7 +184,7 @@ def rotary(
 
 
 def what_heads_read(maps: Sequence[Float[Tensor, "H T T"]], text: str, position: int) -> None:
-    """One strip a head: how much it reads of each character, asked from `position` of `text`.
+    """Draw one strip a head: how much it reads of each character, asked from `position` of `text`.
 
     `maps` holds a tensor for each layer. The characters up to `position` are shown.
     """
@@ -207,7 +207,7 @@ def what_heads_read(maps: Sequence[Float[Tensor, "H T T"]], text: str, position:
 def filters(
     before: Float[Tensor, " V"], after: Mapping[str, Float[Tensor, " V"]], chars: str, shown: int
 ) -> None:
-    """The likeliest next tokens before filtering (outlined) and after it, a panel each."""
+    """Draw the likeliest next tokens before filtering (outlined) and after it, a panel each."""
     _, axes = plt.subplots(1, len(after), figsize=(10, 3), sharey=True, squeeze=False)
     top = before.argsort(descending=True)[:shown].tolist()
     signs = visible("".join(chars[i] for i in top))
@@ -238,7 +238,7 @@ STAGES = (
 
 
 def family() -> None:
-    """Who may read whom in encoder, decoder and cross-attention; below, from GPT to ChatGPT."""
+    """Draw who may read whom in encoder, decoder and cross-attention; below, the way to ChatGPT."""
     figure = plt.figure(figsize=(10, 5.9))
     top, bottom = figure.subfigures(2, 1, height_ratios=[1.5, 1])
     source, target = ["le", "chat", "dort"], ["<s>", "the", "cat", "sleeps"]

@@ -73,7 +73,7 @@ def counting_by_context(
     dev: Sequence[float],
     unseen: Sequence[float],
 ) -> None:
-    """Losses of counted tables by context length; beside them, the share of unknown contexts."""
+    """Draw losses of counted tables by context length, and the share of unknown contexts."""
     _, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4))
     _train_and_dev(left, lengths, train, dev)
     left.set(xlabel="characters of context", ylabel="loss, nats a character", xticks=lengths)
@@ -88,7 +88,7 @@ def counting_by_context(
 
 
 def certainty(probs: Float[Tensor, "B V"], V: int) -> None:
-    """How sure a network is: a histogram of the largest probability of each row."""
+    """Draw how sure a network is: a histogram of the largest probability of each row."""
     _, ax = plt.subplots()
     ax.hist(probs.amax(1).tolist(), bins=25, range=(0, 1), color=BLUE)
     ax.set_axisbelow(True)
@@ -100,7 +100,7 @@ def certainty(probs: Float[Tensor, "B V"], V: int) -> None:
 
 
 def learning_rates(rates: Sequence[float], losses: Sequence[float], chosen: float) -> None:
-    """The loss of one step at each rate, raw and smoothed, with the rate that was chosen."""
+    """Draw the loss of one step at each rate, raw and smoothed, with the rate that was chosen."""
     _, ax = plt.subplots()
     ax.plot(rates, losses, color=BLUE, alpha=0.25, linewidth=0.8, label="one minibatch")
     ax.plot(rates, smooth(losses, 50), color=BLUE, linewidth=2, label="mean of 50")
@@ -113,7 +113,7 @@ def learning_rates(rates: Sequence[float], losses: Sequence[float], chosen: floa
 
 
 def schedules(rates: Mapping[str, Sequence[float]]) -> None:
-    """The learning rate of every step, a line a schedule."""
+    """Draw the learning rate of every step, a line a schedule."""
     _, ax = plt.subplots()
     styles = zip(rates.items(), (RED, ORANGE, BLUE), (":", "--", "-"), strict=False)
     for (name, values), colour, dash in styles:
@@ -124,7 +124,7 @@ def schedules(rates: Mapping[str, Sequence[float]]) -> None:
 
 
 def loss_curves(runs: Mapping[str, Sequence[float]], V: int) -> None:
-    """Minibatch losses of several runs against the step, smoothed, on logarithmic axes."""
+    """Draw minibatch losses of several runs against the step, smoothed, on logarithmic axes."""
     _, ax = plt.subplots()
     styles = zip(runs.items(), (BLUE, ORANGE, RED), ("-", "--", ":"), strict=False)
     for (name, losses), colour, dash in styles:
@@ -156,7 +156,7 @@ def fitting(
 
 
 def embedding(tables: Mapping[str, Float[Tensor, "V 2"]], itos: Sequence[str]) -> None:
-    """Two-dimensional embedding tables side by side: each character at its two numbers."""
+    """Draw two-dimensional embedding tables side by side: each character at its two numbers."""
     _, axes = plt.subplots(1, len(tables), figsize=(10, 5.2))
     for ax, (title, table) in zip(axes, tables.items(), strict=True):
         for character, (x, y) in zip(itos, table.tolist(), strict=True):
@@ -185,7 +185,7 @@ def smooth(values: Sequence[float], window: int) -> list[float]:
 
 
 def smoothed_losses(runs: Mapping[str, Sequence[float]], looks: Iterable[tuple[str, str]]) -> Axes:
-    """Minibatch losses against the step, each run smoothed over a fifteenth; return the axes.
+    """Draw minibatch losses against the step, each run smoothed over a fifteenth; return the axes.
 
     `looks` are the runs' colours and dashes.
     """

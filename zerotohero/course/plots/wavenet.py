@@ -125,7 +125,7 @@ def fusions(word: str, *positions: int, shared: bool = False, block_size: int = 
 
 
 def _fusions(word: str, position: int, shared: bool, block_size: int) -> tuple[str, str]:
-    """The caption of one picture, and its shapes."""
+    """Return the caption of one picture, and its shapes."""
     depth = block_size.bit_length() - 1
     first = 1 - block_size  # boundaries stand to the left of position 0
 
@@ -176,14 +176,14 @@ def _fusions(word: str, position: int, shared: bool, block_size: int) -> tuple[s
 
 
 def loss_curves(runs: Mapping[str, Sequence[float]]) -> None:
-    """Minibatch losses of several runs against the step, smoothed."""
+    """Draw minibatch losses of several runs against the step, smoothed."""
     ax = smoothed_losses(runs, ((ORANGE, "--"), (BLUE, "-"), (RED, ":"), (GREEN, "-.")))
     ax.set_title("Loss of the minibatches, smoothed over a fifteenth of the run")
     ax.legend()
 
 
 def statistics_by_position(means: Sequence[Sequence[float]], shared: Sequence[float]) -> None:
-    """The means of some channels: one for each position, beside the one of all.
+    """Draw the means of some channels: one for each position, beside the one of all.
 
     `means[t][c]` belongs to position t and channel c, `shared[c]` to channel c.
     """
@@ -199,7 +199,7 @@ def statistics_by_position(means: Sequence[Sequence[float]], shared: Sequence[fl
 
 
 def pairs_of_runs(broken: Sequence[float], fixed: Sequence[float]) -> None:
-    """Dev losses of two variants, one line for each seed, and the means."""
+    """Draw dev losses of two variants, one line for each seed, and the means."""
     _, ax = plt.subplots()
     pairs = list(zip(broken, fixed, strict=True))
     for i, (pair, marker) in enumerate(zip(pairs, "osD^v", strict=False)):
@@ -213,7 +213,7 @@ def pairs_of_runs(broken: Sequence[float], fixed: Sequence[float]) -> None:
 
 
 def costs(depths: Sequence[int], by_depth: Sequence[float], forms: Mapping[str, float]) -> None:
-    """Left: microseconds a position of each form. Right: times fewer operations by context."""
+    """Draw microseconds a position of each form, and how many times fewer operations by context."""
     _, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4))
     names = list(forms)[::-1]
     bars = left.barh(names, [forms[name] for name in names], color=BLUE)

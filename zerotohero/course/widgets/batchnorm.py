@@ -71,7 +71,7 @@ def health(
 
 
 def layer_explorer(X: Int[Tensor, "N T"], Y: Int[Tensor, " N"]) -> widgets.VBox:
-    """Sliders for gain, depth and learning rate, a box for BatchNorm, and `health` live below."""
+    """Return sliders for gain, depth and rate, a box for BatchNorm, and `health` live below."""
     wide = {"style": {"description_width": "110px"}, "layout": {"width": "420px"}}
     gain = widgets.FloatSlider(1.75, min=0.25, max=4, step=0.25, description="gain", **wide)
     depth = widgets.IntSlider(5, min=1, max=8, description="hidden layers", **wide)
@@ -105,7 +105,7 @@ def _heads(reach: float) -> list[str]:
 
 
 def _histogram(x: float, y: float, values: Tensor, reach: float, colour: str) -> str:
-    """The values' histogram over ±reach as a filled outline, its peak at full height."""
+    """Return the values' histogram over ±reach as a filled outline, its peak at full height."""
     counts = torch.histc(values.float().clamp(-reach, reach), 40, -reach, reach)
     heights = (HEIGHT * counts / counts.max()).tolist()
     step = WIDTH / 40
@@ -121,12 +121,12 @@ def _histogram(x: float, y: float, values: Tensor, reach: float, colour: str) ->
 
 
 def _place(ratio: float) -> float:
-    """The x of a log10 ratio on the axis from −6 to 0."""
+    """Return the x of a log10 ratio on the axis from −6 to 0."""
     return 610 + 22 * (min(0.0, max(-6.0, ratio)) + 6)
 
 
 def _ratio(x: float, y: float, ratio: float) -> str:
-    """A dot at log10 of update:data; blue within one of −3, red with its number outside."""
+    """Return a dot at log10 of update:data; blue within one of −3, red with its number outside."""
     fine = -4 <= ratio <= -2
     middle = y + HEIGHT / 2
     left = -5 < ratio < -3  # where the number would stand on the dashed line

@@ -64,7 +64,7 @@ def _page(model: Ngram, temperature: float, row: int, names: int, seed: int) -> 
 
 
 def _table(probs: list[list[float]], itos: list[str], chosen: int) -> str:
-    """The heat map as SVG, the chosen row framed; each cell says its numbers when hovered."""
+    """Return the heat map as SVG, the chosen row framed; a cell says its numbers when hovered."""
     size = CELL * (len(itos) + 1)
     parts = [
         "<b>Row: this character. Column: the next.</b><br>",
@@ -90,7 +90,7 @@ def _table(probs: list[list[float]], itos: list[str], chosen: int) -> str:
 
 
 def _bars(row: list[float], itos: list[str], chosen: int) -> str:
-    """The six likeliest characters of the chosen row."""
+    """Return the six likeliest characters of the chosen row."""
     likeliest = sorted(range(len(row)), key=lambda j: -row[j])[:6]
     parts = [
         f"<b>Likeliest after {html.escape(itos[chosen])}</b><br>",

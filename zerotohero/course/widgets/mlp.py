@@ -59,7 +59,7 @@ def embedding_explorer(
 
 
 def _pixels(table: Float[Tensor, "V 2"]) -> Float[Tensor, "V 2"]:
-    """The places of a table's rows on the map: centred, filling it, y pointing up.
+    """Return the places of a table's rows on the map: centred, filling it, y pointing up.
 
     Each snapshot has its own scale: all numbers shrink while the network trains, and on one scale
     for all, the last snapshots would be a heap in the middle.

@@ -6,14 +6,14 @@ import numpy as np
 
 from zerotohero.course.checks.backprop.shared import (
     BY_HAND,
-    TOL,
     UNCHANGED,
+    expect_gradient,
     loss_and_force,
     near,
     one_hot,
 )
 from zerotohero.course.checks.numerics import softmax
-from zerotohero.course.exercise import Exercise, Mistake, array, expect, expect_that
+from zerotohero.course.exercise import Exercise, Mistake, array, expect_that
 from zerotohero.course.to_look_at import AUTOGRAD
 
 cross_entropy = Exercise(
@@ -26,15 +26,16 @@ cross_entropy = Exercise(
     without=("autograd",),
     look_for=AUTOGRAD,
     summary=(
-        "Derive the gradient of the mean cross-entropy by the logits in one expression. "
-        "Return it with the loss, for logits of any size."
+        "Derive the gradient of the mean cross-entropy with respect to the logits in one "
+        "expression. Return it with the loss, for logits of any size."
     ),
     statement="""
 `cross_entropy_fused(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]`
 
 `logits` (B, V) are floats, `targets` (B,) whole numbers from 0 to V − 1. Return the loss, the mean
-over the batch of −log softmax(logits) at the target, and `dlogits` (B, V), its gradient. Both must
-hold for logits in the thousands as well, and the arguments must come out unchanged.
+over the batch of −log softmax(logits) at the target, and `dlogits` (B, V), the derivative of the
+loss with respect to the logits. Both must hold for logits in the thousands as well, positive and
+negative, and the arguments must come out unchanged.
 
 ```python
 loss, dlogits = cross_entropy_fused(
@@ -45,30 +46,53 @@ dlogits    # tensor([[-0.2500,  0.2500], [ 0.1250, -0.1250]])
 ```
 """,
     hints=(
-        "The loss of one example is log(Σ exp(logitₖ)) − logit at the target. What is its slope by "
-        "one of the logits that isn't the target's? And by the target's?",
-        "The slope of log Σ exp is softmax; the target's own term adds −1. Then comes the mean.",
+        "The loss of one example is log(Σ exp(logitₖ)) − logit at the target. What is its "
+        "derivative with respect to one logit, if that isn't the target's? And if it is?",
+        "The derivative of log Σ exp is softmax; the target's own term adds −1. Then comes the "
+        "mean.",
         "`dlogits = torch.softmax(logits, 1)`, a new tensor; `dlogits[range(B), targets] -= 1`; "
         "divide by B. For the loss, `torch.logsumexp(logits, 1)` is safe for large logits.",
     ),
 )
 
 
-def _logits(rng: np.random.Generator, scale: float = 1.5) -> dict:
+CRASHES = BY_HAND | {
+    "must match the size": "logits is (B, V). One-hot rows need V columns too, also "
+    "where no target is V − 1: `F.one_hot(targets, V)`."
+}
+
+
+def _logits(rng: np.random.Generator) -> dict:
+    """Both the first and the last token are among the targets."""
     B, V = int(rng.integers(5, 8)), int(rng.integers(9, 13))
-    return {"logits": rng.normal(0, scale, (B, V)), "targets": rng.integers(0, V, B)}
+    targets = rng.integers(1, V - 1, B)
+    targets[0], targets[-1] = V - 1, 0
+    return {"logits": rng.uniform(-1, 1, (B, V)), "targets": targets}
 
 
-@cross_entropy.case("the loss", adapter="cross_entropy", inputs=_logits, crashes=BY_HAND)
+def _without_the_last(rng: np.random.Generator) -> dict:
+    """No target is V − 1, so that it shows who counts the tokens by the targets."""
+    given = _logits(rng)
+    return given | {"targets": np.minimum(given["targets"], given["logits"].shape[1] - 2)}
+
+
+def _large_logits(rng: np.random.Generator) -> dict:
+    """Rows far below zero and far above: no number serves all of them as a maximum."""
+    given = _logits(rng)
+    rows = 4000.0 * (-1) ** np.arange(len(given["logits"]))
+    return given | {"logits": 1600 * given["logits"] + rows[:, None]}
+
+
+@cross_entropy.case("the loss", adapter="cross_entropy", inputs=_without_the_last, crashes=CRASHES)
 def value_of_the_loss(given, got):
     logits, targets = given["logits"], given["targets"]
-    losses, _ = loss_and_force(logits, targets)
-    expect(
+    losses, force = loss_and_force(logits, targets)
+    log_p = np.log(softmax(logits))
+    expect_gradient(
         "the loss",
         got["loss"],
         losses.mean(),
-        tol=TOL,
-        mistakes=[
+        [
             Mistake(losses.sum(), "That is the sum over the batch; the loss is its mean."),
             Mistake(-losses.mean(), "The sign is turned: the loss is *minus* the log-likelihood."),
             Mistake(losses, "That is one loss an example; take their mean."),
@@ -76,12 +100,42 @@ def value_of_the_loss(given, got):
                 losses.sum() / logits.size,
                 "The mean is over the B examples, not over all B · V numbers.",
             ),
+            Mistake(force / len(losses), "That is dlogits: the order is loss, dlogits."),
+            Mistake(
+                -log_p.mean(),
+                "That is the mean over all tokens; only the target of each row has a share.",
+            ),
+            Mistake(
+                -log_p[:, targets].mean(),
+                "`[:, targets]` takes whole columns for the loss; `[range(B), targets]` takes one "
+                "number a row.",
+            ),
+            Mistake(
+                -np.log(softmax(logits, 0))[np.arange(len(losses)), targets].mean(),
+                "The loss's softmax runs down the columns: its numbers must add to 1 in each row.",
+            ),
+            *_padded(logits, targets),
         ],
     )
 
 
+def _padded(logits: np.ndarray, targets: np.ndarray) -> list[Mistake]:
+    """What comes of −log(p + a small number)."""
+    p = softmax(logits)[np.arange(len(targets)), targets]
+    return [
+        Mistake(
+            -np.log(padded).mean(),
+            "A small number was added to the probability, or is its least value: for a probability "
+            "that underflows to 0, the loss is then that of the small number. "
+            "`torch.logsumexp(logits, 1)` needs none.",
+        )
+        for small in 10.0 ** -np.arange(5, 31)
+        for padded in (p + small, np.maximum(p, small))
+    ]
+
+
 @cross_entropy.case(
-    "its gradient", points=2, adapter="cross_entropy", inputs=_logits, crashes=BY_HAND
+    "its gradient", points=2, adapter="cross_entropy", inputs=_logits, crashes=CRASHES
 )
 def gradient_of_the_loss(given, got):
     logits, targets = given["logits"], given["targets"]
@@ -90,12 +144,11 @@ def gradient_of_the_loss(given, got):
     p, hot = softmax(logits), one_hot(targets, V)
     columns = p - hot.max(0)
     twice = softmax(p) - hot
-    expect(
+    expect_gradient(
         "dlogits",
         got["dlogits"],
         force / B,
-        tol=TOL,
-        mistakes=[
+        [
             Mistake(force, "The loss is a mean, so its gradient has a 1/B, which is missing."),
             Mistake(
                 -force / B,
@@ -129,7 +182,7 @@ def gradient_of_the_loss(given, got):
             Mistake(twice / B, "Softmax was taken twice."),
             Mistake(
                 p * (1 - p) / B,
-                "p (1 − p) is only the slope of a probability by its own logit. Each logit moves "
+                "p (1 − p) is only how a probability changes with its own logit. Each logit moves "
                 "all probabilities of its row: begin from log Σ exp(logitₖ) − logit at the target.",
             ),
             Mistake(
@@ -138,38 +191,38 @@ def gradient_of_the_loss(given, got):
             ),
             Mistake(
                 -hot / (B * p),
-                "That is the gradient by the probabilities; go on through softmax to the logits.",
+                "That is the probabilities' gradient; go on through softmax to the logits.",
             ),
         ],
     )
 
 
 @cross_entropy.case(
-    "logits in the thousands",
-    adapter="cross_entropy",
-    inputs=lambda rng: _logits(rng, 3000),
-    crashes=BY_HAND,
+    "logits in the thousands", adapter="cross_entropy", inputs=_large_logits, crashes=CRASHES
 )
 def large_logits(given, got):
     losses, force = loss_and_force(given["logits"], given["targets"])
-    hint = (
-        "`exp` of a thousand is infinite, and a quotient of infinities isn't a number; a softmax "
-        "that underflows to 0 has an infinite log. Subtract each row's maximum first, and take the "
-        "log of the sum, not of the quotient: `torch.logsumexp` does."
-    )
-    for name in ("loss", "dlogits"):
+    for name in ("dlogits", "loss"):
         value = np.asarray(got[name])
         expect_that(
-            value.dtype.kind != "f" or bool(np.isfinite(value).all()),
-            f"{name} holds numbers that are infinite or NaN",
-            hint,
+            value.dtype.kind != "f" or not np.isnan(value).any(),
+            f"{name} holds NaN",
+            "`exp` of a thousand is infinite and that of minus a thousand 0; neither ∞/∞ nor 0/0 "
+            "is a number. Subtract from each row its own maximum first.",
         )
-    expect("the loss", got["loss"], losses.mean(), tol=TOL)
-    expect("dlogits", got["dlogits"], force / len(losses), tol=TOL)
+    expect_that(
+        not np.isinf(got["loss"]).any(),
+        "the loss is infinite",
+        "`exp` of a logit overflows, or a probability underflows to 0 and has an infinite log. "
+        "`torch.logsumexp(logits, 1)` meets neither.",
+    )
+    mistakes = _padded(given["logits"], given["targets"])
+    expect_gradient("the loss", got["loss"], losses.mean(), mistakes)
+    expect_gradient("dlogits", got["dlogits"], force / len(losses), [])
 
 
 @cross_entropy.case(
-    "the arguments stay as they were", adapter="cross_entropy", inputs=_logits, crashes=BY_HAND
+    "the arguments stay as they were", adapter="cross_entropy", inputs=_logits, crashes=CRASHES
 )
 def arguments_unchanged(given, got):
     array("dlogits", got["dlogits"], given["logits"].shape)

@@ -4,15 +4,15 @@ every other.
 
 from zerotohero.course.checks.backprop.shared import (
     BY_HAND,
-    TOL,
     UNCHANGED,
     dx_mistakes,
     expect_gamma_and_beta,
+    expect_gradient,
     norm_gradients,
     norm_inputs,
     over_the_batch,
 )
-from zerotohero.course.exercise import Exercise, Mistake, expect, expect_that
+from zerotohero.course.exercise import Exercise, Mistake, expect_that
 from zerotohero.course.to_look_at import AUTOGRAD
 
 batchnorm = Exercise(
@@ -33,8 +33,9 @@ batchnorm = Exercise(
 
 Forwards, each channel (the last axis) is normalised over all the other axes:
 out = gamma · x̂ + beta, x̂ = (x − mean) / √(var + eps), var being the mean of (x − mean)², divided by
-n and not by n − 1. `dout` is the gradient of the loss by `out`, shaped like `x`: (B, C) or
-(B, T, C); `gamma` is (C,). Return `dx`, shaped like `x`, `dgamma` (C,) and `dbeta` (C,).
+n and not by n − 1. `dout` is `out`'s gradient, the derivative of the loss with respect to `out`,
+shaped like `x`: (B, C) or (B, T, C); `gamma` is (C,). Return the gradients `dx`, shaped like `x`,
+`dgamma` (C,) and `dbeta` (C,). The arguments must come out unchanged.
 
 ```python
 dout, x = torch.tensor([[1.0], [0.0], [0.0]]), torch.tensor([[-1.0], [0.0], [1.0]])
@@ -80,7 +81,7 @@ def gradient_of_the_input(given: dict, got: dict) -> None:
                 "n is the number of values a channel has, B · T here, not the batch alone.",
             )
         )
-    expect("dx", got["dx"], norm_gradients(**given)[0], tol=TOL, mistakes=mistakes)
+    expect_gradient("dx", got["dx"], norm_gradients(**given)[0], mistakes)
 
 
 batchnorm.case(

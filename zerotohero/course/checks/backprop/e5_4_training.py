@@ -6,16 +6,22 @@ import numpy as np
 
 from zerotohero.course.checks.backprop.shared import (
     BY_HAND,
+    FLOAT32,
     TOL,
     loss_and_force,
     near,
     norm_gradients,
+    rounded,
     unlike,
 )
 from zerotohero.course.checks.names import STOI, V, some_names
 from zerotohero.course.exercise import Exercise, Wrong, array
 from zerotohero.course.to_look_at import AUTOGRAD
 
+CRASHES = BY_HAND | {
+    "is invalid for input of size": "Take the sizes from the tensors that are passed: they differ "
+    "from case to case."
+}
 FIT = ("wte", "W1", "gamma", "beta", "W2", "b2")
 
 
@@ -26,6 +32,7 @@ training = Exercise(
     minutes=40,
     practises="a whole training step, with nothing in it that you haven't written",
     answers=("train_by_hand",),
+    changes=("parameters",),
     without=("autograd",),
     look_for=AUTOGRAD,
     summary=(
@@ -39,8 +46,8 @@ training = Exercise(
 the network logits = tanh(gamma · n + beta) W2 + b2, where n is x W1 normalised over the batch as in
 5.3, and x is the embeddings of a context side by side. `X` (S, B, T) and `Y` (S, B) hold S
 minibatches. For each in turn: forward pass, note the mean cross-entropy, all six gradients, one
-plain step `p -= lr * gradient` on each parameter, **in place**, so that the list that was passed
-holds the trained ones. Return the S losses, each from before its step.
+plain step `p -= lr * gradient` on each parameter, **in place**, so that the tensors that were
+passed are the trained ones. Return the S losses, each from before its step.
 
 Your `cross_entropy_fused` and `batchnorm_fused` go along with the answer if you call them. Autograd
 is off while the check runs, and `zerotohero.backprop` isn't there when it is graded.
@@ -73,7 +80,9 @@ def _train(
     eps,
     *,
     sign=1,
-    early=False,
+    early=(),
+    slope=lambda h, act: 1 - h * h,
+    variance=0,
     overwrite=False,
     constant=False,
     summed=False,
@@ -81,27 +90,30 @@ def _train(
     accumulate=False,
     first_batch=False,
     late=False,
+    left_out=0,
 ):
     """Losses and parameters after plain steps; the switches are what learners get wrong."""
     wte, W1, gamma, beta, W2, b2 = p = [q.copy() for q in parameters]
     losses, kept = [], [np.zeros_like(q) for q in p]
     for i in range(len(X)):
+        rate = lr if i < len(X) - left_out else 0
         xb, yb = (X[0], Y[0]) if first_batch else (X[i], Y[i])
         B = len(xb)
         x = wte[xb].reshape(B, -1)
         pre = x @ W1
-        normed = (pre - pre.mean(0)) / np.sqrt(pre.var(0) + eps)
-        h = np.tanh(gamma * normed + beta)
+        normed = (pre - pre.mean(0)) / np.sqrt(pre.var(0, ddof=variance) + eps)
+        act = gamma * normed + beta
+        h = np.tanh(act)
         loss, force = loss_and_force(h @ W2 + b2, yb)
         losses.append(loss.mean())
         dlogits = force if summed else force / B
         dW2, db2 = h.T @ dlogits, dlogits.sum(0)
-        used = W2 - lr * dW2 if early else W2
-        dact = (dlogits @ used.T) * (1 - h * h)
-        without = {"mean": False, "var": False} if constant else {}
+        used = W2 - lr * dW2 if "W2" in early else W2
+        dact = (dlogits @ used.T) * slope(h, act)
+        without = {"mean": 0, "var": 0} if constant else {}
         dpre, dgamma, dbeta = norm_gradients(dact, pre, gamma, eps, (0,), **without)
         dW1 = x.T @ dpre
-        dx = (dpre @ (W1 - lr * dW1 if early else W1).T).reshape(*xb.shape, -1)
+        dx = (dpre @ (W1 - lr * dW1 if "W1" in early else W1).T).reshape(*xb.shape, -1)
         dwte = np.zeros_like(wte)
         if overwrite:
             dwte[xb] = dx
@@ -111,7 +123,7 @@ def _train(
         for name, q, grad, old in zip(FIT, p, grads, kept, strict=True):
             old[...] = old + grad if accumulate else grad
             if name not in skip:
-                q -= sign * lr * old
+                q -= sign * rate * old
         if late:
             pre = wte[xb].reshape(B, -1) @ W1
             h = np.tanh(gamma * (pre - pre.mean(0)) / np.sqrt(pre.var(0) + eps) + beta)
@@ -127,39 +139,69 @@ SLIPS = (
         "`index_put_(…, accumulate=True)`.",
     ),
     (
-        {"early": True},
-        "W2 or W1 was changed before the gradients that need it were made: first all six "
+        {"early": ("W2", "W1")},
+        "W2 and W1 were changed before the gradients that need them were made: first all six "
         "gradients, then all six steps.",
     ),
+    (
+        {"early": ("W2",)},
+        "W2 was changed before dh was made from it: first all six gradients, then all six steps.",
+    ),
+    (
+        {"early": ("W1",)},
+        "W1 was changed before dx was made from it: first all six gradients, then all six steps.",
+    ),
+    (
+        {"slope": lambda h, act: h * (1 - h)},
+        "h (1 − h) is the sigmoid's derivative: tanh's is 1 − h².",
+    ),
+    ({"slope": lambda h, act: 1 - act * act}, "tanh's derivative is 1 − h², not 1 − act²."),
+    ({"slope": lambda h, act: 1}, "tanh's derivative 1 − h² is missing."),
     (
         {"constant": True},
         "BatchNorm's mean and variance are taken for constants in the backward pass: each number "
         "of the batch moves them.",
     ),
     ({"summed": True}, "The gradient lacks the mean's 1/B, so each step is B times too long."),
-    ({"skip": ("gamma", "beta")}, "gamma and beta stay as they were: they learn too."),
-    ({"skip": ("wte",)}, "wte stays as it was: the embeddings learn too."),
-    ({"skip": ("W1",)}, "W1 stays as it was."),
-    ({"skip": ("b2",)}, "b2 stays as it was: the bias learns too."),
     (
         {"accumulate": True},
         "The gradients of earlier steps are still in the later ones: make them anew in each step.",
     ),
     ({"late": True}, "Each loss is from after its step: note it before the parameters move."),
+    ({"left_out": 1}, "The last step is missing: S minibatches make S steps."),
     ({"first_batch": True}, "Every step takes the first minibatch: step i takes X[i] and Y[i]."),
 )
 
 
-def _fit_inputs(rng: np.random.Generator, steps: int) -> dict:
-    """Minibatches of real names, and a small network."""
-    T, C, H, B = 3, 4, 14, 16
-    text = ["." * T + name + "." for name in some_names(rng, 200)]
-    rows = [[STOI[s] for s in w[i : i + T + 1]] for w in text for i in range(len(w) - T)]
-    picked = np.array(rows)[rng.integers(0, len(rows), (steps, B))]
-    shapes = {"wte": (V, C), "W1": (T * C, H), "W2": (H, V), "b2": (V,)}
+# What the first loss shows, whatever the steps are.
+FORWARD = (
+    (
+        {"variance": 1},
+        "x̂ is made with the variance divided by B − 1 (torch's default): pass correction=0.",
+    ),
+    ({"eps": 1e-5}, "x̂ is made with an eps of 1e-5: take the one that is passed."),
+    ({"eps": 0}, "x̂ is made without eps, which belongs under the root."),
+)
+
+
+def _one_step(rng: np.random.Generator) -> dict:
+    """One minibatch, of other sizes than the names have."""
+    return _small_network(rng, rng.integers(0, 11, (1, 12, 3)), vocabulary=11, C=5, H=9)
+
+
+def _steps_on_names(rng: np.random.Generator) -> dict:
+    text = ["..." + name + "." for name in some_names(rng, 200)]
+    rows = np.array([[STOI[s] for s in w[i : i + 4]] for w in text for i in range(len(w) - 3)])
+    return _small_network(rng, rows[rng.integers(0, len(rows), (20, 16))], vocabulary=V, C=4, H=14)
+
+
+def _small_network(rng, rows: np.ndarray, vocabulary: int, C: int, H: int) -> dict:
+    """The inputs for minibatches (S, B, T + 1), contexts and what follows each."""
+    T = rows.shape[2] - 1
+    shapes = {"wte": (vocabulary, C), "W1": (T * C, H), "W2": (H, vocabulary), "b2": (vocabulary,)}
     p = {name: rng.normal(0, 0.4, shape) for name, shape in shapes.items()}
     p |= {"gamma": rng.uniform(0.5, 1.5, H), "beta": rng.normal(0, 0.2, H)}
-    given = {"X": picked[:, :, :T], "Y": picked[:, :, T], "lr": float(rng.uniform(0.2, 0.4))}
+    given = {"X": rows[:, :, :T], "Y": rows[:, :, T], "lr": float(rng.uniform(0.2, 0.4))}
     return given | {"parameters": [p[name] for name in FIT], "eps": float(rng.uniform(1e-3, 0.01))}
 
 
@@ -170,53 +212,60 @@ def trained_by_hand(given: dict, got: dict) -> None:
     ]
     values = array("the losses", got["losses"])
     wrong = [n for n, p, q in zip(FIT, mine, parameters, strict=True) if not near(p, q)]
+    if got["replaced"]:
+        raise Wrong(
+            "the list holds other tensors than those that were passed",
+            "`parameters[i] = …` puts a new tensor into the list, and whoever has the old one sees "
+            "no step. Change each in place: `p -= lr * gradient`.",
+        )
     if near(values, losses) and not wrong:
         return
     message = f"not what they should be: {', '.join(wrong)}"
     if not near(values, losses):
         message = f"the losses: {unlike('losses', values, losses)}"
-    if all(map(np.array_equal, mine, given["parameters"])):
-        hint = (
-            "The parameters in the list haven't changed: `p = p - …` makes a new tensor. Change "
-            "them in place, `p -= lr * gradient`."
-        )
-    elif found := [text for slip, text in SLIPS if _slipped(given, slip, values, mine)]:
-        hint = found[0]
-    elif not wrong and _rounded(values, losses):
-        hint = "Return Python floats, `loss.item()`: `torch.tensor` rounds them to 32 bits."
-    elif not wrong:
-        hint = (
-            "The parameters are right, and the losses alone aren't: each is the mean cross-entropy "
-            "of its minibatch, from before its step."
-        )
-    elif not len(values) or not near(values[:1], losses[:1]):
-        hint = (
-            "The first loss, before any step, is another already: look at the forward pass, at x̂ "
-            "(variance divided by n, eps under the root) and at tanh."
-        )
-    elif len(losses) == 1 and _longer(given["parameters"], mine, parameters):
-        hint = "The direction is right, the length isn't: a step is lr times the gradient."
-    elif len(losses) == 1:
-        hint = f"After one step these are wrong: {', '.join(wrong)}. Look at their gradients."
-        if tuple(wrong) == FIT[:4]:
-            hint += (
-                " All four come through dh: is W2 still the old one there? And is tanh's slope 1 − "
-                "h²?"
-            )
-    else:
-        hint = None
-    raise Wrong(message, hint)
+    raise Wrong(message, _hint(given, values, mine, losses, parameters, wrong))
+
+
+def _hint(given, values, mine, losses, parameters, wrong) -> str | None:
+    """What explains losses and parameters that are wrong; else only where they differ."""
+    start = given["parameters"]
+    stay = [n for n, p, q in zip(FIT, mine, start, strict=True) if np.array_equal(p, q)]
+    if stay == list(FIT):
+        hint = "The parameters in the list are as they were. "
+        if len(losses) > 1 and near(values, losses):
+            return hint + "The steps were taken on copies: `p -= lr * gradient` changes p itself."
+        return hint + "`p -= lr * gradient` changes p itself, `p = p - …` makes a new tensor."
+    if stay and _slipped(given, {"skip": stay}, values, mine):
+        one = len(stay) == 1
+        verb = "stays as it was: it learns" if one else "stay as they were: they learn"
+        return f"{', '.join(stay)} {verb} too."
+    for slip, text in SLIPS:
+        if _slipped(given, slip, values, mine):
+            return text
+    if rounded(values, losses) and all(map(rounded, mine, parameters)):
+        if not wrong:
+            return "Return Python floats, `loss.item()`: `torch.tensor` rounds them to 32 bits."
+        return FLOAT32
+    if not wrong:
+        return "The parameters are right, the losses are not."
+    if values.shape == losses.shape and not near(values[:1], losses[:1]):
+        for slip, text in FORWARD:
+            if near(values[:1], _train(**given | slip)[0][:1]):
+                return text
+        return "The first loss differs already, which comes before any step."
+    if len(losses) > 1:
+        return None
+    if _longer(start, mine, parameters):
+        return "The direction is right, the length isn't: a step is lr times the gradient."
+    right = [name for name in FIT if name not in wrong]
+    hint = f"After one step these are wrong: {', '.join(wrong)}."
+    return f"{hint} These are right: {', '.join(right)}." if right else hint
 
 
 def _slipped(given: dict, slip: dict, values: np.ndarray, mine: list[np.ndarray]) -> bool:
-    losses, parameters = _train(**given, **slip)
+    with np.errstate(all="ignore"):  # some mistakes lead far away
+        losses, parameters = _train(**given | slip)
     return near(values, losses) and all(map(near, mine, parameters))
-
-
-def _rounded(values: np.ndarray, losses: np.ndarray) -> bool:
-    """Whether the losses are right but for having been float32 on the way."""
-    exact = np.array_equal(values, values.astype(np.float32))
-    return exact and values.shape == losses.shape and np.allclose(values, losses, 1e-6, 1e-6)
 
 
 def _longer(start: list[np.ndarray], mine: list[np.ndarray], right: list[np.ndarray]) -> bool:
@@ -233,8 +282,8 @@ training.case(
     "one step",
     points=2,
     adapter="trained",
-    inputs=lambda rng: _fit_inputs(rng, 1),
-    crashes=BY_HAND,
+    inputs=_one_step,
+    crashes=CRASHES,
 )(trained_by_hand)
 
 
@@ -242,6 +291,6 @@ training.case(
     "twenty steps on names",
     points=3,
     adapter="trained",
-    inputs=lambda rng: _fit_inputs(rng, 20),
-    crashes=BY_HAND,
+    inputs=_steps_on_names,
+    crashes=CRASHES,
 )(trained_by_hand)

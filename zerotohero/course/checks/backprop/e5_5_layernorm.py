@@ -2,15 +2,15 @@
 
 from zerotohero.course.checks.backprop.shared import (
     BY_HAND,
-    TOL,
     UNCHANGED,
     dx_mistakes,
     expect_gamma_and_beta,
+    expect_gradient,
     norm_gradients,
     norm_inputs,
     over_the_batch,
 )
-from zerotohero.course.exercise import Exercise, Mistake, expect, expect_that
+from zerotohero.course.exercise import Exercise, Mistake, expect_that
 from zerotohero.course.to_look_at import AUTOGRAD
 
 layernorm = Exercise(
@@ -30,8 +30,9 @@ layernorm = Exercise(
 `layernorm_fused(dout, x, gamma, eps) -> tuple[Tensor, Tensor, Tensor]`
 
 Forwards, each vector of C numbers (along the **last** axis) is normalised by its own mean and
-variance (divided by C): out = gamma · x̂ + beta, x̂ = (x − mean) / √(var + eps). `dout` and `x` are
-(B, T, C) or (B, C), `gamma` is (C,). Return `dx`, shaped like `x`, `dgamma` (C,) and `dbeta` (C,).
+variance (divided by C): out = gamma · x̂ + beta, x̂ = (x − mean) / √(var + eps). `dout`, the gradient
+of `out`, and `x` are (B, T, C) or (B, C), `gamma` is (C,). Return the gradients `dx`, shaped like
+`x`, `dgamma` (C,) and `dbeta` (C,). The arguments must come out unchanged.
 
 ```python
 dout, x = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[-1.0, 0.0, 1.0]])
@@ -58,12 +59,12 @@ def _layernorm(given: dict) -> dict:
 def gradient_of_the_input(given: dict, got: dict) -> None:
     as_batch = norm_gradients(**over_the_batch(given))[0]
     given = _layernorm(given)
-    expect(
+    everything = given | {"axes": tuple(range(1, given["x"].ndim))}
+    expect_gradient(
         "dx",
         got["dx"],
         norm_gradients(**given)[0],
-        tol=TOL,
-        mistakes=[
+        [
             Mistake(
                 norm_gradients(**given, inside=False)[0],
                 "gamma stands before the sums in dx, as it may in BatchNorm. Here it differs along "
@@ -73,6 +74,11 @@ def gradient_of_the_input(given: dict, got: dict) -> None:
                 as_batch,
                 "That is BatchNorm's: LayerNorm normalises along the last axis, each position by "
                 "itself.",
+            ),
+            Mistake(
+                norm_gradients(**everything)[0],
+                "That normalises over time and channels together; each position has its own mean "
+                "and variance, along the last axis alone.",
             ),
             *dx_mistakes(given),
         ],

@@ -5,7 +5,7 @@ import numpy as np
 from zerotohero.course.checks.numerics import softmax
 from zerotohero.course.exercise import Mistake, Wrong, expect
 
-TOL = 1e-8  # absolute and relative, in float64
+TOL = 1e-10  # absolute and relative, in float64; float32 is told from it
 
 
 BY_HAND = {
@@ -14,6 +14,11 @@ BY_HAND = {
     "cell of your own.",
     "zerotohero": "This one is written with PyTorch alone: the library stays outside.",
 }
+FLOAT32 = (
+    "It agrees to about seven digits, as far as float32 goes. The arguments are float64, and "
+    "`torch.zeros_like(x)` is what x is."
+)
+UNCHANGED = "Your code changed its arguments in place: work on a new tensor, or on a `.clone()`."
 
 
 def one_hot(targets: np.ndarray, width: int) -> np.ndarray:
@@ -24,6 +29,11 @@ def near(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and np.allclose(a, b, rtol=TOL, atol=TOL)
 
 
+def rounded(a: np.ndarray, b: np.ndarray) -> bool:
+    """Return whether two arrays are as near as float32 can tell."""
+    return a.shape == b.shape and np.allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
 def unlike(name: str, value: np.ndarray, want: np.ndarray) -> str:
     try:
         expect(f"d.{name}", value, want, tol=TOL)
@@ -32,15 +42,19 @@ def unlike(name: str, value: np.ndarray, want: np.ndarray) -> str:
     return "right, but not by what it follows from"
 
 
+def expect_gradient(what: str, got, want, mistakes: list[Mistake]) -> None:
+    """`expect`, to the digits of float64."""
+    value = np.asarray(got) if isinstance(got, (float, np.ndarray)) else None
+    hint = FLOAT32 if value is not None and rounded(value, np.asarray(want)) else None
+    expect(what, got, want, tol=TOL, mistakes=mistakes, hint=hint)
+
+
 def loss_and_force(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The loss of each example, and softmax minus one-hot."""
+    """Return the loss of each example, and softmax minus one-hot."""
     top = logits.max(1)
     log_sum = top + np.log(np.exp(logits - top[:, None]).sum(1))
     rows = np.arange(len(targets))
     return log_sum - logits[rows, targets], softmax(logits) - one_hot(targets, logits.shape[1])
-
-
-UNCHANGED = "Your code changed its arguments in place: work on a new tensor, or on a `.clone()`."
 
 
 def norm_gradients(
@@ -51,25 +65,28 @@ def norm_gradients(
     axes,
     *,
     correction=0,
-    mean=True,
-    var=True,
-    eps_in=True,
-    inside=True,
-    count=None,
-    divide=True,
-    scaled=True,
     variance=0,
+    outside=False,
+    mean=1,
+    var=1,
+    xhat=True,
+    inside=True,
+    scaled=True,
+    divide=True,
+    front=True,
+    count=None,
 ):
-    """dx, dgamma, dbeta of normalising over `axes`; the switches are what learners get wrong."""
+    """Return dx, dgamma, dbeta of normalising over `axes`; the switches make learners' mistakes."""
     n = count or np.prod([x.shape[a] for a in axes])
     spread = x.var(axes, keepdims=True, ddof=variance)
-    inv = (spread + (eps if eps_in else 0)) ** -0.5
+    inv = 1 / (spread**0.5 + eps) if outside else (spread + eps) ** -0.5
     normed = (x - x.mean(axes, keepdims=True)) * inv
     d = dout * gamma if inside and scaled else dout
     part = (1 / n, 1 / (n - correction)) if divide else (1, 1)
-    first = d.sum(axes, keepdims=True) * part[0] if mean else 0
-    second = normed * (d * normed).sum(axes, keepdims=True) * part[1] if var else 0
-    dx = (d - first - second) * inv
+    first = mean * d.sum(axes, keepdims=True) * part[0]
+    second = var * (d * normed).sum(axes, keepdims=True) * part[1]
+    dx = d - first - (normed * second if xhat else second)
+    dx = dx * inv if front else dx
     others = tuple(range(x.ndim - 1))
     dx = dx if inside or not scaled else dx * gamma
     return dx, (dout * normed).sum(others), dout.sum(others)
@@ -82,76 +99,112 @@ def norm_inputs(rng: np.random.Generator, *sizes: int, spread: float = 1.5) -> d
     return {"dout": rng.normal(size=sizes), "x": x, "gamma": rng.uniform(0.3, 2, C), "eps": eps}
 
 
+def over_the_batch(given: dict) -> dict:
+    return given | {"axes": tuple(range(given["x"].ndim - 1))}
+
+
+OTHER_AXES = "x̂ is normalised over {}: {}."
+
+
+def _other_axes(given: dict) -> list[tuple[tuple[int, ...], str]]:
+    """Return the axes over which x̂ may be normalised by mistake, and what to say of each."""
+    last = given["x"].ndim - 1
+    others = tuple(range(last))
+    if given["axes"] == others:
+        right = "BatchNorm's statistics are taken over all axes but the last"
+        found = [((last,), OTHER_AXES.format("the last axis, as LayerNorm does it", right))]
+    else:
+        right = "LayerNorm's statistics are taken along the last axis alone"
+        found = [(others, OTHER_AXES.format("all axes but the last, as in BatchNorm", right))]
+    names = {tuple(range(last + 1)): "all axes"}
+    if last == 2:
+        names |= {(0,): "the first axis", (1,): "the middle axis", (1, 2): "the last two axes"}
+    return found + [(axes, OTHER_AXES.format(name, right)) for axes, name in names.items()]
+
+
 def expect_gamma_and_beta(given: dict, got: dict) -> None:
-    dout, x = given["dout"], given["x"]
+    dout, gamma, x, axes = given["dout"], given["gamma"], given["x"], given["axes"]
     C, others = x.shape[-1], tuple(range(x.ndim - 1))
-    axes = given["axes"]
-    _, dgamma, dbeta = norm_gradients(**given)
+    dx, dgamma, dbeta = norm_gradients(**given)
     normed = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + given["eps"])
     n = dout.size // C
-    turned = others if axes != others else (x.ndim - 1,)
-    expect(
+
+    def shared(name: str, each: np.ndarray, summed: np.ndarray) -> list[Mistake]:
+        """Return what goes wrong where `each` number of dout's shape has to be summed."""
+        return [
+            Mistake(each, f"{name} was broadcast over every axis but the last: sum over them."),
+            Mistake(
+                summed / n,
+                f"That is the mean for d{name.lower()}; each use of {name.lower()} adds its share "
+                "in full, so sum.",
+            ),
+            Mistake(
+                each.sum(0),
+                f"d{name.lower()} must be summed over all axes but the last, not over the batch "
+                "alone.",
+            ),
+            Mistake(
+                each.sum(-1),
+                f"d{name.lower()} is summed over the channels; it has a number for each.",
+            ),
+            Mistake(
+                each.sum(others, keepdims=True),
+                f"d{name.lower()} has the shape (C,), without keepdim.",
+            ),
+            Mistake(dx, f"That is dx in d{name.lower()}'s place: the order is dx, dgamma, dbeta."),
+        ]
+
+    expect_gradient(
         "dbeta",
         got["dbeta"],
         dbeta,
-        tol=TOL,
-        mistakes=[
-            Mistake(dout, "Beta was broadcast over every axis but the last: sum over them."),
+        [
+            *shared("Beta", dout, dbeta),
             Mistake(
-                dbeta / n,
-                "That is the mean for dbeta; each use of beta adds its share in full, so sum.",
+                dgamma,
+                "That is the sum of dout · x̂, which is dgamma; dbeta is the sum of dout. The order "
+                "is dx, dgamma, dbeta.",
             ),
-            Mistake(dgamma, "That is dgamma: the order is dx, dgamma, dbeta."),
-            Mistake(dout.sum(-1), "dbeta is summed over the channels; it has a number for each."),
             Mistake(
-                dout.sum(0),
-                "dbeta must be summed over all axes but the last, not over the batch alone.",
-            ),
-            Mistake(dout.sum(others, keepdims=True), "dbeta has the shape (C,), without keepdim."),
-            Mistake(
-                (dout * given["gamma"]).sum(others),
+                (dout * gamma).sum(others),
                 "dbeta: beta is added after gamma, so gamma has no part in it.",
             ),
         ],
     )
-    expect(
+    made = "x̂ is made with "
+    expect_gradient(
         "dgamma",
         got["dgamma"],
         dgamma,
-        tol=TOL,
-        mistakes=[
+        [
+            *shared("Gamma", dout * normed, dgamma),
             Mistake(
                 (dout * x).sum(others), "Gamma multiplies x̂, not x: dgamma is the sum of dout · x̂."
             ),
-            Mistake(
-                dout * normed, "Gamma was broadcast over every axis but the last: sum over them."
-            ),
-            Mistake(
-                dgamma / n,
-                "That is the mean for dgamma; each use of gamma adds its share in full, so sum.",
-            ),
-            Mistake(
-                (dout * normed).sum(0),
-                "dgamma must be summed over all axes but the last, not over the batch alone.",
-            ),
-            Mistake(
-                (dout * normed).sum(-1),
-                "dgamma is summed over the channels; it has a number for each.",
-            ),
             Mistake(dbeta, "dgamma lacks x̂: it is the sum of dout · x̂, and you have that of dout."),
             Mistake(
-                norm_gradients(**given, variance=1)[1],
-                "x̂ is made with the variance divided by n − 1 (torch's default): pass "
-                "correction=0.",
+                (dout * gamma * normed).sum(others),
+                "dgamma: gamma itself has no part in it, only x̂, by which it is multiplied.",
             ),
             Mistake(
-                norm_gradients(**given, eps_in=False)[1],
+                norm_gradients(**given, variance=1)[1],
+                f"{made}the variance divided by n − 1 (torch's default): pass correction=0.",
+            ),
+            Mistake(
+                norm_gradients(**given | {"eps": 0})[1],
                 "eps is missing under the root when you make x̂.",
             ),
             Mistake(
-                norm_gradients(**given | {"axes": turned})[1],
-                "x̂ is normalised over the wrong axes: BatchNorm's statistics are over all axes "
-                "but the last, LayerNorm's along the last.",
+                norm_gradients(**given | {"eps": 1e-5})[1],
+                f"{made}an eps of 1e-5: take the one that is passed.",
+            ),
+            Mistake(
+                norm_gradients(**given, outside=True)[1],
+                f"{made}√var + eps: eps stands under the root, √(var + eps).",
+            ),
+            *(
+                Mistake(norm_gradients(**given | {"axes": wrong})[1], hint)
+                for wrong, hint in _other_axes(given)
             ),
         ],
     )
@@ -159,19 +212,22 @@ def expect_gamma_and_beta(given: dict, got: dict) -> None:
 
 def dx_mistakes(given: dict) -> list[Mistake]:
     def dx(**switches) -> np.ndarray:
-        return norm_gradients(**given, **switches)[0]
+        return norm_gradients(**given | switches)[0]
 
     return [
         Mistake(
-            dx(mean=False, var=False),
+            dx(mean=0, var=0),
             "Mean and variance are taken for constants in dx: each x moves them, and through them "
             "all the others. Two terms are missing.",
         ),
-        Mistake(dx(mean=False), "The way through the mean is missing in dx: −Σdx̂ / n."),
-        Mistake(
-            dx(var=False), "The way through the variance is missing in dx: −x̂ · Σ(dx̂ · x̂) / n."
-        ),
+        Mistake(dx(mean=0), "The way through the mean is missing in dx: −Σdx̂ / n."),
+        Mistake(dx(var=0), "The way through the variance is missing in dx: −x̂ · Σ(dx̂ · x̂) / n."),
+        Mistake(dx(mean=-1), "The term of the mean is subtracted in dx: −Σdx̂ / n."),
+        Mistake(dx(var=-1), "The term of the variance is subtracted in dx: −x̂ · Σ(dx̂ · x̂) / n."),
+        Mistake(dx(xhat=False), "x̂ is missing before the last sum in dx: −x̂ · Σ(dx̂ · x̂) / n."),
+        Mistake(dx(front=False), "The division of the whole by √(var + eps) is missing in dx."),
         Mistake(dx(scaled=False), "gamma is missing in dx: dx̂ = dout · gamma."),
+        Mistake(dx() * given["gamma"], "gamma is in dx twice: it is in dx̂ = dout · gamma, once."),
         Mistake(dx(divide=False), "The sums in dx lack their 1/n: both are means."),
         Mistake(
             dx(variance=1, correction=1),
@@ -186,9 +242,8 @@ def dx_mistakes(given: dict) -> list[Mistake]:
             dx(correction=1),
             "The last sum in dx is divided by n − 1; this variance divides by n, so divide by n.",
         ),
-        Mistake(dx(eps_in=False), "eps is missing under the root in dx."),
+        Mistake(dx(eps=0), "eps is missing under the root in dx."),
+        Mistake(dx(eps=1e-5), "The eps in dx is 1e-5: take the one that is passed."),
+        Mistake(dx(outside=True), "In dx, eps stands under the root, √(var + eps)."),
+        Mistake(given["dout"], "That is dout itself: dx has to go back through x̂."),
     ]
-
-
-def over_the_batch(given: dict) -> dict:
-    return given | {"axes": tuple(range(given["x"].ndim - 1))}

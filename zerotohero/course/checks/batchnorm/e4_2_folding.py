@@ -3,14 +3,7 @@
 import numpy as np
 
 from zerotohero.course.checks.batchnorm.shared import NONE
-from zerotohero.course.exercise import (
-    Exercise,
-    Mistake,
-    Wrong,
-    array,
-    expect,
-    expect_that,
-)
+from zerotohero.course.exercise import Exercise, Mistake, Wrong, array, expect, expect_that
 
 folding = Exercise(
     number="4.2",
@@ -26,12 +19,11 @@ folding = Exercise(
     statement="""
 `fold(linear: Linear, norm: BatchNorm1d) -> Linear`
 
-Both are layers of `zerotohero.batchnorm`, which is imported here as `layers`, and in eval mode.
-`linear.weight` has the shape (I, O),
-`linear.bias` (O,), or it is None; `norm.gamma`, `norm.beta`, `norm.running_mean` and
-`norm.running_var` have the shape (O,), and `norm.eps` is a number. Return a **new** Linear with a
-bias, such that `fold(linear, norm)(x)` equals `norm(linear(x))` for every x. The two layers stay as
-they are.
+Both are layers of `zerotohero.batchnorm`, which is imported here as `layers`, and are in eval mode.
+`linear.weight` has the shape (I, O); `linear.bias` has the shape (O,) or is None. `norm.gamma`,
+`norm.beta`, `norm.running_mean` and `norm.running_var` have the shape (O,), and `norm.eps` is a
+number. Return a **new** Linear with a bias such that `fold(linear, norm)(x)` equals
+`norm(linear(x))` for every x, to 1e-6. The two layers stay as they are, in eval mode.
 
 ```python
 linear, norm = layers.Linear(1, 1), layers.BatchNorm1d(1, eps=1.0).eval()
@@ -70,7 +62,7 @@ def _folded(
 ):
     """Weight and bias of the two in one; the switches are what learners get wrong."""
     var = given["var"] if fresh else np.ones_like(given["var"])
-    inside = var + given["eps"] * (eps == "inside")
+    inside = var + {"inside": given["eps"], "default": 1e-5}.get(eps, 0)
     below = (np.sqrt(inside) if root else inside) + given["eps"] * (eps == "outside")
     below = 1 / below if root == "times" else below
     scale = (given["gamma"] if gamma else 1) / below
@@ -86,7 +78,7 @@ def _pair(rng: np.random.Generator, I: int, O: int, bias=True, small=False) -> d
     return {
         "weight": rng.normal(size=(I, O)),
         "bias": rng.normal(size=O) if bias else None,
-        "gamma": rng.uniform(0.5, 2, O) * rng.choice([-1, 1], O),
+        "gamma": rng.uniform(0.5, 2, O) * rng.permutation((-1) ** np.arange(O)),
         "beta": rng.normal(size=O),
         "mean": rng.normal(size=O),
         "var": rng.uniform(0.001, 0.01, O) if small else rng.uniform(2, 5, O),
@@ -102,6 +94,11 @@ def folded_layer_equal(given, got) -> None:
             "It needs a bias even where the old Linear has none: beta and the running mean have to "
             "go somewhere. `Linear(I, O)` makes one.",
         )
+    expect_that(
+        np.shape(got["weight"]) != (O, I) or I == O,
+        f"weight: expected shape {(I, O)}, got shape {(O, I)}",
+        "Linear of this library has its weight as (inputs, outputs), which is torch's transposed.",
+    )
     weight, bias = array("weight", got["weight"], (I, O)), array("bias", got["bias"], (O,))
     x = np.concatenate([np.zeros((1, I)), np.eye(I), np.linspace(-2, 2, 3 * I).reshape(3, I)])
 
@@ -116,13 +113,14 @@ def folded_layer_equal(given, got) -> None:
         ),
         (
             dict(eps=None),
-            "eps is missing: it stands under the root, beside running_var. Where the variance is "
-            "small it matters.",
+            "eps has no part in your scale: it is added to running_var, under the root. Where the "
+            "variance is small it matters.",
         ),
         (
             dict(eps="outside"),
             "eps is added to the root; it stands under it: sqrt(running_var + eps).",
         ),
+        (dict(eps="default"), "You take an eps of 1e-5: the layer's own is `norm.eps`."),
         (dict(root=False), "You divide by the variance: divide by its root."),
         (dict(root="times"), "You multiply by the root of the variance: divide by it."),
         (dict(gamma=False), "gamma is missing: it belongs to the scale."),
@@ -181,17 +179,24 @@ def folded_layer_equal(given, got) -> None:
         "Make a new Linear and leave the two old ones as they are: somebody may want to go on "
         "training them.",
     )
+    expect_that(
+        not got["trains"],
+        "a layer that was given is in train mode now",
+        "The layers came in eval mode, and their mode belongs to what stays as it is.",
+    )
 
 
 FOLD_CRASHES = {
     **NONE,
     r"must match the size|size mismatch|not broadcastable|is invalid for input": "The scale has "
     "one number an output channel: multiply weight (I, O) by it as it is, along its last axis.",
+    r"ambiguous": "Ask `linear.bias is None`: several numbers are neither true nor false.",
     r"'NoneType'": "linear.bias may be None: take 0 for it then.",
     r"leaf Variable": "That changes a parameter in place: make a new tensor, `linear.weight * "
     "scale`, for a new Linear.",
-    r"where a Linear is needed": "Return a layer, not its tensors: make a Linear and set its "
-    "weight and bias.",
+    r"returned a (torch\.nn|zerotohero)": "The layer to return is a `layers.Linear`.",
+    r"where a layers.Linear is needed": "Return a layer, not its tensors: make a Linear and set "
+    "its weight and bias.",
     r"same dtype": "The given layers are float64: set `new.weight = …` to the tensor that you "
     "computed.",
 }

@@ -3,14 +3,11 @@ and on paper.
 """
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 
-from zerotohero.course.exercise import (
-    Exercise,
-    Mistake,
-    expect,
-)
+from zerotohero.course.exercise import Exercise, Mistake, expect
 
 gains = Exercise(
     number="4.3",
@@ -30,11 +27,12 @@ standard deviation gain / √n, and adds up. Its sums then have mean 0 and the s
 gain · √(mean of f(z)²).
 
 `measured_gain(f, z: Tensor) -> float` returns the gain with which the next layer's sums have the
-standard deviation 1, if this layer's sums `z` (n,) have mean 0 and standard deviation 1.
+standard deviation 1, where this layer's sums are the numbers `z` (n,), which have mean 0 and
+standard deviation 1 but need not be normal.
 
 `leaky_relu_gain(slope: float) -> float` returns the same exactly, **derived on paper**, for
 standard normal z and leaky ReLU, which is z where z > 0 and slope · z elsewhere. A slope of 0 is
-ReLU.
+ReLU; any number can be one.
 
 `sizes_by_layer(f, gain: float, z: Tensor, depth: int) -> list[float]` follows the sums through a
 deep stack. They start out as `z`, with the standard deviation s = 1; in every layer they are again
@@ -44,12 +42,12 @@ after each of the layers, `depth` numbers.
 ```python
 z = torch.tensor([-1.0, 1.0])             # stands in for many numbers
 measured_gain(lambda z: 4 * z, z)         # 0.25
-leaky_relu_gain(1.0)                      # 1.0, for nothing is bent
+leaky_relu_gain(1.0)                      # 1.0: nothing is bent
 sizes_by_layer(lambda z: z, 0.5, z, 3)    # [0.5, 0.25, 0.125]
 ```
 
-Then measure: which gain has ReLU, which has tanh? With gain 5/3, which `torch.nn.init` recommends
-for tanh, where does s settle?
+Then measure: which gain does ReLU need, and which does tanh? With the gain of 5/3 that
+`torch.nn.init` recommends for tanh, where does s settle?
 """,
     hints=(
         "Which average of f(z) decides how large a sum of many terms weight · f(z) becomes? It is "
@@ -69,14 +67,24 @@ def _curve(kind: str, scale: float, z: np.ndarray) -> np.ndarray:
 
 
 def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt((values**2).mean()))
+    with np.errstate(over="ignore"):
+        return float(np.sqrt((values**2).mean()))
 
 
-def _normal(rng: np.random.Generator) -> np.ndarray:
-    """Normal numbers of mean 0 and mean square 1, exactly."""
-    z = rng.normal(size=4000)
+def _skewed(rng: np.random.Generator) -> np.ndarray:
+    """Numbers of mean 0 and mean square 1, exactly, that no normal numbers can stand in for."""
+    z = rng.exponential(size=1000)
     z -= z.mean()
     return z / _rms(z)
+
+
+NORMAL = np.array([NormalDist().inv_cdf((i + 0.5) / 1000) for i in range(1000)])
+NOT_NORMAL = "These are the numbers that a normal z would give: use the z that is handed in."
+TOL = 1e-5  # apart from float32's rounding, everything is exact
+CORRECTED = (
+    "You divide by n - 1, as `std` does; a mean divides by n, and that z has the standard "
+    "deviation 1 is given."
+)
 
 
 def _or_none(values):
@@ -84,11 +92,16 @@ def _or_none(values):
     return None if values == [None] * len(values) else values
 
 
+def _close(found, want, rtol: float) -> bool:
+    numbers = isinstance(found, list) and all(isinstance(x, (int, float)) for x in found)
+    return numbers and len(found) == len(want) and np.allclose(found, want, rtol)
+
+
 def _functions(rng: np.random.Generator) -> dict:
     kinds = ["relu", "softplus", "tanh"]
     return {
         "functions": [[kind, float(rng.uniform(0.5, 3))] for kind in kinds],
-        "z": _normal(rng),
+        "z": _skewed(rng),
     }
 
 
@@ -100,37 +113,56 @@ def gains_measured(given, got):
     def each(rule):
         return np.array([rule(y) for y in ys])
 
+    normal = [1 / _rms(_curve(kind, scale, NORMAL)) for kind, scale in given["functions"]]
+    hint = NOT_NORMAL if _close(got["gains"], normal, 0.03) else None
+    n = len(z)
     expect(
         "measured_gain of scaled ReLU, softplus and tanh",
         _or_none(got["gains"]),
         each(lambda y: 1 / _rms(y)),
-        tol=1e-3,
+        tol=TOL,
+        hint=hint,
         mistakes=[
-            Mistake(
-                each(lambda y: 1 / y.std()),
-                "You took the standard deviation of f(z), which takes its mean out first. A sum of "
-                "weight · f(z) has no such subtraction: it is the mean of f(z)² that counts.",
+            *(
+                Mistake(
+                    each(lambda y, ddof=ddof: 1 / y.std(ddof=ddof)),
+                    "You took the standard deviation of f(z), which takes its mean out first. A "
+                    "sum of weight · f(z) has no such subtraction: it is the mean of f(z)² that "
+                    "counts.",
+                )
+                for ddof in (0, 1)
             ),
             Mistake(
                 each(lambda y: 1 / _rms(y) ** 2),
                 "gain² · mean(f(z)²) is 1, so the gain is the root: yours is its square.",
             ),
-            Mistake(
-                each(lambda y: 1 / y.var()),
-                "gain² times the mean of f(z)² is 1: the gain is a root, and f(z) keeps its mean.",
+            *(
+                Mistake(
+                    each(lambda y, ddof=ddof: 1 / y.var(ddof=ddof)),
+                    "gain² times the mean of f(z)² is 1: the gain is a root, and f(z) keeps its "
+                    "mean.",
+                )
+                for ddof in (0, 1)
             ),
             Mistake(
                 each(_rms),
                 "That is how large f(z) is; the gain has to make up for it: one divided by it.",
             ),
-            Mistake(
-                each(np.std),
-                "That is the standard deviation of f(z); the gain has to make up for the size of "
-                "f(z), so it is one divided by the root of the mean square.",
+            *(
+                Mistake(
+                    each(lambda y, ddof=ddof: y.std(ddof=ddof)),
+                    "That is the standard deviation of f(z); the gain has to make up for the size "
+                    "of f(z), so it is one divided by the root of the mean square.",
+                )
+                for ddof in (0, 1)
             ),
             Mistake(
                 each(lambda y: 1 / np.abs(y).mean()),
                 "You took the mean of |f(z)|; the variance of a sum goes with the mean of f(z)².",
+            ),
+            *(
+                Mistake(each(lambda y, by=by: by / _rms(y)), CORRECTED)
+                for by in (math.sqrt((n - 1) / n), math.sqrt(n / (n - 1)))
             ),
             Mistake(
                 each(lambda y: math.sqrt(2)), "That is ReLU's gain, whatever f is: measure f(z)."
@@ -143,7 +175,9 @@ def gains_measured(given, got):
     "the gain of leaky ReLU, derived",
     points=2,
     adapter="gain_derived",
-    inputs=lambda rng: {"slopes": [0.0, *np.sort(rng.uniform(0.05, 0.9, 4)).tolist()]},
+    inputs=lambda rng: {
+        "slopes": [0.0, 1.0, *rng.uniform((-0.8, 0.1, 0.6, 2), (-0.2, 0.3, 0.9, 3))]
+    },
 )
 def gain_of_leaky_relu(given, got):
     a = np.array(given["slopes"])
@@ -168,31 +202,29 @@ def gain_of_leaky_relu(given, got):
             "weight · f(z) doesn't.",
         ),
     ]
-    hint = None
-    found = _or_none(got["gains"])
-    if isinstance(found, list) and all(isinstance(x, (int, float)) for x in found):
+    hint, found = None, _or_none(got["gains"])
+    if _close(found, want, 0.02):
         off = np.abs(np.array(found, dtype=float) - want).max()
-        if off < 0.1:
-            hint = (
-                f"That is close, {off:.2g} off at most, so it was measured: on paper it comes out "
-                "exactly. Half of all z are positive, and they hold half of the mean of z²."
-            )
+        hint = (
+            f"That is close, {off:.2g} off at most: if it was measured, derive it; on paper it "
+            "comes out exactly. Half of all z are positive, and they hold half of the mean of z²."
+        )
     expect(
         "leaky_relu_gain",
         found,
         want,
-        tol=1e-9,
+        tol=1e-6,
         mistakes=[Mistake(values, text) for values, text in wrong],
         hint=hint,
     )
 
 
-def _sizes(curve, gain, z, depth, size=_rms, square=False, grows=True, keep=True):
+def _sizes(curve, gain, z, depth, size=_rms, square=False, grows=True, inside=False):
     s, sizes = 1.0, []
     for _ in range(depth):
-        s = (gain**2 if square else gain) * size(curve(s * z if grows else z))
-        s, shown = (s, s) if keep else (1.0, s)
-        sizes.append(shown)
+        values = curve((gain if inside else 1) * s * z if grows else z)
+        s = (1 if inside else gain**2 if square else gain) * size(values)
+        sizes.append(s)
     return np.array(sizes)
 
 
@@ -206,14 +238,20 @@ def sizes_followed(given, got) -> None:
         return _sizes(curve, gain, z, depth, **switches)
 
     want, found, hint = sizes(), got["sizes"], None
-    numbers = isinstance(found, list) and all(isinstance(s, (int, float)) for s in found)
-    if numbers and len(found) == depth and np.allclose(found, want, rtol=0.1):
-        hint = "That is close: use the numbers z themselves, s times as large, and no others."
+    if _close(found, want, 0.1):
+        hint = "That is close, but nothing is left to chance here: it is the same z in every layer."
+    elif isinstance(found, list) and len(found) != depth:
+        hint = f"Return one number for each layer: `depth` of them, which is {depth} here."
+    elif _close(found, _sizes(curve, gain, NORMAL, depth), 0.2):
+        hint = NOT_NORMAL
+    same, chain = sizes(grows=False), [z]
+    for _ in range(depth):
+        chain.append(gain * curve(chain[-1]))
     expect(
         "sizes_by_layer",
         found,
         want,
-        tol=1e-3,
+        tol=TOL,
         hint=hint,
         mistakes=[
             Mistake(
@@ -227,14 +265,33 @@ def sizes_followed(given, got) -> None:
                 "layer.",
             ),
             Mistake(
-                sizes(grows=False),
+                same,
                 "Every layer is given z itself: from the second on its sums are s · z.",
             ),
-            Mistake(
-                sizes(size=np.std),
-                "You took the standard deviation of f(s · z), which takes its mean out: the next "
-                "sums grow with the mean of f(s · z)².",
+            *(
+                Mistake(
+                    sizes(size=lambda y, ddof=ddof: y.std(ddof=ddof)),
+                    "You took the standard deviation of f(s · z), which takes its mean out: the "
+                    "next sums grow with the mean of f(s · z)².",
+                )
+                for ddof in (0, 1)
             ),
+            Mistake(
+                same[0] ** np.arange(1, depth + 1),
+                "Every layer multiplies by what the first one did: f(s · z) is not s · f(z), but "
+                "for ReLU.",
+            ),
+            Mistake(
+                [_rms(x) for x in chain[1:]],
+                "The numbers f(z) are handed on as they are: the next layer's sums are shaped like "
+                "z again, and s times as large.",
+            ),
+            Mistake(
+                sizes(inside=True),
+                "The gain is applied before f: it multiplies what comes out of f, on the way to "
+                "the next sums.",
+            ),
+            Mistake(sizes(size=lambda y: _rms(y) * math.sqrt(len(z) / (len(z) - 1))), CORRECTED),
             Mistake(
                 sizes(square=True),
                 "The gain counts once in a standard deviation; its square belongs to a variance.",
@@ -259,7 +316,7 @@ gains.case(
         "kind": "relu",
         "scale": 1.0,
         "gain": float(rng.uniform(1.2, 1.6)),
-        "z": _normal(rng),
+        "z": _skewed(rng),
         "depth": 20,
     },
 )(sizes_followed)
@@ -272,7 +329,7 @@ gains.case(
         "kind": "tanh",
         "scale": float(rng.uniform(0.8, 1.2)),
         "gain": float(rng.uniform(1.5, 3)),
-        "z": _normal(rng),
+        "z": _skewed(rng),
         "depth": 30,
     },
 )(sizes_followed)

@@ -1,15 +1,12 @@
 """4.4 · BatchNorm1d: writing a layer that behaves differently in training and in use."""
 
+import re
+
 import numpy as np
 
-from zerotohero.course.exercise import (
-    Exercise,
-    Mistake,
-    array,
-    expect,
-    expect_that,
-    show,
-)
+from zerotohero.course.checks.batchnorm.running import FLOAT, expect_moved, moved
+from zerotohero.course.checks.batchnorm.shared import normalised, usual
+from zerotohero.course.exercise import Exercise, Mistake, array, expect, expect_that, show
 
 batch_norm = Exercise(
     number="4.4",
@@ -28,11 +25,12 @@ batch_norm = Exercise(
 - `gamma`, `beta` (C,): parameters with gradients, ones and zeros at the start;
   `parameters()` returns the list of these two.
 - `running_mean`, `running_var` (C,): zeros and ones at the start. They take part in no gradient.
-- `training`: True at the start. Setting it to False is eval mode.
-- Calling the layer on `x` (B, C) returns (B, C). In train mode it normalises each channel by the
-  mean and the **biased** variance (÷ B) of the batch, and moves the running statistics a share
-  `momentum` of the way towards the batch's mean and **unbiased** variance (÷ (B − 1)). In eval
-  mode it normalises by the running statistics and moves nothing. Then gamma scales and beta shifts.
+- `training`: True at the start. Setting it to False is eval mode, and to True train mode again.
+- Calling the layer on `x` (B, C) returns (B, C) and leaves x as it is. In train mode it normalises
+  each channel by the mean and the **biased** variance (÷ B) of the batch, and moves the running
+  statistics a share `momentum` of the way towards the batch's mean and **unbiased** variance
+  (÷ (B − 1)). In eval mode it normalises by the running statistics and moves nothing. Then gamma
+  scales and beta shifts. In both modes gradients come back to x, gamma and beta.
 - A batch of one in train mode raises ValueError, with a message that says so, and moves nothing.
 
 ```python
@@ -55,35 +53,8 @@ norm(torch.tensor([[6.0]])).item()                   # 2.12..., (6 - 1.5) / √4
 )
 
 
-def _batch_norm(
-    given,
-    x,
-    axis=0,
-    correction=0,
-    eps="inside",
-    root=True,
-    gamma=True,
-    beta=True,
-    mean=True,
-    stats=None,
-):
-    """BatchNorm's output; the switches are what learners get wrong."""
-    m, v = stats or (x.mean(axis, keepdims=True), x.var(axis, ddof=correction, keepdims=True))
-    v = v + given["eps"] * (eps == "inside")
-    y = (x - m * mean) / ((np.sqrt(v) if root else v) + given["eps"] * (eps == "outside"))
-    return y * (given["gamma"] if gamma else 1) + (given["beta"] if beta else 0)
-
-
-def _moved(given, momentum=None, correction=1, root=False, plain=False, from_zero=False):
-    """Running mean and variance after the batches."""
-    a = given["momentum"] if momentum is None else momentum
-    mean, var = 0.0, 0.0 if from_zero else 1.0
-    for x in given["batches"]:
-        v = x.var(0, ddof=correction)
-        v = np.sqrt(v) if root else v
-        mean = (0 if plain else (1 - a) * mean) + a * x.mean(0)
-        var = (0 if plain else (1 - a) * var) + a * v
-    return mean, var
+def _batch_norm(given, x, axis=0, **switches):
+    return normalised(given, x, axis, **switches)
 
 
 def _layer(rng: np.random.Generator, C: int, eps: float | None = None) -> dict:
@@ -97,9 +68,6 @@ def _layer(rng: np.random.Generator, C: int, eps: float | None = None) -> dict:
 
 def _batch(rng: np.random.Generator, B: int, C: int) -> np.ndarray:
     return rng.normal(rng.normal(0, 2, C), rng.uniform(0.5, 2, C), (B, C)).astype(np.float32)
-
-
-FLOAT = 2e-5  # float32's rounding, through a mean, a variance and a root
 
 
 NORM_CRASHES = {
@@ -124,6 +92,9 @@ NORM_CRASHES = {
 }
 
 
+IN_PLACE = "`x -= …` changes the tensor that was given: write `x - …`, which makes a new one."
+
+
 @batch_norm.case(
     "the output in train mode",
     points=2,
@@ -140,36 +111,17 @@ def output_in_train_mode(given, got):
         _batch_norm(given, x),
         tol=FLOAT,
         mistakes=[
-            Mistake(x, "x came back as it was: normalise it."),
+            *usual(lambda **switches: _batch_norm(given, x, **switches), x),
             Mistake(
                 _batch_norm(given, x, correction=1),
                 "You normalise by the unbiased variance, which is `x.var(0)` without more: the "
                 "batch is normalised by its biased one, `correction=0`.",
             ),
             Mistake(
-                _batch_norm(given, x, eps=None),
-                "eps is missing: it is added to the variance, under the root.",
-            ),
-            Mistake(
-                _batch_norm(given, x, eps="outside"),
-                "eps is added to the standard deviation; it belongs under the root: sqrt(var + "
-                "eps).",
-            ),
-            Mistake(
-                _batch_norm(given, x, root=False), "You divide by the variance: divide by its root."
-            ),
-            Mistake(
                 _batch_norm(given, x, stats=(x.mean(0), x.std(0))),
                 "Two roots are taken: `std` is one already. Use the variance.",
             ),
-            Mistake(
-                _batch_norm(given, x, gamma=False, beta=False),
-                "gamma and beta are missing: after the normalisation, scale by one and shift by "
-                "the other.",
-            ),
-            Mistake(_batch_norm(given, x, beta=False), "beta is missing."),
-            Mistake(_batch_norm(given, x, gamma=False), "gamma is missing."),
-            Mistake(_batch_norm(given, x, mean=False), "The mean isn't subtracted."),
+            Mistake(_batch_norm(given, x, subtracted=False), "The mean isn't subtracted."),
             Mistake(
                 _batch_norm(given, x, axis=1),
                 "Each example is normalised over its channels, which is LayerNorm: BatchNorm takes "
@@ -186,92 +138,18 @@ def output_in_train_mode(given, got):
                 "normalise.",
             ),
             Mistake(
-                _batch_norm(given, x, stats=_moved(given | {"batches": [x]})),
+                _batch_norm(given, x, stats=moved(given | {"batches": [x]})),
                 "The running statistics are used in train mode: there it is the batch's own that "
                 "normalise.",
             ),
         ],
     )
-    expect_that(
-        got["kept"],
-        "norm(x) changed x",
-        "`x -= …` changes the tensor that was given: write `x - …`, which makes a new one.",
-    )
+    expect_that(got["kept"], "norm(x) changed x", IN_PLACE)
 
 
 def _batches(rng: np.random.Generator) -> dict:
     # Short batches, of different lengths: there biased and unbiased differ.
-    return {"batches": [_batch(rng, B, 3) for B in (3, 5, 4)], **_layer(rng, 3)}
-
-
-def _expect_moved(given, found, when="") -> None:
-    given = given | {"batches": [x.astype(float) for x in given["batches"]]}
-    a = given["momentum"]
-    last = given["batches"][-1]
-    mean, var = _moved(given)
-    turned = _moved(given, momentum=1 - a)
-    swapped = (
-        "The momentum is the wrong way round: the new value gets the share `momentum`, the old one "
-        "1 - momentum."
-    )
-    replaced = (
-        "The statistics of the last batch have replaced the running ones: they only move a share "
-        "of the way towards it."
-    )
-    still = "It hasn't moved: in train mode every call moves the running statistics."
-    forgetful = "The old value is lost: keep (1 - momentum) of it."
-    ten = "The share is always 0.1: take the `momentum` that the layer was made with."
-    expect(
-        f"running_mean{when}",
-        found["mean"],
-        mean,
-        tol=FLOAT,
-        mistakes=[
-            Mistake(0 * mean, still),
-            Mistake(turned[0], swapped),
-            Mistake(last.mean(0), replaced),
-            Mistake(_moved(given, plain=True)[0], forgetful),
-            Mistake(_moved(given, momentum=0.1)[0], ten),
-            Mistake(
-                np.mean([x.mean(0) for x in given["batches"]], 0),
-                "That is the average of all batches, with the same weight each: the running "
-                "statistics move by `momentum`, and forget what is long ago.",
-            ),
-        ],
-    )
-    expect(
-        f"running_var{when}",
-        found["var"],
-        var,
-        tol=FLOAT,
-        mistakes=[
-            Mistake(1 + 0 * var, still),
-            Mistake(
-                _moved(given, correction=0)[1],
-                "The running variance collects the biased variance (÷ B): it stands for data not "
-                "seen, so it takes the unbiased one (÷ (B − 1)).",
-            ),
-            Mistake(
-                _moved(given, root=True)[1],
-                "The running *variance* collects standard deviations: leave out the root.",
-            ),
-            Mistake(
-                _moved(given, root=True, correction=0)[1],
-                "The running *variance* collects standard deviations: leave out the root.",
-            ),
-            Mistake(
-                _moved(given | {"eps": 0}, from_zero=True)[1],
-                "running_var starts at zeros; it starts at ones.",
-            ),
-            Mistake(
-                var + given["eps"] * (1 - (1 - a) ** len(given["batches"])),
-                "eps got into the running variance: it is added only where the root is taken.",
-            ),
-            Mistake(turned[1], swapped),
-            Mistake(last.var(0, ddof=1), replaced),
-            Mistake(_moved(given, plain=True)[1], forgetful),
-        ],
-    )
+    return {"batches": [_batch(rng, B, 3) for B in (4, 6, 5)], **_layer(rng, 3)}
 
 
 @batch_norm.case(
@@ -283,7 +161,7 @@ def _expect_moved(given, found, when="") -> None:
 )
 def running_statistics(given, got):
     start = got["start"]
-    expect("running_mean at the start", start["mean"], np.zeros(3))
+    expect("running_mean at the start", start["mean"], np.zeros(3), hint="It starts at zeros.")
     expect(
         "running_var at the start",
         start["var"],
@@ -291,11 +169,11 @@ def running_statistics(given, got):
         hint="running_var starts at ones: a layer that has seen nothing changes nothing in eval "
         "mode.",
     )
-    _expect_moved(given, got)
+    expect_moved(given, got)
 
 
 @batch_norm.case(
-    "eval mode, and a batch of one in it",
+    "eval mode, a batch of one in it, and train mode again",
     points=2,
     adapter="normed_in_eval_mode",
     inputs=lambda rng: {"x": _batch(rng, 5, 3), **_batches(rng)},
@@ -305,7 +183,8 @@ def output_in_eval_mode(given, got):
     given = given | {key: given[key].astype(float) for key in ("x", "gamma", "beta")}
     x, before = given["x"], got["before"]
     mean, var = array("running_mean", before["mean"], (3,)), array("running_var", before["var"])
-    _expect_moved(given, before, " before eval mode")
+    expect_moved(given, before, " before eval mode")
+    expect_that(got["kept"], "norm(x) in eval mode changed x", IN_PLACE)
     batch_stats = "In eval mode the batch's own statistics are used: look at self.training."
     biased = x.mean(0), x.var(0)
     want = _batch_norm(given, x, stats=(mean, var))
@@ -350,10 +229,37 @@ def output_in_eval_mode(given, got):
         hint="A batch of one has the same output as in company: in eval mode nothing depends on "
         "the others.",
     )
+    expect(
+        "norm(x) in train mode again",
+        got["again"],
+        _batch_norm(given, x),
+        tol=FLOAT,
+        mistakes=[
+            Mistake(
+                want,
+                "`training` is True again, and the layer is still in eval mode: look at "
+                "self.training in each call.",
+            ),
+        ],
+    )
+    last = got["last"]
+    expect(
+        "norm(x) in eval mode, for the second time",
+        last["y"],
+        _batch_norm(given, x, stats=(last["mean"], last["var"])),
+        tol=FLOAT,
+        mistakes=[
+            Mistake(
+                want,
+                "The statistics in use are those of the first time in eval mode; train mode has "
+                "moved them since.",
+            )
+        ],
+    )
 
 
 @batch_norm.case(
-    "gradients, twice in a row",
+    "gradients, twice in a row, and in eval mode",
     points=2,
     adapter="normed_backwards",
     inputs=lambda rng: {
@@ -408,12 +314,32 @@ def gradients_twice(given, got):
         ],
     )
     expect(
-        "parameters()",
-        got["listed"],
-        ["gamma", "beta"],
-        hint="parameters() lists what training moves: gamma and beta, in this order. The running "
-        "statistics are no parameters.",
+        "parameters(), in order of the alphabet",
+        sorted(got["listed"]),
+        ["beta", "gamma"],
+        hint="parameters() lists what training moves: gamma and beta. The running statistics are "
+        "no parameters.",
     )
+    mean, var = array("running_mean", got["mean"], (3,)), array("running_var", got["var"], (3,))
+    inverse = 1 / np.sqrt(var + given["eps"])
+    for name, right in (
+        ("beta", dy.sum(0)),
+        ("gamma", (dy * (x - mean) * inverse).sum(0)),
+        ("x", dn * inverse),
+    ):
+        expect(
+            f"the gradient of {name} in eval mode",
+            got["in_eval"][name],
+            right,
+            tol=1e-4,
+            mistakes=[
+                Mistake(
+                    0 * right,
+                    "In eval mode the output still depends on x, gamma and beta: it is the moving "
+                    "of the statistics alone that needs `torch.no_grad()`.",
+                )
+            ],
+        )
 
 
 @batch_norm.case(
@@ -443,11 +369,67 @@ def batch_of_one_refused(given, got):
         ],
         hint=f"It should be a ValueError; yours says: {got['message']}",
     )
-    expect_that(bool(got["message"]), "the error says nothing", "Say what is wrong and what to do.")
-    before, after = got["before"], got["after"]
     expect_that(
-        all(np.array_equal(before[name], after[name]) for name in ("mean", "var")),
-        f"running_var after the error: {show(after['var'])}",
-        "The running statistics have moved before the error, and NaN never leaves them: test the "
-        "batch first.",
+        bool(re.search(r"\b(one|1|single|two|2|variance|examples?)\b", got["message"].lower())),
+        f"the error's message is {show(got['message'])}",
+        "The message is to say what is wrong: the batch has one example.",
+    )
+    for name, before in got["before"].items():
+        expect_that(
+            np.array_equal(before, got["after"][name]),
+            f"running_{name} after the error: {show(got['after'][name])}, before: {show(before)}",
+            "The running statistics have moved before the error, and NaN never leaves them: test "
+            "the batch first.",
+        )
+
+
+def _new(rng: np.random.Generator) -> dict:
+    x = _batch(rng, 6, 4)
+    # `small` varies by about the root of the eps that a layer has without being told.
+    return {"small": (x - x.mean(0)) * np.float32(0.003), "x": x, "eps": 0.3, "momentum": 0.6}
+
+
+@batch_norm.case("a new layer", adapter="new_layers", inputs=_new, crashes=NORM_CRASHES)
+def new_layer_as_on_the_card(given, got):
+    small, x = given["small"].astype(float), given["x"].astype(float)
+    C, eps, momentum = x.shape[1], given["eps"], given["momentum"]
+    expect("gamma of a new layer", got["gamma"], np.ones(C), hint="gamma is C ones.")
+    expect("beta of a new layer", got["beta"], np.zeros(C), hint="beta is C zeros.")
+    expect("training of a new layer", got["training"], True, hint="It starts in train mode.")
+
+    def output(x, eps):
+        return _batch_norm({"eps": eps}, x)
+
+    def running_var(x, momentum):
+        return 1 + momentum * (x.var(0, ddof=1) - 1)
+
+    swapped = "The card's order is channels, eps, momentum."
+    told, untold = f"BatchNorm1d({C}, {eps}, {momentum})", f"BatchNorm1d({C})"
+    expect(
+        f"{told}(x)",
+        got["told"]["y"],
+        output(x, eps),
+        tol=FLOAT,
+        mistakes=[Mistake(output(x, momentum), swapped)],
+    )
+    expect(
+        f"running_var of {told} after one batch",
+        got["told"]["var"],
+        running_var(x, momentum),
+        tol=FLOAT,
+        mistakes=[Mistake(running_var(x, eps), swapped)],
+    )
+    expect(
+        f"{untold}(x)",
+        got["untold"]["y"],
+        output(small, 1e-5),
+        tol=1e-4,
+        hint=f"With its eps given, as in {told}, the output is right: the default is to be 1e-5.",
+    )
+    expect(
+        f"running_var of {untold} after one batch",
+        got["untold"]["var"],
+        running_var(small, 0.1),
+        tol=FLOAT,
+        hint=f"With momentum given, as in {told}, it moves right: the default is to be 0.1.",
     )

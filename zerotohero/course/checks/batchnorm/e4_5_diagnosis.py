@@ -17,7 +17,7 @@ CAUSES = {
     "3.3.",
     "learning rate too small": "With a learning rate too small, the updates stay below 10⁻⁴ of the "
     "weights, and the loss hardly falls.",
-    "learning rate too large": "With a learning rate too large, the updates stay above 10⁻² of the "
+    "learning rate too large": "With a learning rate too large, the updates are above 10⁻² of the "
     "weights to the end, and the loss rises from where it started.",
 }
 
@@ -58,13 +58,13 @@ diagnosis = Exercise(
     practises="telling causes apart that have the same symptom",
     answers=("diagnosis",),
     summary=(
-        "Three networks end with saturated tanh layers, each from another cause. Say for each what "
+        "Three networks end with saturated tanh layers, each for another reason. Say for each what "
         "is wrong, and which plot shows that it is this and nothing else."
     ),
     statement="""
-The cell below trains three networks with five tanh layers for 300 steps and draws, for each, what
-an examination would: the outputs of the tanh layers before the first step and after the last,
-the size of the updates relative to the weights, and the loss.
+The cell below trains three networks with five tanh layers for 300 steps and draws for each of them
+the outputs of the tanh layers before the first step and after the last, the size of the updates
+relative to the weights, and the loss.
 
 `diagnosis() -> dict[str, tuple[str, str]]` returns, for each of `"A"`, `"B"` and `"C"`, a cause and
 the evidence for it, word for word from these lists. Points need both.
@@ -84,7 +84,7 @@ the evidence for it, word for word from these lists. Points need both.
 | `"saturated by training"` | tanh outputs pile up at −1 and 1 after the last step, not before |
 | `"high first loss"` | the first loss is far above ln 27 |
 | `"small updates"` | the updates of all layers stay below 10⁻⁴ of the weights |
-| `"large updates"` | the updates of all layers stay above 10⁻² of the weights, to the end |
+| `"large updates"` | the updates of all layers are above 10⁻² of the weights, to the end |
 
 Evidence must be true of the network, and it must **decide**: what two of them show decides nothing.
 
@@ -93,13 +93,14 @@ Evidence must be true of the network, and it must **decide**: what two of them s
 ```
 """,
     hints=(
-        "All three are saturated at the end, so that is no help. In which column do they differ?",
+        "All three are saturated at the end, so that doesn't tell them apart. In which column do "
+        "they differ?",
         "Begin before the first step: one of the three is ill there already. Then read the first "
         "loss: what should a network say that knows nothing? Then the updates: 10⁻³ of the weights "
         "is healthy.",
-        "One has tanh outputs at -1 and 1 from the start. One starts with a loss near 20. One "
-        "never makes an update below a hundredth of its weights. Each of these is one line of both "
-        "lists.",
+        "One has tanh outputs at -1 and 1 from the start. One starts with a loss near 20. One goes "
+        "on making updates of more than a hundredth of its weights. Each of these is one line of "
+        "both lists.",
     ),
 )
 

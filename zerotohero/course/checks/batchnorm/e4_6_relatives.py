@@ -4,14 +4,8 @@ on what.
 
 import numpy as np
 
-from zerotohero.course.exercise import (
-    Exercise,
-    Mistake,
-    Wrong,
-    expect,
-    expect_that,
-    show,
-)
+from zerotohero.course.checks.batchnorm.shared import normalised, usual
+from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect, expect_that, show
 
 relatives = Exercise(
     number="4.6",
@@ -25,7 +19,8 @@ relatives = Exercise(
         "measure, for any normalisation, which examples of a batch depend on which."
     ),
     statement="""
-`layer_norm(x, gamma, beta, eps: float) -> Tensor`, x of any shape (..., C), gamma and beta (C,)
+`layer_norm(x, gamma, beta, eps: float) -> Tensor`, x of any shape (..., C), (C,) included, gamma
+and beta (C,). It leaves x as it is, and so does `rms_norm`.
 
 For each vector of C numbers by itself: subtract its mean, divide by √(variance + eps), with the
 biased variance (÷ C), multiply by gamma, add beta (Ba et al. 2016).
@@ -38,7 +33,7 @@ subtracted, nothing is added (Zhang & Sennrich 2019).
 `depends(norm, x: Tensor) -> Tensor`, x (B, C), result (B, B) of booleans
 
 `norm` is any function from (B, C) to (B, C). Entry [i, j] says whether the output for example i
-changes when the input of example j does. Measure it, on copies of x.
+can change when the input of example j does. Measure it, on copies of x: x stays as it is.
 
 ```python
 one, zero = torch.ones(2), torch.zeros(2)
@@ -60,30 +55,6 @@ depends(lambda x: x - x[0], torch.randn(3, 2))
 )
 
 
-def _layer_norm(
-    given,
-    x,
-    axis=-1,
-    correction=0,
-    eps="inside",
-    gamma=True,
-    beta=True,
-    mean=True,
-    shift=True,
-    root=True,
-):
-    """LayerNorm's output; the switches are what learners get wrong."""
-    m = x.mean(axis, keepdims=True)
-    v = (
-        (x - m * mean).var(axis, ddof=correction, keepdims=True)
-        if mean
-        else ((x**2).mean(axis, keepdims=True))
-    )
-    v = v + given["eps"] * (eps == "inside")
-    y = (x - m * shift) / ((np.sqrt(v) if root else v) + given["eps"] * (eps == "outside"))
-    return y * (given["gamma"] if gamma else 1) + (given["beta"] if beta else 0)
-
-
 def _vectors(rng: np.random.Generator, *shape: int) -> dict:
     C = shape[-1]
     return {
@@ -98,6 +69,7 @@ def _with_beta(rng: np.random.Generator, *shape: int) -> dict:
 
 
 AXIS_CRASHES = {
+    r"Dimension out of range": "x has any number of axes, one included: the last is -1.",
     r"must match the size|broadcast": "The statistics must keep their axis to fit x again: "
     "`mean(-1, keepdim=True)`.",
 }
@@ -109,40 +81,33 @@ def layer_normed(given, got) -> None:
     x = given["x"]
 
     def norm(**switches):
-        return _layer_norm(given, x, **switches)
+        return normalised(given, x, **{"axis": -1} | switches)
 
     # Without keepdim they fit as well, to the wrong numbers, since x is as long as it is wide.
     flat = (x - x.mean(-1)) / np.sqrt(x.var(-1) + given["eps"]) * given["gamma"] + given["beta"]
     mistakes = [
-        Mistake(x, "x came back as it was."),
+        *usual(norm, x),
         Mistake(norm(axis=0), ONE_AXIS + "of the batch: over axis 0 it is BatchNorm."),
         Mistake(
             norm(correction=1),
             "`x.var(-1)` divides by C − 1; LayerNorm divides by C: `correction=0`.",
         ),
-        Mistake(norm(eps=None), "eps is missing: it is added to the variance, under the root."),
         Mistake(
-            norm(eps="outside"),
-            "eps is added to the standard deviation; it belongs under the root.",
+            normalised(given | {"eps": 1e-5}, x, -1), "eps is 1e-5 here, whatever is handed in."
         ),
-        Mistake(norm(root=False), "You divide by the variance: divide by its root."),
-        Mistake(
-            norm(gamma=False, beta=False), "gamma and beta are missing: LayerNorm has them too."
-        ),
-        Mistake(norm(gamma=False), "gamma is missing."),
-        Mistake(norm(beta=False), "beta is missing."),
         Mistake(
             flat,
             "The mean and the variance of one vector went to another: keep their axis, `mean(-1, "
             "keepdim=True)`.",
         ),
-        Mistake(norm(shift=False), "The mean isn't subtracted; that is nearly RMSNorm."),
+        Mistake(norm(subtracted=False), "The mean isn't subtracted; that is nearly RMSNorm."),
         Mistake(
-            norm(shift=False, mean=False, beta=False),
+            norm(subtracted=False, centred=False, beta=False),
             "That is RMSNorm: LayerNorm subtracts the mean, and adds beta.",
         ),
         Mistake(
-            norm(shift=False, mean=False), "The mean isn't subtracted; that is RMSNorm with a beta."
+            norm(subtracted=False, centred=False),
+            "The mean isn't subtracted; that is RMSNorm with a beta.",
         ),
     ]
     if x.ndim == 3:
@@ -189,6 +154,9 @@ relatives.case(
 )(layer_normed)
 
 
+RMS = {"beta": False, "centred": False, "subtracted": False}
+
+
 @relatives.case(
     "rms_norm of (B, T, C)",
     points=2,
@@ -200,7 +168,7 @@ def root_mean_square(given, got):
     x = given["x"]
 
     def norm(**switches):
-        return _layer_norm(given, x, **(dict(beta=False, mean=False, shift=False) | switches))
+        return normalised(given, x, **{"axis": -1} | RMS | switches)
 
     length = np.sqrt((x**2).sum(-1, keepdims=True) + given["eps"])
     expect(
@@ -210,11 +178,11 @@ def root_mean_square(given, got):
         mistakes=[
             Mistake(x, "x came back as it was."),
             Mistake(
-                norm(mean=True, shift=True),
+                norm(centred=True, subtracted=True),
                 "That is LayerNorm without beta: RMSNorm subtracts no mean.",
             ),
             Mistake(
-                norm(mean=True),
+                norm(centred=True),
                 "You divide by the standard deviation, which takes the mean out: take the root of "
                 "the mean of x².",
             ),
@@ -244,22 +212,59 @@ def root_mean_square(given, got):
     expect_that(got["kept"], "rms_norm changed x", MUTATED)
 
 
-def _groups(rng: np.random.Generator) -> dict:
-    B = 7
-    groups = []
-    for i in range(B):
-        others = rng.choice([j for j in range(B) if j != i], int(rng.integers(2, 5)), replace=False)
-        groups.append(sorted([i, *others.tolist()]))
-    for i in rng.choice(B, 2, replace=False):
-        groups[i] = None  # normalised over its own channels, as by LayerNorm
-    return {"groups": groups, "x": rng.normal(size=(B, 4))}
+def _shapes(rng: np.random.Generator) -> dict:
+    given = _with_beta(rng, 3)
+    del given["x"]
+    return given | {"xs": [rng.normal(1, 2, shape) for shape in ((3,), (5, 3), (2, 4, 5, 3))]}
+
+
+def _other_axes(ndim: int) -> list[int | tuple[int, ...]]:
+    """Return the axes that may be taken for the last: one before it, all, all but the first."""
+    return [*range(ndim - 1), *(tuple(range(i, ndim)) for i in (0, 1) if i < ndim - 1)]
+
+
+@relatives.case(
+    "vectors alone, in rows, and with four axes",
+    adapter="any_shape",
+    inputs=_shapes,
+    crashes=AXIS_CRASHES,
+)
+def any_shape_normalised(given, got):
+    for name, switches in (("layer_norm", {}), ("rms_norm", RMS)):
+        for x, y in zip(given["xs"], got[name], strict=True):
+            expect(
+                f"{name} of {x.shape}",
+                y,
+                normalised(given, x, -1, **switches),
+                mistakes=[
+                    Mistake(
+                        normalised(given, x, axis, **switches),
+                        "The channels are the last axis of any number of axes: -1.",
+                    )
+                    for axis in _other_axes(x.ndim)
+                ],
+            )
+
+
+def _rows(rng: np.random.Generator) -> dict:
+    """Return examples, and what the output for each depends on."""
+    kinds = ["batch", "batch", "sum", "sum", "none", "layer", "rms", "rms of all"]
+    kinds += ["from first", "from last", "into first"]
+    B, rows = len(kinds), []
+    for i, kind in enumerate(str(kind) for kind in rng.permutation(kinds)):
+        others = rng.choice([j for j in range(B) if j != i], 3, replace=False).tolist()
+        alone = {"layer": [i], "rms": [i], "batch": [i, *others], "sum": others, "none": []}
+        alone |= {"rms of all": list(range(B))}
+        rows.append([kind, alone.get(kind, [i, others[0]])])
+    # Sums of such numbers are exact, so that what a normalisation takes out is gone to the bit.
+    return {"rows": rows, "x": (2 * rng.integers(-64, 64, (B, 4)) + 1) / 64}
 
 
 @relatives.case(
     "what depends on what",
     points=2,
     adapter="dependence",
-    inputs=_groups,
+    inputs=_rows,
     crashes={
         r"does not require grad": "x has no gradient here: use `x.clone().requires_grad_()`, or "
         "change an example and compare.",
@@ -267,12 +272,21 @@ def _groups(rng: np.random.Generator) -> dict:
     },
 )
 def dependence_named(given, got):
-    groups, B = given["groups"], len(given["groups"])
+    rows, B = given["rows"], len(given["rows"])
     want = np.zeros((B, B), dtype=bool)
-    for i, group in enumerate(groups):
-        want[i, [i] if group is None else group] = True
-    alone = np.array([group is None for group in groups])
-    undone = want & ~(np.eye(B, dtype=bool) & alone[:, None])
+    for i, (_, others) in enumerate(rows):
+        want[i, others] = True
+    itself = np.eye(B, dtype=bool)
+
+    def of(*kinds):
+        """Return the rows of these kinds."""
+        return np.array([[kind in kinds] for kind, _ in rows])
+
+    fixed = (
+        "Where an example is normalised by itself, you see no dependence: a change of all its "
+        "channels by the same amount or factor, or the sum of its outputs, is what a "
+        "normalisation takes out. Change them at random."
+    )
     found = got["depends"]
     if isinstance(found, np.ndarray) and found.dtype != bool:
         raise Wrong(
@@ -289,23 +303,42 @@ def dependence_named(given, got):
                 want.T,
                 "Rows and columns are swapped: [i, j] is whether output i depends on input j.",
             ),
-            Mistake(
-                undone,
-                "Where an example is normalised by itself, you see no dependence at all: a change "
-                "of all its channels by the same amount, or the sum of its outputs, is what a "
-                "normalisation takes out. Change them at random.",
+            *(
+                Mistake(want & ~(itself & of(*kinds)), fixed)
+                for kinds in (["layer"], ["rms"], ["layer", "rms"])
+            ),
+            *(
+                Mistake(
+                    want & ~(of(kind) & ~itself),
+                    "You miss a dependence on one channel alone: change all channels of j.",
+                )
+                for kind in ("from first", "from last")
             ),
             Mistake(
-                undone.T,
-                "Rows and columns are swapped, and where an example is normalised by itself you "
-                "see no dependence: change its channels at random.",
+                want & ~(of("into first") & ~itself),
+                "Where one channel of the output changes and the others don't, it has changed: "
+                "`.any(1)`.",
             ),
             Mistake(
-                want & ~np.eye(B, dtype=bool),
-                "An example depends on itself too: the diagonal is left out.",
+                want & ~(of("rms of all") & ~itself),
+                "You miss a dependence on numbers whatever their order: change them, don't only "
+                "move them.",
             ),
             Mistake(
-                np.eye(B, dtype=bool),
+                want & ~of("sum") & ~(of("rms of all") & ~itself),
+                "You miss a dependence on the size alone: a change of sign leaves it as it is.",
+            ),
+            Mistake(
+                want | itself,
+                "An example need not depend on itself, as [0, 0] on the card shows: measure the "
+                "diagonal too.",
+            ),
+            Mistake(
+                want & ~itself,
+                "An example may depend on itself too: the diagonal is left out.",
+            ),
+            Mistake(
+                itself,
                 "That each example depends on itself alone is so for LayerNorm; `norm` may be "
                 "anything: measure it.",
             ),
@@ -319,6 +352,12 @@ def dependence_named(given, got):
                 "The change of one example stays in x for the next: begin each time with a fresh "
                 "copy.",
             ),
+            Mistake(
+                want & want.T,
+                "Only what depends on each other is left: [i, j] and [j, i] are two questions.",
+            ),
+            Mistake(want | want.T, "i may depend on j without j on i: measure each."),
             Mistake(~want, "That is where nothing changes: turn it round."),
         ],
     )
+    expect_that(got["kept"], "depends changed x", "Change a copy: `changed = x.clone()`.")

@@ -1,4 +1,4 @@
-"""2.1 · A trigram, counted and learned: carrying an idea to one dimension more, in both of
+"""2.1 · A trigram, counted and learned: carrying an idea to one more dimension, in both of
 its forms.
 """
 
@@ -25,7 +25,7 @@ trigram = Exercise(
     title="A trigram, counted and learned",
     difficulty=3,
     minutes=40,
-    practises="carrying an idea to one dimension more, in both of its forms",
+    practises="carrying an idea to one more dimension, in both of its forms",
     answers=("trigram_counts", "trigram_network"),
     summary=(
         "Count which character follows each pair of characters. Then let a one-layer network find "
@@ -71,7 +71,7 @@ COUNT_CRASHES = ORDER | {
 
 
 def _two_words(rng):
-    """A word of two letters' own, and one of a single letter; no number is the letter's place."""
+    """Return a word of two letters, and one of a single letter; no number is the letter's place."""
     word = "ab" + "".join(rng.permutation([*"aabbb"])) + "ab"
     numbers = [(1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)][rng.integers(4)]
     return {"words": [word, "b"], "stoi": dict(zip(".ab", numbers, strict=True))}
@@ -170,7 +170,7 @@ def _count_mistakes(right, one_boundary, no_end, bare, two_ends):
 
 
 def _network(N, steps, lr, axis=-1, scale=1.0, weights=None) -> np.ndarray:
-    """The logits after gradient descent by the formula of the lecture: share × (p − P)."""
+    """Return the logits after gradient descent by the formula of the lecture: share × (p − P)."""
     share = (N / N.sum() if weights is None else weights) * scale
     W = np.zeros(N.shape)
     for _ in range(steps):
@@ -216,7 +216,7 @@ def network_before_training(given, got):
             hint += "random numbers, and `range(steps)` is empty."
     with np.errstate(invalid="ignore"):
         counted = N / N.sum(-1, keepdims=True)
-    none = "These are the counted shares; here a network is to find them, and before its first "
+    none = "These are the counted shares; here a network has to find them, and before its first "
     none += "step it knows nothing."
     expect(
         "trigram_network, steps=0",
@@ -347,7 +347,7 @@ def fifteen_steps_of_descent(given, got):
 
 
 def _held_back(given, probs) -> str | None:
-    """A hint, if the logits that made the probabilities are a little nearer to zero than right."""
+    """Return a hint, if the logits behind the probabilities are a little too near to zero."""
     right = _network(given["N"], given["steps"], given["lr"])
     if not isinstance(probs, np.ndarray) or probs.shape != right.shape or not (probs > 0).all():
         return None

@@ -58,10 +58,10 @@ training names: where does the difference come from, and why has the bigram hard
 
 
 @split.case(
-    "a split of 203 words",
+    "a split of 209 words",
     adapter="split",
     points=3,
-    inputs=lambda rng: {"words": [*some_names(rng, 200), "ava", "ava", "ava"], "seed": 5},
+    inputs=lambda rng: {"words": [*some_names(rng, 206), "ava", "ava", "ava"], "seed": 5},
     crashes={
         "can be converted to an? (scalar )?index|list indices must be": "A list can't be indexed "
         "by a tensor; `[words[i] for i in order]` takes the words one by one.",
@@ -174,7 +174,7 @@ def _ngram_loss(
     words=False,
     **boundaries,
 ):
-    """The loss, or what comes of a slip in the sums, in the mean or in the boundaries.
+    """Return the loss, or what comes of a slip in the sums, in the mean or in the boundaries.
 
     in_sums: what the sums are taken of beside the counts, if not k; axis: the sums' own.
     """
@@ -333,7 +333,7 @@ _loss_case("the loss of a trigram, k = 0.1", 3, 0.1, points=2)
 
 
 def _unsmoothed(rng):
-    """Names that train has, and one with a pair that it has not."""
+    """Return names that train has, and one with a pair that it lacks."""
     first, second = rng.choice(range(1, 6), 2, replace=False).tolist()
     return {
         "train": ["ab"] * first + ["b"] * second,

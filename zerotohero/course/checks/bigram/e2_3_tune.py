@@ -51,7 +51,7 @@ PAIR = "Return two numbers, the best k and its loss on test: `return best, …`.
 
 
 def _losses(ks, rng, on_dev, on_test):
-    """Losses of three splits for each k, as they are: train rises with k, dev and test dip.
+    """Return losses of three splits for each k, as they are: train rises with k, dev and test dip.
 
     on_dev, on_test: the places of the best k among the sorted. That of dev is in the lower half,
     so that its worst is not also the best of train.
@@ -150,7 +150,7 @@ def _infinite_at_zero(rng):
 
 
 def _reordered(ks, losses, first=None, last=None):
-    """The same with one k moved to the front or to the end, where a loop may miss it."""
+    """Return the same with one k moved to the front or to the end, where a loop may miss it."""
     order = [i for i in range(len(ks)) if i not in (first, last)]
     order = [first, *order] if last is None else [*order, last]
     rows = {split: [row[i] for i in order] for split, row in losses.items()}

@@ -21,15 +21,15 @@ leak = Exercise(
     practises="asking whether held-out data are really unseen, and what it costs if not",
     answers=("leak_share", "without_leak"),
     summary=(
-        "Some of the dev names also stand in the training names, since boys and girls share them. "
+        "Some of the dev names are also among the training names, since boys and girls share them. "
         "Measure how many, take them out, and see what that does to the loss."
     ),
     statement="""
 `leak_share(train: list[str], dev: list[str]) -> float` is the share of the entries of `dev` that
-also stand in `train`, between 0 and 1.
+are also in `train`, between 0 and 1.
 
 `without_leak(train: list[str], dev: list[str]) -> list[str]` returns the entries of `dev` that
-don't stand in `train`, in their order, and leaves both lists as they are.
+are not in `train`, in their order, and leaves both lists as they are.
 
 ```python
 train, dev = ["ava", "mia", "zoe"], ["ava", "kim", "ava", "lee"]
@@ -77,7 +77,7 @@ def share_of_dev_names(given, got):
     wrong = [
         Mistake(
             sum(name in b for name in train) / len(train),
-            "This is the share of *train* that stands in dev; the question is how much of dev is "
+            "This is the share of *train* that is in dev; the question is how much of dev is "
             "not new.",
         ),
         Mistake(
@@ -98,7 +98,7 @@ def share_of_dev_names(given, got):
             len(a & b) / len(a | b),
             "This is the overlap of two sets, divided by all names; divide by the entries of dev.",
         ),
-        Mistake(1 - share, "This is the share that does *not* stand in train."),
+        Mistake(1 - share, "This is the share that is *not* in train."),
         Mistake(100 * share, "This is in per cent; a share is between 0 and 1."),
         Mistake(sum(name in a for name in dev), "This is a number of names; divide by all."),
         Mistake(
@@ -115,14 +115,13 @@ def share_of_dev_names(given, got):
         ),
         Mistake(
             sum(map(train.count, dev)) / len(dev),
-            "A dev name that stands twice in train counts twice here; ask only whether it stands "
-            "there.",
+            "A dev name that is in train twice counts twice here; ask only whether it is there.",
         ),
         Mistake(sum(name in " ".join(train) for name in dev) / len(dev), PART),
         Mistake(
             0,
             "No leak at all? `//` and `int` round down to 0, and `zip` compares only names that "
-            "stand at the same place.",
+            "are at the same place.",
         ),
         Mistake(round(share, 2), "This is rounded; return the share as it is."),
     ]
@@ -157,7 +156,7 @@ def dev_without_the_leak(given, got):
     elif sorted(come) == sorted(clean):
         hint = "The order is lost: go through `dev` as it stands."
     elif come == list(dict.fromkeys(clean)):
-        hint = "Repetitions are lost: keep a name as often as it stands in `dev`."
+        hint = "Repetitions are lost: keep a name as often as it is in `dev`."
     elif sorted(come) == sorted(set(clean)):
         hint = "Order and repetitions are lost: a set has neither. Go through `dev` in its order."
     elif come == [name for name in dev if name in set(train)]:

@@ -8,7 +8,7 @@ from zerotohero.course.checks.names import STOI
 def grams(
     word: str, n: int, stoi: dict[str, int] = STOI, front: int | None = None, end: bool = True
 ) -> list[tuple[int, ...]]:
-    """A word's n-grams as numbers, with `front` boundaries before it: n − 1, if right."""
+    """Return a word's n-grams as numbers, with `front` boundaries before it: n − 1, if right."""
     ids = [stoi[s] for s in "." * (n - 1 if front is None else front) + word + "." * end]
     return [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
 
@@ -35,5 +35,5 @@ NO_NUMPY = "NumPy knows nothing of gradients: stay with torch's functions."
 
 
 def as_number(loss):
-    """One number in brackets is one number too."""
+    """Return one number in brackets as the number alone."""
     return loss.reshape(()) if isinstance(loss, np.ndarray) and loss.size == 1 else loss

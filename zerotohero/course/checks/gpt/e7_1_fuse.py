@@ -76,7 +76,7 @@ fused(torch.randn(2, 5, 12)).shape                # torch.Size([2, 5, 12])
 
 
 def _separate(x: np.ndarray, heads: list, proj: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """One head after another, as in the notebook: the reference."""
+    """Compute one head after another, as in the notebook: the reference."""
     future = np.triu(np.ones((x.shape[1],) * 2, bool), 1)
     outs = []
     for query, key, value in heads:
@@ -100,7 +100,7 @@ def _fused(
     merge="right",
     project="right",
 ):
-    """The fused computation with switches for what learners get wrong."""
+    """Compute all heads at once, with switches for what learners get wrong."""
     B, T, C = x.shape
     n, hs = len(heads), C // len(heads)
     both = x @ np.concatenate([head[i] for i in range(3) for head in heads]).T
@@ -298,7 +298,7 @@ def _fused_wrongly(x, heads, proj, bias) -> list[Mistake]:
 
 
 def _heads(rng: np.random.Generator, n: int, hs: int, B: int, T: int, block_size: int) -> dict:
-    """An input, and the weights of n separate heads; all sizes are different where they can be."""
+    """Return an input, and the weights of n separate heads; all sizes differ where they can."""
     C = n * hs
     return {
         "x": 1.5 * rng.normal(size=(B, T, C)),
@@ -400,7 +400,7 @@ fuse.case(
     "texts shorter than block_size",
     points=2,
     adapter="attended",
-    inputs=lambda rng: {"layers": [_heads(rng, 3, 5, 2, T, 9) for T in (4, 1, 8)]},
+    inputs=lambda rng: {"layers": [_heads(rng, 3, 5, 2, T, 12) for T in (4, 1, 11)]},
     crashes=FUSED_CRASHES | SHORT,
 )(equal_to_separate_heads)
 
@@ -467,14 +467,17 @@ def gradients_of_all_weights(given, got):
             float((gradient * direction).sum()),
             want,
             tol=1e-3,
-            hint="The values are right and the gradient isn't: is a part of the computation cut "
-            "off from it, by `.detach()` or `.data`?",
+            hint="If the cases above pass, the values are right and the gradient isn't: is a part "
+            "of the computation cut off from it, by `.detach()` or `.data`?",
         )
 
 
 def _to_drop(rng: np.random.Generator) -> dict:
-    """One position, which can look at itself alone, values and a bias of 1: the number that comes
-    back tells which dropouts it has passed. p isn't a half, for there 1 − p is the same."""
+    """Return one position, which can look at itself alone, values and a bias of 1.
+
+    The number that comes back tells which dropouts it has passed. p isn't a half, because then
+    1 − p would be the same.
+    """
     n, hs = 4, 4
     layer = _heads(rng, n, hs, 250, 1, 1)
     layer["x"] = np.ones((250, 1, n * hs))
@@ -509,7 +512,7 @@ def dropout_in_both_modes(given, got):
     }
 
     def only(levels: list[float], y: np.ndarray) -> bool:
-        """Whether all of these numbers occur, and no others."""
+        """Return whether all of these numbers occur, and no others."""
         near = np.isclose(y.reshape(-1, 1), levels, atol=1e-4)
         return near.any(1).all() and near.any(0).all()
 

@@ -15,7 +15,9 @@ from zerotohero.course.exercise import (
     expect,
     expect_that,
 )
+from zerotohero.course.to_look_at import HOOKS, THREADS
 
+# `zerotohero.wavenet` has IGNORED too, and torch with it, which cards do without.
 PLUS, EQUALS, IGNORED = 10, 11, -100
 SHARE = 0.99
 MOST_NUMBERS = 500_000
@@ -28,6 +30,7 @@ adder = Exercise(
     minutes=60,
     practises="writing a task as tokens, and deciding which of them the loss is about",
     answers=("encode_sums", "add", "carry_chain", "train_adder"),
+    look_for=(*HOOKS, *THREADS),
     adapters="gpt_training",
     uses=GPT_AND_TRAINER,
     takes=10,
@@ -92,12 +95,12 @@ by carry chain.
 
 
 def _digits(n: np.ndarray, width: int) -> np.ndarray:
-    """(N, width): the digits, the units last."""
+    """Return (N, width): the digits, the units last."""
     return n[:, None] // 10 ** np.arange(width)[::-1] % 10
 
 
 def _rows(a, b, reverse, turn=(0, 0, 0), signs=(PLUS, EQUALS)) -> np.ndarray:
-    """(N, 12); `turn` says which of a, b and the answer are turned round once more."""
+    """Return (N, 12); `turn` says which of a, b and the answer are turned round once more."""
     answer = _digits(a + b, 4)
     answer = answer[:, ::-1] if reverse else answer
     parts = (_digits(a, 3), _digits(b, 3), answer)
@@ -307,7 +310,7 @@ def sums_read_from_the_model(given: dict, got: dict) -> None:
         (
             (fed * read).sum(1),
             "The model was fed with the digits of the true sum: it has to read the digits that it "
-            "has written itself, for at an exam the sum isn't known.",
+            "has written itself: at an exam the sum isn't known.",
         ),
         (
             (order * read[::-1]).sum(1),
@@ -364,7 +367,7 @@ adder.case(
 
 
 def _carries(a: np.ndarray, b: np.ndarray, incoming: bool = True, least: int = 10) -> np.ndarray:
-    """(N, 3) of 0 and 1: which columns carry, the units first."""
+    """Return (N, 3) of 0 and 1: which columns carry, the units first."""
     columns = (_digits(a, 3) + _digits(b, 3))[:, ::-1]
     carries, carry = [], np.zeros(len(a), int)
     for column in columns.T:
@@ -425,7 +428,7 @@ def carries_counted(given, got):
 
 
 def _sums_to_learn(rng: np.random.Generator) -> dict:
-    """All pairs but those of 1,000 sums, in either order of the two numbers."""
+    """Return all pairs but those of 1,000 sums, in either order of the two numbers."""
     held_out = rng.choice(10**6, 1000, replace=False)
     a, b = held_out // 1000, held_out % 1000
     learn = np.ones(10**6, bool)

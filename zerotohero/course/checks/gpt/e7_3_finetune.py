@@ -101,7 +101,7 @@ def _odd_text(rng: np.random.Generator) -> dict:
     return {"text": text, "chars": chars}
 
 
-@finetune.case("characters that it hasn't", points=2, adapter="alphabet", inputs=_odd_text)
+@finetune.case("characters outside the alphabet", points=2, adapter="alphabet", inputs=_odd_text)
 def unknown_characters_replaced(given, got):
     text, chars = given["text"], given["chars"]
     changes = {"—": "--", '"': "'"}
@@ -110,8 +110,8 @@ def unknown_characters_replaced(given, got):
     mistakes = [
         Mistake(
             text,
-            "Nothing was changed: characters are left that `chars` hasn't, and the model has no "
-            "row for them.",
+            "Nothing was changed: characters are left that are not in `chars`, and the model has "
+            "no row for them.",
         ),
         Mistake(
             known,

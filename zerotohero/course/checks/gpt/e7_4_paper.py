@@ -12,6 +12,7 @@ from zerotohero.course.exercise import (
     array,
     expect_that,
 )
+from zerotohero.course.to_look_at import HOOKS, THREADS, TORCH
 
 LESS = 0.02  # nats by which the mean over three seeds has to be lower
 FAIR = 2.49  # the loss of a plain model, which no rate takes further down
@@ -25,6 +26,7 @@ paper = Exercise(
     practises="turning a paper into code, and testing a claim: equal compute, several seeds",
     answers=("improvements", "train_model"),
     adapters="gpt_improvements",
+    look_for=(*HOOKS, *THREADS, *TORCH),
     takes=12,
     summary=(
         "Implement one or several of what came after GPT-2, rotary positions, RMSNorm, SwiGLU, "
@@ -230,7 +232,7 @@ def lower_loss_at_equal_compute(given, got):
 
 
 def _expect_fair(name: str, runs: list[dict]) -> None:
-    """Each batch once and one update for it, weights from the seed, and nothing of the future."""
+    """Expect each batch once and one update for it, weights from the seed, and no future seen."""
     for run in runs:
         expect_that(
             run["taken"] == STEPS,

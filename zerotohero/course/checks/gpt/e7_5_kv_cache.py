@@ -25,6 +25,7 @@ kv_cache = Exercise(
     minutes=60,
     practises="making a computation incremental, with the same result and countably less work",
     answers=("CachedGPT", "generate_cached"),
+    changes=("cache",),
     look_for=(*HOOKS, *THREADS, *TORCH),
     summary=(
         "A small GPT computes its whole text again for every token that it generates. Let it keep "
@@ -65,7 +66,7 @@ generate_cached(model, idx, 5) # as before, with T + 4 positions instead of 5 ·
         "output: only its key and its value, in every layer.",
         "In each layer: put the new keys behind the cached ones along the time axis, the values "
         "too, and store both. Two things then depend on how many are cached already: the positions "
-        "in `wpe`, which go on counting, and the mask, for query i of the new ones may see "
+        "in `wpe`, which go on counting, and the mask: query i of the new ones may see "
         "everything cached and the new keys 0 to i.",
         "In attention: `if cache: k, v = torch.cat([cache['k'], k], 2), torch.cat([cache['v'], v], "
         "2)`, then `cache['k'], cache['v'] = k, v`; with `past = k.shape[2] - T` the mask is "
@@ -79,7 +80,7 @@ SIZES = {"vocab_size": 23, "block_size": 40, "n_layer": 2, "n_head": 2, "n_embd"
 
 
 def _small_gpt(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Random weights, large enough that positions and the past make a difference."""
+    """Return random weights, large enough that positions and the past make a difference."""
     V, n, C = (SIZES[key] for key in ("vocab_size", "block_size", "n_embd"))
     shapes: dict[str, tuple[int, ...]] = {"wte.weight": (V, C), "wpe.weight": (n, C)}
     for i in range(SIZES["n_layer"]):
@@ -114,7 +115,7 @@ def _linear(x: np.ndarray, w: dict, name: str) -> np.ndarray:
 
 
 def _gpt_logits(w: dict, idx: np.ndarray, sees=None, at=None, swapped=None) -> np.ndarray:
-    """The small GPT on whole texts. What goes wrong with a cache can be said by three things.
+    """Return the small GPT's logits of whole texts. Three things say what is wrong with a cache.
 
     sees: (T, T), which keys a query looks at. at: (T,), the positions in wpe.
     swapped: (T, T), where a query meets a value in place of a key, and a key in place of a value.
@@ -140,7 +141,7 @@ ONE_PLACE = "All tokens that are fed at once get the same position: `torch.arang
 
 
 def _cached_wrongly(w: dict, idx: np.ndarray, parts: list[int]) -> list[Mistake]:
-    """What caches with something wrong give for a text that is fed in parts."""
+    """Return what caches with something wrong give for a text that is fed in parts."""
     t = np.arange(idx.shape[1])
     part = np.repeat(np.arange(len(parts)), parts)  # in which part each position came
     start = np.cumsum([0, *parts])[part]
@@ -243,7 +244,7 @@ CACHE_CRASHES = {
     "is passed, and a default such as `cache=[{}]` is made once and shared by all calls. (In "
     "`generate_cached`, tokens are joined along axis 1.)",
     "must match the size|expanded size|attn_mask": "The mask doesn't fit: with a cache the scores "
-    "are (T, past + T), for the queries are new and the keys are all so far. (And there are as "
+    "are (T, past + T): the queries are new and the keys are all so far. (And there are as "
     "many values as keys: both are cached.)",
     "index out of range": "A position beyond block_size: do the positions go on counting across "
     "texts, or is text fed again that the cache already holds?",
@@ -331,7 +332,7 @@ def prompt_with_and_without_a_cache(given, got):
 
 
 def _logits(what: str, got, shape: tuple[int, ...]) -> np.ndarray:
-    """What `forward` returned, if it has the right shape."""
+    """Return what `forward` returned, if it has the right shape."""
     alone = "Return the logits alone: the cache is changed where it is, and need not come back."
     one_tensor(what, got, alone)
     expect_that(
@@ -390,7 +391,7 @@ def two_caches_take_turns(given, got):
     stops = np.cumsum(given["parts"])[:-1]
 
     def in_turns(*wholes) -> list[np.ndarray]:
-        """The first part of each whole, then the second of each, and so on."""
+        """Return the first part of each whole, then the second of each, and so on."""
         parts = [np.split(whole, stops, 1) for whole in wholes]
         return [part for turn in zip(*parts, strict=True) for part in turn]
 
@@ -426,7 +427,7 @@ def two_caches_take_turns(given, got):
 
 
 def _greedy(w: dict, idx: np.ndarray, new: int, row: int = -1, newest=False) -> np.ndarray:
-    """The likeliest tokens; `newest`: from the one before alone, once the prompt was read."""
+    """Return the likeliest tokens; `newest`: from the one before alone, after the prompt."""
     for i in range(new):
         fed = idx[:, -1:] if newest and i else idx
         likeliest = _gpt_logits(w, fed)[:, row].argmax(-1)

@@ -62,7 +62,7 @@ top_p(logits, 0.97)  # [[0.1, 0.5, 0.1, 0.3], [0.9796, 0, 0, 0.0204]]
 
 
 def _nucleus(probs: np.ndarray, p: float, shift: int = 0, rising: bool = False) -> np.ndarray:
-    """Which tokens are kept; `shift` more or fewer than should be, or from the unlikely end."""
+    """Return which tokens are kept: `shift` more or fewer than right, or from the unlikely end."""
     order = np.argsort(probs if rising else -probs, 1, kind="stable")
     ranked = np.take_along_axis(probs, order, 1)
     count = (ranked.cumsum(1) - ranked < p).sum(1, keepdims=True) + shift
@@ -81,7 +81,7 @@ def _renormalised(weights: np.ndarray) -> np.ndarray:
 
 
 def _kept_wrongly(logits: np.ndarray, probs: np.ndarray, p: float) -> list[tuple]:
-    """Wrong choices of tokens, each with its hint."""
+    """Return wrong choices of tokens, each with its hint."""
     V, keep, fewer = probs.shape[1], _nucleus(probs, p), _nucleus(probs, p, -1)
     order = np.argsort(-probs, 1, kind="stable")
     top, sizes = probs.max(1, keepdims=True), keep.sum(1)
@@ -283,7 +283,7 @@ TOP_P_CRASHES = {
 
 
 def _telling_rows(rng: np.random.Generator, temperature: float = 1.0) -> dict:
-    """Rows of different certainty, in which every known mistake has a result of its own."""
+    """Return rows of different certainty, in which every known mistake has a result of its own."""
     p, B, V = float(rng.choice([0.7, 0.75, 0.8])), 5, int(rng.integers(9, 13))
     spread = temperature * np.linspace(0.5, 2.5, B)[:, None]  # from an unsure row to a sure one
     while True:
@@ -372,38 +372,42 @@ def one_token_likelier_than_p(given, got):
 
 
 def _long_tail(rng: np.random.Generator) -> dict:
-    """In float32 the sum reaches 1 before the last tokens, and exp of these logits overflows.
+    """Return logits of which exp overflows, and whose sum in float32 reaches 1 too early.
 
-    In the first row that is certain, for four times a quarter is 1 to the bit.
+    In the first row that is certain, because four times a quarter is 1 to the bit.
     """
     logits = np.sort(rng.uniform(-34, -28, size=(2, 40)), 1)
     logits[0, rng.permutation(40)[:4]] = 0
     logits[1, rng.permutation(40)[:5]] = rng.uniform(0, 1, 5)
     logits += 100
-    return {"logits": logits.astype(np.float32), "p": 1.0, "temperature": 1.0}
+    return {"logits": (1.25 * logits).astype(np.float32), "p": 1.0, "temperature": 1.25}
 
 
 @nucleus.case("p = 1", adapter="nucleus", inputs=_long_tail, crashes=TOP_P_CRASHES)
 def everything_kept_for_p_of_1(given, got):
     logits = given["logits"].astype(np.float64)
-    want = softmax(logits)
-    one_tensor("top_p(logits, 1.0)", got["probs"])
+    want = softmax(logits / given["temperature"])
+    what = f"top_p(logits, 1.0, {given['temperature']})"
+    one_tensor(what, got["probs"])
     if np.shape(got["probs"]) == want.shape and np.isnan(got["probs"]).any():
         raise Wrong(
-            "top_p(logits, 1.0), with logits of about 100: expected probabilities, got NaN",
+            f"{what}, with logits of about 125: expected probabilities, got NaN",
             "exp of a large logit is infinite, and a quotient of two of these is NaN: `softmax` "
             "takes care of that, or subtract the largest logit of each row before `exp`.",
         )
-    probs = array("top_p(logits, 1.0)", got["probs"], want.shape)
+    probs = array(what, got["probs"], want.shape)
     lost = int((probs == 0).sum())
     expect_that(
         lost == 0,
-        f"top_p(logits, 1.0): expected all {probs.size} tokens, got zeros for {lost}",
+        f"{what}: expected all {probs.size} tokens, got zeros for {lost}",
         "Unlikely tokens are lost. If the cases above pass, it is rounding: in float32 the sum "
         "reaches 1 before the last tokens come. For p ≥ 1 there is nothing to filter.",
     )
     logits_back = Mistake(logits, "These are the logits: p = 1 asks for probabilities, too.")
-    expect("top_p(logits, 1.0)", probs, want, mistakes=[logits_back])
+    cold = Mistake(
+        softmax(logits), "With p = 1, too, the logits are divided by the temperature first."
+    )
+    expect(what, probs, want, mistakes=[logits_back, cold])
 
 
 ALL_TIES = (
@@ -414,7 +418,7 @@ BEYOND = "Where the sum is p exactly, it has reached p, and the nucleus is compl
 
 
 def _ties(rng: np.random.Generator) -> dict:
-    """Rows in which several tokens are equally likely, so that 1/V and its sums are exact."""
+    """Return rows in which several tokens are equally likely; 1/V and its sums are exact."""
     V = int(rng.choice([8, 16]))
     flat = np.full((3, V), float(rng.integers(-3, 4)))
     levels = np.repeat([2.0, 1.0, 0.0], [2, 4, 5])

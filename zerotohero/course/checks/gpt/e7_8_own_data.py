@@ -78,7 +78,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzäéñøπя"
 
 
 def _language(rng: np.random.Generator, size: int) -> tuple[str, np.ndarray]:
-    """A text of made-up words, and which of its characters belong to words of its end alone."""
+    """Return a text of made-up words, and which characters belong to words of its end alone."""
     letters = rng.choice([*LETTERS], 18, replace=False)
 
     def word() -> str:
@@ -480,7 +480,7 @@ def model_of_an_unseen_text(given, got):
 
 
 def _loss_of_each(model, tokens, first: int) -> np.ndarray:
-    """The loss of every token from `first` on, each seen after half a context or more."""
+    """Return the loss of every token from `first` on, each seen after half a context or more."""
     import torch
     from torch.nn import functional as F
 
@@ -511,7 +511,7 @@ def _expect_sample(sample, text: str, chars: str, model, pairs: float) -> None:
     strange = sorted(set(sample) - set(chars))
     expect_that(
         not strange,
-        f'report["sample"]: got {show("".join(strange))}, which the file has not',
+        f'report["sample"]: got {show("".join(strange))}, which is not in the file',
         "The sample is text in the file's own characters: decode with the same `chars`.",
     )
     middle = sample[len(sample) // 2 :][:100]

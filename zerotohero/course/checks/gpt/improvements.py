@@ -21,7 +21,7 @@ Verify = Callable[[list[list], list], None]  # the arguments of some calls, and 
 
 
 def _rotated(x, layout="half", sign=1, first=0, base=10_000.0, power=2.0, axis=2) -> np.ndarray:
-    """x (B, n_head, T, S), turned; the keywords are the choices, and what learners get wrong."""
+    """Return x (B, n_head, T, S), turned; the keywords are choices, and what learners get wrong."""
     S = x.shape[-1]
     angles = (np.arange(x.shape[axis]) + first)[:, None] * base ** (-power * np.arange(S // 2) / S)
     cos, sin = np.cos(angles), sign * np.sin(angles)
@@ -105,7 +105,7 @@ def _rotary_values(calls: list, got: list) -> None:
 
 
 def _mixed_pairs(x: np.ndarray, angles: np.ndarray) -> list[np.ndarray]:
-    """x turned in pairs of one layout, by the angles of the other."""
+    """Return x turned in pairs of one layout, by the angles of the other."""
     a, b = np.split(x, 2, -1)
     across = np.concatenate([-b, a], -1)
     beside = np.stack([-x[..., 1::2], x[..., ::2]], -1).reshape(x.shape)
@@ -117,7 +117,7 @@ def _mixed_pairs(x: np.ndarray, angles: np.ndarray) -> list[np.ndarray]:
 
 
 def _rotary_property(calls: list, got: list) -> None:
-    """The same vector at every position: scores may depend on the distance alone."""
+    """Check the same vector at every position: scores may depend on the distance alone."""
     T = calls[1][0].shape[2]
     q, k = (array("rotary(x)", y, calls[1][0].shape) for y in got[1:3])
     lengths = np.sqrt((q**2).sum(-1)), np.sqrt((calls[1][0] ** 2).sum(-1))
@@ -308,7 +308,7 @@ def _qk_property(calls: list, got: list) -> None:
 
 
 def _something(what: str, y: np.ndarray) -> None:
-    """Nothing has every property: twice zero is zero."""
+    """Refuse zeros, which have every property: twice zero is zero."""
     expect_that(
         np.abs(y).max() > 0.01,
         f"{what}: expected numbers, got zeros",
@@ -464,7 +464,7 @@ def _muon_values(calls: list, got: list) -> None:
 
 
 def _aligned(update: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """What the update does to the matrix's singular vectors: the unit matrix at best."""
+    """Return what the update does to the matrix's singular vectors: the unit matrix at best."""
     U, _, Vt = np.linalg.svd(matrix, full_matrices=False)
     return U.T @ update @ Vt.T
 
@@ -530,7 +530,7 @@ def _muon_property(calls: list, got: list) -> None:
 
 
 def calls_of_each(rng: np.random.Generator) -> dict:
-    """For each improvement, the arguments of the calls that its verdicts need."""
+    """Return, for each improvement, the arguments of the calls that its verdicts need."""
     B, H, T, S = 2, 4, 6, 8
     x = rng.normal(size=(3, 5, 16)) + rng.normal(size=16)
     q, k, v = rng.normal(size=(3, B, H, T, S)) * 2

@@ -15,7 +15,7 @@ from zerotohero.course.exercise import (
 
 
 def expect_slowly(what: str, got, want, mistakes: Callable[[], list[Mistake]], **options) -> None:
-    """`expect` with mistakes that take a while, and are made only where the answer is wrong."""
+    """Do what `expect` does, with mistakes that take a while, made only for a wrong answer."""
     try:
         expect(what, got, want, **options)
     except Wrong:
@@ -40,13 +40,13 @@ TRAINED_CRASHES = {
 
 
 def gpt_of(what: str, got: dict, most: int):
-    """The GPT of a configuration and weights, in eval mode; raises Wrong for what is none."""
-    from zerotohero.gpt import GPT, GPTConfig  # here, for they import torch
+    """Return the GPT of a configuration and weights, in eval mode. Wrong for what is none."""
+    from zerotohero.gpt import GPT, GPTConfig  # here, because they import torch
 
     config, weights = got["config"], got["weights"]
     total = sum(w.size for w in weights.values())  # a tied table twice
     sizes = {k: config[k] for k in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd")}
-    # Before the model is made, for a forged configuration may be of any size.
+    # Before the model is made, because a forged configuration may be of any size.
     sound = all(type(n) is int and 0 < n <= 1024 for n in sizes.values())
     large = f"The target is within reach of a quarter of {most:,} numbers."
     expect_that(
@@ -90,7 +90,7 @@ def cleaned(text: str, chars: str, changes: dict) -> str:
 
 @cache
 def all_plays() -> dict:
-    """Tokens of the other plays and of Tiny Shakespeare's two parts, or what is missing."""
+    """Return tokens of the other plays and of Tiny Shakespeare's two parts, or what is missing."""
     try:
         ours, other = data.text("tinyshakespeare"), data.other_plays()
     except data.DataError as error:

@@ -67,7 +67,7 @@ _NOT_A_VALUE = {
 }
 _OVERFLOW = (
     "e¹⁰⁰⁰ is too large for a float: use log(1 + eˣ) = x + log(1 + e⁻ˣ) when x is large, and only "
-    "then."
+    "then. In the slope, too, no exponent may be large."
 )
 
 
@@ -205,7 +205,9 @@ def no_overflow(given, got):
     "one node",
     points=1,
     adapter="softplus_graphs",
-    inputs=lambda rng: {"xs": [*(rng.uniform(0.5, 2, 2) * [1, -1]).round(3).tolist(), 1000.0]},
+    inputs=lambda rng: {
+        "xs": [*(rng.uniform(0.5, 2, 2) * [1, -1]).round(3).tolist(), 1000.0, -1000.0]
+    },
     crashes={**_NOT_A_VALUE, "OverflowError": _OVERFLOW},
 )
 def one_node(given, got):
@@ -216,12 +218,14 @@ def one_node(given, got):
         )
         if node["itself"]:
             hint = "For large x you return x itself: make a new Value, whose number is x's."
+        elif node["operands"] == 0 and x < -500:
+            hint = "Far below 0, too, the new Value needs its operand (x,), though its number is 0."
         elif node["operands"] == 0:
             hint = "Your node has no operands: give (x,) after the number."
         elif node["leaves"] and node["is x"]:
             hint = "The operands should be x alone: (x,)."
         elif node["leaves"]:
-            hint = "The operand is a new Value; it must be x itself, for there the gradient goes."
+            hint = "The operand is a new Value; it must be x itself, where the gradient goes."
         expect_that(
             not node["itself"] and node["operands"] == 1 and node["is x"] is True,
             f"at {x}: expected a node whose only operand is x",

@@ -34,7 +34,7 @@ order = Exercise(
 `operands` says for each number, by name, from which numbers it was made; for a leaf the list is
 empty. Return the names of `root` and of everything it was made from, **each once, and each after
 all of its operands**. The root comes last. Several orders may be right. The function must not call
-itself (raising Python's limit doesn't count), for a graph may be many thousand operations deep.
+itself (raising Python's limit doesn't count), as a graph may be many thousand operations deep.
 
 ```python
 graph = {"a": [], "b": ["a", "a"], "c": ["b", "a"], "other": []}
@@ -136,7 +136,7 @@ def _is_sorted(order: list[str], operands: dict[str, list[str]]) -> bool:
 
 
 def _by_level(operands: dict[str, list[str]], root: str) -> list[str]:
-    """Breadth first from the root, turned round: what many write first."""
+    """Return the names breadth first from the root, turned round: what many write first."""
     seen, queue, order = {root}, deque([root]), []
     while queue:
         name = queue.popleft()
@@ -149,7 +149,7 @@ def _by_level(operands: dict[str, list[str]], root: str) -> list[str]:
 
 
 def _when_met(operands: dict[str, list[str]], root: str) -> list[list[str]]:
-    """The orders in which a walk into the depth meets the names, turned round."""
+    """Return the orders in which a walk into the depth meets the names, turned round."""
     orders = []
     for turn in (1, -1):
         met, stack = {}, [root]
@@ -163,7 +163,7 @@ def _when_met(operands: dict[str, list[str]], root: str) -> list[list[str]]:
 
 
 def _misleads(operands: dict[str, list[str]], root: str) -> bool:
-    """Whether no order that needs no thought is right by luck."""
+    """Return whether no order that needs no thought is right by luck."""
     names = [*_when_met(operands, root), _by_level(operands, root)]
     names += [[n for n in some if n in names[0]] for some in (operands, sorted(operands))]
     first = _by_level({name: made[:1] for name, made in operands.items()}, root)
@@ -176,14 +176,14 @@ def _misleads(operands: dict[str, list[str]], root: str) -> bool:
 
 
 def _random_graph(rng: np.random.Generator) -> dict[str, Any]:
-    """A graph that misleads."""
+    """Return a graph that misleads."""
     while not _misleads(**(graph := _any_graph(rng))):
         pass
     return graph
 
 
 def _any_graph(rng: np.random.Generator) -> dict[str, Any]:
-    """Eleven numbers under random names, made from one to three earlier ones; not all are used."""
+    """Return eleven randomly named numbers, each made from one to three; some are unused."""
     names = [f"n{i}" for i in rng.permutation(11)]
     operands: dict[str, list[str]] = {names[0]: [], names[1]: []}
     for i, name in enumerate(names[2:], 2):

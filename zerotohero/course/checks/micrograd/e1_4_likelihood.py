@@ -15,6 +15,7 @@ from zerotohero.course.exercise import (
     Mistake,
     array,
     expect,
+    expect_that,
 )
 
 likelihood = Exercise(
@@ -40,8 +41,8 @@ $p_i = e^{z_i} / \\sum_k e^{z_k}$ that are made of the logits z. They are positi
 right answer, whose place in the list is `label`: $-\\log p_{label}$. It is 0 when the right answer
 has probability 1, and grows without end as that goes to 0.
 
-Both must work for logits of about 1000 and −1000, too, and gradients must reach the logits through
-both.
+Both must work for logits of about 1000 and −1000, too, softmax for both in one list; the logits
+stay as they are. Gradients must reach the logits through both functions.
 
 ```python
 logits = [Value(0.0), Value(3.0), Value(-2.0), Value(1.0)]
@@ -120,16 +121,25 @@ def probabilities(given, got):
         p * (weights - weights @ p),
         mistakes=[Mistake(0 * p, f"In softmax: {CUT}"), Mistake(p * weights, PARTLY_CUT)],
     )
+    expect_that(
+        got["kept"],
+        "softmax: the logits that were passed in have other data now",
+        "`z.data -= …` writes into the caller's Values: make new ones, `z - top`.",
+    )
+
+
+def _large_logits(rng: np.random.Generator) -> dict[str, Any]:
+    """Return sets in which the label's is the smallest, the largest another's; in the last, both
+    of 1000 and of −1000, of which a loss would be infinite."""
+    sets = [np.sort(rng.normal(0, 1.5, 3)) + place for place in (1000, -1000)]
+    sets.append(np.array([-1000, 1000, 998]) + rng.normal(0, 1, 3))
+    return {"sets": [logits.round(3).tolist() for logits in sets], "label": 0}
 
 
 @likelihood.case(
     "logits of 1000 and of −1000",
     adapter="large_logits",
-    inputs=lambda rng: {
-        # The label's is the smallest, so that the largest is another's.
-        "sets": [(top + np.sort(rng.normal(0, 1.5, 3))).round(3).tolist() for top in (1000, -1000)],
-        "label": 0,
-    },
+    inputs=_large_logits,
     crashes=_GRAPH_BROKEN,
 )
 def large_logits(given, got):
@@ -137,7 +147,7 @@ def large_logits(given, got):
     for want, probs in zip(wants, got["probs"], strict=True):
         bad = [np.full(3, 1 / 3), np.full(3, math.nan)]
         expect("softmax(logits)", probs, want, mistakes=[Mistake(b, _SHIFT) for b in bad])
-    losses = np.array([-np.log(want[given["label"]]) for want in wants])
+    losses = np.array([-np.log(want[given["label"]]) for want in wants[:-1]])
     expect("nll(logits, label)", got["losses"], losses)
 
 
@@ -205,7 +215,7 @@ likelihood.case(
 
 
 def _six_logits(rng: np.random.Generator) -> dict[str, Any]:
-    """The largest is neither the label's, nor next to it, nor as far from the other end."""
+    """Return six; the largest is not the label's, nor next to it, nor as far from the other end."""
     label, top = [(1, 3), (1, 5), (2, 0), (2, 5), (4, 0), (4, 2)][rng.integers(6)]
     logits = rng.uniform(-2, 2, 6)
     logits[top] = rng.uniform(2.5, 4)

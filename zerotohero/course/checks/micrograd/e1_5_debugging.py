@@ -53,7 +53,7 @@ train(MLP(2, [4, 1], rng=random.Random(1)), points, labels, steps=20, rate=0.1)
 def _reference(
     given: dict[str, Any], zero: str = "before", sign: float = -1.0, factor: float = 1.0
 ) -> tuple[list[float], list[float]]:
-    """Losses and weights of the right loop, or of one that zeroes elsewhere or goes uphill.
+    """Return losses and weights of the right loop, or of one that zeroes elsewhere or goes uphill.
 
     factor: by how much its loss is larger than the mean.
     """
@@ -159,7 +159,7 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
 
 
 def _standstill(given: dict[str, Any], got: dict[str, Any]) -> str:
-    """Why the losses stay equal."""
+    """Return why the losses stay equal."""
     if got["weights"] != given["weights"]:
         return "The weights move and the loss does not: compute it inside the loop, in every step."
     if any(got["gradients"]):
@@ -168,7 +168,7 @@ def _standstill(given: dict[str, Any], got: dict[str, Any]) -> str:
             "the name p another value, and the model keeps the old one.)"
         )
     return (
-        "The weights don't move, for their gradients are zero: zero_grad() wipes the gradients "
+        "The weights don't move, since their gradients are zero: zero_grad() wipes the gradients "
         "after backward() has made them and before they are used, or backward() is missing."
     )
 

@@ -66,7 +66,7 @@ def _moon_inputs(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _turned(points: list[list[float]], angle: float) -> list[list[float]]:
-    """The points, turned round the middle: no weights or formulas known beforehand are right."""
+    """Return the points, turned round the middle: no weights known beforehand are right."""
     c, s = math.cos(angle), math.sin(angle)
     moved = [(x - 0.5, y - 0.25) for x, y in points]
     return [[0.5 + c * x - s * y, 0.25 + s * x + c * y] for x, y in moved]

@@ -2,7 +2,7 @@
 
 
 def call_hint(*names: str) -> dict[str, str]:
-    """The hint for whoever gives check what a function returned, not the function."""
+    """Return the hint for whoever gives check what a function returned, not the function."""
     call = ", ".join(names)
     return {
         "'(NoneType|tuple|list|Value)' object is not callable": f"Give check the function itself, "

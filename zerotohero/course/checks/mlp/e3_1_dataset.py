@@ -79,7 +79,7 @@ def _expect_examples(words: list[str], block_size: int, stoi: dict, got: dict) -
             ),
             Mistake(
                 leaking,
-                "Each context already holds the character that it is to predict: note the context "
+                "Each context already holds the character that it should predict: note the context "
                 "first and move it on afterwards.",
             ),
             Mistake(
@@ -130,12 +130,12 @@ def _expect_examples(words: list[str], block_size: int, stoi: dict, got: dict) -
         mistakes=[
             Mistake(
                 np.arange(len(Y)),
-                "`source` numbers the examples; it is to hold the position of the word in `words`.",
+                "`source` numbers the examples; give the position of the word in `words`.",
             ),
             Mistake(source + 1, "`source` counts from 1; positions in a list count from 0."),
             Mistake(
                 np.concatenate([np.arange(len(word) + 1) for word in words]),
-                "`source` holds the position of the character in its word; it is to hold the "
+                "`source` holds the position of the character in its word; it should hold the "
                 "position of the word in `words`.",
             ),
             Mistake(

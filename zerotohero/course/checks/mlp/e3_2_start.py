@@ -144,7 +144,7 @@ def can_still_learn(given, got):
 
 
 def _expect_difference(h: np.ndarray, W1: np.ndarray) -> None:
-    """Hidden units that differ, and from context to context."""
+    """Expect hidden units that differ, and from context to context."""
     alike = (
         "Units that start alike get the same gradient and stay alike: with W1 all zeros or all "
         "equal, all units do the work of one. Make W1 random."

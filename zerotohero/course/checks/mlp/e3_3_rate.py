@@ -58,16 +58,18 @@ def _even_exponents(low: float, high: float, n: int) -> list[float]:
     return [low * (high / low) ** (i / (n - 1)) for i in range(n)]
 
 
-@rate.case(
-    "a sweep of five rates",
-    adapter="swept",
-    inputs=lambda rng: {
-        "losses": rng.uniform(1, 4, 5).tolist(),
-        "low": float(rng.uniform(0.001, 0.002)),
-        "high": float(rng.uniform(5, 20)),
-        "n": 5,
-    },
-)
+def _five_rates(rng: np.random.Generator) -> dict:
+    """Return limits where rounding takes the last rate above `high`, if factors are multiplied."""
+    while True:
+        low, high = float(rng.uniform(0.001, 0.002)), float(rng.uniform(5, 20))
+        factor, last = (high / low) ** (1 / 4), low
+        for _ in range(4):
+            last *= factor
+        if last > high:
+            return {"losses": rng.uniform(1, 4, 5).tolist(), "low": low, "high": high, "n": 5}
+
+
+@rate.case("a sweep of five rates", adapter="swept", inputs=_five_rates)
 def sweep_of_rates(given, got):
     low, high, n = given["low"], given["high"], given["n"]
     rates = _even_exponents(low, high, n)
@@ -77,6 +79,11 @@ def sweep_of_rates(given, got):
             lin,
             "These rates are evenly spaced on the plain scale, so nearly all are large: space the "
             "exponents evenly instead.",
+        ),
+        (
+            rates[:-1],
+            "The last rate is missing. A product of factors may end a little above `high`, by "
+            "rounding: count n rates, instead of asking whether one is above it.",
         ),
         (np.log10(rates), "These are the exponents; the rates are 10 to their power."),
         (
@@ -115,11 +122,12 @@ def sweep_of_rates(given, got):
 
 
 def _over_the_edge(rng: np.random.Generator) -> dict:
-    """Losses that are infinite or not a number at a place in the middle, or at the last."""
-    curves, n = rng.uniform(1, 4, (3, 7)), 7
-    curves[0, rng.integers(2, 5)] = np.inf
+    """Return losses that are infinite or not a number at a place in the middle, or at the last."""
+    curves, n = rng.uniform(1, 4, (4, 7)), 7
+    curves[0, 1], curves[0, rng.integers(2, 5)] = 1e12, np.inf  # large is finite
     curves[1, rng.integers(2, 5)] = np.nan
     curves[2, -1] = np.inf
+    curves[3, rng.integers(2, 5)] = -np.inf
     return {"curves": curves.tolist(), "low": 0.01, "high": float(rng.uniform(50, 200)), "n": n}
 
 
@@ -146,9 +154,13 @@ def sweeps_over_the_edge(given, got):
             np.array(losses[: edge + 1]),
             "The loss that is not finite is still in the list: test it before you append it.",
         )
+        if losses[edge] == -math.inf:
+            stop = "−∞ isn't finite either: ask `math.isfinite(loss)`."
         steps = len(found["asked"])
         late = steps > edge + 1
-        expect(f"the number of steps {what}", steps, edge + 1, hint=stop if late else None)
+        early = "A large loss is finite, and the sweep goes on after it: ask `math.isfinite(loss)`."
+        hint = stop if late else early if max(losses[: max(steps, 1)]) > 1e6 else None
+        expect(f"the number of steps {what}", steps, edge + 1, hint=hint)
         expect(f"the losses {what}", found["losses"], np.array(losses[:edge]), mistakes=[kept])
         too_many = Mistake(
             rates[: edge + 1],
@@ -172,7 +184,7 @@ def _choose(rates, losses, window) -> float:
 
 
 def _tells(rates, losses, window) -> bool:
-    """Whether a window of another length, or its median, would choose another rate."""
+    """Return whether a window of another length, or its median, would choose another rate."""
     want = _choose(rates, losses, window)
     medians = [np.median(losses[i : i + window]) for i in range(len(losses) - window + 1)]
     others = [_choose(rates, losses, window + d) for d in (-1, 1)]
@@ -214,6 +226,7 @@ def choice_from_a_noisy_curve(given, got):
             Mistake(rates[int(np.argmin(losses))] / 2, one_loss),
             Mistake(rates[int(np.argmin(losses))], one_loss),
             Mistake(2 * want, NOT_HALVED),
+            Mistake(rates[at - 1] / 2, "One place too early: a mean's place is its last loss's."),
             Mistake(at, "That is a place in the list; return the rate that stands there, halved."),
             Mistake(
                 rates[at - window + 1] / 2,
@@ -243,7 +256,7 @@ def choice_from_a_noisy_curve(given, got):
 
 
 def _slopes(rng: np.random.Generator) -> dict:
-    """Two curves, whose lowest windows are the last one and the first one."""
+    """Return two curves, whose lowest windows are the last one and the first one."""
     rates = _even_exponents(1e-4, float(rng.uniform(0.01, 0.1)), 20)
     low = float(rng.uniform(2.5, 3.0))
     curves = [(np.linspace(3.3, low, 20), 6), (np.linspace(low, 3.3, 20), 5)]
@@ -270,8 +283,8 @@ def choices_at_the_ends(given, got):
             mistakes.append(
                 Mistake(
                     rates[-2] / 2,
-                    "The last window is left out: it ends at the last loss, and `range` stops one "
-                    "before its end.",
+                    "The last window is left out, or its place is one too low: it ends at the last "
+                    "loss, and `range` stops one before its end.",
                 )
             )
         else:
@@ -300,7 +313,7 @@ def _bowl(rng: np.random.Generator) -> dict:
 
 
 def _searched(given: dict) -> tuple[list[float], list[float]]:
-    """The rates and losses of a sweep on the bowl."""
+    """Return the rates and losses of a sweep on the bowl."""
     c, x, losses = np.array(given["curvatures"]), np.full(6, 3.0), []
     rates = _even_exponents(given["low"], given["high"], given["n"])
     for r, noise in zip(rates, given["noise"], strict=True):

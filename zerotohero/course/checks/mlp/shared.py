@@ -8,7 +8,7 @@ from zerotohero.course.checks.names import STOI
 def examples(
     words, block_size, stoi=STOI, end=True, reset=True, pad_right=False, newest=False, leak=False
 ):
-    """Contexts, targets and word numbers; the switches are what learners get wrong."""
+    """Return contexts, targets and word numbers; the switches are what learners get wrong."""
     X, Y, source = [], [], []
     context = [0] * block_size
     for n, word in enumerate(words):
@@ -29,5 +29,7 @@ def examples(
     return np.array(X), np.array(Y), np.array(source)
 
 
-def hidden_layer(X: np.ndarray, wte: np.ndarray, W1: np.ndarray, b1: np.ndarray) -> np.ndarray:
-    return np.tanh(wte[X].reshape(len(X), -1) @ W1 + b1)
+def hidden_layer(
+    X: np.ndarray, wte: np.ndarray, W1: np.ndarray, b1: np.ndarray, activation=np.tanh
+) -> np.ndarray:
+    return activation(wte[X].reshape(len(X), -1) @ W1 + b1)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from zerotohero.course.checks.wavenet.shared import FUTURE, advanced, delayed
+from zerotohero.course.checks.wavenet.shared import FUTURE, advanced, delayed, expect_gradients
 from zerotohero.course.exercise import (
     Exercise,
     Mistake,
@@ -34,7 +34,7 @@ convolve = Exercise(
 
 the older vector first, as in the tree. Before the first position the input is taken to have been
 what it is there: `x[t − dilation]` means `x[0]` where t < dilation. (A name starts on the boundary,
-and before it come boundaries only.)
+and before it come boundaries only.) Gradients flow back to `x`, `weight` and `bias`.
 
 `tree_everywhere(x: Tensor, layers: list[tuple[Tensor, Tensor]]) -> Tensor`
 
@@ -66,7 +66,11 @@ def _conv(x, weight, bias, d, pad="first") -> np.ndarray:
 
 
 def _conv_inputs(rng: np.random.Generator, dilation: int, T: int) -> dict:
-    B, C, H = int(rng.integers(2, 5)), int(rng.integers(3, 6)), int(rng.integers(6, 9))
+    B, C, H = (
+        2,
+        int(rng.choice([3, 5])),
+        int(rng.choice([7, 8])),
+    )  # no two alike
     return {
         "x": rng.normal(size=(B, T, C)),
         "weight": rng.normal(size=(2 * C, H)),
@@ -102,7 +106,7 @@ def neighbours_convolved(given: dict, got: dict) -> None:
         mistakes=[
             Mistake(
                 both(x, past),
-                "The two vectors are exchanged: the older one, x[t − dilation], comes first, for "
+                "The two vectors are exchanged: the older one, x[t − dilation], comes first: "
                 "the upper half of the weight belongs to it.",
             ),
             Mistake(
@@ -166,6 +170,7 @@ def neighbours_convolved(given: dict, got: dict) -> None:
             Mistake(np.tanh(want), "tanh belongs to `tree_everywhere`; here the sum is plain."),
         ],
     )
+    expect_gradients("causal_dilated", got["cut"])
 
 
 convolve.case(
@@ -188,19 +193,18 @@ convolve.case(
 convolve.case(
     "a sequence shorter than the dilation",
     adapter="convolved",
-    inputs=lambda rng: _conv_inputs(rng, 7, int(rng.integers(2, 5))),
+    inputs=lambda rng: _conv_inputs(rng, 7, 4),
     crashes=CONV_CRASHES,
 )(neighbours_convolved)
 
 
 def _tree_inputs(rng: np.random.Generator) -> dict:
-    B, T, C, H = 2, int(rng.integers(13, 18)), int(rng.integers(3, 6)), int(rng.integers(6, 9))
-    sizes = [C, H, H, H]
+    T, sizes = int(rng.integers(19, 24)), [int(rng.integers(3, 6)), 6, 8, 7, 9]  # C, and each H
     layers = [
         [rng.normal(size=(2 * a, b)) / math.sqrt(2 * a), rng.normal(size=b)]
         for a, b in pairwise(sizes)
     ]
-    return {"x": rng.normal(size=(B, T, C)), "layers": layers}
+    return {"x": rng.normal(size=(2, T, sizes[0])), "layers": layers}
 
 
 def _tree(window: np.ndarray, layers: list) -> np.ndarray:
@@ -223,9 +227,9 @@ def equal_to_the_tree(given, got):
     padded = np.concatenate([np.repeat(x[:, :1], size - 1, 1), x], 1)
     want = np.stack([_tree(padded[:, t : t + size], layers) for t in range(T)], 1)
 
-    def stacked(dilations, pad="first", conv=_conv, bend=(True, True, True)) -> np.ndarray:
+    def stacked(dilations, pad="first", conv=_conv, bend=(1, 1, 1, 1)) -> np.ndarray:
         y = x
-        for (weight, bias), d, bent in zip(layers, dilations, bend, strict=True):
+        for (weight, bias), d, bent in zip(layers, dilations, bend, strict=False):
             y = conv(y, weight, bias, d, pad)
             y = np.tanh(y) if bent else y
         return y
@@ -237,41 +241,51 @@ def equal_to_the_tree(given, got):
         return np.concatenate([x, advanced(x, d, pad)], 2) @ w + b
 
     early = x
-    for (weight, bias), d in zip(layers, (1, 2, 4), strict=True):
-        early = _conv(np.tanh(early), weight, bias, d)
-    right = (1, 2, 4)
+    for i, (weight, bias) in enumerate(layers):
+        early = _conv(np.tanh(early), weight, bias, 2**i)
+    right = (1, 2, 4, 8)
     expect(
         "tree_everywhere",
         got["y"],
         want,
         mistakes=[
             Mistake(
-                stacked((1, 1, 1)),
+                stacked((1, 1, 1, 1)),
                 "All dilations are 1: the second layer of the tree fuses results of pairs, and two "
                 "pairs that don't overlap lie 2 apart.",
             ),
             Mistake(
-                stacked((1, 2, 3)),
-                "The dilations are 1, 2, 3: the groups double in length from layer to layer, and "
-                "the dilation with them.",
+                stacked((1, 2, 3, 4)),
+                "The dilations are 1, 2, 3, 4: the groups double in length from layer to layer, "
+                "and the dilation with them.",
             ),
             Mistake(
-                stacked((2, 4, 8)),
+                stacked((2, 4, 8, 16)),
                 "The dilations begin at 2: the first layer fuses neighbours, 1 apart.",
             ),
             Mistake(
-                stacked((4, 2, 1)),
-                "The dilations are 4, 2, 1: the first layer of the tree fuses neighbours, the last "
-                "one halves, so they grow.",
+                stacked((8, 4, 2, 1)),
+                "The dilations are 8, 4, 2, 1: the first layer of the tree fuses neighbours, the "
+                "last one halves, so they grow.",
             ),
-            Mistake(stacked((2, 2, 2)), "All dilations are 2: they double from layer to layer."),
+            Mistake(
+                stacked((1, 2, 4, 6)),
+                "The dilations are 1, 2, 4, 6: from layer to layer they double, so the fourth is "
+                "8.",
+            ),
+            Mistake(
+                stacked((1, 2, 4)),
+                "Only three layers were run, and there are four: take as many dilations as there "
+                "are layers.",
+            ),
+            Mistake(stacked((2, 2, 2, 2)), "All dilations are 2: they double from layer to layer."),
             Mistake(early, "tanh comes after each convolution, not before it."),
-            Mistake(stacked(right, bend=(0, 0, 0)), "The tanh after each layer is missing."),
-            Mistake(stacked(right, bend=(1, 1, 0)), "The tanh after the last layer is missing."),
+            Mistake(stacked(right, bend=(0, 0, 0, 0)), "The tanh after each layer is missing."),
+            Mistake(stacked(right, bend=(1, 1, 1, 0)), "The tanh after the last layer is missing."),
             Mistake(
                 stacked(right, pad="zeros"),
-                "Right from row 7 on; the rows before it have seen zeros, in place of copies of "
-                "the first vector.",
+                f"Right from row {size - 1} on; the rows before it have seen zeros, in place of "
+                "copies of the first vector.",
             ),
             Mistake(stacked(right, conv=swapped), "In each pair the older vector comes first."),
             *(Mistake(stacked(right, pad, ahead), FUTURE) for pad in ("last", "zeros")),
@@ -287,3 +301,4 @@ def equal_to_the_tree(given, got):
             ),
         ],
     )
+    expect_gradients("tree_everywhere", got["cut"])

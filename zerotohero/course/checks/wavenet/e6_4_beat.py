@@ -53,8 +53,9 @@ model(torch.zeros(5, {WINDOW}, dtype=torch.long)).shape   # torch.Size([5, {V}])
 
 The budget: at most {MOST_NUMBERS:,} parameters, trained on `split_words(words).train` (seed 42, the
 lecture's split) and on nothing else, in 20 minutes on a GPU or two hours on two CPU cores. Make
-your choices on dev; the check looks at test only to see whether dev was learned by heart. {TARGET}
-was the figure of the original lecture after its last scaling up. Points come in stages, at 2.06,
+your choices on dev; the check looks at test only to see whether either was learned by heart.
+{TARGET} was the figure of the original lecture after its last scaling up. Points come in stages,
+at 2.06,
 2.02 and {TARGET}.
 
 This exercise is checked here and not handed in: a submission holds source, not trained networks.
@@ -84,7 +85,7 @@ def _windows(words: list[str]) -> tuple[np.ndarray, np.ndarray]:
 @cache
 def _held_out() -> dict:
     """The different windows of dev and test, and how often each character follows them in each."""
-    from zerotohero.mlp import split_words  # here, for it imports torch
+    from zerotohero.mlp import split_words  # here, because it imports torch
 
     splits = split_words(all_names())
     (X_dev, Y_dev), (X_test, Y_test) = _windows(splits.dev), _windows(splits.test)
@@ -126,8 +127,8 @@ def _logits(got: dict, rows: int) -> np.ndarray:
     if shape is not None and values.dtype.kind == "f" and not np.isfinite(values).all():
         raise Wrong(
             "the logits: expected finite numbers, got some that are infinite or NaN",
-            "A logit of minus infinity says that a character is impossible, and NaN that the "
-            "training has diverged: train again with a tenth of the learning rate.",
+            "NaN comes from weights that are NaN, of a training that has diverged, or from 0/0 or "
+            "∞ − ∞ in the model; a logit of −∞ says that a character is impossible, which none is.",
         )
     return array("the logits", values, (rows, V))
 
@@ -187,6 +188,12 @@ def _expect_loss(given: dict, got: dict, most: float) -> None:
             f"the loss on dev is {dev:.3f}, and on test {test:.3f}",
             "Dev is much easier for the model than test: it was trained on dev as well. Train on "
             "`splits.train` alone, and use dev only to choose.",
+        )
+    if test < dev - 0.06:
+        raise Wrong(
+            f"the loss on dev is {dev:.3f}, and on test {test:.3f}",
+            "Test is much easier for the model than dev: it was trained on test as well. Train on "
+            "`splits.train` alone.",
         )
     if dev < TOO_GOOD:
         raise Wrong(

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from zerotohero.course.checks.wavenet.shared import FUTURE, advanced, delayed
+from zerotohero.course.checks.wavenet.shared import FUTURE, advanced, delayed, expect_gradients
 from zerotohero.course.exercise import (
     Exercise,
     Mistake,
@@ -35,7 +35,8 @@ goes to the next block; as it is, the skip way, it goes straight to the output o
 
 `x` is (B, T, C), `W_f` and `W_g` are (2 · C, H), `W_1` is (H, C). The convolutions are those of 6.3
 without a bias: row t reads [x[t − dilation], x[t]], and x[0] is repeated in front. Return the input
-of the next block and the skip, both (B, T, C).
+of the next block and the skip, both (B, T, C). Neither function changes `x`,
+and gradients flow back to `x` and the weights.
 
 `sum_of_skips(x, blocks: list[tuple]) -> Tensor`
 
@@ -137,6 +138,11 @@ def _gate_variants(x, W_f, W_g, W_1, d) -> list[tuple[np.ndarray, str]]:
     return wrong
 
 
+OVERWRITTEN = (
+    "You overwrite the caller's x: `x += …` changes it in place. Make a new tensor, `x + skip`."
+)
+
+
 def block_gated(given: dict, got: dict) -> None:
     x, (W_f, W_g, W_1, d) = given["x"], given["block"]
     z, skip = _gated(x, W_f, W_g, W_1, d)
@@ -185,13 +191,9 @@ def block_gated(given: dict, got: dict) -> None:
             ),
         ]
     expect("the input of the next block", got["out"], x + skip, mistakes=mistakes)
-    expect(
-        "x after the call",
-        got["x"],
-        x,
-        hint="You overwrite the caller's x, for `x += …` changes it in place: make a new tensor, "
-        "`x + skip`.",
-    )
+    expect("x after the call", got["x"], x, hint=OVERWRITTEN)
+    expect_gradients("the skip", got["cut"]["skip"])
+    expect_gradients("the input of the next block", got["cut"]["out"])
 
 
 gate.case(
@@ -213,9 +215,10 @@ gate.case(
 
 
 def _stack_of_blocks(rng: np.random.Generator) -> dict:
-    C, H = int(rng.integers(4, 7)), int(rng.integers(7, 10))
-    x = rng.normal(size=(2, int(rng.integers(10, 14)), C))
-    return {"x": x, "blocks": [_block(rng, C, H, d) for d in (1, 2, 4)]}
+    C, T = int(rng.integers(4, 7)), int(rng.integers(10, 14))
+    # Dilations in no order, one of them longer than the sequence; each block has an H of its own.
+    blocks = [_block(rng, C, H, d) for H, d in ((7, 3), (9, 1), (8, T + 2))]
+    return {"x": rng.normal(size=(2, T, C)), "blocks": blocks}
 
 
 @gate.case(
@@ -234,6 +237,10 @@ def sum_of_skips(given, got):
         outs.append(last)
         chained.append(_gated(chained[-1] if chained else x, *block)[1])
         alone.append(_gated(x, *block)[1])
+    counted, now = [], x
+    for i, (*weights, _) in enumerate(given["blocks"]):
+        counted.append(_gated(now, *weights, 2**i)[1])
+        now = now + counted[-1]
     expect(
         "sum_of_skips",
         got["y"],
@@ -257,6 +264,10 @@ def sum_of_skips(given, got):
                 sum(alone),
                 "Every block was fed the same x: the next one gets what the block before hands on.",
             ),
+            Mistake(
+                sum(counted),
+                "The blocks were run with the dilations 1, 2, 4: each brings its own along.",
+            ),
             Mistake(sum(skips[:-1]), "The last block's skip is missing from the sum."),
             Mistake(sum(skips[1:]), "The first block's skip is missing from the sum."),
             Mistake(sum(skips) / 3, "The skips were averaged; the paper adds them."),
@@ -265,3 +276,5 @@ def sum_of_skips(given, got):
         hint="If the cases above pass, the block is right: look at what you feed it and what you "
         "add up.",
     )
+    expect("x after the call", got["x"], x, hint=OVERWRITTEN)
+    expect_gradients("sum_of_skips", got["cut"])

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from zerotohero.course.exercise import expect_that
+
 
 def delayed(x: np.ndarray, d: int, pad: str = "first") -> np.ndarray:
     """Row t is x[t − d]; before the first position the first vector, zeros, or the end of x."""
@@ -22,3 +24,13 @@ FUTURE = (
     "Row t has seen x[t + dilation], which is the future: the padding belongs in front, and the "
     "older of the two vectors lies at t − dilation."
 )
+
+
+def expect_gradients(what: str, cut: list[str]) -> None:
+    """Raise `Wrong` if no gradient reaches the inputs of these names."""
+    expect_that(
+        not cut,
+        f"{what}: expected gradients for every input, got none for {', '.join(cut)}",
+        "The result is cut off from what it was made of: `.detach()`, `.data`, `torch.tensor`, "
+        "`no_grad` and NumPy make values that no gradient passes.",
+    )

@@ -1,0 +1,138 @@
+"""Wrong answers to 9.1, UTF-8 by hand."""
+
+from misconceptions import wrong
+
+LOWEST = (0, 0x80, 0x800, 0x10000)
+
+
+def encode(n, surrogates=False, largest=0x10FFFF, lowest=LOWEST, reverse=False, mark=0x80):
+    if not 0 <= n <= largest or (0xD800 <= n < 0xE000 and not surrogates):
+        raise ValueError("no code point")
+    length = sum(n >= low for low in lowest)
+    if length == 1:
+        return bytes([n])
+    rest = [mark | n >> 6 * i & 0x3F for i in reversed(range(length - 1))]
+    first = (0, 0, 0xC0, 0xE0, 0xF0)[length] | n >> 6 * (length - 1)
+    return bytes([first & 255, *(rest[::-1] if reverse else rest)])
+
+
+def decode(data, leave=()):
+    """All checks but those that are left out."""
+    points, i = [], 0
+    while i < len(data):
+        first = data[i]
+        length = 1 + (first >= 0xC0) + (first >= 0xE0) + (first >= 0xF0)
+        if 0x80 <= first < 0xC0 and "stray" not in leave:
+            raise ValueError("stray")
+        if first >= 0xF8 and "first byte" not in leave:
+            raise ValueError("first byte")
+        n = first if length == 1 else first & (0x7F >> length)
+        rest = data[i + 1 : i + length]
+        if len(rest) < length - 1 and "early end" not in leave:
+            raise ValueError("early end")
+        for byte in rest:
+            if byte & 0xC0 != 0x80 and "interrupted" not in leave:
+                raise ValueError("interrupted")
+            n = n << 6 | byte & 0x3F
+        if n < LOWEST[length - 1] and "overlong" not in leave:
+            raise ValueError("overlong")
+        if 0xD800 <= n < 0xE000 and "surrogate" not in leave:
+            raise ValueError("surrogate")
+        if n > 0x10FFFF and "too large" not in leave:
+            raise ValueError("too large")
+        points.append(n)
+        i += length
+    return points
+
+
+@wrong("9.1", "as Latin-1 has it")
+def low_byte():
+    return (lambda n: bytes([n & 255])), decode
+
+
+@wrong("9.1", "the highest bits first")
+def bytes_reversed():
+    return (lambda n: encode(n, reverse=True)), decode
+
+
+@wrong("9.1", "begins with the bits 10: `0x80")
+def no_mark():
+    return (lambda n: encode(n, mark=0)), decode
+
+
+@wrong("9.1", "which is UTF-16")
+def utf16():
+    def two(n):
+        return encode(n) if n < 128 else bytes([n >> 8 & 255, n & 255])
+
+    return two, decode
+
+
+@wrong("9.1", "one code point too early or too late")
+def limits_off_by_one():
+    return (lambda n: encode(n, lowest=(0, 0x7F, 0x7FF, 0xFFFF))), decode
+
+
+@wrong("9.1", "Return bytes")
+def a_str():
+    return (lambda n: encode(n).decode("latin-1")), decode
+
+
+@wrong("9.1", "are halves of UTF-16's pairs")
+def surrogates_encoded():
+    return (lambda n: encode(n, surrogates=True)), decode
+
+
+@wrong("9.1", "at least 0 and at most 0x10FFFF")
+def beyond_unicode():
+    return (lambda n: encode(n, largest=0x1FFFFF)), decode
+
+
+@wrong("9.1", "Those are the bytes")
+def bytes_for_code_points():
+    return encode, lambda data: decode(data) and list(data)
+
+
+@wrong("9.1", "Only the first character was read")
+def first_character():
+    return encode, lambda data: decode(data)[:1]
+
+
+@wrong("9.1", "The last character is missing")
+def last_character_lost():
+    return encode, lambda data: decode(data)[:-1]
+
+
+@wrong("9.1", "can't begin a character")
+def stray_byte():
+    return encode, lambda data: decode(data, leave=("stray",))
+
+
+@wrong("9.1", "The data ends inside a character")
+def early_end():
+    return encode, lambda data: decode(data, leave=("early end", "overlong"))
+
+
+@wrong("9.1", "another character begins there")
+def interrupted():
+    return encode, lambda data: decode(data, leave=("interrupted",))
+
+
+@wrong("9.1", "fit into fewer bytes")
+def overlong():
+    return encode, lambda data: decode(data, leave=("overlong",))
+
+
+@wrong("9.1", "give a surrogate")
+def surrogate_read():
+    return encode, lambda data: decode(data, leave=("surrogate",))
+
+
+@wrong("9.1", "give a number above 0x10FFFF")
+def too_large():
+    return encode, lambda data: decode(data, leave=("too large",))
+
+
+@wrong("9.1", "No character begins with 0xF8")
+def first_byte():
+    return encode, lambda data: decode(data, leave=("first byte",))

@@ -1,0 +1,109 @@
+"""Wrong answers to 9.3, training a vocabulary."""
+
+from collections import Counter
+from itertools import pairwise
+
+from misconceptions import wrong
+from misconceptions.tokenizer.e9_2_pair import count_pairs, merge
+
+
+def learn(
+    chunks,
+    n_merges,
+    octets=lambda chunk: list(chunk.encode()),
+    choose=lambda counts: min(counts, key=lambda pair: (-counts[pair], pair)),
+    count=count_pairs,
+    new=256,
+    least=1,
+):
+    parts, merges = [octets(chunk) for chunk in chunks], []
+    for i in range(n_merges):
+        counts = Counter()
+        for part in parts:
+            counts.update(count(part))
+        if not counts or max(counts.values()) < least:
+            break
+        pair = choose(counts)
+        parts = [merge(part, pair, new + i) for part in parts]
+        merges.append(pair)
+    return merges
+
+
+@wrong("9.3", "the first that was met was taken")
+def first_of_equals():
+    return lambda *given: learn(*given, choose=lambda counts: max(counts, key=counts.get))
+
+
+@wrong("9.3", "the highest was taken")
+def highest_of_equals():
+    return lambda *given: learn(*given, choose=lambda c: max(c, key=lambda p: (c[p], p)))
+
+
+@wrong("9.3", "merges of characters")
+def characters():
+    return lambda *given: learn(*given, octets=lambda chunk: [ord(c) for c in chunk])
+
+
+@wrong("9.3", "from one chunk into the next")
+def across_chunks():
+    return lambda chunks, n: learn(["".join(chunks)], n)
+
+
+@wrong("9.3", "that occurs twice was counted once")
+def distinct_chunks_only():
+    return lambda chunks, n: learn(list(dict.fromkeys(chunks)), n)
+
+
+@wrong("9.3", "The first new token is 257")
+def new_tokens_from_257():
+    return lambda *given: learn(*given, new=257)
+
+
+@wrong("9.3", "Pairs that overlap were counted once")
+def overlaps_counted_once():
+    def apart(ids):
+        counts, last = Counter(), {}
+        for i, pair in enumerate(pairwise(ids)):
+            if last.get(pair, -9) != i - 1:
+                counts[pair] += 1
+                last[pair] = i
+        return counts
+
+    return lambda *given: learn(*given, count=apart)
+
+
+@wrong("9.3", "a pair that occurs once is merged too")
+def stops_at_one():
+    return lambda *given: learn(*given, least=2)
+
+
+@wrong("9.3", "not the size of the vocabulary")
+def size_of_the_vocabulary():
+    return lambda chunks, n: learn(chunks, n - 256)
+
+
+@wrong("9.3", "count anew in every round")
+def counted_once():
+    def train(chunks, n):
+        counts = Counter()
+        for chunk in chunks:
+            counts.update(count_pairs(list(chunk.encode())))
+        return sorted(counts, key=lambda pair: (-counts[pair], pair))[:n]
+
+    return train
+
+
+@wrong("9.3", "No pair was left")
+def raises_at_the_end():
+    def train(chunks, n):
+        parts, merges = [list(chunk.encode()) for chunk in chunks], []
+        for i in range(n):
+            counts = Counter()
+            for part in parts:
+                counts.update(count_pairs(part))
+            pair = min(counts, key=lambda pair: (-counts[pair], pair))
+            parts = [merge(part, pair, 256 + i) for part in parts]
+            merges.append(pair)
+        return merges
+
+    return train

@@ -1,0 +1,108 @@
+"""Wrong answers to 9.5, the split."""
+
+import regex
+
+from misconceptions import wrong
+
+PARTS = (
+    r"'(?i:[sdmt]|ll|ve|re)",
+    r"[^\r\n\p{L}\p{N}]?\p{L}+",
+    r"\p{N}{1,3}",
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*",
+    r"\s*[\r\n]",
+    r"\s+(?!\S)",
+    r"\s+",
+)
+
+
+def by(place, part):
+    parts = [part if i == place else p for i, p in enumerate(PARTS)]
+    pattern = "|".join(p for p in parts if p is not None)
+    return lambda text: regex.findall(pattern, text)
+
+
+@wrong("9.5", "without regard to case")
+def small_letters_only():
+    return by(0, r"'(?:[sdmt]|ll|ve|re)")
+
+
+@wrong("9.5", "The first kind is missing")
+def no_contractions():
+    return by(0, None)
+
+
+@wrong("9.5", "not only a blank")
+def blank_before_letters():
+    return by(1, r" ?\p{L}+")
+
+
+@wrong("9.5", "Letters are those of Unicode")
+def ascii_letters():
+    return by(1, r"[^\r\n\p{L}\p{N}]?[A-Za-z]+")
+
+
+@wrong("9.5", "A line end was taken along")
+def line_end_before_letters():
+    return by(1, r"[^\p{L}\p{N}]?\p{L}+")
+
+
+@wrong("9.5", "Several characters were taken along")
+def several_before_letters():
+    return by(1, r"[^\r\n\p{L}\p{N}]*\p{L}+")
+
+
+@wrong("9.5", "Numbers are cut after three")
+def whole_numbers():
+    return by(2, r"\p{N}+")
+
+
+@wrong("9.5", "A blank before a number was taken along")
+def blank_before_numbers():
+    return by(2, r" ?\p{N}{1,3}")
+
+
+@wrong("9.5", "up to three at a time")
+def digit_by_digit():
+    return by(2, r"\p{N}")
+
+
+@wrong("9.5", "Line ends behind the fourth kind")
+def no_line_ends_behind_signs():
+    return by(3, r" ?[^\s\p{L}\p{N}]+")
+
+
+@wrong("9.5", "One blank before the fourth kind")
+def no_blank_before_signs():
+    return by(3, r"[^\s\p{L}\p{N}]+[\r\n]*")
+
+
+@wrong("9.5", "The fifth kind is missing")
+def no_line_ends():
+    return by(4, None)
+
+
+@wrong("9.5", "is left to the word behind it")
+def blanks_together():
+    return by(5, None)
+
+
+@wrong("9.5", "Those are GPT-2's chunks")
+def gpt2():
+    pattern = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+    return lambda text: regex.findall(pattern, text)
+
+
+@wrong("9.5", "A group that is captured")
+def captured_group():
+    pattern = "|".join((r"'((?i)[sdmt]|ll|ve|re)", *PARTS[1:]))
+    return lambda text: regex.findall(pattern, text)
+
+
+@wrong("9.5", "`str.split` loses the blanks")
+def split_at_blanks():
+    return lambda text: text.split(" ")
+
+
+@wrong("9.5", "so no `strip`")
+def stripped():
+    return lambda text: [chunk.strip() for chunk in regex.findall("|".join(PARTS), text)]

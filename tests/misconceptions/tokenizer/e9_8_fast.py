@@ -1,0 +1,67 @@
+"""Wrong answers to 9.8, the fast trainer."""
+
+from collections import Counter
+from itertools import pairwise
+
+from misconceptions import wrong
+from misconceptions.tokenizer.e9_2_pair import merge
+from misconceptions.tokenizer.e9_3_train import learn
+
+
+def quick(chunks, n_merges, often=True, fresh=True, stale=False, choose=None):
+    distinct = Counter(chunks)
+    words = [list(word.encode()) for word in distinct]
+    times = list(distinct.values()) if often else [1] * len(words)
+    choose = choose or (lambda c: min(c, key=lambda p: (-c[p], p)))
+    counts, where = Counter(), {}
+    for i, word in enumerate(words):
+        for pair in pairwise(word):
+            counts[pair] += times[i]
+            where.setdefault(pair, set()).add(i)
+    merges = []
+    while counts and len(merges) < n_merges:
+        pair = choose(counts)
+        for i in where.pop(pair):
+            before = Counter(pairwise(words[i]))
+            words[i] = merge(words[i], pair, 256 + len(merges))
+            after = Counter(pairwise(words[i]))
+            for p in before | after:
+                change = after[p] - before[p]
+                if (change > 0 and not fresh) or (change < 0 and stale and p != pair):
+                    continue
+                counts[p] += change * times[i]
+                where.setdefault(p, set()).add(i)
+        del counts[pair]
+        counts = +counts
+        merges.append(pair)
+    return merges
+
+
+@wrong("9.8", "touch only the words")
+def naive():
+    return learn
+
+
+@wrong("9.8", "Each distinct chunk was counted once")
+def words_counted_once():
+    return lambda *given: quick(*given, often=False)
+
+
+@wrong("9.8", "pairs that a merge makes were not counted")
+def no_new_pairs():
+    return lambda *given: quick(*given, fresh=False)
+
+
+@wrong("9.8", "pairs that a merge breaks were still counted")
+def stale_counts():
+    return lambda *given: quick(*given, stale=True)
+
+
+@wrong("9.8", "the highest was taken")
+def highest_of_equals():
+    return lambda *given: quick(*given, choose=lambda c: max(c, key=lambda p: (c[p], p)))
+
+
+@wrong("9.8", "the one met first was taken")
+def first_of_equals():
+    return lambda chunks, n: learn(chunks, n, choose=lambda c: max(c, key=c.get))

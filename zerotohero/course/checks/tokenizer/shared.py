@@ -1,0 +1,138 @@
+"""What the exercises of lecture 09 share: pairs counted and merged, vocabularies, texts."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+
+Pair = tuple[int, int]
+
+# Words in which runs, ties and characters of one to four bytes are frequent.
+WORDS = (
+    *("banana", "ananas", "aaaa", "aaa", "abab", "tete", "été", "naïve", "löwe", "東京", "京都"),
+    *("🙂🙂", "over", "lower", "cover", "clover", "ooo", "noon", "moon", "mama"),
+)
+
+
+def some_chunks(rng, n: int) -> list[str]:
+    """n words in no order, each with a blank before it, as a split gives them; some twice."""
+    return [" " + WORDS[i] for i in rng.integers(len(WORDS), size=n)]
+
+
+def pair_counts(ids: Sequence[int]) -> Counter:
+    return Counter(pairwise(ids))
+
+
+def apart_counts(ids: Sequence[int]) -> Counter:
+    """Pairs that share no element, as a text search counts: what learners count for "aaa"."""
+    counts: Counter = Counter()
+    last: dict[Pair, int] = {}
+    for i, pair in enumerate(pairwise(ids)):
+        if last.get(pair, -2) < i - 1:
+            counts[pair] += 1
+            last[pair] = i
+    return counts
+
+
+def merged(ids: Sequence[int], pair: Pair, new: int) -> list[int]:
+    out, i = [], 0
+    while i < len(ids):
+        if tuple(ids[i : i + 2]) == tuple(pair):
+            out.append(new)
+            i += 2
+        else:
+            out.append(ids[i])
+            i += 1
+    return out
+
+
+def lowest(counts: Counter) -> Pair:
+    """The most frequent pair; of several the lowest."""
+    return min(counts, key=lambda pair: (-counts[pair], pair))
+
+
+def learn(
+    chunks: Iterable[Sequence[int]],
+    n_merges: int,
+    choose: Callable[[Counter], Pair] = lowest,
+    count: Callable[[Sequence[int]], Counter] = pair_counts,
+    first_new: int = 256,
+    least: int = 1,
+) -> list[list[int]]:
+    """The merges of a small text, round by round; the switches are what learners get wrong."""
+    parts = [list(chunk) for chunk in chunks]
+    merges: list[list[int]] = []
+    while len(merges) < n_merges:
+        counts: Counter = Counter()
+        for part in parts:
+            counts.update(count(part))
+        if not counts or max(counts.values()) < least:
+            break
+        pair = choose(counts)
+        parts = [merged(part, pair, first_new + len(merges)) for part in parts]
+        merges.append(list(pair))
+    return merges
+
+
+def apply(ids: Sequence[int], merges: Sequence[Sequence[int]]) -> list[int]:
+    """The tokens of one chunk, by all merges in the order of training."""
+    ids = list(ids)
+    for i, pair in enumerate(merges):
+        ids = merged(ids, tuple(pair), 256 + i)
+    return ids
+
+
+def token_bytes(merges: Sequence[Sequence[int]]) -> list[bytes]:
+    """The bytes of every token: the 256 bytes, and one for each merge."""
+    tokens = [bytes([i]) for i in range(256)]
+    for a, b in merges:
+        tokens.append(tokens[a] + tokens[b])
+    return tokens
+
+
+def learn_fast(
+    chunks: Iterable[bytes],
+    n_merges: int,
+    often: bool = True,
+    fresh: bool = True,
+    stale: bool = False,
+) -> tuple[list[list[int]], int]:
+    """The merges of a large text, and how many tokens a naive program meets in its rounds.
+
+    Words that lack a round's pair are left alone. The switches are what learners get wrong: each
+    word counted once, pairs that a merge makes not counted, pairs that it breaks still counted.
+    """
+    weight = Counter(chunks)
+    words = [list(word) for word in weight]
+    times = list(weight.values()) if often else [1] * len(words)
+    counts: Counter = Counter()
+    where: dict[Pair, set[int]] = {}
+    for i, word in enumerate(words):
+        for pair in pairwise(word):
+            counts[pair] += times[i]
+            where.setdefault(pair, set()).add(i)
+    merges: list[list[int]] = []
+    length, met = sum(len(w) * n for w, n in zip(words, times, strict=True)), 0
+    while len(merges) < n_merges and counts:
+        pair = lowest(counts)
+        if counts[pair] < 1:
+            break
+        met += length
+        for i in where.pop(pair):
+            old, n = words[i], times[i]
+            new = words[i] = merged(old, pair, 256 + len(merges))
+            length -= (len(old) - len(new)) * n
+            before, after = pair_counts(old), pair_counts(new)
+            for p in before.keys() | after.keys():
+                change = after[p] - before[p]
+                if (change > 0 and not fresh) or (change < 0 and stale and p != pair):
+                    continue
+                counts[p] += change * n
+                if after[p]:
+                    where.setdefault(p, set()).add(i)
+                elif p in where:
+                    where[p].discard(i)
+        counts.pop(pair)
+        for p in [p for p in (counts if len(counts) < 5000 else ()) if not counts[p]]:
+            del counts[p]
+        merges.append(list(pair))
+    return merges, met

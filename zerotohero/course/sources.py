@@ -1,0 +1,146 @@
+"""What a run of `zerotohero train` begins with: a text as tokens, and a model if there is one."""
+
+import hashlib
+import math
+import os
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from zerotohero import tokenizer_files
+from zerotohero.course import adder
+from zerotohero.course import data as course_data
+from zerotohero.course.export import read_characters
+from zerotohero.course.run import Tokenizer, load, say
+from zerotohero.gpt import GPT, GPTConfig
+from zerotohero.text import BytePairTokens, Characters, gpt2_tokenizer, read_text, split_text
+from zerotohero.tokenizer import Tokenizer as Vocabulary
+
+OURS = {  # texts of the course, by the name that --data takes
+    "tinyshakespeare": lambda: course_data.text("tinyshakespeare"),
+    "plays": course_data.other_plays,
+    "names": lambda: course_data.text("names"),
+}
+JUDGED = 2**17  # validation tokens at the end: all of Tiny Shakespeare's, a share of a long text's
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is learned from, as the Trainer takes it, and what its tokens stand for."""
+
+    train: Tensor | tuple[Tensor, Tensor]
+    val: Tensor | tuple[Tensor, Tensor]
+    tokenizer: Tokenizer
+    sha256: str  # of what it was made from
+
+    def says(self) -> str:
+        if isinstance(self.train, Tensor):
+            return f"{len(self.train):,} tokens to train on and {len(self.val):,} to validate"
+        return f"{len(self.train[0]):,} sums to train on and {len(self.val[0]):,} to validate"
+
+    def bits_a_byte(self, loss: float) -> str:
+        """Return a loss, nats a token, as bits a byte of the validation text; "" for sums.
+
+        Tokens may be characters or pieces: only losses on the same bytes can be compared.
+        """
+        if isinstance(self.train, tuple):
+            return ""
+        size = len(self.tokenizer.decode(self.val[:JUDGED]).encode())
+        return f"{loss / math.log(2) * len(self.val[:JUDGED]) / size:.3f} bits a byte"
+
+    def width(self, model: GPTConfig) -> int:
+        """Return how many tokens a row has."""
+        return model.block_size if isinstance(self.train, Tensor) else self.train[0].shape[1]
+
+
+def read_data(
+    source: str,
+    tokenizer: Tokenizer | str | None,
+    block_size: int,
+    skip_unknown: bool = False,
+) -> Data:
+    """Read the data: a path, a name in OURS, or "adder".
+
+    Without a tokenizer, the vocabulary is the text's characters; a str is what --tokenizer takes,
+    the name of a vocabulary or the size of one to be learned. ValueError or OSError with one
+    sentence for data that a model with this context and these tokens cannot learn from.
+    """
+    if source == "adder":
+        if block_size < adder.CONTEXT:
+            raise ValueError(f"block_size is {block_size}; a sum needs {adder.CONTEXT}.")
+        if isinstance(tokenizer, str):
+            raise ValueError("The adder has a vocabulary of its own: leave --tokenizer out.")
+        if tokenizer and getattr(tokenizer, "chars", None) != adder.VOCABULARY.chars:
+            raise ValueError("The model to begin with has another vocabulary than the adder's.")
+        train, val = (adder.rows(pairs) for pairs in adder.draw_pairs())
+        digest = hashlib.sha256(train[0].numpy().tobytes()).hexdigest()
+        return Data(train, val, adder.VOCABULARY, digest)
+    text = OURS[source]() if source in OURS else read_text(source)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    if isinstance(tokenizer, str):
+        tokenizer = pieces_for(text, tokenizer)
+    tokenizer = tokenizer or Characters.of(text)
+    if skip_unknown and isinstance(tokenizer, Characters):
+        text = tokenizer.keep_known(text)
+    try:
+        tokens = tokenizer.encode(text)
+    except ValueError as error:
+        raise ValueError(f"{error} Give --skip-unknown to leave such characters out.") from None
+    return Data(*split_text(tokens, block_size), tokenizer, digest)
+
+
+def pieces_for(text: str, wish: str) -> BytePairTokens:
+    """Return the vocabulary of that name, or one of that size, learned from what is trained on."""
+    if not wish.isdecimal():
+        return BytePairTokens(Vocabulary.named(wish))
+    train = text[: int(0.9 * len(text))]  # what validates isn't learned from here either
+    with warnings.catch_warnings(record=True) as few:
+        warnings.simplefilter("always", UserWarning)
+        learned = Vocabulary.learn(train, int(wish), progress=sys.stderr.isatty())
+    for warning in few:
+        say(str(warning.message))
+    return BytePairTokens(learned)
+
+
+def pretrained(source: str, **changes) -> tuple[GPT, Tokenizer]:
+    """Return the model and the vocabulary of a run, of an exported folder or of a hub name."""
+    folder = Path(source)
+    if (folder / "run.json").is_file():
+        run, model = load(folder, **changes)
+        return model, run.tokenizer
+    if not folder.exists():
+        if folder.parent.name and folder.parent.is_dir():  # runs/x is no name of the hub's
+            raise FileNotFoundError(f"There is no folder {folder}.")
+        say(f"Fetching {source} from the Hugging Face hub or its cache on this machine.")
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # else it tells of every retry
+    model = GPT.from_pretrained(source, **changes)
+    V = model.config.vocab_size
+    if chars := read_characters(folder):
+        return model, Characters(chars)
+    if (folder / tokenizer_files.NAME).is_file():
+        tokenizer = BytePairTokens(tokenizer_files.load(folder))
+    else:
+        tokenizer = gpt2_tokenizer()
+    if len(tokenizer) > V:
+        raise ValueError(
+            f"The model in {source} has {V} tokens, and nothing there says what they stand for; "
+            f"known are GPT-2's {len(tokenizer):,}, and characters that the course exported."
+        )
+    return model, tokenizer
+
+
+def fitted(model: GPT, source: str, wish: dict[str, object]) -> GPT:
+    """Shorten a pretrained model's context as wished; ValueError for a wish that cannot be."""
+    for field, value in wish.items():
+        its = getattr(model.config, field)
+        if field not in ("block_size", "dropout") and value != its:
+            raise ValueError(
+                f"{field}={value} can't be had: the model of {source} was trained with {its}; "
+                "only block_size and dropout can be changed."
+            )
+    if wish.get("block_size", model.config.block_size) != model.config.block_size:
+        model.crop_block_size(wish["block_size"])
+    return model
