@@ -25,30 +25,22 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from zerotohero.gpt2_files import (
+    CONFIG,
+    FIXED,
+    MASKS,
+    SIZES,
+    TANH_GELUS,
+    WEIGHTS,
+    find,
+    read_config,
+)
+
 # safetensors and urllib are imported where they are used: most GPTs never leave their Trainer.
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-INDEX = f"{WEIGHTS}.index.json"  # where weights are split: which tensor is in which file
-PICKLE = "pytorch_model.bin"
-SIZES = {  # our names, and GPT-2's
-    "vocab_size": "vocab_size",
-    "block_size": "n_positions",
-    "n_layer": "n_layer",
-    "n_head": "n_head",
-    "n_embd": "n_embd",
-}
 # What a GPTConfig must say to be a GPT-2.
 PARTS = {"norm": "layernorm", "position": "learned", "activation": "gelu", "qk_norm": False}
-# GPT-2 as our blocks compute it; a file that says otherwise would give other logits.
-FIXED = {
-    "layer_norm_epsilon": 1e-5,
-    "scale_attn_weights": True,
-    "scale_attn_by_inverse_layer_idx": False,
-    "add_cross_attention": False,
-}
-TANH_GELUS = ("gelu_new", "gelu_pytorch_tanh")  # one function under two names
 TRANSPOSED = re.compile(r"(c_attn|c_proj|c_fc)\.weight$")  # (in, out) in the file
-MASKS = re.compile(r"\.attn\.(masked_)?bias$")  # the causal mask, which old files carry along
 
 
 def later_parts(config) -> list[str]:
@@ -134,8 +126,8 @@ def from_pretrained(cls, name_or_folder: str | PathLike, **changes):
     """
     from safetensors import SafetensorError, safe_open
 
-    config_file, weights_files = _find(name_or_folder)
-    config = _read_config(config_file)
+    config_file, weights_files = find(name_or_folder)
+    config = read_config(config_file)
     for field in changes:
         if field not in ("dropout", "block_size", "bias"):
             raise ValueError(
@@ -205,121 +197,3 @@ def _copy(readers: dict[str, Callable[[str], Tensor]], model: nn.Module) -> None
                 f"config.json asks for {shape}."
             )
         parameter.copy_(tensor.t() if TRANSPOSED.search(ours) else tensor)
-
-
-def _read_config(path: Path) -> dict:
-    """Return the fields of the GPTConfig that a GPT-2's config.json describes."""
-    try:
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON ({error}).") from None
-    kind = theirs.get("model_type") if isinstance(theirs, dict) else None
-    if kind != "gpt2":
-        raise ValueError(f"{path} describes a model of the type {kind!r}, not a 'gpt2'.")
-    for field, value in FIXED.items():
-        if theirs.get(field, value) != value:
-            raise ValueError(f"{path} says {field}={theirs[field]!r}; a GPT has only {value!r}.")
-    if theirs.get("activation_function", TANH_GELUS[0]) not in TANH_GELUS:
-        raise ValueError(
-            f"{path} says activation_function={theirs['activation_function']!r}; a GPT has only "
-            "GELU by tanh, 'gelu_new'."
-        )
-    sizes = {ours: theirs.get(name) for ours, name in SIZES.items()}
-    for ours, size in sizes.items():
-        if type(size) is not int:
-            raise ValueError(f"{path} says {SIZES[ours]}={size!r}, which is not a whole number.")
-    if theirs.get("n_inner") not in (None, 4 * sizes["n_embd"]):
-        raise ValueError(f"{path} says n_inner={theirs['n_inner']}; a GPT has 4 · n_embd.")
-    return sizes | {
-        "dropout": theirs.get("resid_pdrop", 0.1),  # GPT-2 has three rates, all of them 0.1
-        "bias": theirs.get("bias", True),
-        "tied": theirs.get("tie_word_embeddings", True),
-    }
-
-
-def _in_folder(folder: Path) -> tuple[Path, list[Path]]:
-    """Return where config.json and the weights are in a folder."""
-    needed = [folder / CONFIG, folder / WEIGHTS]
-    if not needed[1].is_file() and (folder / INDEX).is_file():
-        needed[1:] = [folder / shard for shard in _shards(folder / INDEX)]
-    elif not needed[1].is_file() and list(folder.glob(f"{PICKLE}*")):
-        raise FileNotFoundError(
-            f"{folder} holds its weights as {PICKLE}, a pickle, which may run any program when it "
-            f"is read; only {WEIGHTS} is read here. transformers writes it: "
-            "GPT2LMHeadModel.from_pretrained(folder).save_pretrained(folder)."
-        )
-    for path in needed:
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"{folder} holds no {path.name}: give the folder that save_pretrained wrote."
-            )
-    return needed[0], needed[1:]
-
-
-def _shards(index: Path) -> list[str]:
-    """Return the names of the files that weights are split over; all lie beside the index."""
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        fine = all(re.fullmatch(r"[\w.-]+\.safetensors", name) for name in names)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        fine = False
-    if not fine:
-        raise ValueError(f"{index} doesn't say which tensor is in which file beside it.")
-    return names
-
-
-def _find(name_or_folder: str | PathLike) -> tuple[Path, list[Path]]:
-    """Return where config.json and the weights are, fetched if the name is the hub's."""
-    folder = Path(name_or_folder)
-    if folder.is_dir():
-        return _in_folder(folder)
-    name = str(name_or_folder)
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
-        raise FileNotFoundError(f"There is no folder {name}.")
-    try:
-        from huggingface_hub import constants, errors, hf_hub_download
-    except ImportError:
-        raise ImportError(
-            f"There is no folder {name}, and to fetch it from the Hugging Face hub the package "
-            "is missing: pip install huggingface_hub."
-        ) from None
-    cached = not _answers(constants.ENDPOINT)
-
-    def fetch(file: str) -> Path:
-        return Path(hf_hub_download(name, file, local_files_only=cached))
-
-    try:
-        config = fetch(CONFIG)
-        try:
-            return config, [fetch(WEIGHTS)]
-        except errors.EntryNotFoundError:
-            return config, [fetch(shard) for shard in _shards(fetch(INDEX))]
-    except Exception as error:  # the hub's own, and those of whatever carries its bytes
-        missing = errors.RepositoryNotFoundError, errors.EntryNotFoundError
-        if isinstance(error, missing) and not isinstance(error, errors.LocalEntryNotFoundError):
-            raise FileNotFoundError(
-                f"Neither a folder nor the Hugging Face hub has a {name} with {CONFIG} and "
-                f"{WEIGHTS}."
-            ) from None
-        why = f"{constants.ENDPOINT} doesn't answer" if cached else type(error).__name__
-        raise ConnectionError(
-            f"There is no folder {name}, and it could not be fetched from the Hugging Face hub "
-            f"({why}): try again with a network, or give a folder."
-        ) from error
-
-
-def _answers(address: str) -> bool:
-    """Return whether a server is there; the hub's library would try for half a minute."""
-    import socket
-    from urllib.parse import urlsplit
-    from urllib.request import getproxies
-
-    url = urlsplit(address)
-    if getproxies().keys() & {url.scheme, "all"}:
-        return True  # the proxy may reach it where this machine can't
-    try:
-        port = url.port or {"https": 443, "http": 80}[url.scheme]
-        with socket.create_connection((url.hostname, port), timeout=3):
-            return True
-    except OSError:
-        return False
