@@ -74,7 +74,8 @@ def attention(q, k, v, mask):
 def mha(x, c_attn, c_proj, n_head, mask, past=None):
     *rows, T, C = x.shape
     qkv = linear(x, **c_attn).reshape(*rows, T, 3, n_head, C // n_head)
-    q, k, v = np.moveaxis(qkv, (-3, -2), (0, -3))  # (…, n_head, T, S) each
+    qkv = qkv.swapaxes(-2, -4)  # (…, n_head, 3, T, S)
+    q, k, v = (qkv[..., i, :, :] for i in range(3))  # (…, n_head, T, S) each
     if past is not None:
         k, v = past.append(k, v)  # (…, n_head, P, S)
     heads = attention(q, k, v, mask).swapaxes(-2, -3)  # (…, T, n_head, S)
