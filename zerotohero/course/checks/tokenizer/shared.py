@@ -14,7 +14,7 @@ WORDS = (
 
 
 def some_chunks(rng, n: int) -> list[str]:
-    """Return n words in no order, each with a blank before it, as a split gives them; some twice."""
+    """Return n words, some twice, each with a blank before it, as a split gives them."""
     return [" " + WORDS[i] for i in rng.integers(len(WORDS), size=n)]
 
 
@@ -58,7 +58,7 @@ def learn(
     first_new: int = 256,
     least: int = 1,
 ) -> list[list[int]]:
-    """Return the merges of a small text, round by round; the switches are what learners get wrong."""
+    """Return a small text's merges, round by round; the switches are what learners get wrong."""
     parts = [list(chunk) for chunk in chunks]
     merges: list[list[int]] = []
     while len(merges) < n_merges:
