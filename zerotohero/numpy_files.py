@@ -146,6 +146,8 @@ def load_gpt2(name_or_folder: str | PathLike) -> tuple[dict, int]:
         # Columns first, so that the product with wte.T, the largest of all, reads it in order.
         return np.array(found, np.float32, order="F" if name == "wte" else "C")
 
+    if (last := f"h.{n_layer - 1}.ln_1.weight") not in tensors:  # before so many are asked for
+        raise ValueError(f"{file} lacks {last}.")
     params = build(shapes(V, block_size, n_layer, C), array)
     if tensors:
         raise ValueError(f"{file} holds what a GPT-2 has no place for: {min(tensors)}.")

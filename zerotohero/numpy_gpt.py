@@ -209,7 +209,8 @@ def sampler(
         raise ValueError(f"top_p is {top_p}; it must be above 0 and at most 1.")
 
     def pick(logits):  # (B, V) -> (B,)
-        x = logits.astype(np.float64) - logits.max(-1, keepdims=True)
+        x = np.asarray(logits, np.float64)
+        x = x - x.max(-1, keepdims=True)
         if np.isnan(x).any():
             raise ValueError("The model's logits are NaN or infinite: its training has diverged.")
         order = None
@@ -250,19 +251,18 @@ class EightBit:
 
     It stands where an array stood: `x @ q`, `x @ q.T` and `q[rows]` give floats. A quarter of the
     memory of float32, and so a quarter of the bytes to be read for each token. What NumPy can't
-    do is multiply whole numbers by floats fast; so rows are made floats again a block at a time,
-    in a buffer that stays in the processor's cache.
+    do is multiply whole numbers by floats fast; so rows are made floats again, as few at a time
+    as stay in the processor's cache.
     """
 
     __array_ufunc__ = None  # so that `array @ q` asks us
-    BLOCK = 128  # rows
+    BLOCK = 64  # rows
 
     def __init__(self, w: np.ndarray):
         self.scale = np.abs(w).max(-1, keepdims=True).astype(np.float32) / 127  # (n, 1)
         self.scale[self.scale == 0] = 1
         self.q = np.rint(w / self.scale).astype(np.int8, order="C")
         self.shape, self.turned = w.shape, False
-        self.buffer = np.empty((self.BLOCK, w.shape[1]), np.float32)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -287,8 +287,7 @@ class EightBit:
             x = x * self.scale[:, 0]
         for start in range(0, len(self.q), self.BLOCK):
             rows = slice(start, start + self.BLOCK)
-            block = self.buffer[: len(self.q[rows])]
-            np.copyto(block, self.q[rows])
+            block = self.q[rows].astype(np.float32)
             if self.turned:
                 y[..., rows] = x @ block.T
             else:
@@ -297,7 +296,7 @@ class EightBit:
 
 
 def quantise(params):
-    """Return the parameters with every matrix but `wpe` (its rows are read once) in eight bits."""
+    """Return the parameters with every matrix but `wpe`, of which rows are read, in eight bits."""
     if isinstance(params, list):
         return [quantise(p) for p in params]
     if isinstance(params, dict):
@@ -308,7 +307,7 @@ def quantise(params):
 def with_numpy(library: ModuleType) -> ModuleType:
     """Return this module once more, with `library`, such as jax.numpy, for `np`.
 
-    Arrays of JAX can't be written into, so there `generate` takes `cached=False`.
+    JAX's arrays can't be written into: give `generate` `cached=False`, and NumPy's sampler.
     """
     spec = importlib.util.spec_from_file_location(f"{__name__}_{library.__name__}", __file__)
     module = importlib.util.module_from_spec(spec)
@@ -320,9 +319,7 @@ def with_numpy(library: ModuleType) -> ModuleType:
 def main(argv: Sequence[str] | None = None) -> None:
     """Write on from a prompt, as the command at the top of this file."""
     parser = argparse.ArgumentParser("python -m zerotohero.numpy_gpt", description="GPT-2 in NumPy")
-    parser.add_argument(
-        "folder", help="with config.json and model.safetensors; or gpt2, gpt2-xl, …"
-    )
+    parser.add_argument("folder", help="with config.json and model.safetensors; or gpt2, …")
     parser.add_argument("prompt", help='"": from nothing')
     parser.add_argument("--n-tokens", type=int, default=40, help="how many at most (40)")
     parser.add_argument("--temperature", type=float, default=0.0, help="0: the likeliest (0)")
