@@ -44,7 +44,7 @@ def network() -> Drawing:
             "ln_f": "g, b",
             "wteᵀ": "(C, V)",
         },
-        frames={"transformer_block, n_layer times": ["ln_1", "mha", "+#2", "ln_2", "ffn", "+#3"]},
+        frames={"transformer_block": ["ln_1", "mha", "+#2", "ln_2", "ffn", "+#3"]},
         down=True,
         alt="GPT-2 as functions. Tokens are looked up in wte and positions in wpe, and added. Each "
         "block adds attention of the normalised x, then a feed-forward network of it. After the "
