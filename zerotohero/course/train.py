@@ -34,6 +34,7 @@ from zerotohero.training.recipes import RECIPES
 # A trained model is changed gently, lest it forget what it knows; a recipe's rate is for random
 # weights.
 FINE_TUNING = TrainConfig(steps=200, batch_size=8, lr=1e-4, eval_every=50, eval_batches=10)
+PLAIN = "nanogpt-cpu"  # for a text of one's own; `transformers` can load what comes of it
 
 
 def show_recipes() -> None:
@@ -62,6 +63,9 @@ def train(
     if config:
         options, changes = settings.from_file(config)
         asked, wish = options | asked, changes | wish
+    if "data" in asked and not (config or resume or {"recipe", "init_from"} & asked.keys()):
+        asked["recipe"] = PLAIN
+        say(f"The recipe is {PLAIN}, since none is named; `zerotohero train` lists all.")
     recipe = asked.get("recipe")
     if recipe and recipe not in RECIPES:
         meant = f"did you mean --data {recipe}?" if Path(recipe).is_file() else None
