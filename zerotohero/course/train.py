@@ -243,7 +243,7 @@ def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
         f"{trainer.step:,} steps in {trainer.seconds:.1f} s. The best model, of step "
         f"{best['step']:,}, has a loss of {loss:.4f} on {on}."
     )
-    if bits := its.bits_a_byte(loss):
+    if bits := its.bits_per_byte(loss):
         say(f"That is {bits}, which can be compared whatever the tokens are.")
     if run.data == "adder":
         _, unseen = adder.draw_pairs()
@@ -256,7 +256,7 @@ def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
 
 def progress_line(trainer: Trainer, its: Data) -> str:
     row = trainer.log[-1]
-    bits = its.bits_a_byte(row["val_loss"])
+    bits = its.bits_per_byte(row["val_loss"])
     return (
         f"step {row['step']:>7,}   loss {row['loss']:.4f}   validation {row['val_loss']:.4f}"
         f"{bits and f' ({bits})'}   {row['seconds']:.1f} s"
