@@ -4,9 +4,9 @@ about.
 
 import numpy as np
 
+from zerotohero import IGNORED
 from zerotohero.course.checks.gpt._e7_2_adder import (
     EQUALS,
-    IGNORED,
     PLUS,
     carries_of,
     digits_of,
