@@ -45,7 +45,7 @@ def last_token_alone():
     return testing(lengths=lambda n: [n], cuts=lambda T: [T - 1])
 
 
-@wrong("7.7", "You change or cut off the tokens from 4 on")
+@wrong("7.7", "You change or cut off the tokens from 3 on")
 def one_cut_in_the_middle():
     return testing(lengths=lambda n: [n], cuts=lambda T: [T // 2])
 

@@ -279,7 +279,7 @@ class _OneLayer(nn.Module):
         if self.total:
             after = x.flip(1).cumsum(1).flip(1) - x
             x = x + (x.sum(1, keepdim=True) - after) / torch.arange(1, T + 1)[:, None]
-        q, k, v = (x @ w for w in self.w_attn)
+        q, k, v = x @ self.w_attn[:, None]
         bias = self.bias[n - T :, :T] if self.tail else self.bias[:T, :T]
         if self.leaky_at not in (0, T):
             bias = torch.full((T, T), float("-inf")).triu(1)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-N, CHANNELS = 8, 12  # block_size and channels of the models
+N, CHANNELS = 6, 12  # block_size and channels of the models
 WHISPER = 0.0015  # by which a small leak changes one logit, whatever the tokens
 
 
