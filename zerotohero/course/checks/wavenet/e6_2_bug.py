@@ -93,7 +93,7 @@ def _record(
         x = _inputs(rng, shape, kind if len(shape) == 3 else "")
         y = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
         record = {"shape": [*shape], "running_mean": kept, "mean": y.mean(0), "var": y.var(0)}
-        others = [a for a in _sets(record) if not set(axes) <= set(a)]
+        others = (a for a in _sets(record) if not set(axes) <= set(a))
         if all(_off(record, a) > CLEAR for a in others):
             return record
 
@@ -110,7 +110,7 @@ def _networks(rng: np.random.Generator, plant: int, telling: bool) -> dict:
     for k in rng.permutation(len(planted)):
         kind, copy = planted[k]
         # No C is a power of two, as the lengths are: a running mean's shape is then unmistakable.
-        C, levels = int(rng.integers(5, 8)), int(rng.integers(2, 5))
+        C, levels = int(rng.integers(5, 8)), int(rng.integers(2, 4))
         B = int(rng.integers(17, 32))
         shapes = [(B, 2**level, C) for level in range(levels, 0, -1)] + [(B, C)]
         bug = None
