@@ -200,15 +200,30 @@ ALL_TIES = (
     "them apart: decide by the place in sorted order."
 )
 BEYOND = "Where the sum is p exactly, it has reached p, and the nucleus is complete."
+NEAR = 3e-5  # float32 rounds sums by less than a hundredth of it
+SHORT = (
+    f"A sum that falls short of p, by {NEAR:.0e} even, has not reached it: compare with p itself, "
+    "not with a little less."
+)
+OVER = (
+    f"A sum that exceeds p, by {NEAR:.0e} even, has reached it: compare with p itself, not with a "
+    "little more."
+)
 
 
 def _ties(rng: np.random.Generator) -> dict:
-    """Return rows in which several tokens are equally likely; 1/V and its sums are exact."""
+    """Return rows in which several tokens are equally likely, or a sum lies close to p.
+
+    1/V and its sums are exact.
+    """
     V = int(rng.choice([8, 16]))
     flat = np.full((3, V), float(rng.integers(-3, 4)))
     levels = np.repeat([2.0, 1.0, 0.0], [2, 4, 5])
     steps = np.stack([rng.permutation(levels) for _ in range(5)])
     sums = np.sort(softmax(steps)[0])[::-1].cumsum()
+    uneven = rng.permutation(np.log(np.arange(3.0, 12.0)))
+    reached = float(np.sort(softmax(uneven[None])[0])[::-1].cumsum()[int(rng.integers(1, 5))])
+    near = np.stack([rng.permutation(uneven) for _ in range(2)])
     return {
         "questions": [
             [flat, 0.5],  # V/2 tokens reach p, to the bit
@@ -216,12 +231,14 @@ def _ties(rng: np.random.Generator) -> dict:
             [flat, 0.75 + 0.5 / V],
             [steps, float(sums[3] + sums[4]) / 2],  # some of the four in the middle
             [rng.normal(size=(2, 1)), 0.4],
+            [near, reached + NEAR],
+            [near, reached - NEAR],
         ]
     }
 
 
 @nucleus.case(
-    "equally likely tokens, and a vocabulary of one",
+    "equally likely tokens, sums close to p, and a vocabulary of one",
     adapter="nuclei",
     inputs=_ties,
     crashes=TOP_P_CRASHES,
@@ -229,17 +246,20 @@ def _ties(rng: np.random.Generator) -> dict:
 def no_more_than_are_needed(given, got):
     kept, wanted, hints = [], [], {}
     for (logits, p), mine in zip(given["questions"], got["probs"], strict=True):
-        probs, what = softmax(logits), f"top_p(logits, {p:g}) for V = {logits.shape[1]}"
+        probs, what = softmax(logits), f"top_p(logits, {p:.8g}) for V = {logits.shape[1]}"
         one_tensor(what, mine)
         mine = array(what, mine, probs.shape)
         kept.append((mine > 0).sum(1).tolist())
         keep = keeps(probs, p)
         wanted.append(keep.sum(1).tolist())
         ranked = np.sort(probs)[:, ::-1]
+        before = ranked.cumsum(1) - ranked
         last = np.take_along_axis(ranked, keep.sum(1, keepdims=True) - 1, 1)
         for hint, also in (
             (ALL_TIES, keep | np.isclose(probs, last)),
-            (BEYOND, ranked.cumsum(1) - ranked <= p),
+            (BEYOND, before <= p),
+            (SHORT, before < p - 10 * NEAR),
+            (OVER, before < p + 10 * NEAR),
         ):
             hints.setdefault(hint, []).append(also.sum(1).tolist())
         if kept[-1] == wanted[-1]:  # which of equal ones are kept is free
@@ -252,7 +272,7 @@ def no_more_than_are_needed(given, got):
     for (logits, p), mine, right in zip(given["questions"], kept, wanted, strict=True):
         expect_that(
             mine == right,
-            f"top_p(logits, {p:g}), with equally likely tokens among V = {logits.shape[1]}: "
-            f"expected {right} tokens that are kept of the rows, got {mine}",
+            f"top_p(logits, {p:.8g}) for V = {logits.shape[1]}: expected {right} tokens that are "
+            f"kept of the rows, got {mine}",
             next((hint for hint, counts in hints.items() if counts == kept), None),
         )
