@@ -107,6 +107,11 @@ def left_in_train_mode():
     return testing(evaluate=False)
 
 
+@wrong("7.7", "BatchNorm refuses a single token in train mode")
+def a_single_token_in_train_mode():
+    return testing(lengths=lambda n: range(1, n + 1), evaluate=False)
+
+
 @wrong("7.7", "A test must leave no trace")
 def mode_not_restored():
     return testing(restore=False)

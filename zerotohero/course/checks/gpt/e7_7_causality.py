@@ -121,6 +121,8 @@ JUDGED_CRASHES = {
     "numbers and have no gradient: exchange some for others and compare the logits.",
     "index out of range in self|out of bounds|vocabulary of": "A token of vocab_size or more: "
     "`(idx + 1) % vocab_size` stays within the vocabulary.",
+    "more than 1 value per channel when training": "BatchNorm refuses a single token in train "
+    "mode: `model.eval()` comes before all calls of the model.",
     "are more than block_size": "block_size is the longest text that the model takes.",
     "AssertionError": "Return False where you would complain: the caller wants an answer.",
     "only one element tensors|ambiguous": "A comparison of tensors gives a tensor: `.all()`, "
