@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 import zerotohero
 from misconceptions.gpt.e7_1_fuse import Fused
+from misconceptions.gpt.e7_4_paper import no_training, orthogonal
 from misconceptions.gpt.e7_5_kv_cache import Attention, Cached, generate, with_attention
 from zerotohero import IGNORED
 from zerotohero.bigram import as_tokens
@@ -195,3 +196,14 @@ def test_the_target_that_losses_pass_over_is_torchs_and_stands_in_one_place():
         p for p in package.rglob("*.py") if re.search("= -100|IGNORED.* =", p.read_text())
     ]
     assert [path.relative_to(package).as_posix() for path in of_its_own] == ["__init__.py"]
+
+
+def muon_in_place(gradient, buffer, momentum):
+    """As torch.optim does it: the buffer that was handed over is the new one."""
+    return orthogonal(buffer.mul_(momentum).add_(gradient)), buffer
+
+
+def test_muon_may_write_into_its_buffer():
+    answers = (lambda: {"muon": muon_in_place}), no_training
+    values, properties, *_ = examine(checks.find("7.4"), answers)
+    assert values.status == properties.status == "passed", (values, properties)

@@ -79,6 +79,8 @@ def _telling_rows(rng: np.random.Generator, temperature: float = 1.0) -> dict:
         # No sum so close to p that rounding decides; a nucleus of several tokens, not of all.
         if np.abs(sums - p).min() < 0.01 or sizes.min() < 2 or sizes.max() > V - 2:
             continue
+        if len({round(p * V), sizes.max(), sizes[0]}) < 3:  # each of which is taken for all rows
+            continue
         given = {"logits": logits, "p": p, "temperature": temperature}
         hints: dict[bytes, str] = {}
         for mistake in top_p_wrongly(**given):
@@ -134,7 +136,7 @@ nucleus.case(
 
 def _sure(rng: np.random.Generator) -> dict:
     logits = 1 + rng.normal(size=(3, 10))
-    logits[np.arange(3), rng.permutation(10)[:3]] += 6
+    logits[np.arange(3), rng.permutation(10)[:3]] = logits.max(1) + 5
     return {"logits": logits, "p": float(rng.choice([0.3, 0.5])), "temperature": 1.0}
 
 

@@ -71,3 +71,12 @@ VERIFY: dict[str, tuple[Verify, Verify]] = {
     "grouped_query": (layers.grouped_values, layers.grouped_property),
     "muon": (muon.muon_values, muon.muon_property),
 }
+ARGUMENTS = {
+    "rotary": ("x",),
+    "rms_norm": ("x",),
+    "swiglu": ("x", "W_gate", "W_up", "W_down"),
+    "qk_norm": ("q", "k"),
+    "relu2": ("x",),
+    "grouped_query": ("q", "k", "v"),
+    "muon": ("gradient", "buffer", "momentum"),
+}
