@@ -93,7 +93,7 @@ def _record(
         x = _inputs(rng, shape, kind if len(shape) == 3 else "")
         y = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
         record = {"shape": [*shape], "running_mean": kept, "mean": y.mean(0), "var": y.var(0)}
-        others = (a for a in _sets(record) if not set(axes) <= set(a))
+        others = [a for a in _sets(record) if not set(axes) <= set(a)]
         if all(_off(record, a) > CLEAR for a in others):
             return record
 
