@@ -102,7 +102,7 @@ def _networks(rng: np.random.Generator, plant: int, telling: bool) -> dict:
     """Networks of every kind, shuffled: sound; even (sound, and every position has mean 0); close
     (sound, and every position has nearly mean 0 and variance 1); and each kind of broken layer.
 
-    plant: how many of each broken kind. telling: whether the shapes of the running means are honest.
+    plant: how many of each broken kind. telling: whether the running means have honest shapes.
     """
     bugs = [(ndim, axes) for ndim in BROKEN for axes in BROKEN[ndim]]
     planted = [(kind, 0) for kind in ("", "even", "close")]
