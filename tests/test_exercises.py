@@ -113,6 +113,14 @@ def test_nothing_is_kept_from_the_formatter():
     assert not [path for path in files if skipped in path.read_text(encoding="utf-8")]
 
 
+def test_a_module_is_short_enough_to_be_read_at_once():
+    lines = {
+        path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8").count("\n")
+        for path in (ROOT / "zerotohero").rglob("*.py")
+    }
+    assert not {path: n for path, n in lines.items() if n > 350}, "split it by topic"
+
+
 def test_numbers_and_names_are_unique():
     numbers = [exercise.number for exercise in EXERCISES]
     assert len(set(numbers)) == len(numbers)

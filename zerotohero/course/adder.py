@@ -13,8 +13,8 @@ import re
 
 import torch
 
+from zerotohero import IGNORED
 from zerotohero.text import Characters
-from zerotohero.wavenet import IGNORED
 
 VOCABULARY = Characters("+0123456789=")
 DIGITS = 3

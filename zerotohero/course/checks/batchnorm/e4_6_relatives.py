@@ -4,6 +4,7 @@ on what.
 
 import numpy as np
 
+from zerotohero.course.checks.batchnorm._e4_6_relatives import dependence_wrongly
 from zerotohero.course.checks.batchnorm.shared import normalised, usual
 from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect, expect_that, show
 
@@ -276,17 +277,6 @@ def dependence_named(given, got):
     want = np.zeros((B, B), dtype=bool)
     for i, (_, others) in enumerate(rows):
         want[i, others] = True
-    itself = np.eye(B, dtype=bool)
-
-    def of(*kinds):
-        """Return the rows of these kinds."""
-        return np.array([[kind in kinds] for kind, _ in rows])
-
-    fixed = (
-        "Where an example is normalised by itself, you see no dependence: a change of all its "
-        "channels by the same amount or factor, or the sum of its outputs, is what a "
-        "normalisation takes out. Change them at random."
-    )
     found = got["depends"]
     if isinstance(found, np.ndarray) and found.dtype != bool:
         raise Wrong(
@@ -298,66 +288,6 @@ def dependence_named(given, got):
         found,
         want,
         tol=0,
-        mistakes=[
-            Mistake(
-                want.T,
-                "Rows and columns are swapped: [i, j] is whether output i depends on input j.",
-            ),
-            *(
-                Mistake(want & ~(itself & of(*kinds)), fixed)
-                for kinds in (["layer"], ["rms"], ["layer", "rms"])
-            ),
-            *(
-                Mistake(
-                    want & ~(of(kind) & ~itself),
-                    "You miss a dependence on one channel alone: change all channels of j.",
-                )
-                for kind in ("from first", "from last")
-            ),
-            Mistake(
-                want & ~(of("into first") & ~itself),
-                "Where one channel of the output changes and the others don't, it has changed: "
-                "`.any(1)`.",
-            ),
-            Mistake(
-                want & ~(of("rms of all") & ~itself),
-                "You miss a dependence on numbers whatever their order: change them, don't only "
-                "move them.",
-            ),
-            Mistake(
-                want & ~of("sum") & ~(of("rms of all") & ~itself),
-                "You miss a dependence on the size alone: a change of sign leaves it as it is.",
-            ),
-            Mistake(
-                want | itself,
-                "An example need not depend on itself, as [0, 0] on the card shows: measure the "
-                "diagonal too.",
-            ),
-            Mistake(
-                want & ~itself,
-                "An example may depend on itself too: the diagonal is left out.",
-            ),
-            Mistake(
-                itself,
-                "That each example depends on itself alone is so for LayerNorm; `norm` may be "
-                "anything: measure it.",
-            ),
-            Mistake(
-                np.ones((B, B), dtype=bool),
-                "That everything depends on everything is so for BatchNorm; `norm` may be "
-                "anything: measure it.",
-            ),
-            Mistake(
-                np.logical_or.accumulate(want, 1),
-                "The change of one example stays in x for the next: begin each time with a fresh "
-                "copy.",
-            ),
-            Mistake(
-                want & want.T,
-                "Only what depends on each other is left: [i, j] and [j, i] are two questions.",
-            ),
-            Mistake(want | want.T, "i may depend on j without j on i: measure each."),
-            Mistake(~want, "That is where nothing changes: turn it round."),
-        ],
+        mistakes=dependence_wrongly(rows, want),
     )
     expect_that(got["kept"], "depends changed x", "Change a copy: `changed = x.clone()`.")

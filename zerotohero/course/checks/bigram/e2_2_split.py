@@ -4,6 +4,11 @@ judging on another.
 
 import numpy as np
 
+from zerotohero.course.checks.bigram._e2_2_split import (
+    loss_unsmoothed,
+    ngram_loss,
+    unsmoothed,
+)
 from zerotohero.course.checks.bigram.shared import ORDER, WHOLE, count_grams, grams
 from zerotohero.course.checks.names import STOI, V, some_names
 from zerotohero.course.exercise import (
@@ -161,34 +166,6 @@ def words_split(given, got):
     )
 
 
-def _ngram_loss(
-    train,
-    held_out,
-    n,
-    k,
-    *,
-    stoi=STOI,
-    in_sums=None,
-    axis=-1,
-    keepdims=True,
-    words=False,
-    **boundaries,
-):
-    """Return the loss, or what comes of a slip in the sums, in the mean or in the boundaries.
-
-    in_sums: what the sums are taken of beside the counts, if not k; axis: the sums' own.
-    """
-    N = count_grams(train, n, stoi, **boundaries)
-    with np.errstate(all="ignore"):
-        sums = (N + (k if in_sums is None else in_sums)).sum(axis, keepdims=keepdims)
-        losses = -np.log((N + k) / sums)
-    terms = [[losses[gram] for gram in grams(word, n, stoi, **boundaries)] for word in held_out]
-    means = [np.mean(t) for t in terms if t]
-    return float(
-        np.mean(means) if words else np.average(means, weights=[len(t) for t in terms if t])
-    )
-
-
 LOSS_CRASHES = (
     ORDER
     | WHOLE
@@ -220,7 +197,7 @@ def _loss_case(name, n, k, stoi=STOI, points=1):
         total = sum(len(word) + 1 for word in b)
 
         def loss(a, b, n, k, **slip):
-            return _ngram_loss(a, b, n, k, **{"stoi": stoi} | slip)
+            return ngram_loss(a, b, n, k, **{"stoi": stoi} | slip)
 
         right = loss(a, b, n, k)
         counts = count_grams(a, n, stoi) + k
@@ -332,40 +309,9 @@ _loss_case("the loss of a bigram, k = 1, of 28 characters", 2, 1.0, MORE)
 _loss_case("the loss of a trigram, k = 0.1", 3, 0.1, points=2)
 
 
-def _unsmoothed(rng):
-    """Return names that train has, and one with a pair that it lacks."""
-    first, second = rng.choice(range(1, 6), 2, replace=False).tolist()
-    return {
-        "train": ["ab"] * first + ["b"] * second,
-        "held_outs": [["ab", "b"], ["aa", "b"]],
-        "n": 2,
-        "k": 0.0,
-        "stoi": {".": 0, "a": 1, "b": 2},
-    }
-
-
-@split.case(
+split.case(
     "k = 0, for names that train has, and for a pair that it has not",
     adapter="held_out_losses",
-    inputs=_unsmoothed,
+    inputs=unsmoothed,
     crashes=LOSS_CRASHES,
-)
-def loss_unsmoothed(given, got):
-    train, known = given["train"], given["held_outs"][0]
-    seen, unseen = got["losses"]
-
-    def loss(held_out, k):
-        return _ngram_loss(train, held_out, 2, k, stoi=given["stoi"])
-
-    one = "This is the loss for k = 1, and k is 0."
-    what = "ngram_loss, every pair seen"
-    expect(what, seen, loss(known, 0), mistakes=[Mistake(loss(known, 1), one)])
-    hint = None
-    if isinstance(unseen, float | np.ndarray) and np.isnan(unseen).any():
-        hint = "A row that train never entered divides 0 by 0."
-    elif isinstance(unseen, float | np.ndarray) and np.isfinite(unseen).all():
-        hint = (
-            "What was never seen and is not smoothed has probability 0 and an infinite loss; "
-            "leaving such a pair out, or adding a little something, hides it."
-        )
-    expect("ngram_loss, a pair unseen", unseen, np.inf, hint=hint)
+)(loss_unsmoothed)
