@@ -7,12 +7,23 @@ from types import SimpleNamespace
 from unittest import mock
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 SWITCHED_OFF = "autograd is switched off: this gradient is yours to derive"
+BACKWARD_OFF = "torch's own backward passes are switched off: this one is yours to derive"
 
 
 def _refuse(*args, **kwargs):
     raise RuntimeError(SWITCHED_OFF)
+
+
+class _NoBackward(TorchDispatchMode):
+    """Refuses what autograd calls: `native_layer_norm_backward`, `_softmax_backward_data`, …"""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if "backward" in func.__name__:
+            raise RuntimeError(BACKWARD_OFF)
+        return func(*args, **(kwargs or {}))
 
 
 @contextlib.contextmanager
@@ -20,8 +31,8 @@ def _by_hand():
     """Run an answer where no gradient can be had but by hand.
 
     Inference mode records nothing, but code inside it may leave it again (`torch.func` does), so
-    the engine behind every `backward` and `grad`, and the start of forward mode, refuse as well.
-    This is for the notebook, where a learner needs them again; the grader takes them away for good
+    the engine behind every `backward` and `grad`, the start of forward mode, and the operators that
+    the engine calls refuse as well. This is for the notebook, where a learner needs them again; the grader takes them away for good
     (`without.py`), so that no answer can keep them from before.
     """
     engine = SimpleNamespace(run_backward=_refuse)
@@ -29,6 +40,7 @@ def _by_hand():
         mock.patch.object(torch.autograd.Variable, "_execution_engine", engine),
         mock.patch.object(torch.autograd.forward_ad, "make_dual", _refuse),
         torch.inference_mode(),
+        _NoBackward(),
     ):
         yield
 
