@@ -32,8 +32,8 @@ def _by_hand():
 
     Inference mode records nothing, but code inside it may leave it again (`torch.func` does), so
     the engine behind every `backward` and `grad`, the start of forward mode, and the operators that
-    the engine calls refuse as well. This is for the notebook, where a learner needs them again; the grader takes them away for good
-    (`without.py`), so that no answer can keep them from before.
+    the engine calls refuse as well. This is for the notebook, where a learner needs them again; the
+    grader takes autograd away for good (`without.py`), so that no answer can keep it from before.
     """
     engine = SimpleNamespace(run_backward=_refuse)
     with (

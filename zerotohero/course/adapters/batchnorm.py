@@ -216,8 +216,18 @@ def any_shape(layer_norm, rms_norm, depends, xs, gamma, beta, eps):
     }
 
 
-def dependence(layer_norm, rms_norm, depends, rows, x):
-    """Do to row i what rows[i] says: its kind, and the examples that it depends on."""
+def dependence(layer_norm, rms_norm, depends, rows, x, alone):
+    """Return what depends on what among the examples, and in batches of one of these kinds."""
+    found, kept = _measured(depends, rows, x)
+    ones = [_measured(depends, [[kind, [0] * (kind != "none")]], x[:1])[0] for kind in alone]
+    return {"depends": found, "kept": kept, "alone": ones}
+
+
+def _measured(depends, rows, x):
+    """Return what depends says, and whether x stayed as it is while it measured.
+
+    Do to row i what rows[i] says: its kind, and the examples that it depends on.
+    """
 
     def row(i, kind, others, x):
         own = x[others]
@@ -243,4 +253,4 @@ def dependence(layer_norm, rms_norm, depends, rows, x):
         return torch.stack([row(i, kind, others, x) for i, (kind, others) in enumerate(rows)])
 
     found = depends(norm, given)
-    return {"depends": found, "kept": kept and torch.equal(given.data, before)}
+    return found, kept and torch.equal(given.data, before)

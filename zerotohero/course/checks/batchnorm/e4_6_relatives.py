@@ -212,7 +212,9 @@ def root_mean_square(given, got):
 def _shapes(rng: np.random.Generator) -> dict:
     given = _with_beta(rng, 3)
     del given["x"]
-    return given | {"xs": [rng.normal(1, 2, shape) for shape in ((3,), (5, 3), (2, 4, 5, 3))]}
+    return given | {
+        "xs": [rng.normal(1, 2, shape) for shape in ((3,), (5, 3), (1, 3), (2, 4, 5, 3))]
+    }
 
 
 def _other_axes(ndim: int) -> list[int | tuple[int, ...]]:
@@ -221,7 +223,7 @@ def _other_axes(ndim: int) -> list[int | tuple[int, ...]]:
 
 
 @relatives.case(
-    "vectors alone, in rows, and with four axes",
+    "vectors alone, in rows, in a batch of one, and with four axes",
     adapter="any_shape",
     inputs=_shapes,
     crashes=AXIS_CRASHES,
@@ -254,7 +256,9 @@ def _rows(rng: np.random.Generator) -> dict:
         alone |= {"rms of all": list(range(B))}
         rows.append([kind, alone.get(kind, [i, others[0]])])
     # Sums of such numbers are exact, so that what a normalisation takes out is gone to the bit.
-    return {"rows": rows, "x": (2 * rng.integers(-64, 64, (B, 4)) + 1) / 64}
+    x = (2 * rng.integers(-64, 64, (B, 4)) + 1) / 64
+    alone = [str(kind) for kind in rng.permutation(["layer", "none", "rms of all"])]
+    return {"rows": rows, "x": x, "alone": alone}
 
 
 @relatives.case(
@@ -358,3 +362,11 @@ def dependence_named(given, got):
         ],
     )
     expect_that(got["kept"], "depends changed x", "Change a copy: `changed = x.clone()`.")
+    for kind, one in zip(given["alone"], got["alone"], strict=True):
+        if isinstance(one, np.ndarray) and one.shape != (1, 1):
+            hint = "(B, B) is (1, 1) for a batch of one: `squeeze()` takes axes of length 1 away."
+        else:
+            hint = (
+                "The numbers of another example are no change where there is none: draw new ones."
+            )
+        expect("depends of a batch of one", one, np.array([[kind != "none"]]), tol=0, hint=hint)
