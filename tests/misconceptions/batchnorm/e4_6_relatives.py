@@ -212,7 +212,7 @@ def channels_turned_round():
     return layer, rms, lambda norm, x: dependence(norm, x, change=lambda row: row.flip(0))
 
 
-@wrong("4.6", "The numbers of another example are no change")
+@wrong("4.6", "Where there is no other example, its numbers are no change")
 def rows_exchanged():
     def depends(norm, x):
         before, columns = norm(x), []

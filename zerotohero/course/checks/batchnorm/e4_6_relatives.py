@@ -363,10 +363,9 @@ def dependence_named(given, got):
     )
     expect_that(got["kept"], "depends changed x", "Change a copy: `changed = x.clone()`.")
     for kind, one in zip(given["alone"], got["alone"], strict=True):
-        if isinstance(one, np.ndarray) and one.shape != (1, 1):
+        want, hint = np.array([[kind != "none"]]), None
+        if np.shape(one) in ((), (1,)):
             hint = "(B, B) is (1, 1) for a batch of one: `squeeze()` takes axes of length 1 away."
-        else:
-            hint = (
-                "The numbers of another example are no change where there is none: draw new ones."
-            )
-        expect("depends of a batch of one", one, np.array([[kind != "none"]]), tol=0, hint=hint)
+        elif np.array_equal(one, ~want) and kind != "none":
+            hint = "Where there is no other example, its numbers are no change: draw new ones."
+        expect("depends of a batch of one", one, want, tol=0, hint=hint)

@@ -176,7 +176,7 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
     )
 
 
-EARLY = "You stop when the loss is 0: do all the `steps` that are asked for, and return a loss for each."
+EARLY = "You stop when the loss is 0: do all the `steps` that are asked for, with a loss for each."
 
 
 def _ends(losses: list[float]) -> list[int]:
