@@ -4,8 +4,8 @@
 
 Some rules are about how an answer is reached, not about what it is: no autograd, no recursion. In
 the process in which an answer runs, it can get round what watches it. So its source is read as
-well, outside the sandbox and without running it. What is found here proves nothing and costs no marks,
-and nothing found is no proof either.
+well, outside the sandbox and without running it. What is found here proves nothing and costs no
+marks, and nothing found is no proof either.
 """
 
 import ast
