@@ -415,8 +415,10 @@ def test_fine_tuning_a_gpt2_of_hugging_faces(here):
         )
         assert said.exit_code == 0 and said.stdout.startswith(prompt), said.output
     said = call("export", "runs/fine-tuned", "hf")
-    assert "AutoTokenizer.from_pretrained('gpt2')" in said.stdout
-    assert not (here / "hf" / "tokenizer.json").exists()
+    assert "AutoTokenizer.from_pretrained('hf')" in said.stdout
+    text = "“Ünï” 漢字 in the fox's den"
+    ids = transformers.AutoTokenizer.from_pretrained("hf")(text)["input_ids"]
+    assert ids == run.tokenizer.encode(text).tolist()
 
 
 def test_a_vocabulary_that_nobody_describes_is_refused(here):
@@ -590,7 +592,7 @@ def test_the_adder_learns_to_add(here):
         ("train AdDer", "no recipe 'AdDer'; did you mean adder?"),
         ("train my.txt", "no recipe 'my.txt'; did you mean --data my.txt?"),
         ("train nanogpt-cpu --out my.txt/run", "my.txt/run can't be read or written: Not a dir"),
-        ("train --data my.txt", "Name a recipe"),
+        ("train steps=5", "Name a recipe"),
         ("train --resume", "Name the run's folder with --out, or its recipe"),
         ("train nanogpt-cpu --resume", "There is no folder runs"),
         ("train --resume --out .", "is no run"),

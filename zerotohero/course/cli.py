@@ -102,9 +102,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the folder's run.")] = False,
     init_from: Annotated[
         str | None,
-        typer.Option(
-            help="Fine-tune: a run's folder, an exported one, or a hub name: gpt2."
-        ),
+        typer.Option(help="Fine-tune: a run's folder, an exported one, or a hub name: gpt2."),
     ] = None,
     skip_unknown: Annotated[
         bool,

@@ -41,15 +41,15 @@ class Data:
             return f"{len(self.train):,} tokens to train on and {len(self.val):,} to validate"
         return f"{len(self.train[0]):,} sums to train on and {len(self.val[0]):,} to validate"
 
-    def bits_a_byte(self, loss: float) -> str:
-        """Return a loss, nats a token, as bits a byte of the validation text; "" for sums.
+    def bits_per_byte(self, loss: float) -> str:
+        """Return a loss, nats per token, as bits per byte of the validation text; "" for sums.
 
         Tokens may be characters or pieces: only losses on the same bytes can be compared.
         """
         if isinstance(self.train, tuple):
             return ""
         size = len(self.tokenizer.decode(self.val[:JUDGED]).encode())
-        return f"{loss / math.log(2) * len(self.val[:JUDGED]) / size:.3f} bits a byte"
+        return f"{loss / math.log(2) * len(self.val[:JUDGED]) / size:.3f} bits per byte"
 
     def width(self, model: GPTConfig) -> int:
         """Return how many tokens a row has."""

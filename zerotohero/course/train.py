@@ -34,6 +34,7 @@ from zerotohero.training.recipes import RECIPES
 # A trained model is changed gently, so that it doesn't forget what it knows; a recipe's rate is for
 # random weights.
 FINE_TUNING = TrainConfig(steps=200, batch_size=8, lr=1e-4, eval_every=50, eval_batches=10)
+PLAIN = "nanogpt-cpu"  # for a text of one's own; `transformers` can load what comes of it
 
 
 def show_recipes() -> None:
@@ -62,6 +63,9 @@ def train(
     if config:
         options, changes = settings.from_file(config)
         asked, wish = options | asked, changes | wish
+    if "data" in asked and not (config or resume or {"recipe", "init_from"} & asked.keys()):
+        asked["recipe"] = PLAIN
+        say(f"The recipe is {PLAIN}, since none is named; `zerotohero train` lists all.")
     recipe = asked.get("recipe")
     if recipe and recipe not in RECIPES:
         meant = f"did you mean --data {recipe}?" if Path(recipe).is_file() else None
@@ -239,7 +243,7 @@ def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
         f"{trainer.step:,} steps in {trainer.seconds:.1f} s. The best model, of step "
         f"{best['step']:,}, has a loss of {loss:.4f} on {on}."
     )
-    if bits := its.bits_a_byte(loss):
+    if bits := its.bits_per_byte(loss):
         say(f"That is {bits}, which can be compared whatever the tokens are.")
     if run.data == "adder":
         _, unseen = adder.draw_pairs()
@@ -252,7 +256,7 @@ def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
 
 def progress_line(trainer: Trainer, its: Data) -> str:
     row = trainer.log[-1]
-    bits = its.bits_a_byte(row["val_loss"])
+    bits = its.bits_per_byte(row["val_loss"])
     return (
         f"step {row['step']:>7,}   loss {row['loss']:.4f}   validation {row['val_loss']:.4f}"
         f"{bits and f' ({bits})'}   {row['seconds']:.1f} s"

@@ -33,8 +33,8 @@ train(["aab", "aab", "é"], 2)   # [(97, 97), (256, 98)]: (97, 98) is as frequen
 train(["é", "e"], 9)            # [(195, 169)]
 ```
 
-`train([text], n)` is what minbpe's BasicTokenizer does, and `train` of the chunks of a split its
-RegexTokenizer.
+But for ties, where minbpe takes the pair that it met first, `train([text], n)` is what minbpe's
+BasicTokenizer does, and `train` of the chunks of a split its RegexTokenizer.
 """,
     hints=(
         "Which lists change in a round, and what is counted in the next one? Write one round with "
@@ -47,7 +47,7 @@ RegexTokenizer.
 )
 EMPTY = {
     r"(ValueError: (max|min)\(\)|IndexError)": "No pair was left: stop there, and return the "
-    "merges that there are.",
+    "merges made so far.",
 }
 
 

@@ -46,7 +46,7 @@ START = 1000  # the tests' `encode` puts 1000 + length before the bytes of each 
 
 
 def stretch(text: str) -> list[int]:
-    """What the tests' `encode` gives for a stretch: its length, marked, and its bytes."""
+    """Return what the tests' `encode` gives for a stretch: its length, marked, and its bytes."""
     return [START + len(text), *text.encode()] if text else []
 
 

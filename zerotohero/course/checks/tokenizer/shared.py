@@ -14,7 +14,7 @@ WORDS = (
 
 
 def some_chunks(rng, n: int) -> list[str]:
-    """n words in no order, each with a blank before it, as a split gives them; some twice."""
+    """Return n words, some twice, each with a blank before it, as a split gives them."""
     return [" " + WORDS[i] for i in rng.integers(len(WORDS), size=n)]
 
 
@@ -23,7 +23,7 @@ def pair_counts(ids: Sequence[int]) -> Counter:
 
 
 def apart_counts(ids: Sequence[int]) -> Counter:
-    """Pairs that share no element, as a text search counts: what learners count for "aaa"."""
+    """Count pairs that share no element, as a text search counts: what learners count for "aaa"."""
     counts: Counter = Counter()
     last: dict[Pair, int] = {}
     for i, pair in enumerate(pairwise(ids)):
@@ -46,7 +46,7 @@ def merged(ids: Sequence[int], pair: Pair, new: int) -> list[int]:
 
 
 def lowest(counts: Counter) -> Pair:
-    """The most frequent pair; of several the lowest."""
+    """Return the most frequent pair; of several the lowest."""
     return min(counts, key=lambda pair: (-counts[pair], pair))
 
 
@@ -58,7 +58,7 @@ def learn(
     first_new: int = 256,
     least: int = 1,
 ) -> list[list[int]]:
-    """The merges of a small text, round by round; the switches are what learners get wrong."""
+    """Return a small text's merges, round by round; the switches are what learners get wrong."""
     parts = [list(chunk) for chunk in chunks]
     merges: list[list[int]] = []
     while len(merges) < n_merges:
@@ -74,7 +74,7 @@ def learn(
 
 
 def apply(ids: Sequence[int], merges: Sequence[Sequence[int]]) -> list[int]:
-    """The tokens of one chunk, by all merges in the order of training."""
+    """Return the tokens of one chunk, by all merges in the order of training."""
     ids = list(ids)
     for i, pair in enumerate(merges):
         ids = merged(ids, tuple(pair), 256 + i)
@@ -82,7 +82,7 @@ def apply(ids: Sequence[int], merges: Sequence[Sequence[int]]) -> list[int]:
 
 
 def token_bytes(merges: Sequence[Sequence[int]]) -> list[bytes]:
-    """The bytes of every token: the 256 bytes, and one for each merge."""
+    """Return the bytes of every token: the 256 bytes, and one for each merge."""
     tokens = [bytes([i]) for i in range(256)]
     for a, b in merges:
         tokens.append(tokens[a] + tokens[b])
@@ -96,7 +96,7 @@ def learn_fast(
     fresh: bool = True,
     stale: bool = False,
 ) -> tuple[list[list[int]], int]:
-    """The merges of a large text, and how many tokens a naive program meets in its rounds.
+    """Return the merges of a large text, and how many tokens a naive program meets in its rounds.
 
     Words that lack a round's pair are left alone. The switches are what learners get wrong: each
     word counted once, pairs that a merge makes not counted, pairs that it breaks still counted.
