@@ -183,7 +183,9 @@ def test_marks_that_are_there_are_not_overwritten(folder, out):
     grade(folder, out)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     hand_in(folder, "ada", WRONG)
-    with pytest.raises(ValueError, match=r"holds the marks of 1 already; .* --resume .*, or .* --out"):
+    with pytest.raises(
+        ValueError, match=r"holds the marks of 1 already; .* --resume .*, or .* --out"
+    ):
         grade(folder, out)
     (out / "ada" / "results.json").unlink()
     with pytest.raises(ValueError, match="the results that were beside it are gone"):
