@@ -265,7 +265,7 @@ TIME_UP = 77  # the exit code of a worker that ends itself
 
 
 def _end_after(seconds: float) -> None:
-    """End this process once it has used so many seconds of the processor."""
+    """End this process once it has used that many seconds of the processor."""
     until = time.process_time() + seconds
     while time.process_time() < until:
         time.sleep(0.1)

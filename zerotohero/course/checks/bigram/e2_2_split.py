@@ -2,6 +2,8 @@
 judging on another.
 """
 
+import math
+
 import numpy as np
 
 from zerotohero.course.checks.bigram._e2_2_split import (
@@ -31,9 +33,10 @@ split = Exercise(
         "bigram and trigram by their loss on names that they were not counted on."
     ),
     statement="""
-`split_words(words: list[str], generator: torch.Generator) -> tuple` shuffles a **copy** of the
-words with the generator and cuts it into three lists, train, dev and test: the first
-`int(0.8 * n)` words, those up to `int(0.9 * n)`, and the rest.
+`split_words(words: list[str], generator: torch.Generator)`
+`-> tuple[list[str], list[str], list[str]]` shuffles a **copy** of the words with the generator and
+cuts it into three lists, train, dev and test: the first `int(0.8 * n)` words, those up to
+`int(0.9 * n)`, and the rest.
 
 `ngram_loss(train: list[str], held_out: list[str], n: int, k: float, stoi: dict[str, int]) -> float`
 counts the n-grams of `train` (n is 2 or 3, with n − 1 boundaries before each word and one after),
@@ -63,10 +66,10 @@ training names: where does the difference come from, and why has the bigram hard
 
 
 @split.case(
-    "a split of 209 words",
+    "a split of 216 words",
     adapter="split",
     points=3,
-    inputs=lambda rng: {"words": [*some_names(rng, 206), "ava", "ava", "ava"], "seed": 5},
+    inputs=lambda rng: {"words": [*some_names(rng, 213), "ava", "ava", "ava"], "seed": 5},
     crashes={
         "can be converted to an? (scalar )?index|list indices must be": "A list can't be indexed "
         "by a tensor; `[words[i] for i in order]` takes the words one by one.",
@@ -126,6 +129,17 @@ def words_split(given, got):
                 [len(words) - cuts[1], cuts[1] - cuts[0], cuts[0]],
                 "Train comes first and is the largest.",
             ),
+            *(
+                Mistake(
+                    [a, b - a, len(words) - b],
+                    "`int` rounds down, to the whole number below: `round` and `math.ceil` may "
+                    "give the one above.",
+                )
+                for a, b in (
+                    (round(0.8 * len(words)), round(0.9 * len(words))),
+                    (math.ceil(0.8 * len(words)), math.ceil(0.9 * len(words))),
+                )
+            ),
         ],
         hint={1: overlap, 0: None, -1: lost}[int(np.sign(sum(sizes) - len(words)))],
     )
@@ -163,6 +177,12 @@ def words_split(given, got):
         parts != got["other_seed"],
         "split_words: two generators with different seeds gave the same split",
         "You use a seed of your own; draw from the generator that is passed in.",
+    )
+    expect_that(
+        parts != got["next"],
+        "split_words: a generator that was asked twice gave the same split again",
+        "You start another generator with this one's seed: draw from the generator itself, which "
+        "moves on with each draw.",
     )
 
 
@@ -254,6 +274,10 @@ def _loss_case(name, n, k, stoi=STOI, points=1):
             ),
             Mistake(right * total, "This is the sum over all n-grams; divide by their number."),
             Mistake(-right, "This is the log-likelihood; the loss is its negative."),
+            *(
+                Mistake(round(right, digits), "This is rounded; return the loss as it is.")
+                for digits in range(5)
+            ),
             Mistake(
                 np.exp(right),
                 "This is e to the power of the loss, the number of equally likely choices; return "
@@ -294,12 +318,17 @@ def _loss_case(name, n, k, stoi=STOI, points=1):
                     loss(a, b, n, k, axis=1),
                     "Dimension 1 is the last one only for a bigram; sum along the last, `-1`.",
                 ),
+                Mistake(
+                    loss(a, b, n, k, axis=0),
+                    "`sum(0)` adds over the first character; the sum of a row runs along the last "
+                    "dimension, `-1`. (The bigram's loss comes out right all the same.)",
+                ),
             ]
         hint = None
         if isinstance(got["loss"], float | np.ndarray) and not np.isfinite(got["loss"]).all():
             hint = "Some n-gram has probability 0, or its row divides 0 by 0: is k added to every "
             hint += "count?"
-        expect("ngram_loss", got["loss"], right, tol=1e-4, mistakes=wrong, hint=hint)
+        expect("ngram_loss", got["loss"], right, tol=2e-6, mistakes=wrong, hint=hint)
 
 
 # One character more than the names have, and the boundary not in front, so that a 27 or a 0 for
