@@ -89,7 +89,7 @@ SETTINGS := .venv/share/jupyter/lab/settings
 	@touch $@
 
 # Two folders of older packages, each put before .venv's by PYTHONPATH; torch stays .venv's.
-OLDER = $(BIN)/uv pip install --quiet --no-deps --only-binary :all: \
+OLDER = $(BIN)/uv pip install --quiet --no-deps --only-binary :all: --compile-bytecode \
 	--python $(BIN)/python --target $(@D)
 
 # What Colab has: its kernel, widgets, NumPy, Matplotlib and the rest, without its notebook server.

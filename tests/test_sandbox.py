@@ -336,7 +336,8 @@ def test_nothing_is_left_without_a_sandbox_either(tmp_path, how):
     running = tmp_path / "running"
     source = f"import os\nopen({str(running)!r}, 'w').write(str(os.getpid()))\nwhile True: pass\n"
     code = (
-        "import sys; sys.path[:0] = sys.argv[1:3]\n"
+        "import signal, sys; sys.path[:0] = sys.argv[1:3]\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # none in the background
         "from test_sandbox import question\nfrom zerotohero.course import sandbox\n"
         "with sandbox.Worker(sandboxed=False) as one:\n"
         "    one.ask(*question(sys.argv[3], seconds=60))\n"
