@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from patience import patience
 from zerotohero.course import jail, nursery, sandbox, syscalls
 from zerotohero.course import without as taken_away
 from zerotohero.course.plain import pack, unpack
@@ -934,7 +935,7 @@ def as_ordinary_user(command: list[str]) -> subprocess.CompletedProcess:
             env=environment | {"PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
-            timeout=500,
+            timeout=patience(100),
         )
     finally:
         shutil.rmtree(home)
