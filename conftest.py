@@ -35,17 +35,20 @@ def pytest_configure(config):
 
 # --- the order: what takes long mustn't come last, or one process ends up waiting for the other ---
 
-# Those with a minute or more of the processor, or of waiting, by the table at the end.
-LONG = ("test_exercises.py", "test_grading.py", "test_sandbox.py", "test_browser.py")
+# A minute or more each, by the table at the end. What starts sandboxes is at both ends: without a
+# class to mark, they all have the first core.
+FIRST, LONG = "test_grading.py", ("test_exercises.py", "test_browser.py", "test_sandbox.py")
 
 
 def pytest_collection_modifyitems(items):
-    """Put lectures and solutions first, the last lecture's before all, since lectures grow; then
-    the files that are known to be long, and the others, those with the most tests first."""
+    """Put lectures and solutions first, the last lecture's before the others', since lectures
+    grow; then the files that are known to be long, and then those with the most tests."""
     tests = Counter(item.path for item in items)
 
     def place(item):
         path = item.path
+        if path.name == FIRST:
+            return (-1,)
         if path.parent.name in ("lectures", "solutions"):
             return (0, -int(path.name[:2]), path)
         if path.name in LONG:
