@@ -53,7 +53,7 @@ def test_the_vocabulary_is_learned_from_what_is_trained_on(trained):
     assert run.tokenizer.encode(TEXT).tolist() == kept.encode(TEXT)
 
 
-def test_bits_a_byte_are_the_loss_of_the_whole_text_by_its_bytes(trained):
+def test_bits_per_byte_are_the_loss_of_the_whole_text_by_its_bytes(trained):
     folder, said = trained
     run, model = load(folder)
     tokens = run.tokenizer.encode(TEXT)
@@ -64,7 +64,7 @@ def test_bits_a_byte_are_the_loss_of_the_whole_text_by_its_bytes(trained):
         for w in windows
     )
     bits = total / math.log(2) / len(run.tokenizer.decode(val[1:]).encode())
-    shown = float(re.search(r"That is ([\d.]+) bits a byte", said.stdout)[1])
+    shown = float(re.search(r"That is ([\d.]+) bits per byte", said.stdout)[1])
     assert shown == pytest.approx(bits, rel=0.01)
     characters = call(
         "train", *TINY, *STEPS, "--data", folder.parent / "my.txt", "--out", folder.parent / "c"

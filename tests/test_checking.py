@@ -180,7 +180,7 @@ def test_functions_in_another_order_are_named(double, capsys):
 
     object.__setattr__(double, "answers", ("first", "second"))
     check("1.1", second, first)
-    assert "another order than the card's" in said(capsys)
+    assert "a different order from the card's" in said(capsys)
     check("1.1", first, second)
     assert "another order" not in said(capsys)
 
@@ -255,7 +255,7 @@ def test_the_wrong_number_of_answers_is_said_with_the_right_call(double, capsys)
     assert 'takes 1 answer: check("1.1", double)' in said(capsys)
 
 
-@pytest.mark.parametrize("number", ["9.9", "1.99", "", "one", 1.77])
+@pytest.mark.parametrize("number", ["99.9", "1.99", "", "one", 1.77])
 def test_an_unknown_number_is_said_and_does_not_stop_the_notebook(capsys, number):
     check(number, print)
     hint(number)

@@ -310,8 +310,8 @@ def test_sandbox(monkeypatch):
     ("findings", "code", "last"),
     [
         ([("a", True, True), ("b", True, False)], 0, "Everything is there."),
-        ([("a", True, True), ("b", False, False)], 0, "You can start; a note tells"),
-        ([("a", False, True), ("b", False, False)], 1, "Put right first: a."),
+        ([("a", True, True), ("b", False, False)], 0, "You can start; each note says"),
+        ([("a", False, True), ("b", False, False)], 1, "First put right: a."),
     ],
 )
 def test_one_line_each_and_the_exit_code(findings, code, last, monkeypatch, capsys):

@@ -72,11 +72,11 @@ def show(findings: list[Finding]) -> None:
     fix = [finding.name for finding in findings if finding.essential and not finding.ok]
     print()
     if fix:
-        print(f"Put right first: {', '.join(fix)}.")
+        print(f"First put right: {', '.join(fix)}.")
     elif all(finding.ok for finding in findings):
         print("Everything is there.")
     else:
-        print("You can start; a note tells what will not work until you do as it says.")
+        print("You can start; each note says what will not work until you follow it.")
 
 
 def main() -> int:
@@ -319,7 +319,7 @@ def check_tinyshakespeare() -> str:
 
 @check("sandbox", essential=False)
 def check_sandbox() -> str:
-    """Strangers' code can be run apart; only a teacher who grades needs it."""
+    """Strangers' code can be run in isolation; only a teacher who grades needs it."""
     from zerotohero.course.sandbox import available
 
     if reason := available():

@@ -41,15 +41,15 @@ class Data:
             return f"{len(self.train):,} tokens to train on and {len(self.val):,} to validate"
         return f"{len(self.train[0]):,} sums to train on and {len(self.val[0]):,} to validate"
 
-    def bits_a_byte(self, loss: float) -> str:
-        """Return a loss, nats a token, as bits a byte of the validation text; "" for sums.
+    def bits_per_byte(self, loss: float) -> str:
+        """Return a loss, nats per token, as bits per byte of the validation text; "" for sums.
 
         Tokens may be characters or pieces: only losses on the same bytes can be compared.
         """
         if isinstance(self.train, tuple):
             return ""
         size = len(self.tokenizer.decode(self.val[:JUDGED]).encode())
-        return f"{loss / math.log(2) * len(self.val[:JUDGED]) / size:.3f} bits a byte"
+        return f"{loss / math.log(2) * len(self.val[:JUDGED]) / size:.3f} bits per byte"
 
     def width(self, model: GPTConfig) -> int:
         """Return how many tokens a row has."""
@@ -112,10 +112,10 @@ def pretrained(source: str, **changes) -> tuple[GPT, Tokenizer]:
         run, model = load(folder, **changes)
         return model, run.tokenizer
     if not folder.exists():
-        if folder.parent.name and folder.parent.is_dir():  # runs/x is no name of the hub's
+        if folder.parent.name and folder.parent.is_dir():  # runs/x is not a name on the hub
             raise FileNotFoundError(f"There is no folder {folder}.")
         say(f"Fetching {source} from the Hugging Face hub or its cache on this machine.")
-        os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # else it tells of every retry
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # else it reports every retry
     model = GPT.from_pretrained(source, **changes)
     V = model.config.vocab_size
     if chars := read_characters(folder):
@@ -133,7 +133,7 @@ def pretrained(source: str, **changes) -> tuple[GPT, Tokenizer]:
 
 
 def fitted(model: GPT, source: str, wish: dict[str, object]) -> GPT:
-    """Shorten a pretrained model's context as wished; ValueError for a wish that cannot be."""
+    """Shorten a pretrained model's context as asked; ValueError if that can't be."""
     for field, value in wish.items():
         its = getattr(model.config, field)
         if field not in ("block_size", "dropout") and value != its:

@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from zerotohero import IGNORED
 from zerotohero.training.checkpoint import bare
-from zerotohero.wavenet import IGNORED
 
 # A 1-D tensor of tokens, or inputs and targets, (N, T) each; or arrays of NumPy's instead.
 Data = Tensor | np.ndarray | Sequence[Tensor | np.ndarray]

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from zerotohero import IGNORED
 from zerotohero.generation import modes_kept
 from zerotohero.training.batches import Data, check_data, windows
 from zerotohero.training.checkpoint import bare
 from zerotohero.training.machine import autocast, choose_precision
-from zerotohero.wavenet import IGNORED
 
 
 class SummedLoss(nn.Module):
