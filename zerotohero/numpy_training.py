@@ -32,22 +32,20 @@ from zerotohero.numpy_gpt import IGNORED
 
 
 def linear(x, w, b, adapter=None):  # (…, n) -> (…, m)
-    y = numpy_gpt.linear(x, w, b)
-    if adapter is None:
-        return y, lambda dy: (dy @ w.T, linear_grads(x, dy))
-    z, adapter_back = ffn(y, **adapter)
+    y, adapter_back = numpy_gpt.linear(x, w, b), None
+    if adapter is not None:
+        z, adapter_back = ffn(y, **adapter)
+        y = y + z
 
     def backward(dy):
-        dz, grads = adapter_back(dy)
-        dy = dy + dz
-        return dy @ w.T, linear_grads(x, dy) | {"adapter": grads}
+        grads = {}
+        if adapter_back is not None:
+            dz, grads["adapter"] = adapter_back(dy)
+            dy = dy + dz
+        rows, dys = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+        return (dys @ w.T).reshape(x.shape), {"w": rows.T @ dys, "b": dys.sum(0)} | grads
 
-    return y + z, backward
-
-
-def linear_grads(x, dy):
-    x, dy = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-    return {"w": x.T @ dy, "b": dy.sum(0)}
+    return y, backward
 
 
 def gelu(x):
@@ -191,10 +189,11 @@ def binary_cross_entropy(logits, labels):
 def lm_value_and_grad(params: dict, inputs, targets, n_head: int) -> tuple[float, dict]:
     """Return `numpy_gpt.lm_loss`, and its gradients shaped as the parameters."""
     x, backward = hidden(inputs, **params, n_head=n_head)
-    wte = params["wte"]
-    loss, dlogits = cross_entropy(numpy_gpt.linear(x, wte.T, 0), targets)
-    grads = backward(dlogits @ wte)
-    grads["wte"] += linear_grads(x, dlogits)["w"].T  # the table is the output layer, too
+    logits, head_back = linear(x, params["wte"].T, 0)  # the table is the output layer, too
+    loss, dlogits = cross_entropy(logits, targets)
+    dx, to_head = head_back(dlogits)
+    grads = backward(dx)
+    grads["wte"] += to_head["w"].T
     return loss, grads
 
 
