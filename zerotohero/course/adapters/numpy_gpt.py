@@ -19,3 +19,10 @@ def halves(softmax, layer_norm, xs, asked):
 def _norm(layer_norm, x, g, b, eps):
     """The call without eps where it is what the card gives it."""
     return layer_norm(x, g, b) if eps == 1e-5 else layer_norm(x, g, b, eps)
+
+
+# --- 11.2 ---------------------------------------------------------------------------------------
+
+
+def attended(attention, x, c_attn, c_proj, n_head):
+    return {"y": attention(x, c_attn, c_proj, n_head)}

@@ -3,7 +3,7 @@
 import numpy as np
 
 from zerotohero.course.checks.numerics import softmax as right_softmax
-from zerotohero.course.checks.numpy_gpt.shared import expect_array, normed
+from zerotohero.course.checks.numpy_gpt.shared import WIDE, expect_array, normed
 from zerotohero.course.exercise import Exercise, Mistake
 
 softmax = Exercise(
@@ -163,12 +163,6 @@ def large_logits(given, got):
             wide=WIDE,
             mistakes=lambda x=x: _overflowing_softmaxes(x),
         )
-
-
-WIDE = (
-    "The dtype of x has changed: a NumPy scalar such as `np.sqrt(2)` or `np.float64(0.1)` is "
-    "float64 and wins over float32, a Python number doesn't. `.astype(x.dtype)` turns back."
-)
 
 
 def _norms(rng) -> dict:

@@ -7,6 +7,11 @@ import numpy as np
 
 from zerotohero.course.exercise import NOTHING, Mistake, Wrong, expect
 
+WIDE = (
+    "The dtype of x has changed: a NumPy scalar such as `np.sqrt(2)` or `np.float64(0.1)` is "
+    "float64 and wins over float32, a Python number doesn't. `.astype(x.dtype)` turns back."
+)
+
 
 def expect_array(
     what: str,
