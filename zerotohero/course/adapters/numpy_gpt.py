@@ -1,5 +1,7 @@
 """How answers to the exercises of lecture 11 are called. This enters the sandbox."""
 
+import numpy as np
+
 # --- 11.1 ---------------------------------------------------------------------------------------
 
 
@@ -26,3 +28,97 @@ def _norm(layer_norm, x, g, b, eps):
 
 def attended(attention, x, c_attn, c_proj, n_head):
     return {"y": attention(x, c_attn, c_proj, n_head)}
+
+
+# --- 11.3 ---------------------------------------------------------------------------------------
+
+
+def in_parts(gpt_cached, generate_cached, params, n_head, tokens, parts):
+    cache = _empty(params)
+    fed = np.split(tokens, np.cumsum(parts)[:-1])
+    return {"logits": [gpt_cached(part, params, n_head, cache) for part in fed]}
+
+
+def two_texts(gpt_cached, generate_cached, params, n_head, tokens, parts, other):
+    caches, logits = [_empty(params), _empty(params)], []
+    stops = np.cumsum(parts)[:-1]
+    for turn in zip(np.split(tokens, stops), np.split(other, stops), strict=True):
+        for part, cache in zip(turn, caches, strict=True):
+            logits.append(gpt_cached(part, params, n_head, cache))
+    return {"logits": logits}
+
+
+def to_the_end(gpt_cached, generate_cached, params, n_head, tokens, parts, more):
+    first, second, last = np.split(tokens, np.cumsum(parts)[:-1])
+    caches = [_empty(params), _empty(params)]
+    for cache in caches:
+        for part in (first, second):
+            gpt_cached(part, params, n_head, cache)
+    ends = [
+        _refusing(gpt_cached, fed, params, n_head, cache)
+        for fed, cache in zip((last, more), caches, strict=True)
+    ]
+    return {
+        "last": None if isinstance(ends[0], str) else ends[0],
+        "beyond": ends[1] if isinstance(ends[1], str) else "logits",
+    }
+
+
+def _refusing(answer, *given):
+    """What came, or the name of the error that was raised."""
+    try:
+        return answer(*given)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        return type(error).__name__
+
+
+def continued(gpt_cached, generate_cached, params, n_head, prompt, new):
+    counts = {}
+    for name, layer in (("attn", "c_attn"), ("mlp", "c_fc")):
+        counts[name] = [0]
+        for block in params["blocks"]:
+            block[name][layer]["w"] = _Counted.of(block[name][layer]["w"], counts[name])
+    tokens = generate_cached(list(prompt), params, n_head, new)
+    C, n = params["wte"].shape[1], len(params["blocks"])
+    sizes = {"attn": 3 * C**3 * n, "mlp": 4 * C**3 * n}  # of one position's numbers times a matrix
+    return {"tokens": tokens} | {name: counts[name][0] / sizes[name] for name in counts}
+
+
+def _empty(params):
+    return [{} for _ in params["blocks"]]
+
+
+class _Counted(np.ndarray):
+    """A matrix that counts the multiplications with it; what it gives are plain arrays."""
+
+    count = None
+
+    @classmethod
+    def of(cls, w, count):
+        counted = w.view(cls)
+        counted.count = count
+        return counted
+
+    def __array_finalize__(self, of):
+        self.count = getattr(of, "count", None)  # of a part of it, too
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **named):
+        if ufunc is np.matmul:
+            self._note(inputs)
+        return getattr(ufunc, method)(*map(_plain, inputs), **named)
+
+    def __array_function__(self, function, types, args, named):
+        if function.__name__ in ("dot", "einsum", "tensordot", "inner"):
+            self._note(args)
+        return _plain(super().__array_function__(function, types, args, named))
+
+    def _note(self, inputs):
+        rows = [x for x in inputs if isinstance(x, np.ndarray) and not isinstance(x, _Counted)]
+        if self.count is not None and rows:
+            self.count[0] += rows[0].size * self.size
+
+
+def _plain(x):
+    return x.view(np.ndarray) if isinstance(x, np.ndarray) else x
