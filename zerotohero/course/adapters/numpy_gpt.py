@@ -122,3 +122,27 @@ class _Counted(np.ndarray):
 
 def _plain(x):
     return x.view(np.ndarray) if isinstance(x, np.ndarray) else x
+
+
+# --- 11.4 ---------------------------------------------------------------------------------------
+
+
+def nuclei_of(top_p, generate, asked):
+    return {"ys": [top_p(one["probs"], one["p"]) for one in asked]}
+
+
+def written(top_p, generate, table, u, prompts, eos, n_tokens, p):
+    rows, drawn = [], iter(u)
+
+    def model(texts):
+        rows.append(len(texts))
+        if len(rows) > 2 * n_tokens:
+            raise RuntimeError("the model is asked again and again")
+        return np.array([table[len(text) % len(table), text[-1]] for text in texts])
+
+    def draw(probs):
+        at = (probs.cumsum(1) <= next(drawn)[: len(probs), None]).sum(1)
+        return np.minimum(at, probs.shape[1] - 1)
+
+    texts = generate(model, draw, [list(p) for p in prompts], eos, n_tokens, p)
+    return {"texts": [[int(token) for token in text] for text in texts], "rows": rows}
