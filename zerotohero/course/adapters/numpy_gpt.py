@@ -146,3 +146,18 @@ def written(top_p, generate, table, u, prompts, eos, n_tokens, p):
 
     texts = generate(model, draw, [list(p) for p in prompts], eos, n_tokens, p)
     return {"texts": [[int(token) for token in text] for text in texts], "rows": rows}
+
+
+# --- 11.5 ---------------------------------------------------------------------------------------
+
+
+def classified(classify, classify_loss, h, lengths, side, w, b):
+    return {"y": classify(h, lengths, side, w, b)}
+
+
+def losses(classify, classify_loss, h, lengths, side, w, b, labels):
+    came = classify_loss(h, lengths, side, w, b, labels)
+    if not isinstance(came, tuple | list) or len(came) != 2 or not isinstance(came[1], dict):
+        what = "nothing" if came is None else f"a {type(came).__name__}"
+        raise TypeError(f"a loss and a dict of gradients are needed, and {what} was returned")
+    return {"loss": came[0], "gradients": came[1]}
