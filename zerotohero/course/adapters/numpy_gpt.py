@@ -161,3 +161,61 @@ def losses(classify, classify_loss, h, lengths, side, w, b, labels):
         what = "nothing" if came is None else f"a {type(came).__name__}"
         raise TypeError(f"a loss and a dict of gradients are needed, and {what} was returned")
     return {"loss": came[0], "gradients": came[1]}
+
+
+# --- 11.6 ---------------------------------------------------------------------------------------
+
+
+def adapted(adapter, add_adapters, adapter_size, merge_head, xs, down, up):
+    return {"ys": [adapter(x, down, up) for x in xs]}
+
+
+def started(adapter, add_adapters, adapter_size, merge_head, params, r, n_head, tokens, seed):
+    new = add_adapters(params, r, np.random.default_rng(seed))
+    twin = add_adapters(params, r, np.random.default_rng(seed))
+    got = {"params": new, "plain": _logits(params, tokens, n_head), "logits": None, "again": False}
+    try:
+        got["logits"] = _logits(new, tokens, n_head, adapter)
+        got["again"] = bool(np.array_equal(new["head"]["down"], twin["head"]["down"]))
+    except NotImplementedError:
+        raise
+    except (KeyError, TypeError, IndexError):
+        pass  # something is missing: the verdict says what
+    return got
+
+
+def sized(adapter, add_adapters, adapter_size, merge_head, asked):
+    return {"sizes": [adapter_size(one["params"], one["share"]) for one in asked]}
+
+
+def merged(adapter, add_adapters, adapter_size, merge_head, head, alpha):
+    return {"head": merge_head(head, alpha)}
+
+
+def _logits(params, tokens, n_head, adapter=None):
+    """The logits of a GPT with its own head, and with adapters if there is a function for them."""
+
+    def affine(x, layer):
+        return x @ layer["w"] + layer["b"]
+
+    def normed(x, layer):
+        d = x - x.mean(-1, keepdims=True)
+        return d / np.sqrt((d * d).mean(-1, keepdims=True) + 1e-5) * layer["g"] + layer["b"]
+
+    def through(block, name, y):
+        return adapter(y, block[name]["down"], block[name]["up"]) if adapter else y
+
+    T = len(tokens)
+    x = params["wte"][tokens] + params["wpe"][:T]
+    for block in params["blocks"]:
+        parts = np.split(affine(normed(x, block["ln_1"]), block["attn"]["c_attn"]), 3, -1)
+        q, k, v = (z.reshape(T, n_head, -1).swapaxes(0, 1) for z in parts)
+        scores = np.where(np.tri(T), q @ k.swapaxes(1, 2) / q.shape[-1] ** 0.5, -np.inf)
+        e = np.exp(scores - scores.max(-1, keepdims=True))
+        y = (e / e.sum(-1, keepdims=True) @ v).swapaxes(0, 1).reshape(x.shape)
+        x = x + through(block, "adapter_1", affine(y, block["attn"]["c_proj"]))
+        h = affine(normed(x, block["ln_2"]), block["mlp"]["c_fc"])
+        h = 0.5 * h * (1 + np.tanh(0.7978845608028654 * (h + 0.044715 * h * h * h)))
+        x = x + through(block, "adapter_2", affine(h, block["mlp"]["c_proj"]))
+    n, head = normed(x, params["ln_f"]), params["head"]
+    return affine(n, head) + ((n @ head["down"]) @ head["up"] if adapter else 0)
