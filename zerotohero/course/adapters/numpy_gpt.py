@@ -1,5 +1,7 @@
 """How answers to the exercises of lecture 11 are called. This enters the sandbox."""
 
+import tracemalloc
+
 import numpy as np
 
 # --- 11.1 ---------------------------------------------------------------------------------------
@@ -219,3 +221,36 @@ def _logits(params, tokens, n_head, adapter=None):
         x = x + through(block, "adapter_2", affine(h, block["mlp"]["c_proj"]))
     n, head = normed(x, params["ln_f"]), params["head"]
     return affine(n, head) + ((n @ head["down"]) @ head["up"] if adapter else 0)
+
+
+# --- 11.7 ---------------------------------------------------------------------------------------
+
+
+def quantised(quantise, product, w):
+    return dict(zip(("q", "scale"), _two(quantise(w)), strict=True))
+
+
+def multiplied(quantise, product, x, q, scale):
+    y, bare = product(x, q, scale), getattr(product, "__wrapped__", product)
+    tracemalloc.start()
+    try:
+        bare(x, q, scale)  # without what is noted about the call, which takes memory as well
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    return {"y": y, "peak": peak}
+
+
+def round_trip(quantise, product, x, w, small):
+    eye = np.eye(len(small), dtype=np.float32)
+    return {
+        "y": product(x, *_two(quantise(w))),
+        "back": product(eye, *_two(quantise(small))),
+    }
+
+
+def _two(came):
+    if not isinstance(came, tuple | list) or len(came) != 2:
+        what = "nothing" if came is None else f"a {type(came).__name__}"
+        raise TypeError(f"a q and a scale are needed, and {what} was returned")
+    return came
