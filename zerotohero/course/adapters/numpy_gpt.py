@@ -254,3 +254,43 @@ def _two(came):
         what = "nothing" if came is None else f"a {type(came).__name__}"
         raise TypeError(f"a q and a scale are needed, and {what} was returned")
     return came
+
+
+# --- 11.8 ---------------------------------------------------------------------------------------
+
+
+def block_of_values(block, x, params, n_head, weights):
+    from zerotohero.micrograd import Value
+
+    def values(numbers):
+        return [values(n) for n in numbers] if isinstance(numbers, list) else Value(numbers)
+
+    def each(nested):
+        return [v for n in nested for v in each(n)] if isinstance(nested, list) else [nested]
+
+    inputs, nested, leaves = values(x.tolist()), {}, []
+    for name, array in params.items():
+        *path, last = name.split(".")
+        holder = nested
+        for part in path:
+            holder = holder.setdefault(part, {})
+        holder[last] = values(array.tolist())
+        leaves += each(holder[last])
+    leaves = each(inputs) + leaves
+    numbers = [v.data for v in leaves]
+    out = block([list(row) for row in inputs], nested, n_head)
+    if out is None:
+        raise TypeError("block returned None, where lists of Values are needed")
+    rows = [list(row) if hasattr(row, "__iter__") else row for row in out]
+    if len(rows) != len(x) or any(not isinstance(r, list) or len(r) != x.shape[1] for r in rows):
+        raise TypeError(f"{len(rows)} positions of the wrong kind or length were returned")
+    for v in each(rows):
+        if not hasattr(v, "backward"):
+            raise TypeError(f"block returned a {type(v).__name__}, where a Value is needed")
+    loss = sum((v * w for v, w in zip(each(rows), weights.ravel().tolist(), strict=True)), Value(0))
+    loss.backward()
+    return {
+        "out": [[v.data for v in row] for row in rows],
+        "grads": [v.grad for v in leaves],
+        "kept": [v.data for v in leaves] == numbers,
+    }
