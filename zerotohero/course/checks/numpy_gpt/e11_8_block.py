@@ -28,8 +28,9 @@ x holds T positions of C Values each, and so does what comes back. `params` are 
 Values each:
 
 ```python
-{"ln_1": {"g": [...], "b": [...]}, "attn": {"c_attn": {"w": [[...], ...], "b": [...]}, "c_proj": ...},
- "ln_2": {"g": [...], "b": [...]}, "mlp": {"c_fc": ..., "c_proj": ...}}
+{"ln_1": {"g": [...], "b": [...]}, "ln_2": {"g": [...], "b": [...]},
+ "attn": {"c_attn": {"w": [[...], ...], "b": [...]}, "c_proj": {"w": [[...], ...], "b": [...]}},
+ "mlp": {"c_fc": {"w": [[...], ...], "b": [...]}, "c_proj": {"w": [[...], ...], "b": [...]}}}
 ```
 
 1. `a = x + attention(layer_norm(x, ln_1))`, then `a + mlp(layer_norm(a, ln_2))`.
@@ -252,8 +253,8 @@ def _drawn(rng, n: int = T, large: float = 1.0) -> dict:
 
 
 CRASHES = {
-    "OverflowError|ZeroDivisionError": "exp of a large score is too large for a float, and of a low "
-    "one 0: for each position, take its largest score's `.data` away.",
+    "OverflowError|ZeroDivisionError": "exp of a large score is too large for a float, and of a "
+    "low one 0: for each position, take its largest score's `.data` away.",
     "'float' object has no attribute|a (float|int), where a Value": "You return plain numbers: "
     "calculate with the Values themselves, and not with their `.data`.",
     "returned None": "Nothing came back: end the function with `return …`.",
@@ -286,7 +287,7 @@ def numbers_of_the_block(given, got):
 @block.case(
     "dot products in the thousands",
     adapter="block_of_values",
-    inputs=lambda rng: _drawn(rng, T, 40.0),
+    inputs=lambda rng: _drawn(rng, 3, 40.0),
     crashes=CRASHES,
 )
 def large_scores(given, got):
