@@ -200,3 +200,12 @@ def transposed_by_T():
         return y.swapaxes(1, 2).reshape(B, T, C) @ c_proj["w"] + c_proj["b"]
 
     return attention
+
+
+@wrong("11.2", "The texts are joined to one")
+def one_text():
+    def attention(x, c_attn, c_proj, n_head):
+        whole = x.reshape(1, -1, x.shape[-1])
+        return attending()(whole, c_attn, c_proj, n_head).reshape(x.shape)
+
+    return attention

@@ -184,6 +184,8 @@ def _wrongly(given: dict) -> list[Mistake]:
         ]
         x = given["x"]
         found = [Mistake(_attended(**given, **v), hint) for v, hint in variants]
+        one_text = _attended(**dict(given, x=x.reshape(1, B * T, C))).reshape(B, T, C)
+        found.append(Mistake(one_text, "The texts are joined to one: each is for itself."))
         bare = dict(given, c_attn=dict(given["c_attn"], b=0))
         found.append(Mistake(_attended(**bare), 'The "b" of c_attn is missing.'))
         return found

@@ -36,7 +36,7 @@ to itself, and nothing behind; positions count on from what the cache holds. The
 these tokens too. What you put into the dicts is up to you, and all that is remembered is in them:
 two texts with two caches can take turns.
 
-`params["wpe"]` has a row for each position that there is. A call that would need more raises
+`params["wpe"]` has one row for each position of the context. A call that would need more raises
 `ValueError`; the last of them can still be used.
 
 `generate_cached(prompt: list[int], params: dict, n_head: int, n_tokens: int) -> list[int]`
