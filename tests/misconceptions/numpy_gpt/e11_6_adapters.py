@@ -149,6 +149,19 @@ def drawn_once():
     return adapter, add_adapters, sizing(), merging()
 
 
+@wrong("11.6", "What trains the one would change the others")
+def zeros_shared():
+    def add_adapters(params, r, rng):
+        new, zeros = adding()(params, r, rng), {}
+        for block in new["blocks"]:
+            for name in ("adapter_1", "adapter_2"):
+                block[name]["up"] = zeros or block[name]["up"]
+                zeros = block[name]["up"]
+        return new
+
+    return adapter, add_adapters, sizing(), merging()
+
+
 @wrong("11.6", "from elsewhere than from rng")
 def global_generator():
     fresh = np.random.default_rng()

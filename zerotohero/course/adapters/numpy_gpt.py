@@ -1,5 +1,6 @@
 """How answers to the exercises of lecture 11 are called. This enters the sandbox."""
 
+import itertools
 import tracemalloc
 
 import numpy as np
@@ -82,9 +83,12 @@ def continued(gpt_cached, generate_cached, params, n_head, prompt, new):
         counts[name] = [0]
         for block in params["blocks"]:
             block[name][layer]["w"] = _Counted.of(block[name][layer]["w"], counts[name])
+    counts["wte"] = [0]
+    params["wte"] = _Looked.of(params["wte"], counts["wte"])
     tokens = generate_cached(list(prompt), params, n_head, new)
     C, n = params["wte"].shape[1], len(params["blocks"])
-    sizes = {"attn": 3 * C**3 * n, "mlp": 4 * C**3 * n}  # of one position's numbers times a matrix
+    # Of one position: its row of wte, and its numbers times the size of a matrix.
+    sizes = {"wte": 1, "attn": 3 * C**3 * n, "mlp": 4 * C**3 * n}
     return {"tokens": tokens} | {name: counts[name][0] / sizes[name] for name in counts}
 
 
@@ -109,6 +113,8 @@ class _Counted(np.ndarray):
     def __array_ufunc__(self, ufunc, method, *inputs, **named):
         if ufunc is np.matmul:
             self._note(inputs)
+        if "out" in named:
+            named["out"] = tuple(map(_plain, named["out"]))
         return getattr(ufunc, method)(*map(_plain, inputs), **named)
 
     def __array_function__(self, function, types, args, named):
@@ -120,6 +126,18 @@ class _Counted(np.ndarray):
         rows = [x for x in inputs if isinstance(x, np.ndarray) and not isinstance(x, _Counted)]
         if self.count is not None and rows:
             self.count[0] += rows[0].size * self.size
+
+
+class _Looked(_Counted):
+    """A table that counts the rows which are looked up in it."""
+
+    def __getitem__(self, key):
+        if not isinstance(key, slice | tuple):
+            self.count[0] += np.size(key)
+        return _plain(super().__getitem__(key))
+
+    def _note(self, inputs):
+        pass
 
 
 def _plain(x):
@@ -176,6 +194,9 @@ def started(adapter, add_adapters, adapter_size, merge_head, params, r, n_head, 
     new = add_adapters(params, r, np.random.default_rng(seed))
     twin = add_adapters(params, r, np.random.default_rng(seed))
     got = {"params": new, "plain": _logits(params, tokens, n_head), "logits": None, "again": False}
+    added = [a for a in _arrays(new) if not any(a is old for old in _arrays(params))]
+    pairs = itertools.combinations(added, 2)
+    got["apart"] = not any(np.may_share_memory(a, b) for a, b in pairs)
     try:
         got["logits"] = _logits(new, tokens, n_head, adapter)
         got["again"] = bool(np.array_equal(new["head"]["down"], twin["head"]["down"]))
@@ -184,6 +205,14 @@ def started(adapter, add_adapters, adapter_size, merge_head, params, r, n_head, 
     except (KeyError, TypeError, IndexError):
         pass  # something is missing: the verdict says what
     return got
+
+
+def _arrays(nested):
+    """All arrays of nested dicts and lists."""
+    if isinstance(nested, dict | list):
+        inside = nested.values() if isinstance(nested, dict) else nested
+        return [array for part in inside for array in _arrays(part)]
+    return [nested] if isinstance(nested, np.ndarray) else []
 
 
 def sized(adapter, add_adapters, adapter_size, merge_head, asked):

@@ -39,7 +39,7 @@ $x / 2 \\cdot (1 + \\tanh(\\sqrt{2/\\pi}\\,(x + 0.044715\\, x^3)))$.
 The model that comes out must give **the same logits** as before, and yet be able to learn: a
 product of two matrices that are both zero has no gradient in either. So every `down` matrix holds
 numbers of its own, drawn from rng, normal with the standard deviation 0.02, and all that is in an
-`up`, and each bias, is 0. `params` stays as it is.
+`up`, and each bias, is 0. No two of the new arrays are the same one. `params` stays as it is.
 
 `adapter_size(params: dict, share: float) -> int`
 
@@ -233,6 +233,11 @@ def same_at_the_start(given, got):
         got["again"],
         f"{what}, with a generator of the same seed: expected the same numbers, got others",
         "The numbers come from elsewhere than from rng.",
+    )
+    expect_that(
+        got["apart"],
+        f"{what}: one array stands at several places",
+        "What trains the one would change the others: make new zeros for each, too.",
     )
     expect_array(
         "the logits at the start", got["logits"], got["plain"], tol=1e-12, hint="Is x added?"

@@ -9,8 +9,8 @@ from zerotohero.course.checks.gpt.shared import expect_slowly
 from zerotohero.course.exercise import NOTHING, Mistake, Wrong
 
 WIDE = (
-    "The dtype of x has changed: a NumPy scalar such as `np.sqrt(2)` or `np.float64(0.1)` is "
-    "float64 and wins over float32, a Python number doesn't. `.astype(x.dtype)` turns back."
+    "The dtype of x has changed: arrays of float64, and NumPy scalars such as `np.sqrt(2)`, win "
+    "over float32; Python's numbers don't, and `.astype(x.dtype)` turns back."
 )
 
 
