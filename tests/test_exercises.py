@@ -195,6 +195,7 @@ def constants():
     yield from (None, True, False, 0, 1.0, nan, inf, "", [], {}, ([], []), (0.0, 0.0))
     yield from (torch.tensor(number) for number in (0.0, 1.0, nan, inf))
     yield from ((torch.zeros(()),) * n for n in (2, 3, 5))
+    yield from (np.array(0.0), np.zeros(3), np.ones((2, 3)), (np.zeros((2, 3)), np.ones(2)))
     yield from (Blank(), lambda *given: torch.zeros(len(given[0]), 27))
 
 
@@ -217,6 +218,10 @@ def filled(value, number):
         number = 1 / (*value.shape, 1)[value.ndim - 1] if number == "even" else number
         whole = not value.is_floating_point()
         return torch.full_like(value, number == number and int(number) if whole else number)
+    if isinstance(value, np.ndarray):
+        number = 1 / (*value.shape, 1)[value.ndim - 1] if number == "even" else number
+        whole = value.dtype.kind != "f"
+        return np.full_like(value, number == number and int(number) if whole else number)
     if isinstance(value, list | tuple):
         return type(value)(filled(v, number) for v in value)
     if isinstance(value, dict):

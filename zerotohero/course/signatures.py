@@ -170,7 +170,7 @@ def _misfit(wanted: ast.expr, kind: Mapping[str, Any], place: str = "") -> Misfi
     return name, place, kind
 
 
-_BUILT_IN = {"int", "float", "bool", "str", "bytes", "list", "tuple", "dict"}
+_BUILT_IN = {"int", "float", "bool", "str", "bytes", "list", "tuple", "dict", "ndarray"}
 
 
 def _misfit_inside(
@@ -236,6 +236,10 @@ def _how_to_return(wanted: str, kind: Mapping[str, Any]) -> str:
         (
             wanted == "Tensor" and bool(names & {"list", "tuple"}),
             "`torch.tensor(…)` makes a tensor of numbers, `torch.stack(…)` one of tensors.",
+        ),
+        (
+            wanted == "ndarray" and bool(names & (SERVES["float"] | {"list", "tuple"})),
+            "`np.array(…)` makes an array of numbers, `np.stack(…)` one of arrays.",
         ),
     ]
     return next((hint for applies, hint in rules if applies), "")

@@ -23,6 +23,7 @@ LECTURES = {  # each with its number
     "wavenet": 6,
     "gpt": 7,
     "tokenizer": 9,
+    "numpy_gpt": 11,
 }
 
 
