@@ -1,6 +1,6 @@
 """GPT-2 in NumPy beside `transformers`, the article's code, eight bits; and a GPT on Values.
 
-    python benchmarks/numpy_gpt.py                 # about five minutes, 3 GB of memory
+    python benchmarks/numpy_gpt.py                 # minutes, on a quiet machine; 3 GB of memory
 
 GPT-2's 124 million parameters, random, the same for all: NEW tokens behind a prompt, one text. The
 ways take turns, and the least time of each counts: processor time on one thread, the clock's on two
