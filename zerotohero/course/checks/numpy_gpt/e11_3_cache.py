@@ -339,8 +339,8 @@ def positions_computed_once(given, got):
         tol=0,
     )
     hint = {
-        everything: "The whole text is fed for each new token: after the prompt, feed the newest "
-        "token alone.",
+        everything: "The whole text passes through the blocks for each new token: after the "
+        "prompt, only the newest token has to, and the cache keeps keys and values.",
         right + 1: "One position too many: what follows the last token isn't asked for.",
     }.get(round(max(got["mlp"], got["wte"])))
     sum_of = f"expected {n} + {new} − 1 = {right}"
