@@ -33,8 +33,8 @@ $x / 2 \\cdot (1 + \\tanh(\\sqrt{2/\\pi}\\,(x + 0.044715\\, x^3)))$.
 
 - in each block `"adapter_1"` and `"adapter_2"`, through which later goes what attention gives, and
   what the MLP gives, before it is added to x: dicts of `"down"` and `"up"`, as above;
-- in the head the matrices `"down"`, (C, r), and `"up"`, (r, V), for logits `n @ w + b + (alpha / r)
-  * (n @ down) @ up`.
+- in the head the matrices `"down"`, (C, r), and `"up"`, (r, V); the logits are then
+  `n @ w + b + (alpha / r) * (n @ down @ up)`.
 
 The model that comes out must give **the same logits** as before, and yet be able to learn: a
 product of two matrices that are both zero has no gradient in either. So every `down` matrix holds
