@@ -272,7 +272,7 @@ def first_row():
     return right, lambda *given: generate(*given, row=0)
 
 
-@wrong("11.3", "The whole text is fed for each new token")
+@wrong("11.3", "The whole text passes through the blocks")
 def everything_again():
     def slow(prompt, params, n_head, n_tokens):
         text = list(prompt)

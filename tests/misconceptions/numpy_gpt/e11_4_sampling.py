@@ -196,7 +196,7 @@ def counts_the_prompt():
     return top_p, generating(whole=True)
 
 
-@wrong("11.4", "The model is asked although")
+@wrong("11.4", "although all texts have ended")
 def asks_on():
     return top_p, generating(asks=True)
 

@@ -8,7 +8,7 @@ import numpy as np
 from zerotohero.course.checks.gpt.shared import expect_slowly
 from zerotohero.course.checks.numerics import softmax
 from zerotohero.course.checks.numpy_gpt.shared import expect_array, gelu, normed, small_gpt
-from zerotohero.course.exercise import Exercise, Mistake, expect, expect_that, show
+from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect, expect_that, show
 
 cache = Exercise(
     number="11.3",
@@ -198,8 +198,8 @@ def parts_continue_the_cache(given: dict, got: dict) -> None:
     params, tokens, parts = given["params"], given["tokens"], given["parts"]
     want = _logits(params, tokens)
     for i, (y, n) in enumerate(zip(got["logits"], parts, strict=True)):
-        came = f"part {i + 1}: expected logits of shape ({n}, {V}), got {show(y)}"
-        expect_that(isinstance(y, np.ndarray) and y.shape == (n, V), came, ONLY_NEW)
+        if not isinstance(y, np.ndarray) or y.shape != (n, V):
+            raise Wrong(f"part {i + 1}: expected logits ({n}, {V}), got {show(y)}", ONLY_NEW)
     hint = "Compare with the logits of the whole text, row by row: which is the first that differs?"
     expect_array(
         f"the logits of a text that is fed in parts of {', '.join(map(str, parts))} tokens",
@@ -309,7 +309,7 @@ def _wrong_tokens(params: dict, prompt: list[int], new: int, want: list[int]) ->
 
 
 def _to_continue(rng) -> dict:
-    n, new = int(rng.integers(4, 8)), int(rng.integers(5, 9))
+    n, new = int(rng.integers(3, 6)), int(rng.integers(4, 7))
     while True:
         given = _fed(rng, [n])
         params, prompt = given["params"], given["tokens"].tolist()
@@ -339,8 +339,8 @@ def positions_computed_once(given, got):
         tol=0,
     )
     hint = {
-        everything: "The whole text is fed for each new token: after the prompt, feed the newest "
-        "token alone.",
+        everything: "The whole text passes through the blocks for each new token: after the "
+        "prompt, only the newest token has to, and the cache keeps keys and values.",
         right + 1: "One position too many: what follows the last token isn't asked for.",
     }.get(round(max(got["mlp"], got["wte"])))
     sum_of = f"expected {n} + {new} − 1 = {right}"

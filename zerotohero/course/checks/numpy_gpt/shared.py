@@ -26,14 +26,15 @@ def expect_array(
 ) -> None:
     """Do what `expect` does, for one array, with mistakes that are made only for a wrong answer.
 
-    dtype: what the array's has to be, if that is asked; `wide` is the hint for another one.
+    dtype: what the array's has to be, if that is asked; `wide` is the hint for float64.
     """
     if not isinstance(got, np.ndarray):
         came = "nothing" if got is None else f"a {type(got).__name__}"
         raise Wrong(f"{what}: expected one array, got {came}", NOTHING if got is None else None)
     expect_slowly(what, got, want, mistakes, **options)
     if dtype and got.dtype != dtype:
-        raise Wrong(f"{what}: expected {dtype}, got {got.dtype}", wide or None)
+        hint = wide if got.dtype == np.float64 else ""
+        raise Wrong(f"{what}: expected {dtype}, got {got.dtype}", hint or None)
 
 
 def gelu(x: np.ndarray) -> np.ndarray:
