@@ -1,13 +1,20 @@
 """11.3 · The KV cache in NumPy: the same logits, each position computed once."""
 
-import math
 from functools import partial
 
 import numpy as np
 
 from zerotohero.course.checks.gpt.shared import expect_slowly
-from zerotohero.course.checks.numerics import softmax
-from zerotohero.course.checks.numpy_gpt.shared import expect_array, gelu, normed, small_gpt
+from zerotohero.course.checks.numpy_gpt._e11_3_cache import (
+    N_CTX,
+    N_HEAD,
+    N_LAYER,
+    C,
+    V,
+    cached_wrongly,
+    logits,
+)
+from zerotohero.course.checks.numpy_gpt.shared import expect_array, small_gpt
 from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect, expect_that, show
 
 cache = Exercise(
@@ -62,115 +69,6 @@ gpt_cached(np.array([4]), params, n_head, cache)         # (1, V): what follows 
         "loop: first the prompt, then only `np.array([new])`.",
     ),
 )
-V, N_CTX, N_LAYER, N_HEAD, C = 23, 20, 2, 2, 12
-
-
-def _logits(params: dict, tokens, sees=None, at=None, swapped=None) -> np.ndarray:
-    """Return the logits of a whole text. Three things say what is wrong with a cache.
-
-    sees: (T, T), which keys a query looks at. at: (T,), the rows of wpe.
-    swapped: (T, T), where a query meets a value in place of a key, and a key in place of a value.
-    """
-    T = len(tokens)
-    sees = np.tri(T, dtype=bool) if sees is None else sees
-    swapped = np.zeros((T, T), bool) if swapped is None else swapped
-    x = params["wte"][tokens] + params["wpe"][np.arange(T) if at is None else at % N_CTX]
-    for block in params["blocks"]:
-        attn, mlp = block["attn"], block["mlp"]
-        parts = np.split(_affine(normed(x, **block["ln_1"]), attn["c_attn"]), 3, 1)
-        q, k, v = (z.reshape(T, N_HEAD, -1).swapaxes(0, 1) for z in parts)
-        scores = np.where(swapped, q @ v.swapaxes(1, 2), q @ k.swapaxes(1, 2))
-        weights = softmax(np.where(sees, scores / math.sqrt(C // N_HEAD), -np.inf))
-        y = np.where(swapped, 0, weights) @ v + np.where(swapped, weights, 0) @ k
-        x = x + _affine(y.swapaxes(0, 1).reshape(T, C), attn["c_proj"])
-        x = x + _affine(gelu(_affine(normed(x, **block["ln_2"]), mlp["c_fc"])), mlp["c_proj"])
-    return normed(x, **params["ln_f"]) @ params["wte"].T
-
-
-def _affine(x: np.ndarray, layer: dict) -> np.ndarray:
-    return x @ layer["w"] + layer["b"]
-
-
-def _cached_wrongly(params: dict, tokens: np.ndarray, parts: list[int]) -> list[Mistake]:
-    """Return what caches with something wrong give for a text that is fed in parts."""
-    t = np.arange(len(tokens))
-    part = np.repeat(np.arange(len(parts)), parts)  # in which part each position came
-    start = np.cumsum([0, *parts])[part]
-    later = part > 0
-    same, past = part[:, None] == part, part[:, None] > part
-    own = same & (t[:, None] >= t)
-    one_before = past & (part[:, None] == part + 1)
-    before = np.where(later, np.array([0, *parts])[part], 0)
-    turned = np.zeros_like(own)
-    in_front = np.argsort(-part, kind="stable")  # the keys' order where new ones go in front
-    for row, n in enumerate(t + 1):
-        turned[row, [s for s in in_front if part[s] <= part[row]][:n]] = True
-    replaced = (
-        "The cache holds the newest part alone: store the joined keys and values, all of them so "
-        "far."
-    )
-    variants = [
-        (
-            {"at": t - start},
-            "The new tokens have the positions 0, 1, … again: their rows of wpe begin at the "
-            "number of cached tokens.",
-        ),
-        (
-            {"sees": own, "at": t - start},
-            "The new tokens see nothing of what was fed before, and their positions begin at 0: "
-            "the cache isn't used, or nothing stays in it. (`store = {…}` only gives a local name "
-            'another value; `store["k"] = …` changes the dict that was passed.)',
-        ),
-        (
-            {"sees": own},
-            "The new tokens see only each other: put their keys and values behind the cached ones, "
-            "and let the queries look at all of them.",
-        ),
-        ({"sees": own | one_before}, replaced),
-        ({"sees": own | one_before, "at": t - start + before}, replaced),
-        (
-            {"sees": (t - start)[:, None] >= t},
-            "A new query sees the first keys alone: where there are more keys than queries, the "
-            "mask's corner is on the right, `np.tri(T, past + T, past)`.",
-        ),
-        *(
-            (
-                {"sees": sees | past},
-                "Tokens that are fed at once all see each other, the later ones too: several new "
-                "ones need the causal mask among themselves.",
-            )
-            for sees in (same, own | (same & later[:, None]))
-        ),
-        (
-            {"sees": turned},
-            "The new keys stand in front of the cached ones, where the mask takes them for old: "
-            "`np.concatenate([cached, new], 1)`.",
-        ),
-        *(
-            (
-                {"swapped": there},
-                "What was stored as a key comes back as a value: keys and values change places.",
-            )
-            for there in (past, past & ((part[:, None] - part) % 2 == 1))
-        ),
-        (
-            {"at": np.where(later, t + np.array(parts)[part], t)},
-            "The new tokens' positions are too large by their own number: read the length of the "
-            "cache before it grows.",
-        ),
-        (
-            {"at": np.where(later, t - 1, t)},
-            "The positions of the new tokens are one too small: the first has the number of cached "
-            "tokens.",
-        ),
-        (
-            {"at": np.where(later, start, t)},
-            "All tokens that are fed at once get the same position: each has its own.",
-        ),
-    ]
-    return [Mistake(_logits(params, tokens, **v), hint) for v, hint in variants]
-
-
 CRASHES = {
     "KeyError": "Mind the first call, for which the dicts are still empty.",
     "must match exactly": "Cached and new keys don't fit together: they are joined along the axis "
@@ -196,7 +94,7 @@ def _fed(rng, parts: list[int]) -> dict:
 
 def parts_continue_the_cache(given: dict, got: dict) -> None:
     params, tokens, parts = given["params"], given["tokens"], given["parts"]
-    want = _logits(params, tokens)
+    want = logits(params, tokens)
     for i, (y, n) in enumerate(zip(got["logits"], parts, strict=True)):
         if not isinstance(y, np.ndarray) or y.shape != (n, V):
             raise Wrong(f"part {i + 1}: expected logits ({n}, {V}), got {show(y)}", ONLY_NEW)
@@ -205,7 +103,7 @@ def parts_continue_the_cache(given: dict, got: dict) -> None:
         f"the logits of a text that is fed in parts of {', '.join(map(str, parts))} tokens",
         np.concatenate(got["logits"]),
         want,
-        mistakes=partial(_cached_wrongly, params, tokens, parts),
+        mistakes=partial(cached_wrongly, params, tokens, parts),
         hint=hint,
     )
 
@@ -248,14 +146,14 @@ def two_caches_take_turns(given, got):
     turns = in_turns(*texts)
     ends = np.cumsum([len(part) for part in turns])[:-1]
     # With one memory for both, all parts are one text, in the order in which they were fed.
-    mixed = np.split(_logits(params, np.concatenate(turns)), ends)
+    mixed = np.split(logits(params, np.concatenate(turns)), ends)
     places = np.split(np.arange(len(np.concatenate(turns))), ends)
     counted = [
-        _logits(params, text, at=np.concatenate(places[i::2])) for i, text in enumerate(texts)
+        logits(params, text, at=np.concatenate(places[i::2])) for i, text in enumerate(texts)
     ]
     shared = "The second text goes on where the first one stopped: something is remembered outside "
     shared += "of the cache that is passed."
-    right = in_turns(*(_logits(params, text) for text in texts))
+    right = in_turns(*(logits(params, text) for text in texts))
     for i, (y, want) in enumerate(zip(got["logits"], right, strict=True)):
         mistakes = [Mistake(mixed[i], shared), Mistake(in_turns(*counted)[i], COUNTER)]
         what = f"text {i % 2 + 1}, part {i // 2 + 1}"
@@ -268,7 +166,7 @@ def _to_the_end(rng) -> dict:
 
 @cache.case("the last position, and one more", adapter="to_the_end", inputs=_to_the_end)
 def beyond_the_last_position(given, got):
-    want = _logits(given["params"], given["tokens"])[-1:]
+    want = logits(given["params"], given["tokens"])[-1:]
     refused = Mistake(None, "The last row of wpe can still be used: refuse only what needs more.")
     expect(f"the logits of position {N_CTX - 1}, the last", got["last"], want, mistakes=[refused])
     came = got["beyond"]
@@ -286,7 +184,7 @@ def _greedy(params: dict, prompt: list[int], n: int, row: int = -1, alone=False)
     text = list(prompt)
     for i in range(n):
         fed = text[-1:] if alone and i else text
-        text.append(int(_logits(params, np.array(fed))[row].argmax()))
+        text.append(int(logits(params, np.array(fed))[row].argmax()))
     return text[len(prompt) :]
 
 
@@ -314,7 +212,7 @@ def _to_continue(rng) -> dict:
         given = _fed(rng, [n])
         params, prompt = given["params"], given["tokens"].tolist()
         want = _greedy(params, prompt, new)
-        best = np.sort(_logits(params, np.array(prompt + want)), 1)[n - 1 :]
+        best = np.sort(logits(params, np.array(prompt + want)), 1)[n - 1 :]
         close = (best[:, -1] - best[:, -2]).min() < 1e-3  # rounding may decide about a token
         if not close and all(m.value != want for m in _wrong_tokens(params, prompt, new, want)):
             return {"params": params, "n_head": N_HEAD, "prompt": prompt, "new": new}

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 
+from zerotohero.course.checks.numpy_gpt._e11_6_sizes import flat, known_sizes, largest, sizes_of
 from zerotohero.course.checks.numpy_gpt.shared import expect_array, gelu, small_gpt
 from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect, expect_that
 
@@ -135,18 +136,6 @@ def _to_start(rng) -> dict:
     }
 
 
-def _flat(params, path: str = "") -> dict[str, np.ndarray]:
-    """Return the arrays of nested dicts and lists, by their path."""
-    if isinstance(params, list):
-        params = {str(i): value for i, value in enumerate(params)}
-    if not isinstance(params, dict):
-        return {path: params}
-    found = {}
-    for name, value in params.items():
-        found |= _flat(value, f"{path}.{name}" if path else name)
-    return found
-
-
 def _shapes_added(params: dict, r: int) -> dict[str, tuple[int, ...]]:
     C, V = params["head"]["w"].shape
     shapes: dict[str, tuple[int, ...]] = {"head.down": (C, r), "head.up": (r, V)}
@@ -171,7 +160,7 @@ def same_at_the_start(given, got):
     what = f"add_adapters(params, {given['r']}, rng)"
     if not isinstance(got["params"], dict):
         raise Wrong(f"{what}: expected a dict", "Return the new parameters.")
-    old, new = _flat(given["params"]), _flat(got["params"])
+    old, new = flat(given["params"]), flat(got["params"])
     shapes = _shapes_added(given["params"], given["r"])
     for name, value in old.items():
         mine = new.get(name)
@@ -254,29 +243,6 @@ EXACT = (
 SHARES = {0.25, 0.0625}
 
 
-def _largest(model: dict, whole: int = 0, layers=2, biases=True, head=True) -> int:
-    """Return the largest r; the other arguments are what learners get wrong."""
-    C, V, n = model["C"], model["V"], layers * model["n_layer"]
-    budget, r = model["share"] * (whole or model["total"]), 0
-    while n * (2 * C * (r + 1) + biases * (r + 1 + C)) + head * (r + 1) * (C + V) <= budget:
-        r += 1
-    return r
-
-
-def _model(params: dict, share: float) -> dict:
-    """Return what the size depends on, and parts of the whole that may be forgotten."""
-    (C, V), values = params["head"]["w"].shape, _flat(params).values()
-    return {
-        "share": share,
-        "C": C,
-        "V": V,
-        "n_layer": len(params["blocks"]),
-        "total": sum(value.size for value in values),
-        "matrices": sum(value.size for value in values if value.ndim == 2),
-        "tables": params["wte"].size + params["wpe"].size,
-    }
-
-
 def _sizes(rng) -> dict:
     while True:
         asked: list[dict] = []
@@ -287,38 +253,20 @@ def _sizes(rng) -> dict:
             V, n_ctx, n_layer, C, share = EXACT[i]
             asked.append({"params": _with_head(rng, V, n_ctx, n_layer, C), "share": share})
         asked.append({"params": asked[0]["params"], "share": 0.001})
-        models = [_model(**one) for one in asked]
-        right = tuple(map(_largest, models))
+        models = [sizes_of(**one) for one in asked]
+        right = tuple(map(largest, models))
         below = tuple(r - (m["share"] in SHARES) for r, m in zip(right, models, strict=True))
-        if len({right, below, *_known_sizes(models)}) == 8:  # each mistake makes a difference
+        if len({right, below, *known_sizes(models)}) == 8:  # each mistake makes a difference
             return {"asked": asked}
-
-
-def _known_sizes(models: list[dict]) -> dict[tuple[int, ...], str]:
-    variants = zip(*map(_wrong_sizes, models), strict=True)
-    return {tuple(size for size, _ in v): v[0][1] for v in variants}
-
-
-def _wrong_sizes(model: dict) -> list[tuple[int, str]]:
-    total, head = model["total"], (model["C"] + 1) * model["V"]
-    embedded = total - model["tables"]
-    return [
-        (_largest(model, biases=False), "The biases of the adapters aren't counted."),
-        (_largest(model, head=False), "What the head gets isn't counted."),
-        (_largest(model, layers=1), "Each block has two adapters."),
-        (_largest(model, total - head), "The head's own numbers are part of the whole."),
-        (_largest(model, embedded), "The embeddings are numbers of `params`, too."),
-        (_largest(model, model["matrices"]), "Biases and gains are numbers of `params`, too."),
-    ]
 
 
 @adapters.case("the size for a share", points=2, adapter="sized", inputs=_sizes)
 def largest_size(given, got):
-    models = [_model(**one) for one in given["asked"]]
+    models = [sizes_of(**one) for one in given["asked"]]
     whole = all(type(n) is int for n in got["sizes"])
-    hint = _known_sizes(models).get(tuple(got["sizes"])) if whole else None
+    hint = known_sizes(models).get(tuple(got["sizes"])) if whole else None
     for model, mine in zip(models, got["sizes"], strict=True):
-        share, want = model["share"], _largest(model)
+        share, want = model["share"], largest(model)
         exact = share in SHARES
         if want == 0 or (exact and mine == want - 1):
             hint = hint or (EVEN_ONE if want == 0 else "Exactly the share is allowed: at most.")
