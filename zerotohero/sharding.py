@@ -137,24 +137,23 @@ def encode_all(
     """Encode from where the writer is to the end, or to as many tokens as are asked for."""
     most, end = writer.plan.tokens, tokenizer.special[END]
     parts = source.parts(writer.state["position"], whole=tokenizer.pattern not in CUT_THERE)
+    in_bytes = source.size is not None and most is None
+    total, done = (source.size, 0) if in_bytes else (most or source.tokens, writer.total)
+    if in_bytes and writer.state["position"] is not None:
+        done = source.done(writer.state["position"])
     encoded = contextlib.closing(_encoded(_batches(parts), tokenizer, processes))
-    with encoded as batches, _bar(source, writer, progress) as bar:
+    with encoded as batches, _bar(total, done, "B" if in_bytes else "token", progress) as bar:
         while writer.total != most and (found := next(batches, None)):
             batch, tokens = found
             tokens = tokens[: None if most is None else most - writer.total]
             position = batch[-1].after
             writer.add(tokens, int(np.count_nonzero(tokens == end)), position)
             bar.set_postfix_str(f"{writer.total:,} tokens", refresh=False)
-            bar.update((source.done(position) if bar.unit == "B" else writer.total) - bar.n)
+            bar.update((source.done(position) if in_bytes else writer.total) - bar.n)
 
 
-def _bar(source: Source, writer: Writer, progress: bool) -> tqdm:
-    """Return a bar over the source's bytes, or over the tokens; it says how long it will take."""
-    total, done, unit = source.size, 0, "B"
-    if source.size is None or writer.plan.tokens is not None:
-        total, done, unit = writer.plan.tokens or source.tokens, writer.total, "token"
-    elif writer.state["position"] is not None:
-        done = source.done(writer.state["position"])
+def _bar(total: int | None, done: int, unit: str, progress: bool) -> tqdm:
+    """Return a bar, which also says how long it will take, if it is known how much there is."""
     options = {"desc": "tokenising", "unit_scale": True, "disable": not progress}
     return tqdm(total=total, initial=done, unit=unit, **options)
 
