@@ -97,8 +97,8 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help="A text file, a folder of shards, or one of tinyshakespeare (if not given), plays, "
-            "names."
+            help="A text file, a folder of shards, or one of tinyshakespeare (if not given), "
+            "plays, names."
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; else runs/RECIPE.")] = None,

@@ -18,7 +18,7 @@ from zerotohero.course import data as course_data
 from zerotohero.course.export import read_characters
 from zerotohero.course.run import Tokenizer, load, say
 from zerotohero.gpt import GPT, GPTConfig
-from zerotohero.shards import PLAN, SPLITS, TOKEN, Shards, vocabulary_hash
+from zerotohero.shards import PLAN, SPLITS, TOKEN, Shards, read_plan, vocabulary_hash
 from zerotohero.text import BytePairTokens, Characters, gpt2_tokenizer, read_text, split_text
 from zerotohero.tokenizer import Tokenizer as Vocabulary
 
@@ -38,15 +38,11 @@ class Data:
     val: Tensor | Shards | tuple[Tensor, Tensor]
     tokenizer: Tokenizer
     sha256: str  # of what it was made from
-
-    @property
-    def documents(self) -> bool:
-        """Whether there are many texts, each of which begins after <|endoftext|>."""
-        return isinstance(self.train, Shards)
+    documents: bool = False  # whether there are several, each of which begins after <|endoftext|>
 
     def verify(self) -> None:
         """Read what wasn't read yet. ValueError if it is damaged."""
-        if self.documents:
+        if isinstance(self.train, Shards):
             splits = self.train, self.val
             size = sum(len(split) for split in splits) * TOKEN.itemsize
             quiet = not sys.stderr.isatty()
@@ -68,7 +64,7 @@ class Data:
         if isinstance(self.train, tuple):
             return ""
         tokens = torch.as_tensor(self.val[:JUDGED])
-        if self.documents:  # what stands between them is no part of any text
+        if isinstance(self.train, Shards):  # what stands between texts is no part of any
             tokens = tokens[tokens != self.tokenizer.end_of_text]
         size = len(self.tokenizer.decode(tokens).encode())
         return f"{loss / math.log(2) * len(self.val[:JUDGED]) / size:.3f} bits a byte"
@@ -102,6 +98,11 @@ def read_data(
         return Data(train, val, adder.VOCABULARY, digest)
     if source not in OURS and (Path(source) / PLAN).is_file():
         return read_shards(Path(source), tokenizer, block_size)
+    if source not in OURS and Path(source).is_dir():
+        raise ValueError(
+            f"{source} is a folder; name a text file in it, or make shards of them all by "
+            "`zerotohero data shards`."
+        )
     text = OURS[source]() if source in OURS else read_text(source)
     digest = hashlib.sha256(text.encode()).hexdigest()
     if isinstance(tokenizer, str):
@@ -142,7 +143,8 @@ def read_shards(folder: Path, tokenizer: Tokenizer | str | None, block_size: int
                 f"{block_size + 1}; make larger shards or take a smaller block_size."
             )
     digest = hashlib.sha256(train.sha256 + val.sha256).hexdigest()
-    return Data(train, val, BytePairTokens(pieces), digest)
+    several = read_plan(folder)["documents"] > 1
+    return Data(train, val, BytePairTokens(pieces), digest, several)
 
 
 def pieces_for(text: str, wish: str) -> BytePairTokens:
