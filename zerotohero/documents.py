@@ -17,6 +17,7 @@ The data: FineWeb-Edu, Penedo and others (2024), arXiv:2406.17557.
 
 import codecs
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,26 +104,36 @@ def _read(
     """Yield the parts of a file: text, whether a document begins, and the position after it."""
     end = END.encode()
     with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
         file.seek(offset)
-        buffer, at, ended = b"", 0, False  # buffer[at:] is what was read and not yet yielded
-        start = offset  # of the buffer, in the file
+        # buffer[at:] is what was read and is still to be yielded; `start` is where buffer begins.
+        buffer, at, start = b"", 0, offset
         if offset == 0:
             buffer = file.read(len(BOM))
             at = len(BOM) if buffer == BOM else 0
+        # The bytes that are looked at. They follow from the position alone, not from where reading
+        # began, so that a program that goes on makes the same parts.
+        window = PART
         while True:
-            stop = buffer.find(end, at)
-            if stop < 0 and not ended:
-                text, length = _up_to_a_seam(path, buffer[at:], start + at, len(end), whole)
-                if length:
-                    yield text, not inside, start + at + length, True
-                    at, inside = at + length, True
+            while len(buffer) < min(at + window, size - start):
+                more = file.read(PART)
+                size = size if more else start + len(buffer)  # it was shortened meanwhile
+                buffer, start, at = buffer[at:] + more, start + at, 0
+            last = start + at + window >= size
+            stop = buffer.find(end, at, at + window)
+            if stop < 0 and not last:
+                # The last characters may be those of an <|endoftext|> that isn't read to its end.
+                content = buffer[at : at + window]
+                text = "" if whole else _up_to_a_seam(path, content, start + at, len(end))
+                if text:
+                    at += len(text.encode())
+                    yield text.replace("\r\n", "\n"), not inside, start + at, True
+                    inside, window = True, PART
                 else:
-                    more = file.read(max(PART, len(buffer) - at))
-                    buffer, start, at = buffer[at:] + more, start + at, 0
-                    ended = not more
+                    window *= 2
                 continue
             piece = buffer[at:] if stop < 0 else buffer[at:stop]
-            text = _decoded(path, piece, start + at)
+            text = _decoded(path, piece, start + at).replace("\r\n", "\n")
             if not inside and start + at > len(BOM):
                 text = text.lstrip("\n")  # the line of the <|endoftext|> before it
             if stop >= 0:
@@ -130,35 +141,27 @@ def _read(
             at = len(buffer) if stop < 0 else stop + len(end)
             if text:
                 yield text, not inside, start + at, False
-            inside = False
+            inside, window = False, PART
             if stop < 0:
                 return
 
 
-def _up_to_a_seam(
-    path: Path, content: bytes, offset: int, margin: int, whole: bool
-) -> tuple[str, int]:
-    """Return the text up to the last place where a document can be cut, and its bytes."""
-    if whole or len(content) < PART:
-        return "", 0
-    text = _decoded(path, content, offset, final=False, raw=True)
-    # The last characters may be those of an <|endoftext|> that isn't read to its end.
-    seam = SEAM.search(text, 0, len(text) - margin)
-    if not seam:
-        return "", 0
-    text = text[: seam.end()]
-    return text.replace("\r\n", "\n"), len(text.encode())
+def _up_to_a_seam(path: Path, content: bytes, offset: int, margin: int) -> str:
+    """Return the text up to the last place where a document can be cut, or nothing."""
+    text = _decoded(path, content, offset, final=False)
+    seam = SEAM.search(text, 0, max(0, len(text) - margin))
+    return text[: seam.end()] if seam else ""
 
 
-def _decoded(path: Path, content: bytes, offset: int, final: bool = True, raw: bool = False) -> str:
+def _decoded(path: Path, content: bytes, offset: int, final: bool = True) -> str:
+    """Return the text of bytes, of which the last may be a part of a character unless `final`."""
     try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(content, final)
+        return codecs.getincrementaldecoder("utf-8")().decode(content, final)
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} is not UTF-8 text: the byte at position {offset + error.start} is "
             f"0x{content[error.start]:02x}; save the file as UTF-8 first."
         ) from None
-    return text if raw else text.replace("\r\n", "\n")
 
 
 class Stream:

@@ -216,7 +216,8 @@ class Writer:
         else:
             self._file.close()
             self._part().unlink()
-        self._record(finished=True)
+        # A position can tell more than where it is, such as how often reading began again.
+        self._record(finished=True, position=None)
         return self.state
 
 

@@ -112,8 +112,9 @@ def check_room(
     free = shutil.disk_usage(place).free
     if needed > free:
         raise OSError(
-            f"The shards need about {needed / 1e9:,.3g} GB, but the disk of {folder} has only "
-            f"{free / 1e9:,.3g} left: make room, name another folder, or take fewer tokens."
+            f"The shards need about {tqdm.format_sizeof(needed)}B, but the disk of {folder} has "
+            f"only {tqdm.format_sizeof(free)}B left: make room, name another folder, or take fewer "
+            "tokens."
         )
 
 

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tqdm import tqdm
+
 from zerotohero import tokenizer_files
 from zerotohero.course.run import say
 from zerotohero.documents import source_of
@@ -34,12 +36,16 @@ def shards(
     if (folder / PLAN).exists() and not read_plan(folder)["finished"]:
         say(f"{folder} was begun already; this goes on with it.")
     source = source_of(name)
-    plan = Plan(shard_tokens or usual_size(source, tokens, val_shards), val_shards, tokens)
+    size = usual_size(source, tokens, val_shards) if shard_tokens is None else shard_tokens
+    plan = Plan(size, val_shards, tokens)
     pieces = vocabulary(tokenizer, source, folder, plan)
     about = estimated_tokens(source, pieces, plan)
-    size = f", about {about:,}, {about * TOKEN.itemsize / 1e9:,.3g} GB" if about else ""
+    room = tqdm.format_sizeof((about or 0) * TOKEN.itemsize)
     say(f"Source: {source.says}")
-    say(f"Tokens: of a vocabulary of {len(pieces):,}{size}")
+    say(
+        f"Tokens: of a vocabulary of {len(pieces):,}"
+        + (f", about {about:,} of them, {room}B" if about else "")
+    )
     first = "the first" if val_shards == 1 else f"the first {val_shards}"
     say(f"Shards: of {plan.shard_tokens:,} tokens each; {first} to validate")
     try:
@@ -70,7 +76,7 @@ def cores() -> int:
 def usual_size(source: Source, tokens: int | None, val_shards: int) -> int:
     """Return how many tokens a shard has unless it is said: of a short text a tenth or less."""
     about = tokens or source.tokens or (source.size and source.size // 4)  # bytes a token
-    return SHARD if about is None else min(SHARD, max(1, about // (10 * val_shards)))
+    return SHARD if about is None else min(SHARD, max(1, about // (10 * max(1, val_shards))))
 
 
 def vocabulary(wish: str, source: Source, folder: Path, plan: Plan) -> Tokenizer:
