@@ -18,6 +18,7 @@ import os
 import shutil
 import signal
 import threading
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -212,7 +213,7 @@ def _tokens(tokenizer: Tokenizer, parts: list[tuple[str, bool]]) -> np.ndarray:
         if first:
             ids.append(end)
         ids += tokenizer.encode_ordinary(text)
-    return np.array(ids, TOKEN)
+    return np.frombuffer(array("H", ids), np.uint16).astype(TOKEN)  # faster than of a list
 
 
 _mine: list[Tokenizer] = []  # a process's own

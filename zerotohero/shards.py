@@ -42,8 +42,7 @@ PLAN, FORMAT = "shards.json", "zerotohero shards 1"  # what a folder of them is,
 MOST = 2**16  # tokens that two bytes can tell apart
 PIECE = 2**24  # bytes that are looked at at a time
 MAPPED = 64  # shards that are mapped at a time: each holds a file open
-# Rows after which a map's pages are given back, each of which may have fetched 64 kB.
-KEPT_ROWS = 128
+KEPT_ROWS = 16  # after which the pages are given back: a row may bring half a megabyte of them
 
 
 def vocabulary_hash(tokenizer: Tokenizer) -> bytes:
@@ -145,7 +144,7 @@ class Shards:
         self._counts = [header.count for header in headers]
         self._ends = np.cumsum(self._counts, dtype=np.int64)
         self._maps: OrderedDict[int, tuple[np.ndarray, mmap.mmap]] = OrderedDict()
-        self._rows = 0
+        self._read: list[int] = []  # the shards of the rows since pages were given back
 
     @classmethod
     def of(cls, folder: str | PathLike, split: str) -> "Shards":
@@ -202,9 +201,9 @@ class Shards:
         return out
 
     def _tokens(self, k: int) -> np.ndarray:
-        self._rows += 1
-        if self._rows % KEPT_ROWS == 0:
+        if len(self._read) >= KEPT_ROWS:
             self._give_back()
+        self._read.append(k)
         if k not in self._maps:
             while len(self._maps) >= MAPPED:
                 self._maps.popitem(last=False)
@@ -216,8 +215,9 @@ class Shards:
     def _give_back(self) -> None:
         """Let go of the pages that were read, which the system would count as this process's."""
         if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows, which counts otherwise
-            for _, mapped in self._maps.values():
-                mapped.madvise(mmap.MADV_DONTNEED)
+            for k in self._maps.keys() & self._read:
+                self._maps[k][1].madvise(mmap.MADV_DONTNEED)
+        self._read.clear()
 
     def verify(self, progress=None) -> None:
         """Read everything; ValueError names a shard whose tokens aren't those that were written.

@@ -1,4 +1,7 @@
-"""`zerotohero data shards`: a text, a folder or a data set becomes shards to train on."""
+"""`zerotohero data shards`: a text, a folder or a data set becomes shards to train on.
+
+Nothing here needs torch, which takes as long to start as tokenising a small text.
+"""
 
 import os
 import sys
@@ -8,7 +11,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from zerotohero import tokenizer_files
-from zerotohero.course.run import say
 from zerotohero.documents import source_of
 from zerotohero.shard_writer import Plan
 from zerotohero.sharding import Source, estimated_tokens, make_shards
@@ -34,20 +36,20 @@ def shards(
     if processes is not None and processes < 1:
         raise ValueError(f"processes is {processes}; it must be at least 1.")
     if (folder / PLAN).exists() and not read_plan(folder)["finished"]:
-        say(f"{folder} was begun already; this goes on with it.")
+        print(f"{folder} was begun already; this goes on with it.")
     source = source_of(name)
     size = usual_size(source, tokens, val_shards) if shard_tokens is None else shard_tokens
     plan = Plan(size, val_shards, tokens)
     pieces = vocabulary(tokenizer, source, folder, plan)
     about = estimated_tokens(source, pieces, plan)
     room = tqdm.format_sizeof((about or 0) * TOKEN.itemsize)
-    say(f"Source: {source.says}")
-    say(
+    print(f"Source: {source.says}")
+    print(
         f"Tokens: of a vocabulary of {len(pieces):,}"
         + (f", about {about:,} of them, {room}B" if about else "")
     )
     first = "the first" if val_shards == 1 else f"the first {val_shards}"
-    say(f"Shards: of {plan.shard_tokens:,} tokens each; {first} to validate")
+    print(f"Shards: of {plan.shard_tokens:,} tokens each; {first} to validate")
     try:
         made = make_shards(
             source,
@@ -58,14 +60,14 @@ def shards(
             progress=sys.stderr.isatty(),
         )
     except KeyboardInterrupt:
-        say("Stopped. The same command goes on from there.")
+        print("Stopped. The same command goes on from there.")
         raise SystemExit(130) from None
     train, val = (Shards.of(folder, split) for split in ("train", "val"))
-    say(
+    print(
         f"{made['documents']:,} documents became {len(train):,} tokens to train on in "
         f"{len(train.paths):,} shards, and {len(val):,} to validate."
     )
-    say(f"Train on them:  zerotohero train gpt-nano --data {folder}")
+    print(f"Train on them:  zerotohero train gpt-nano --data {folder}")
 
 
 def cores() -> int:
