@@ -111,19 +111,23 @@ def making(folder: Path) -> bool:
     tokenizer = Tokenizer.named("gpt2")
     # In as large pieces as the maker of shards hands on.
     pieces = [text[i : i + 2**20] for i in range(0, len(text), 2**20)]
-    own = timed(lambda: [tokenizer.encode_ordinary(piece) for piece in pieces])
-    print(f"  the tokenizer alone {size / own / 1e6:.2f} MB/s")
+
+    def alone() -> float:
+        tokenizer._tokens.clear()
+        return timed(lambda: [tokenizer.encode_ordinary(piece) for piece in pieces])
+
+    own = [alone()]
     for processes in (1, 2):
         command = [sys.executable, "-m", "zerotohero.course.cli", "data", "shards", path]
         command += [folder / f"shards {processes}", "--processes", processes]
         command += ["--shard-tokens", 2_000_000]
         options = {"env": os.environ | {"PYTHONPATH": str(ROOT)}, "stdout": subprocess.DEVNULL}
         took = timed(lambda c=command, o=options: subprocess.run([*map(str, c)], check=True, **o))
+        own.append(alone())
+        beside = (own[-2] + own[-1]) / 2  # before and after, for other programs slow it, too
         what = f"  {processes} process{'es, each' if processes > 1 else ''}"
-        ratio = own / took
-        good &= say(
-            f"{what} {size / took / 1e6:.2f} MB/s", f"{ratio:.2f}", f"{RATE}", ratio >= RATE
-        )
+        what = f"{what} {size / took / 1e6:.2f} MB/s, the tokenizer alone {size / beside / 1e6:.2f}"
+        good &= say(what, f"{beside / took:.2f}", f"{RATE}", beside / took >= RATE)
     path.unlink()
     return good
 
