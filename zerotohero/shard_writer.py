@@ -198,10 +198,11 @@ class Writer:
             self._file.flush()
             os.fsync(self._file.fileno())
 
-    def _record(self, **more: Any) -> None:
+    def _record(self, **more: Any) -> dict[str, Any]:
         self._sync()
-        self.state |= self._whole | more
-        record(self.folder, self.state)
+        state = self.state | self._whole | more
+        record(self.folder, state)
+        return state
 
     def finish(self) -> dict[str, Any]:
         """Close the last shard, and return what is recorded. TooShort if none is to train on."""
@@ -217,8 +218,7 @@ class Writer:
             self._file.close()
             self._part().unlink()
         # A position can tell more than where it is, such as how often reading began again.
-        self._record(finished=True, position=None)
-        return self.state
+        return self._record(finished=True, position=None)
 
 
 @contextlib.contextmanager
@@ -226,7 +226,7 @@ def alone(folder: Path) -> Iterator[None]:
     """Hold the folder against a second program that would write there; ValueError if one does."""
     try:
         import fcntl
-    except ImportError:  # Windows lets no second program open what one is writing to
+    except ImportError:  # Windows has no such lock
         yield
         return
     held = os.open(folder, os.O_RDONLY)
