@@ -236,7 +236,9 @@ def test_a_run_begins_with_openais_files_and_gpt2s_tokens(tmp_path, monkeypatch)
     words = "train --init-from 124M --data my.txt steps=1 batch_size=1 eval_batches=1 --device cpu"
     said = CliRunner().invoke(cli.app, words.split())
     assert said.exit_code == 0, said.output
-    said = CliRunner().invoke(cli.app, "sample runs/fine-tuned --tokens 3 --prompt Hi".split())
+    said = CliRunner().invoke(
+        cli.app, ["sample", "runs/fine-tuned", "--tokens", "3", "--prompt", "Hi"]
+    )
     assert said.exit_code == 0 and said.stdout.startswith("Hi"), said.output
 
 

@@ -239,6 +239,25 @@ def test_shards_of_a_stream_are_those_of_its_texts_also_after_an_interruption(
 
 
 @datasets_there
+def test_what_a_data_set_says_of_its_size_is_believed_about_the_room(
+    rows, tmp_path, tokenizer, monkeypatch
+):
+    assert source_of(str(rows)).tokens is None
+    (rows / "README.md").write_text(
+        "---\ndataset_info:\n  features:\n  - name: id\n    dtype: string\n  - name: text\n"
+        "    dtype: string\n  - name: token_count\n    dtype: int64\n  splits:\n  - name: train\n"
+        "    num_bytes: 4000000\n    num_examples: 150\n  dataset_size: 4000000\n---\n"
+    )
+    source = source_of(str(rows))
+    assert source.tokens == 10**6
+    usage = sharding.shutil.disk_usage(tmp_path)._replace(free=1_900_000)
+    monkeypatch.setattr(sharding.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(OSError, match=r"need about 2\.00MB, .* only 1\.90MB"):
+        make_shards(source, tmp_path / "s", tokenizer, Plan(1000), progress=False)
+    make_shards(source, tmp_path / "s", tokenizer, Plan(1000, 1, 1500), progress=False)
+
+
+@datasets_there
 def test_a_data_set_that_cannot_be_read_is_one_sentence(rows, tmp_path):
     with pytest.raises(ConnectionError, match="could not be fetched from the Hugging Face hub"):
         Stream("fineweb-edu")

@@ -36,6 +36,7 @@ CUT_THERE = GPT2_SPLIT, GPT4_SPLIT, O200K_SPLIT  # the patterns for which this i
 PUBLIC = {  # short names: the data set, its configuration, and how many tokens of GPT-2's it has
     "fineweb-edu": ("HuggingFaceFW/fineweb-edu", "sample-10BT", 10 * 10**9),
 }
+BYTES_A_TOKEN = 4  # of English, about
 ROWS = "*.parquet", "*.jsonl"
 COLUMN = "text"
 Position = Any  # numbers and lists and dicts of them, as JSON has
@@ -167,7 +168,8 @@ def _decoded(path: Path, content: bytes, offset: int, final: bool = True) -> str
 class Stream:
     """A data set of Hugging Face's, read row by row as it comes from the hub or from a folder.
 
-    Attributes as TextFiles has them; tokens, how many there are, if that is known, and size None.
+    Attributes as TextFiles has them; size is None, but tokens is about how many there are, where
+    the data set says it.
     """
 
     unit, size = None, None
@@ -207,6 +209,8 @@ class Stream:
             has = ", ".join(columns) or "none"
             raise ValueError(f"{name} has no column {COLUMN!r} with its texts; it has {has}.")
         self._rows = rows.select_columns([COLUMN])
+        if self.tokens is None and rows.info.splits:
+            self.tokens = rows.info.splits["train"].num_bytes // BYTES_A_TOKEN
         self.says = path + (f", {config}" if config else "")
         path = str(Path(path).resolve()) if Path(path).is_dir() else path
         self.identity = {"path": path, "config": config}

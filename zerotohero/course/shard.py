@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from zerotohero import tokenizer_files
-from zerotohero.documents import source_of
+from zerotohero.documents import BYTES_A_TOKEN, source_of
 from zerotohero.shard_writer import Plan
 from zerotohero.sharding import Source, estimated_tokens, make_shards
 from zerotohero.shards import PLAN, TOKEN, Shards, read_plan
@@ -77,7 +77,7 @@ def cores() -> int:
 
 def usual_size(source: Source, tokens: int | None, val_shards: int) -> int:
     """Return how many tokens a shard has unless it is said: of a short text a tenth or less."""
-    about = tokens or source.tokens or (source.size and source.size // 4)  # bytes a token
+    about = tokens or source.tokens or (source.size and source.size // BYTES_A_TOKEN)
     return SHARD if about is None else min(SHARD, max(1, about // (10 * max(1, val_shards))))
 
 
