@@ -133,7 +133,7 @@ def making(folder: Path) -> bool:
 
 
 def shard(path: Path, size: int) -> Shards:
-    """A shard of so many bytes, of random tokens."""
+    """Write a shard of so many bytes, of random tokens, and return it."""
     block = np.random.default_rng(0).integers(0, V, 10**6).astype("<u2").tobytes()
     with open(path, "wb") as file:
         file.write(Header(size // 2, V, b"\1" * 32, b"\2" * 32).packed())

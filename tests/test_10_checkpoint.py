@@ -450,7 +450,7 @@ def test_an_index_of_a_terabyte_is_not_read(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit isn't kept")
 def test_no_memory_is_taken_for_what_only_the_sizes_say(tmp_path):
-    """Sizes that fit each other and the table of tokens, but not the matrices that there are."""
+    """Sizes that fit each other and the table of tokens, while the matrices are small."""
     C = 200_000
     tensors = as_openai_names_them(theirs())
     tensors["model/wte"] = np.zeros((1, C), "f4")

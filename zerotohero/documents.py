@@ -216,7 +216,7 @@ class Stream:
         self.identity = {"path": path, "config": config}
 
     def done(self, position: Position) -> None:
-        """How much lies before a position isn't known."""
+        """Return None: how much lies before a position is known to nobody."""
 
     def parts(self, position: Position = None, whole: bool = False) -> Iterator[Part]:
         """Yield the documents from a position on."""

@@ -218,9 +218,7 @@ def shards(
     tokenizer: Annotated[
         str, typer.Option(help="gpt2, or the folder of a tokenizer.json, or a size, as 1024.")
     ] = "gpt2",
-    tokens: Annotated[
-        int | None, typer.Option(help="How many at most; else all that there are.")
-    ] = None,
+    tokens: Annotated[int | None, typer.Option(help="How many at most; if not given, all.")] = None,
     shard_tokens: Annotated[
         int | None,
         typer.Option(help="Tokens a shard; else 100 million, or a tenth if there are fewer."),
