@@ -240,6 +240,18 @@ def test_shards_of_a_stream_are_those_of_its_texts_also_after_an_interruption(
 
 
 @datasets_there
+def test_a_stream_that_breaks_off_is_one_sentence(rows):
+    path = sorted((rows / "data").iterdir())[1]
+    source = source_of(str(rows))
+    path.write_bytes(path.read_bytes()[:200])
+    texts = []
+    with pytest.raises(ConnectionError, match=r"rows broke off \(\w+\): go on by the same command"):
+        for part in source.parts():
+            texts.append(part.text)
+    assert len(texts) == 49
+
+
+@datasets_there
 def test_what_a_data_set_says_of_its_size_is_believed_about_the_room(
     rows, tmp_path, tokenizer, monkeypatch
 ):

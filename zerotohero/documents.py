@@ -219,10 +219,19 @@ class Stream:
         """Return None: how much lies before a position is known to nobody."""
 
     def parts(self, position: Position = None, whole: bool = False) -> Iterator[Part]:
-        """Yield the documents from a position on."""
+        """Yield the documents from a position on. ConnectionError if no more of them come."""
         if position is not None:
             self._rows.load_state_dict(position)
-        for row in self._rows:
+        rows = iter(self._rows)
+        while True:
+            try:
+                row = next(rows, None)
+            except Exception as error:  # of a network or a file, of whichever library reads it
+                raise ConnectionError(
+                    f"{self.says} broke off ({type(error).__name__}): go on by the same command."
+                ) from error
+            if row is None:
+                return
             if row[COLUMN]:
                 yield Part(row[COLUMN], True, self._rows.state_dict())
 
