@@ -154,7 +154,7 @@ def beta_before_gamma():
     return batchnorm_fused
 
 
-@wrong("5.3", "Your code changed its arguments in place")
+@wrong("5.3", "write into the tensor that was handed over")
 def centred_in_place():
     def batchnorm_fused(dout, x, gamma, eps):
         mean = x.mean(tuple(range(x.ndim - 1)), keepdim=True)

@@ -127,7 +127,7 @@ def beta_before_gamma():
     return layernorm_fused
 
 
-@wrong("5.5", "Your code changed its arguments in place")
+@wrong("5.5", "write into the tensor that was handed over")
 def centred_in_place():
     def layernorm_fused(dout, x, gamma, eps):
         mean = x.mean(-1, keepdim=True)

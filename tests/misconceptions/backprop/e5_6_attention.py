@@ -176,7 +176,7 @@ def all_axes_transposed():
     return attention_fused
 
 
-@wrong("5.6", "Your code changed its arguments in place")
+@wrong("5.6", "write into the tensor that was handed over")
 def queries_scaled_in_place():
     def attention_fused(dout, q, k, v):
         gradients = head()(dout, q, k, v)

@@ -54,7 +54,7 @@ def layer_norm_over_the_example():
     return layer_norm, rms, dependence
 
 
-@wrong("4.6", "`x -= …` changes the tensor that was given")
+@wrong("4.6", "write into the tensor that was handed over")
 def layer_norm_in_place():
     def layer_norm(x, gamma, beta, eps):
         y = layer(x, gamma, beta, eps)

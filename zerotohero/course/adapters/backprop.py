@@ -87,11 +87,10 @@ def _missing(node, nodes, written, stopped, strangers):
 
 
 def cross_entropy(cross_entropy_fused, logits, targets):
-    mine, tokens = torch.tensor(logits), torch.tensor(targets)
+    given = torch.tensor(logits), torch.tensor(targets)
     with _by_hand():
-        loss, dlogits = _several(cross_entropy_fused(mine, tokens), "loss, dlogits")
-    same = _same(mine, logits) and _same(tokens, targets)
-    return {"loss": loss, "dlogits": dlogits, "same": same}
+        loss, dlogits = _several(cross_entropy_fused(*given), "loss, dlogits")
+    return {"loss": loss, "dlogits": dlogits}
 
 
 def norm(fused, dout, x, gamma, eps):
@@ -99,8 +98,7 @@ def norm(fused, dout, x, gamma, eps):
     given = [torch.tensor(v) for v in (dout, x, gamma)]
     with _by_hand():
         dx, dgamma, dbeta = _several(fused(*given, eps), "dx, dgamma, dbeta")
-    same = all(map(_same, given, (dout, x, gamma)))
-    return {"dx": dx, "dgamma": dgamma, "dbeta": dbeta, "same": same}
+    return {"dx": dx, "dgamma": dgamma, "dbeta": dbeta}
 
 
 def trained(train_by_hand, parameters, X, Y, lr, eps):
@@ -122,12 +120,7 @@ def attention(attention_fused, dout, q, k, v):
     given = [torch.tensor(a) for a in (dout, q, k, v)]
     with _by_hand():
         dq, dk, dv = _several(attention_fused(*given), "dq, dk, dv")
-    same = all(map(_same, given, (dout, q, k, v)))
-    return {"dq": dq, "dk": dk, "dv": dv, "same": same}
-
-
-def _same(tensor, array):
-    return torch.equal(torch.as_tensor(tensor), torch.tensor(array))
+    return {"dq": dq, "dk": dk, "dv": dv}
 
 
 def _several(returned, names):

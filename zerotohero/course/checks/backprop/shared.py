@@ -18,7 +18,6 @@ FLOAT32 = (
     "It agrees to about seven digits, as far as float32 goes. The arguments are float64, and "
     "`torch.zeros_like(x)` is what x is."
 )
-UNCHANGED = "Your code changed its arguments in place: work on a new tensor, or on a `.clone()`."
 
 
 def one_hot(targets: np.ndarray, width: int) -> np.ndarray:

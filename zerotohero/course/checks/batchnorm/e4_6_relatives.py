@@ -73,7 +73,6 @@ AXIS_CRASHES = {
     r"must match the size|broadcast": "The statistics must keep their axis to fit x again: "
     "`mean(-1, keepdim=True)`.",
 }
-MUTATED = "`x -= …` changes the tensor that was given: write `x - …`, which makes a new one."
 ONE_AXIS = "Only the channels of one vector are compared, the last axis: use `-1`, not the axis "
 
 
@@ -135,7 +134,6 @@ def layer_normed(given, got) -> None:
             )
         )
     expect("layer_norm", got["y"], norm(), mistakes=mistakes)
-    expect_that(got["kept"], "layer_norm changed x", MUTATED)
 
 
 relatives.case(
@@ -209,7 +207,6 @@ def root_mean_square(given, got):
             ),
         ],
     )
-    expect_that(got["kept"], "rms_norm changed x", MUTATED)
 
 
 def _shapes(rng: np.random.Generator) -> dict:

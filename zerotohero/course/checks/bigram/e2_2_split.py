@@ -26,9 +26,10 @@ split = Exercise(
         "bigram and trigram by their loss on names that they were not counted on."
     ),
     statement="""
-`split_words(words: list[str], generator: torch.Generator) -> tuple` shuffles a **copy** of the
-words with the generator and cuts it into three lists, train, dev and test: the first
-`int(0.8 * n)` words, those up to `int(0.9 * n)`, and the rest.
+`split_words(words: list[str], generator: torch.Generator)`
+`-> tuple[list[str], list[str], list[str]]` shuffles a **copy** of the words with the generator and
+cuts it into three lists, train, dev and test: the first `int(0.8 * n)` words, those up to
+`int(0.9 * n)`, and the rest.
 
 `ngram_loss(train: list[str], held_out: list[str], n: int, k: float, stoi: dict[str, int]) -> float`
 counts the n-grams of `train` (n is 2 or 3, with n − 1 boundaries before each word and one after),
