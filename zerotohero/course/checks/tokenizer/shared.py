@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
 Pair = tuple[int, int]
 
@@ -16,6 +17,15 @@ WORDS = (
 def some_chunks(rng, n: int) -> list[str]:
     """Return n words, some twice, each with a blank before it, as a split gives them."""
     return [" " + WORDS[i] for i in rng.integers(len(WORDS), size=n)]
+
+
+Variants = Iterable[tuple[Any, str]]  # what mistakes give to all that a case asks, and their hints
+
+
+def explained(got: Any, want: Any, variants: Variants) -> str | None:
+    """Return the hint of the mistake that explains all that came; None if none or several do."""
+    hints = {hint for value, hint in variants if value == got} if got != want else set()
+    return hints.pop() if len(hints) == 1 else None
 
 
 def pair_counts(ids: Sequence[int]) -> Counter:
