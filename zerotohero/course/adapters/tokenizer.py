@@ -31,15 +31,17 @@ def _ids(returned):
     numbers = list(returned)
     for i, number in enumerate(numbers):
         if not hasattr(number, "__index__"):
-            raise TypeError(f"the list that was returned holds {_a(number)} at [{i}]: {number!r:.60}")
+            raise TypeError(
+                f"the list that was returned holds {_a(number)} at [{i}]: {number!r:.60}"
+            )
     return [index(number) for number in numbers]
 
 
 def _pair(value, what):
     """Two whole numbers as a list."""
-    if isinstance(value, tuple | list) and len(value) == 2:
-        if all(hasattr(number, "__index__") for number in value):
-            return [index(number) for number in value]
+    whole = isinstance(value, tuple | list) and all(hasattr(n, "__index__") for n in value)
+    if whole and len(value) == 2:
+        return [index(number) for number in value]
     raise TypeError(f"{what}, and not {_a(value)}, {value!r:.60}")
 
 
