@@ -30,8 +30,9 @@ train = Exercise(
 Each chunk, as it is, becomes the list of its UTF-8 bytes, and tokens 0 to 255 are the bytes. Each
 round counts all pairs of neighbours in all chunks, as `count_pairs` of 9.2 does; a chunk that
 occurs twice counts twice, and no pair reaches from one chunk into the next. The most frequent pair
-is merged in every chunk; **of several that are equally frequent, the lowest**, as tuples compare in Python. The
-first merge makes token 256, the next 257, and so on. Return the pairs in the order of merging.
+is merged in every chunk; **of several that are equally frequent, the lowest**, as tuples compare in
+Python. The first merge makes token 256, the next 257, and so on. Return the pairs in the order of
+merging.
 
 Where no pair is left, stop: fewer merges than `n_merges` come back, perhaps none. A pair that
 occurs once is a pair.
@@ -217,7 +218,7 @@ def _small(rng) -> dict:
     accents = [" Tete", " TÊTE", " te\u0302te", " ete\u0301", " été", " Été"]
     accents = [accents[i] for i in rng.permutation(len(accents))] + [" e\u0301te\u0301"]
     asked = [{"chunks": chunks, "n_merges": n} for n in (1, 12)]
-    return {"asked": [*asked, {"chunks": accents, "n_merges": 20}]}
+    return {"asked": [{"chunks": accents, "n_merges": 20}, *asked]}
 
 
 train.case(
