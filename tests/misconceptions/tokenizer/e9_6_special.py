@@ -249,3 +249,19 @@ def allowed_emptied():
         return ids
 
     return empty
+
+
+@wrong("9.6", "`(?i)` has no place in the pattern")
+def capitals_cut_out_too():
+    def any_case(text, special, allowed, encode):
+        refused(text, special, allowed)
+        if not allowed:
+            return encode(text)
+        small = {name.lower(): special[name] for name in allowed}
+        names = map(regex.escape, sorted(allowed, key=len, reverse=True))
+        ids = []
+        for i, part in enumerate(regex.split("(?i)(" + "|".join(names) + ")", text)):
+            ids += [small[part.lower()]] if i % 2 else encode(part)
+        return ids
+
+    return any_case

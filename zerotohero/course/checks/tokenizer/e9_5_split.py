@@ -105,8 +105,8 @@ MISTAKES = {
     ),
     **dict.fromkeys(  # these two give the same, whatever the text
         (_with(0, None), _with(0, CONTRACTION + r"\b")),
-        "The first kind is missing, comes too late, or has `\\b` behind it: an apostrophe and s, d, "
-        "m, t, ll, ve or re are a chunk of their own, inside a word too.",
+        "The first kind is missing, comes too late, or has `\\b` behind it: an apostrophe and s, "
+        "d, m, t, ll, ve or re are a chunk of their own, inside a word too.",
     ),
     _with(1, r" ?\p{L}+"): "Any one character that is no letter, number or line end may stand "
     "before letters, not only a blank: `(word`, `_name`, a tab.",
@@ -186,6 +186,7 @@ def _blanks_and_signs(rng) -> dict:
             f"{w[3]}\n\n{w[4]} \n  {w[5]}\r\n{w[6]}",
             f"{w[0]} != {w[1]};\n\n{w[2]}...\n  // {w[3]}!!",
             f"{' ' * n}\n\t{w[7]} {{\n{' ' * 2 * n}return 10;",
+            f"{w[0]}\r{w[1]}\n{w[2]}!\r\n {w[3]} \r {w[4]}?\n\r{w[5]}\n",
             f"--  {w[1]}  ?  5 {w[2]}?\n/{w[3]} !//{w[4]}",
             f"1\u00a02 {w[5]}\u3000\u3000{w[6]}\u2003\n\u00a0!\u00a0",
             " " * n + w[2],

@@ -101,6 +101,13 @@ def _from_the_right(text: str, special: dict[str, int], allowed) -> list[int]:
     return [*_from_the_right(text[:i], special, allowed), special[name], *rest]
 
 
+def _any_case(text: str, special: dict[str, int], allowed) -> list[int]:
+    small = {name.lower(): special[name] for name in allowed}
+    pattern = "|".join(map(re.escape, sorted(allowed, key=len, reverse=True)))
+    parts = re.split(f"({pattern})", text, flags=re.IGNORECASE)
+    return [i for k, p in enumerate(parts) for i in ([small[p.lower()]] if k % 2 else stretch(p))]
+
+
 def _once(text: str, special: dict[str, int], allowed) -> list[int]:
     pattern = "|".join(map(re.escape, sorted(allowed, key=len, reverse=True)))
     parts = re.split(f"({pattern})", text, maxsplit=1)
@@ -139,6 +146,14 @@ WRONG = [
     (
         _from_the_right,
         "The text was cut from the right: where two overlap, the left one is meant.",
+    ),
+    (
+        _stretches(lambda part: [i for c in part for i in stretch(c)]),
+        "`encode` was called for each character: it gets each stretch whole.",
+    ),
+    (
+        _any_case,
+        "A special text in capitals is another text: `(?i)` has no place in the pattern.",
     ),
     (_once, "Only the first special token was cut out: go on behind it."),
     (
@@ -191,6 +206,7 @@ def _texts(rng) -> dict:
         f"a {dotted} b {like} c",
         f"{half} |> {like}",
         f"{one} {two}\n{one}",
+        f"loud {one.upper()}",
         f"a {left}{long_right[3:]} b",  # where both fit
         f"a {left}{short_right[2:]} b",
         one,
@@ -222,6 +238,7 @@ def _some_allowed(rng) -> dict:
         f"safe {one} text",
         f"{two[:-1]}",
         f"x{one}{one}{dotted[:-1]}",
+        f"{two.upper()}",
     ]
     bad = [
         f"typed {two} by a user",
@@ -235,7 +252,7 @@ def _some_allowed(rng) -> dict:
         "special": special,
         "allowed": [one],
         "texts": [*texts, *bad],
-        "_refused": [None, None, None, two, dotted, two, two, dotted, two],
+        "_refused": [None, None, None, None, two, dotted, two, two, dotted, two],
     }
 
 
