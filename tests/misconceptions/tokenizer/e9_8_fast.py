@@ -68,24 +68,29 @@ def first_of_equals():
     return lambda chunks, n: learn(chunks, n, choose=lambda c: max(c, key=c.get))
 
 
+def of_small_texts(train):
+    """An answer that leaves the megabyte out, so that a test of its mistake is quick."""
+    return lambda chunks, n: train(chunks, n) if len(chunks) < 1000 else []
+
+
 @wrong("9.8", "both occur")
 def longest_known_of_equals():
-    return lambda *given: quick(*given, choose=lambda c: max(c, key=c.get))
+    return of_small_texts(lambda *given: quick(*given, choose=lambda c: max(c, key=c.get)))
 
 
 @wrong("9.8", "a pair that occurs once is merged too")
 def stops_at_one():
-    return lambda *given: learn(*given, least=2)
+    return of_small_texts(lambda *given: learn(*given, least=2))
 
 
 @wrong("9.8", "from one chunk into the next")
 def across_chunks():
-    return lambda chunks, n: learn(["".join(chunks)], n)
+    return of_small_texts(lambda chunks, n: learn(["".join(chunks)], n))
 
 
 @wrong("9.8", "One merge is missing")
 def one_too_few():
-    return lambda chunks, n: quick(chunks, n - 1)
+    return of_small_texts(lambda chunks, n: quick(chunks, n - 1))
 
 
 @wrong("9.8", "Neither a thread nor a process")

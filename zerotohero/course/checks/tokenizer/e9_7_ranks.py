@@ -108,12 +108,13 @@ def _planted(rng) -> list[list[int]]:
     """Merges of letters that no word has, whose tokens have several cuts that one could guess.
 
     Of a, b, c, d: bcd is bc and d, and abcd a and bcd, though ab and cd are older. Of e, f, g, h:
-    efgh is ef and gh, though the ranks of e and fgh have the smaller sum. And who joins the leftmost
-    two makes fg and h of fgh.
+    efgh is ef and gh, though the ranks of e and fgh have the smaller sum. Of i, j, k, l: who joins
+    the leftmost two gets ij, k and l of ijkl.
     """
-    a, b, c, d, e, f, g, h = (ord(i) for i in rng.permutation([*"fghjkpqu"]))
+    a, b, c, d, e, f, g, h, i, j, k, l = (ord(c) for c in rng.permutation([*"fghjkpquxyz1"]))
     first = [[b, c], [a, b], [c, d], [256, d], [a, 259]]
-    return [*first, [e, f], [g, h], [f, 262], [261, 262], [f, g]]
+    second = [[e, f], [g, h], [f, 262], [261, 262]]
+    return [*first, *second, [j, k], [265, l], [i, 266], [i, j]]
 
 
 def _vocabulary(rng, n: int) -> tuple[list[list[int]], list[int], list[list[int]]]:
@@ -135,7 +136,7 @@ def _vocabulary(rng, n: int) -> tuple[list[list[int]], list[int], list[list[int]
 def _file(rng) -> dict:
     merges, shuffle, tokens = _vocabulary(rng, 60)
     mixed = ["".join(rng.choice([*"abcdeo n"], size=20)) for _ in range(6)]
-    planted = [bytes(tokens[i]).decode() for i in (260, 264)]
+    planted = [bytes(tokens[i]).decode() for i in (260, 264, 267)]
     planted += [
         "".join(rng.permutation([*planted[0], *planted[1]])),
         planted[0][:3],

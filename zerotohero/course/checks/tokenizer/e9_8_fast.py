@@ -35,8 +35,9 @@ Python does while your function runs:
   (`append`, `get`, `add`, `pop`, …); `sorted`, `min`, `max`, `sum`, `zip`, `map` and `Counter`
   count what they go through; a compiled regular expression counts the whole text.
 
-One process and one thread, in plain Python: to begin another is an error. At the limit the count ends your function. What a
-program does without being counted can't all be known; the rule is on trust.
+One process and one thread, in plain Python: to begin another is an error. At the limit the count
+ends your function. What a program does without being counted can't all be known; the rule is on
+trust.
 """,
     hints=(
         "Most words occur many times, and most words don't hold the pair of a round. What of the "
