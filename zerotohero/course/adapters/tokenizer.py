@@ -150,8 +150,11 @@ def by_ranks(recover_merges, encode_ranks, tokens, order, texts):
 
 
 def by_pieces(encode_pieces, decode_pieces, pieces, scores, texts, ids):
-    found = [_ids(encode_pieces(text, list(pieces), list(scores))) for text in texts]
-    return {"ids": found, "texts": [decode_pieces(list(i), list(pieces)) for i in ids]}
+    mine = {"pieces": list(pieces), "scores": list(scores)}
+    found = [_ids(encode_pieces(text, mine["pieces"], mine["scores"])) for text in texts]
+    decoded = [decode_pieces(list(i), mine["pieces"]) for i in ids]
+    changed = [name for name, was in (("pieces", pieces), ("scores", scores)) if mine[name] != was]
+    return {"ids": found, "texts": decoded, "changed": changed[0] if changed else ""}
 
 
 def _ranks(tokens, order):
