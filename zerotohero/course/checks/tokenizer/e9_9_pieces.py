@@ -290,13 +290,13 @@ def _replaced(data: bytes) -> str:
 def _decoded(ids, pieces, read=_each_byte, bytes_until=FIRST, first=True, signs=False) -> str:
     """The text of ids; the switches are what learners get wrong."""
     text = ""
-    for are_bytes, run in groupby(ids, lambda i: i < bytes_until):
+    for place, (are_bytes, run) in enumerate(groupby(ids, lambda i: i < bytes_until)):
         if are_bytes:
             part = read(bytes(i - 3 for i in run))
             text += part.replace("▁", " ") if signs else part
         else:
             part = "".join(pieces[i] for i in run)
-            text += (part if text or not first else part.removeprefix("▁")).replace("▁", " ")
+            text += (part if place or not first else part.removeprefix("▁")).replace("▁", " ")
     return text
 
 
