@@ -65,7 +65,7 @@ CONTROL = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256))]
 # score below any that is thought of, two of which the right one is better, and the way to the names
 # of three bytes.
 PLANTED = {"kq": -1.5, "qk": -1.5, "zz": -1.5, "jy": -2.0, "jyj": -1.7, "gp": -1e30}
-PLANTED |= {"hu": -1.9, "uf": -1.4}
+PLANTED |= {"hu": -1.9, "uf": 0.0, "fk": -3.0}
 PLANTED |= {"<0": -0.5, "<0x": -0.6, "<0x4": -0.7, "<0x41": -0.8, "<0xF": -0.9, "<0xFF": -1.1}
 PLANTED |= {"<0x0": -1.2, "<0x00": -1.3}
 
@@ -127,6 +127,21 @@ def _encoded(
         fallback = [0] if unknown else [offset + b for b in part.encode()]
         ids += [number[part]] if part in number else fallback
     return ids
+
+
+def _zero_is_none(text, pieces, scores) -> list[int]:
+    """A best score of 0 is taken for none, so that the next one takes its place."""
+    number = {piece: i for i, piece in enumerate(pieces) if i >= FIRST}
+    parts = list(("▁" + text if text else "").replace(" ", "▁"))
+    while True:
+        best, at = 0.0, -1
+        for i, (a, b) in enumerate(pairwise(parts)):
+            if a + b in number and (not best or scores[number[a + b]] > best):
+                best, at = scores[number[a + b]], i
+        if at < 0:
+            break
+        parts[at : at + 2] = [parts[at] + parts[at + 1]]
+    return [i for p in parts for i in ([number[p]] if p in number else [3 + b for b in p.encode()])]
 
 
 def _greedy(text, pieces, scores) -> list[int]:
@@ -212,7 +227,13 @@ WRONG = [
 ENCODED_WRONG = [
     (lambda *call, switches=switches: _encoded(*call, **switches), hint) for switches, hint in WRONG
 ]
-ENCODED_WRONG.append((_greedy, "The longest piece was taken at each place: the scores decide."))
+ENCODED_WRONG += [
+    (_greedy, "The longest piece was taken at each place: the scores decide."),
+    (
+        _zero_is_none,
+        "A score of 0 was taken for none: ask whether there is a best so far with `is None`.",
+    ),
+]
 
 
 def _texts(rng) -> dict:
@@ -220,7 +241,7 @@ def _texts(rng) -> dict:
     words = [WORDS[i] for i in rng.integers(len(WORDS), size=12)]
     mixed = ["".join(rng.choice([*"abenov  "], size=16)) for _ in range(6)]
     texts = [*mixed, " ".join(words), " blank first", "end ", "東京 🙂", "x<s>ab<s>", ""]
-    texts += ["kqk zzz", "jyjy", "gp huf", "5 6", "<0x41>", "<0xFF>a<0x00>"]
+    texts += ["kqk zzz", "jyjy", "gp huf ufk", "5 6", "<0x41>", "<0xFF>a<0x00>"]
     texts += [f"a\tb\n{words[0]}\u00a0n", "e\u0301t\u00e9 ﬁ", "Anne OVER"]
     return {"pieces": pieces, "scores": scores, "texts": texts, "ids": []}
 
