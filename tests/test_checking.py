@@ -371,6 +371,20 @@ def test_a_verdict_by_a_number_wants_a_number(got):
         number("the loss", got)
 
 
+def test_lists_of_other_lengths_are_shown_or_the_first_place_where_they_part():
+    def says(want, got):
+        with pytest.raises(Wrong) as caught:
+            expect("ids", got, want)
+        return caught.value.message
+
+    assert says([1, 2, 3], [1, 5]) == "ids: expected [1, 2, 3], got [1, 5]"
+    long = list(range(1000, 1040))
+    assert says(long, [*long[:7], 0]) == "ids: expected 1007 at [7], got 0"
+    assert says(long, long[:-1]) == "ids: expected 40 items, got 39; the first 39 are right"
+    assert says([[i, 0] for i in long], long) == "ids: expected [1000, 0] at [0], got 1000"
+    assert "expected shape (3,), got shape (2,)" in says(np.zeros(3), np.zeros(2))
+
+
 def test_a_verdict_by_an_array_wants_that_shape():
     assert array("it", [1, 2], (2,)).dtype == np.float64
     with pytest.raises(Wrong, match=r"expected shape \(2,\)"):

@@ -272,6 +272,8 @@ def test_what_was_only_read_or_written_as_it_was_is_unchanged(given):
         ({"a": 1, "b": 2}, lambda x: x.update(a=2), ["dict", False]),
         ({"a": ([1, 2],)}, lambda x: x["a"][0].sort(reverse=True), ["list", True]),
         ((torch.zeros(3),), lambda x: x[0].add_(1), ["Tensor", True]),
+        ({"a"}, lambda x: x.clear(), ["set", False]),
+        ([{1, 2}], lambda x: x[0].add(3), ["set", True]),
         (np.zeros(3), lambda x: x.fill(1), ["ndarray", False]),
         (Value(1.0), lambda x: setattr(x, "data", 2.0), ["Value", False]),
         ([Value(1.0)], lambda x: setattr(x[0], "data", 2.0), ["Value", True]),

@@ -9,9 +9,9 @@ The sources: Hugging Face's `transformers` (GPT2LMHeadModel), which loads what i
 whose files are read here; and the safetensors format, which unlike a pickle can only hold
 numbers, never code.
 
-Weights that are split over several files are read, too; they are written into one. Left out:
-models that GPT-2's format has no words for (rotary positions, RMSNorm, ...), and the older
-pytorch_model.bin, which is a pickle.
+Weights that are split over several files are read, too; they are written into one. So is OpenAI's
+own release, whose files `openai_release` reads. Left out: models that GPT-2's format has no words
+for (rotary positions, RMSNorm, ...), and the older pytorch_model.bin, which is a pickle.
 """
 
 import json
@@ -25,6 +25,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from zerotohero import openai_release
 from zerotohero.gpt2_files import (
     CONFIG,
     FIXED,
@@ -115,7 +116,8 @@ def save_pretrained(model: nn.Module, folder: str | PathLike) -> None:
 def from_pretrained(cls, name_or_folder: str | PathLike, **changes):
     """Return the model, a `cls`, of a folder with config.json and model.safetensors, or of a name.
 
-    "gpt2", "gpt2-medium", "gpt2-large" and "gpt2-xl" are OpenAI's weights on the hub; they need
+    A folder with OpenAI's own files, hparams.json and model.ckpt, will do as well. "gpt2",
+    "gpt2-medium", "gpt2-large" and "gpt2-xl" are OpenAI's weights on the hub; they need
     `huggingface_hub` and, the first time, a network. What `changes` may change: `dropout`, a
     shorter `block_size`, and `bias=False` where all biases are zero. The weights are float32, and
     the model is in eval mode.
@@ -124,41 +126,56 @@ def from_pretrained(cls, name_or_folder: str | PathLike, **changes):
     FileNotFoundError if there are no such files; ImportError or ConnectionError if they can't be
     fetched.
     """
-    from safetensors import SafetensorError, safe_open
-
-    config_file, weights_files = find(name_or_folder)
-    config = read_config(config_file)
     for field in changes:
         if field not in ("dropout", "block_size", "bias"):
             raise ValueError(
                 f"from_pretrained can change dropout, block_size and bias, but not {field}: the "
                 "weights were trained with what their config.json says."
             )
-    block_size = changes.pop("block_size", config["block_size"])
-    config = cls.Config(**(config | changes))
-    with torch.device("meta"):  # no time for random numbers that would be overwritten
-        model = cls(config)
-    model.to_empty(device="cpu")
     with ExitStack() as opened:
-        readers = {}
-        for path in weights_files:
-            try:
-                file = opened.enter_context(safe_open(path, "pt"))
-            except SafetensorError as error:
-                raise ValueError(
-                    f"{path} is not a whole safetensors file ({error}): fetch or save it again."
-                ) from None
-            readers |= dict.fromkeys(file.keys(), file.get_tensor)
-        _copy(readers, model)
+        config, readers = _opened(name_or_folder, opened)
+        block_size = changes.pop("block_size", config["block_size"])
+        config = cls.Config(**(config | changes))
+        try:
+            with torch.device("meta"):  # no time or memory for numbers that would be overwritten
+                model = cls(config)
+        except (RuntimeError, OverflowError):
+            raise ValueError(
+                f"{name_or_folder} describes a model so large that its size can't be computed."
+            ) from None
+        _fill(readers, model)
     if block_size != config.block_size:
         model.crop_block_size(block_size)
     return model.eval()
 
 
-@torch.no_grad()
-def _copy(readers: dict[str, Callable[[str], Tensor]], model: nn.Module) -> None:
-    """Copy every tensor to the parameter it belongs to, one at a time.
+def _opened(
+    name_or_folder: str | PathLike, opened: ExitStack
+) -> tuple[dict, dict[str, Callable[[str], Tensor]]]:
+    """Return the fields of the GPTConfig, and what reads each tensor by its name."""
+    folder = Path(name_or_folder)
+    if openai_release.is_in(folder) and not (folder / CONFIG).is_file():
+        return openai_release.read(folder)
+    from safetensors import SafetensorError, safe_open
 
+    config_file, weights_files = find(name_or_folder)
+    config, readers = read_config(config_file), {}
+    for path in weights_files:
+        try:
+            file = opened.enter_context(safe_open(path, "pt"))
+        except SafetensorError as error:
+            raise ValueError(
+                f"{path} is not a whole safetensors file ({error}): fetch or save it again."
+            ) from None
+        readers |= dict.fromkeys(file.keys(), file.get_tensor)
+    return config, readers
+
+
+@torch.no_grad()
+def _fill(readers: dict[str, Callable[[str], Tensor]], model: nn.Module) -> None:
+    """Make every tensor the parameter that it belongs to, one at a time.
+
+    The model's own are on "meta", so that no memory is taken for sizes that the file doesn't have.
     `readers` holds, for the name of each tensor, what reads it: `readers[name](name)`.
     """
     names = [name for name in readers if not MASKS.search(name)]
@@ -193,7 +210,9 @@ def _copy(readers: dict[str, Callable[[str], Tensor]], model: nn.Module) -> None
         shape = tuple(parameter.shape)[::-1] if TRANSPOSED.search(ours) else tuple(parameter.shape)
         if tuple(tensor.shape) != shape:
             raise ValueError(
-                f"{stored[ours]} has the shape {tuple(tensor.shape)} in the file, but its "
-                f"config.json asks for {shape}."
+                f"{stored[ours]} has the shape {tuple(tensor.shape)} in the file, but the "
+                f"sizes beside it ask for {shape}."
             )
-        parameter.copy_(tensor.t() if TRANSPOSED.search(ours) else tensor)
+        tensor = (tensor.t() if TRANSPOSED.search(ours) else tensor).to(parameter.dtype)
+        its_own = tensor.clone(memory_format=torch.contiguous_format)
+        torch.utils.swap_tensors(parameter, nn.Parameter(its_own))  # of both, where two are tied

@@ -142,7 +142,7 @@ def _state(value: Any) -> dict[str, Any] | None:
 
 
 def _copies(arguments: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any, Any]]:
-    """Each list, dict, array, tensor, `Value` and model in the arguments: where, itself, a copy.
+    """Each list, dict, set, array, tensor, `Value`, model in the arguments: where, itself, a copy.
 
     Where: the argument's place or name, and whether it is only a part of it.
     """
@@ -154,6 +154,8 @@ def _copies(arguments: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any, Any]]:
         elif isinstance(value, dict):
             copy = dict(dict.items(value))  # not by the dict's own ways: a verdict may count them
             inside = copy.values()
+        elif isinstance(value, set):
+            copy, inside = set(value), ()
         elif _is_numbers(value):
             copy, inside = _copy(value), ()
         elif (state := _state(value)) is not None:
@@ -181,7 +183,7 @@ def _changed(copies: Sequence[tuple[Any, Any, Any]]) -> list[list[Any]]:
 
 def _what_changed(value: Any, copy: Any) -> str:
     """The kind of what has changed, and of a model's mode or a `Value`'s grad; "" for nothing."""
-    if isinstance(value, (list, tuple, dict)) or _is_numbers(value):
+    if isinstance(value, (list, tuple, dict, set)) or _is_numbers(value):
         kind = "Tensor" if hasattr(value, "detach") else type(value).__name__
         return "" if _is_as_before(value, copy) else kind
     now = _state(value)
@@ -206,6 +208,8 @@ def _is_as_before(value: Any, copy: Any) -> bool:
         return dict.keys(value) == copy.keys() and all(
             _is_same(v, copy[name]) for name, v in dict.items(value)
         )
+    if isinstance(value, set):
+        return value == copy
     if value.shape != copy.shape or value.dtype != copy.dtype:
         return False
     return bool(((value == copy) | ((value != value) & (copy != copy))).all())  # NaN stays NaN

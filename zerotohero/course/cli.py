@@ -96,7 +96,10 @@ def train(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="A text file, or one of tinyshakespeare (if not given), plays, names."),
+        typer.Option(
+            help="A text file, a folder of shards, or one of tinyshakespeare (if not given), "
+            "plays, names."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; else runs/RECIPE.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the folder's run.")] = False,
@@ -187,13 +190,59 @@ def export(
     _say(export.export, run, folder, last)
 
 
-@app.command()
-def data() -> None:
-    """Build or fetch the course's data, and verify it."""
+data_app = typer.Typer(help="The course's data, and shards of your own.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.callback(invoke_without_command=True)
+def data(context: typer.Context) -> None:
+    """Build or fetch the course's data, and verify it; or make shards of your own."""
+    if context.invoked_subcommand:
+        return
     from zerotohero.course import data
 
     for name in ("names", "tinyshakespeare"):
         _say(lambda name=name: print(data.path(name)))
+
+
+@data_app.command()
+def shards(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A text file, a folder of .txt or .parquet files, fineweb-edu, or OWNER/NAME of "
+            "the Hugging Face hub, with :CONFIGURATION if need be."
+        ),
+    ],
+    folder: Annotated[Path, typer.Argument(help="A new folder, or one that was begun.")],
+    tokenizer: Annotated[
+        str, typer.Option(help="gpt2, or the folder of a tokenizer.json, or a size, as 1024.")
+    ] = "gpt2",
+    tokens: Annotated[int | None, typer.Option(help="How many at most; if not given, all.")] = None,
+    shard_tokens: Annotated[
+        int | None,
+        typer.Option(help="Tokens a shard; else 100 million, or a tenth if there are fewer."),
+    ] = None,
+    val_shards: Annotated[
+        int, typer.Option(help="How many shards, from the first on, are for validation.")
+    ] = 1,
+    processes: Annotated[
+        int | None, typer.Option(help="How many at a time; else all cores.")
+    ] = None,
+) -> None:
+    """Turn documents into tokens on the disk, to train on; the same command goes on when killed."""
+    from zerotohero.course import shard
+
+    _say(
+        shard.shards,
+        source,
+        folder,
+        tokenizer=tokenizer,
+        tokens=tokens,
+        shard_tokens=shard_tokens,
+        val_shards=val_shards,
+        processes=processes,
+    )
 
 
 @app.command(hidden=True)

@@ -45,6 +45,7 @@ class Run:
     model: GPTConfig
     train: TrainConfig
     pieces: BytePairTokens | None = None  # kept in tokenizer.json
+    documents: bool = False  # whether it learned where one begins, after <|endoftext|>
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -36,7 +36,8 @@ def sample(
     if run.data == "adder":
         return add(model, prompt)
     tokenizer = run.tokenizer
-    start = encode_prompt(tokenizer, prompt or "", documents=run.init_from is not None)
+    documents = run.documents or run.init_from is not None
+    start = encode_prompt(tokenizer, prompt or "", documents=documents)
     generator = torch.Generator()
     generator.manual_seed(seed) if seed is not None else generator.seed()
     for i in range(num_samples):

@@ -138,6 +138,7 @@ def _how_to_copy(name: str, kind: str, is_part: bool) -> str:
         "list": "`sort`, `append`, `pop`, `shuffle`, `+=` and `x[i] = …` change the list itself. "
         f"Begin with `{name} = list({name})`, or use `sorted({name})` and the like.",
         "dict": f"`pop`, `update` and `x[key] = …` change it. Begin with `{name} = dict({name})`.",
+        "set": f"`add`, `discard`, `clear` and `|=` change it. Begin with `{name} = set({name})`.",
     }
     return ways.get(kind, "")
 

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from zerotohero.course import adder, settings
@@ -142,6 +141,8 @@ def prepare(
         model_config = dataclasses.replace(base, **model_wish)
     source = asked.get("data", "adder" if recipe == "adder" else "tinyshakespeare")
     its = read_data(source, tokenizer, model_config.block_size, skip_unknown)
+    if first():
+        its.verify()
     if model is None:
         V = len(its.tokenizer)
         if wish.get("vocab_size", V) != V:
@@ -160,6 +161,7 @@ def prepare(
         model_config,
         train_config,
         pieces,
+        its.documents,
     )
     return run, model, its
 
@@ -236,7 +238,7 @@ def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
     trainer.model.load_state_dict(best["model"])
     rows = max(1, run.train.batch_size // run.train.accumulate)  # what fitted into the memory
     val, on = its.val, "all of the validation data"
-    if isinstance(val, Tensor) and len(val) > JUDGED:
+    if not isinstance(val, tuple) and len(val) > JUDGED:
         val, on = val[:JUDGED], f"the first {JUDGED:,} tokens of the validation data"
     loss = evaluate(trainer.model, val, batch_size=rows, precision=trainer.precision)
     say(

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
 Pair = tuple[int, int]
 
@@ -16,6 +17,30 @@ WORDS = (
 def some_chunks(rng, n: int) -> list[str]:
     """Return n words, some twice, each with a blank before it, as a split gives them."""
     return [" " + WORDS[i] for i in rng.integers(len(WORDS), size=n)]
+
+
+Variants = Iterable[tuple[Any, str]]  # what mistakes give to all that a case asks, and their hints
+
+
+def explained(got: Any, want: Any, variants: Variants) -> str | None:
+    """Return the hint of the mistake that explains all that came; None if none or several do."""
+    hints = {hint for value, hint in variants if value == got} if got != want else set()
+    return hints.pop() if len(hints) == 1 else None
+
+
+def explained_by(
+    calls: Sequence[tuple], got: Sequence[Any], want: Any, wrong: Iterable[tuple[Callable, str]]
+) -> str | None:
+    """The same for functions that make a mistake, which are called until one differs."""
+    if got == want:
+        return None
+
+    def explains(function: Callable) -> bool:
+        pairs = zip(calls, got, strict=True)
+        return all(function(*call) == came for call, came in pairs)
+
+    hints = {hint for function, hint in wrong if explains(function)}
+    return hints.pop() if len(hints) == 1 else None
 
 
 def pair_counts(ids: Sequence[int]) -> Counter:
@@ -71,6 +96,26 @@ def learn(
         parts = [merged(part, pair, first_new + len(merges)) for part in parts]
         merges.append(list(pair))
     return merges
+
+
+def at_a_tie(octets: Iterable[bytes], want: list[list[int]], got: Any) -> str | None:
+    """A hint where the first merge that is wrong was as frequent as the right one; else None."""
+    if not isinstance(got, list):
+        return None
+    n = next((i for i, (a, b) in enumerate(zip(want, got, strict=False)) if a != b), None)
+    if n is None:
+        return None
+    counts: Counter = Counter()
+    for chunk in octets:
+        counts.update(pair_counts(apply(chunk, want[:n])))
+    right, mine = tuple(want[n]), tuple(got[n])
+    if counts[right] != counts[mine]:
+        return None
+    times = "once" if counts[mine] == 1 else f"{counts[mine]} times"
+    return (
+        f"In round {n + 1}, {mine} and {right} both occur {times}: of several that are equally "
+        "frequent, the lowest is asked for."
+    )
 
 
 def apply(ids: Sequence[int], merges: Sequence[Sequence[int]]) -> list[int]:
