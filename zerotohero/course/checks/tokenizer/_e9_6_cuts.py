@@ -11,7 +11,7 @@ def stretch(text: str) -> list[int]:
 
 
 def encoded(text: str, special: dict[str, int], allowed, longest=True, escape=True, keep=True):
-    """The ids of a text; the switches are what learners get wrong."""
+    """Return the ids of a text; the switches are what learners get wrong."""
     escaped = re.escape if escape else str
     ordered = sorted(allowed, key=lambda t: (-len(t) if longest else len(t), t))
     if not ordered:
@@ -26,7 +26,7 @@ def encoded(text: str, special: dict[str, int], allowed, longest=True, escape=Tr
 
 
 def _stretches(change):
-    """The ids where each stretch is changed before it is encoded."""
+    """Return the ids where each stretch is changed before it is encoded."""
 
     def encode(text: str, special: dict[str, int], allowed) -> list[int]:
         ids: list[int] = []

@@ -156,7 +156,7 @@ def refused_where_not_allowed(given, got):
     every = list(zip(given["texts"], given["_refused"], got["ids"], strict=True))
 
     def answers(refuses):
-        """What comes where only some of the forbidden texts are seen."""
+        """Return what comes where only some of the forbidden texts are seen."""
         return [
             "refused" if name and refuses(name, text) else encoded(text, special, allowed)
             for text, name, _ in every

@@ -31,7 +31,7 @@ def explained(got: Any, want: Any, variants: Variants) -> str | None:
 def explained_by(
     calls: Sequence[tuple], got: Sequence[Any], want: Any, wrong: Iterable[tuple[Callable, str]]
 ) -> str | None:
-    """The same for functions that make a mistake, which are called until one differs."""
+    """Return the same for functions that make a mistake, called until one differs."""
     if got == want:
         return None
 
@@ -99,7 +99,7 @@ def learn(
 
 
 def at_a_tie(octets: Iterable[bytes], want: list[list[int]], got: Any) -> str | None:
-    """A hint where the first merge that is wrong was as frequent as the right one; else None."""
+    """Return a hint where the first wrong merge was as frequent as the right one; else None."""
     if not isinstance(got, list):
         return None
     n = next((i for i, (a, b) in enumerate(zip(want, got, strict=False)) if a != b), None)
