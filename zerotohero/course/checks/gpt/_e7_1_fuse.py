@@ -272,7 +272,8 @@ SCORES = TURNED | {
     "must match the size": "Two tensors of different shapes meet. The scores have the shape (B, "
     "n_head, T, T), and so fit a mask of (T, T), cut from one of (block_size, block_size); scores "
     "of (B, T, n_head, n_head) come from heads behind T: the heads have to stand in front of it, "
-    "`transpose(1, 2)`. And if the product of q and k fails itself, it is the last two axes of k that are exchanged, `k.transpose(-2, -1)`."
+    "`transpose(1, 2)`. And if the product of q and k fails itself, it is the last two axes of k "
+    "that are exchanged, `k.transpose(-2, -1)`."
 }
 
 
