@@ -158,8 +158,8 @@ def top_p_wrongly(logits: np.ndarray, p: float, temperature: float) -> list[Mist
             (
                 np.take_along_axis(in_order, order, 1),
                 "The result is sorted once more instead of put back. The way back is `scatter` "
-                "with the indices of `sort`, or `gather` with their `argsort(-1)`, not one with the "
-                "other's.",
+                "with the indices of `sort`, or `gather` with their `argsort(-1)`, not one with "
+                "the other's.",
             ),
             (renormalised(batch * keeps(batch, p)), not_rows),
             (renormalised((probs * keep).T).T, not_rows),
