@@ -191,3 +191,33 @@ def torch_s_own_operator():
         return backward(dout, x, shape, mean, inv, gamma, beta, [True] * 3)
 
     return layernorm_fused
+
+
+@wrong("5.5", "a small difference of two large numbers")
+def variance_as_a_difference():
+    def layernorm_fused(dout, x, gamma, eps):
+        mean = x.mean(-1, keepdim=True)
+        inv = ((x * x).mean(-1, keepdim=True) - mean**2 + eps) ** -0.5
+        xhat = (x - mean) * inv
+        dx = right(dout, xhat, gamma, inv, lambda a: a.mean(-1, keepdim=True))
+        others = tuple(range(x.ndim - 1))
+        return dx, (dout * xhat).sum(others), dout.sum(others)
+
+    return layernorm_fused
+
+
+@wrong("5.5", "or a derivative by small differences")
+def dx_by_small_differences():
+    def layernorm_fused(dout, x, gamma, eps):
+        _, dgamma, dbeta = norm(right, along=-1)(dout, x, gamma, eps)
+        dx, h = torch.zeros_like(x), 1e-6
+        for i in range(x.numel()):
+            step = torch.zeros_like(x)
+            step.view(-1)[i] = h
+            up, down = (
+                F.layer_norm(a, gamma.shape, gamma, None, eps) for a in (x + step, x - step)
+            )
+            dx.view(-1)[i] = ((up - down) * dout).sum() / (2 * h)
+        return dx, dgamma, dbeta
+
+    return layernorm_fused

@@ -554,3 +554,113 @@ def all_axes_turned_round():
             return self.weigh(self.hide(q @ k.T / self.divisor(q))) @ v
 
     return FusedAttention
+
+
+@wrong("7.1", "Whole rows of weights are dropped")
+def one_mask_for_all_keys():
+    class FusedAttention(Fused):
+        def weigh(self, scores):
+            return scores.softmax(-1) * super().drop(torch.ones_like(scores[..., :1]))
+
+        def drop(self, y):
+            return y
+
+    return FusedAttention
+
+
+@wrong("7.1", "Whole columns of weights are dropped")
+def one_mask_for_all_queries():
+    class FusedAttention(Fused):
+        def weigh(self, scores):
+            return scores.softmax(-1) * super().drop(torch.ones_like(scores[..., :1, :]))
+
+        def drop(self, y):
+            return y
+
+    return FusedAttention
+
+
+@wrong("7.1", "as `nn.Dropout2d` does it")
+def whole_heads_dropped():
+    class FusedAttention(Fused):
+        def drop(self, y):
+            return F.dropout2d(y, self.p, self.training)
+
+    return FusedAttention
+
+
+@wrong("7.1", "dropped more often than others, by their place")
+def the_diagonal_dropped_alone():
+    class FusedAttention(Fused):
+        def drop(self, y):
+            own = torch.eye(y.shape[-1], dtype=torch.bool)
+            return torch.where(own, super().drop(y), y)
+
+    return FusedAttention
+
+
+@wrong("7.1", "takes a channel away at all positions")
+def one_mask_of_the_output_for_all_positions():
+    class FusedAttention(Fused):
+        def project(self, y):
+            y = self.c_proj(y)
+            return y * super().drop(torch.ones_like(y[:, :1]))
+
+    return FusedAttention
+
+
+@wrong("7.1", "An axis of length 1 is gone")
+def one_text_squeezed():
+    class FusedAttention(Fused):
+        def forward(self, x):
+            return super().forward(x).squeeze(0)
+
+    return FusedAttention
+
+
+@wrong("7.1", "exp of a score of 100 is infinite")
+def softmax_without_the_shift():
+    class FusedAttention(Fused):
+        def weigh(self, scores):
+            likely = scores.exp()
+            return likely / likely.sum(-1, keepdim=True)
+
+    return FusedAttention
+
+
+@wrong("7.1", "Large ones must count as they are")
+def hidden_by_minus_fifty():
+    class FusedAttention(Fused):
+        def hide(self, scores):
+            T = scores.shape[2]
+            return scores.masked_fill(self.future[:T, :T], -50.0)
+
+    return FusedAttention
+
+
+@wrong("7.1", "their data type isn't that of what came in")
+def double_comes_back():
+    class FusedAttention(Fused):
+        def forward(self, x):
+            return super().forward(x).double()
+
+    return FusedAttention
+
+
+@wrong("7.1", "made for one position too few")
+def mask_one_too_small():
+    class FusedAttention(Fused):
+        def hide(self, scores):
+            T = scores.shape[2]
+            return scores.masked_fill(self.future[1:, 1:][:T, :T], float("-inf"))
+
+    return FusedAttention
+
+
+@wrong("7.1", "interleaved on the way back")
+def joined_channel_by_channel():
+    class FusedAttention(Fused):
+        def merge(self, y):
+            return y.permute(0, 2, 3, 1).flatten(2)
+
+    return FusedAttention

@@ -50,7 +50,7 @@ def left_sorted():
     return lambda *given: nucleus(*given, back=False)
 
 
-@wrong("7.6", "isn't the way back, it sorts once more")
+@wrong("7.6", "sorted once more instead of put back")
 def gathered_back():
     def top_p(logits, p, temperature=1.0):
         order = logits.sort(dim=-1, descending=True).indices
@@ -315,3 +315,28 @@ def a_thousandth_less():
 @wrong("7.6", "compare with p itself, not with a little more")
 def a_thousandth_more():
     return lambda *given: nucleus(*given, keep=lambda f, p: f.cumsum(-1) - f < p + 1e-3)
+
+
+@wrong("7.6", "`gather` with their `argsort(-1)`, not one")
+def scattered_by_the_argsort():
+    def top_p(logits, p, temperature=1.0):
+        order = logits.sort(dim=-1, descending=True).indices
+        falling = nucleus(logits, p, temperature, back=False)
+        return torch.zeros_like(falling).scatter(-1, order.argsort(-1), falling)
+
+    return lambda logits, p, t=1.0: nucleus(logits, p, t) if p >= 1 else top_p(logits, p, t)
+
+
+@wrong("7.6", "For a p below 1, too, there is a nucleus")
+def everything_above_95_hundredths():
+    return lambda logits, p, t=1.0: nucleus(logits, 1 if p > 0.95 else p, t)
+
+
+@wrong("7.6", "The axis of the batch is gone")
+def one_row_squeezed():
+    return lambda *given: nucleus(*given).squeeze(0)
+
+
+@wrong("7.6", "their data type isn't that of what came in")
+def double_comes_back():
+    return lambda *given: nucleus(given[0].double(), *given[1:])

@@ -107,7 +107,7 @@ def rest_padded():
 def left_to_view():
     def flatten_consecutive(x, n):
         B, T, C = x.shape
-        x = x.view(B, T // n, n * C)
+        x = x.reshape(B, T // n, n * C)
         return x.squeeze(1) if n == T else x
 
     return flatten_consecutive
@@ -160,6 +160,43 @@ def error_returned():
     def flatten_consecutive(x, n):
         if x.shape[1] % n:
             return ValueError(f"{x.shape[1]} vectors can't be split into groups of {n}.")
+        return flatten(x, n)
+
+    return flatten_consecutive
+
+
+@wrong("6.1", "x itself may have been transposed")
+def view_of_x():
+    def flatten_consecutive(x, n):
+        B, T, C = x.shape
+        if T % n:
+            raise ValueError(f"{T} vectors can't be split into groups of {n}.")
+        x = x.view(B, T // n, n * C)
+        return x.squeeze(1) if n == T else x
+
+    return flatten_consecutive
+
+
+@wrong("6.1", "of another data type than x")
+def cast_to_float32():
+    return lambda x, n: flatten(x.float(), n)
+
+
+@wrong("6.1", "T and n have changed places in the message")
+def message_with_exchanged_names():
+    def flatten_consecutive(x, n):
+        if x.shape[1] % n:
+            raise ValueError(f"n = {x.shape[1]} is no divisor of the length T = {n}")
+        return flatten(x, n)
+
+    return flatten_consecutive
+
+
+@wrong("6.1", "T is how many vectors came, n how many belong")
+def message_with_exchanged_words():
+    def flatten_consecutive(x, n):
+        if x.shape[1] % n:
+            raise ValueError(f"{n} vectors can't be split into groups of {x.shape[1]}.")
         return flatten(x, n)
 
     return flatten_consecutive

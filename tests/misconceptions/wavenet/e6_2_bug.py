@@ -167,3 +167,64 @@ def hardly_any_room_for_eps():
 @wrong("6.2", "is sound: over (0, 1), its means are 0, and its variances (the mean of")
 def every_first_layer():
     return lambda records: search(records) or (0, (0,))
+
+
+def lost(variance, close=0.005):
+    """An answer that calls a layer broken, without axes, when no set of axes fits.
+
+    variance: what it takes for the variance, from the means, the variances and the axes.
+    """
+
+    def axes(record):
+        mean, var = record["mean"], record["var"]
+        for over in ((), (0,), (1,), (0, 1)):
+            m, v = mean, var
+            if over and max(over) < m.ndim:
+                m, v = m.mean(over), variance(m, v, over)
+            if m.abs().max() < close and (v - 1).abs().max() < close:
+                return (0, *(a + 1 for a in over))
+        return None
+
+    def find_bug(records):
+        for i, record in enumerate(records):
+            found = axes(record)
+            if found != tuple(range(len(record["shape"]) - 1)):
+                return i, found
+        return None
+
+    return find_bug
+
+
+@wrong("6.2", "`var` divides by n − 1 unless")
+def lost_by_the_unbiased_variance():
+    return lost(lambda m, v, over: v.mean(over) + m.var(over))
+
+
+@wrong("6.2", "lacks what lies between them")
+def lost_without_the_variance_of_the_means():
+    return lost(lambda m, v, over: v.mean(over))
+
+
+@wrong("6.2", "you add their standard deviation")
+def lost_by_the_deviation_of_the_means():
+    return lost(lambda m, v, over: v.mean(over) + m.std(over, correction=0))
+
+
+@wrong("6.2", "`eps` takes up to 0.001 from a variance")
+def lost_without_room_for_eps():
+    return lost(lambda m, v, over: v.mean(over) + m.var(over, correction=0), 1e-5)
+
+
+@wrong("6.2", "You look at the variances alone")
+def variances_alone():
+    def axes(record):
+        mean, var = record["mean"], record["var"]
+        for over in ((), (0,), (1,), (0, 1)):
+            v = var
+            if over and max(over) < var.ndim:
+                v = var.mean(over) + mean.var(over, correction=0)
+            if (v - 1).abs().max() < 0.005:
+                return (0, *(a + 1 for a in over))
+        return None
+
+    return lambda records: search(records, axes)

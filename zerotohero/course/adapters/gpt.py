@@ -24,10 +24,12 @@ def learning(FusedAttention, layer, weights):
     }
 
 
-def dropped(FusedAttention, layer):
+def dropped(FusedAttention, layer, longer):
+    module, x = _layer(FusedAttention, **longer), _float(longer["x"])
+    spread = _run(module.train(), x)
     module, x = _layer(FusedAttention, **layer), _float(layer["x"])
     trained = _run(module.train(), x)
-    return {"eval": _run(module.eval(), x), "train": trained}
+    return {"eval": _run(module.eval(), x), "train": trained, "longer": spread}
 
 
 def counted(FusedAttention, layers):

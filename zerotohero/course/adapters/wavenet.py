@@ -11,6 +11,12 @@ def fused(flatten_consecutive, x, n):
     return {"y": flatten_consecutive(torch.tensor(x), n)}
 
 
+def fused_transposed(flatten_consecutive, x, n):
+    """Fuse an x whose numbers lie in memory in another order than that in which they are read."""
+    x = torch.tensor(x).transpose(1, 2).contiguous().transpose(1, 2)
+    return {"y": flatten_consecutive(x, n)}
+
+
 def fused_thrice(flatten_consecutive, x, few, all):
     """Fuse a few at a time, all at once, and one vector that is alone."""
     alone = flatten_consecutive(torch.tensor(x[:, :1]), 1)

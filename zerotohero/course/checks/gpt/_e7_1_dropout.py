@@ -1,34 +1,36 @@
-"""The verdict on dropout in 7.1, made from one call in train mode and one in eval mode.
+"""The verdict on dropout in 7.1, made from two calls in train mode and one in eval mode.
 
-The layer is given one position a text, which can look at itself alone, and values and a bias of 1.
-So each number that comes back tells which of the two dropouts it has passed, and by what each of
-them multiplied it: `output` · (`weight` + 1).
+The first layer is given one position a text, which can look at itself alone, and values and a bias
+of 1. So each number that comes back tells which of the two dropouts it has passed, and by what each
+of them multiplied it: `output` · (`weight` + 1). The second is given several positions with scores
+of 0, and channel s of each head is 1 at position s alone: so number s of a head tells of query t
+what became of the weight of key s.
 """
 
 import numpy as np
 
+from zerotohero.course.checks.gpt._e7_1_fuse import INTERLEAVED
 from zerotohero.course.checks.gpt.shared import one_tensor
 from zerotohero.course.exercise import Wrong, array, expect, expect_that
 
-TEXTS, HEADS, HEAD_SIZE = 250, 4, 4
+TEXTS, TIMES, HEADS, HEAD_SIZE = 250, 5, 4, 6
 
 
 def to_drop(rng: np.random.Generator) -> dict:
-    """Return the layer; p isn't near a half, because there 1 − p would be the same."""
-    C = HEADS * HEAD_SIZE
+    """Return the layers; p isn't near a half, because there 1 − p would be the same."""
+    C, block_size = HEADS * HEAD_SIZE, TIMES + 2
     identity = np.eye(C)
     p = int(rng.integers(15, 43)) / 100
-    layer = {
-        "x": np.ones((TEXTS, 1, C)),
-        "heads": [
-            [*rng.normal(size=(2, HEAD_SIZE, C)), values] for values in np.split(identity, HEADS)
-        ],
-        "proj": identity,
-        "bias": np.ones(C),
-        "block_size": 1,
-        "dropout": p,
+
+    def layer(x: np.ndarray, look: np.ndarray) -> dict:
+        heads = [[*look, values] for values in np.split(identity, HEADS)]
+        shared = {"proj": identity, "bias": np.ones(C), "block_size": block_size, "dropout": p}
+        return {"x": np.repeat(x[None], TEXTS, 0), "heads": heads} | shared
+
+    return {
+        "layer": layer(np.ones((1, C)), rng.normal(size=(2, HEAD_SIZE, C))),
+        "longer": layer(np.tile(np.eye(TIMES, HEAD_SIZE), HEADS), np.zeros((2, HEAD_SIZE, C))),
     }
-    return {"layer": layer}
 
 
 LEFT_ON = (
@@ -53,7 +55,9 @@ def dropout_in_both_modes(given: dict, got: dict) -> None:
     y, s = y.reshape(len(x), HEADS, HEAD_SIZE), 1 / (1 - p)
     if not np.isclose(y[..., None], [0, s, s * (1 + s)], atol=1e-4).any(-1).all():
         _refuse_numbers(what, y, p)
-    _expect_masks(what, y, p)
+    _expect_whole_weights(what, y, p)
+    longer = array("forward(x) in train mode", got["longer"], given["longer"]["x"].shape)
+    _expect_masks(what, longer.reshape(TEXTS, TIMES, HEADS, HEAD_SIZE), p)
 
 
 def _refuse_numbers(what: str, y: np.ndarray, p: float) -> None:
@@ -119,43 +123,105 @@ def _what_is_wrong(name: str, p: float, dropped: float, factor: float) -> str | 
     return None
 
 
+def _expect_whole_weights(what: str, y: np.ndarray, p: float) -> None:
+    """Expect that a weight which is dropped takes all channels of its head with it."""
+    alive = y != 0
+    gone = np.isclose(y, 1 / (1 - p), atol=1e-4)  # the weight was dropped
+
+    def mixed(cut: tuple[int, ...], axis: int) -> bool:
+        dropped, kept = (a.reshape(cut).any(axis) for a in (gone, alive & ~gone))
+        return bool((dropped & kept).any())
+
+    if mixed((TEXTS, HEADS, HEAD_SIZE), 2):
+        raise Wrong(
+            f"{what}: expected that a dropped weight takes all channels of its head with it, got "
+            "heads with some of them",
+            "Single channels are dropped inside the heads, not weights: the first dropout belongs "
+            "on what softmax gives, before the product with v."
+            if mixed((TEXTS, HEAD_SIZE, HEADS), 1)
+            else INTERLEAVED,
+        )
+
+
+def _alike(dropped: np.ndarray, seen: np.ndarray, axis: int) -> bool:
+    """Return whether neighbours along an axis are dropped together, where both can be told.
+
+    By chance, at most three in four are alike.
+    """
+    both = seen & np.roll(seen, 1, axis)
+    return bool((dropped == np.roll(dropped, 1, axis))[both].mean() > 0.95)
+
+
 def _expect_masks(what: str, y: np.ndarray, p: float) -> None:
     """Expect that each weight and each number of the output is dropped by a chance of its own."""
-    alive, s = y != 0, 1 / (1 - p)
-    gone = np.isclose(y, s, atol=1e-4)  # the weight was dropped
-    mixed = gone.any(2) & (alive & ~gone).any(2)
-    expect_that(
-        not mixed.any(),
-        f"{what}: expected that a dropped weight takes all channels of its head with it, got heads "
-        "with some of them",
-        "Single channels are dropped inside the heads, not weights: the first dropout belongs on "
-        "what softmax gives, before the product with v.",
+    s, t = 1 / (1 - p), np.arange(TIMES)[:, None, None]
+    past = t >= np.arange(HEAD_SIZE)
+    alive, gone = y != 0, np.isclose(y, s, atol=1e-4)
+    kept = np.isclose(y, s * (1 + s / (t + 1)), atol=1e-4) & past
+    untouched = np.isclose(y, s * (1 + 1 / (t + 1)), atol=1e-4) & past
+    others = (
+        f"{what}, for {TIMES} positions: expected 0, or {s:.4g} · (1 + {s:.4g} / (t + 1)), or, for "
+        f"a weight that is dropped or of the future, {s:.4g}, got other numbers",
+        "For one position a text, dropout is right. For several, the weights of the past are "
+        "dropped or divided by 1 − p, and no others.",
     )
-    seen, none_left = alive.any(2), gone.any(2)  # (B, n_head): the head's weight can be told
-    by_head = none_left.sum(0) / np.maximum(seen.sum(0), 1)
-    for name, shares in (("weights", by_head), ("output", 1 - alive.mean(0).ravel())):
+    expect_that(bool((~alive | gone | kept | untouched).all()), *others)
+    everywhere, seen = np.ones_like(alive), alive & past
+    for name, dropped, told in (("weights", gone, seen), ("output", ~alive, everywhere)):
         expect_that(
-            not np.isin(shares, (0, 1)).all(),
+            not _alike(dropped, told, 0),
             f"{what}: expected that each text has a dropout of its own on the {name}, got the same "
             "for all",
             f"All texts drop the same {name}: the mask's first axis is B.",
         )
-    whole = ~alive.any((1, 2))
+    positions, channels = (_alike(~alive, everywhere, axis) for axis in (1, 3))
+    queries, keys = (_alike(gone, seen, axis) for axis in (1, 3))
+    number = "each number of the output is dropped by a chance of its own"
+    weight = "the mask of the first dropout has the shape of the weights, (B, n_head, T, T)"
     expect_that(
-        whole.mean() < p / 2,
+        not channels,
         f"{what}: expected that single numbers of the output become 0, got whole positions",
-        "The output's dropout takes all channels of a position together: each number of the output "
-        "is dropped by a chance of its own.",
+        f"The output's dropout takes all channels of a position together: {number}.",
     )
-    told = seen.all(1)
     expect_that(
-        none_left[told].all(1).mean() < p / 2,
-        f"{what}: expected that each head drops weights of its own, got all heads at once",
-        "All heads drop the same weights: the mask of the first dropout has the shape of the "
-        "weights, (B, n_head, T, T).",
+        not positions,
+        f"{what}: expected that each position has a dropout of its own on the output, got the same "
+        "for all",
+        f"The output's dropout takes a channel away at all positions: {number}.",
     )
-    for name, shares in (("weights", by_head), ("output", 1 - alive.mean((0, 2)))):
+    expect_that(
+        not _alike(gone, seen, 2),
+        f"{what}: expected that each head drops weights of its own, got all heads at once",
+        f"All heads drop the same weights: {weight}. (If the cases above fail as well, begin "
+        "there: there may be but one head.)",
+    )
+    share = (gone & seen).sum((0, 2)) / seen.sum((0, 2)).clip(1)  # of each query and key
+    off = np.where(past[:, 0], np.abs(share - p), 0)
+    expect_that(
+        off.max() < 0.15 or off[past[:, 0]].min() >= 0.15,
+        f"{what}: expected that {p:.0%} of each of the weights become 0, got "
+        f"{share[past[:, 0]].min():.0%} of some and {share[past[:, 0]].max():.0%} of others",
+        "Some weights are dropped more often than others, by their place: dropout goes over all of "
+        "(T, T), with one p.",
+    )
+    expect_that(
+        not (queries and keys),
+        f"{what}: expected that single weights become 0, got all of a head at once",
+        f"Whole heads are dropped, as `nn.Dropout2d` does it: {weight}.",
+    )
+    expect_that(
+        not keys,
+        f"{what}: expected that single weights become 0, got all keys of a query at once",
+        f"Whole rows of weights are dropped, so that a query sees nothing: {weight}.",
+    )
+    expect_that(
+        not queries,
+        f"{what}: expected that single weights become 0, got a key for all queries at once",
+        f"Whole columns of weights are dropped, so that no query sees this key: {weight}.",
+    )
+    for name, shares in (("weights", share[past[:, 0]]), ("output", 1 - alive.mean((0, 1)))):
         expect_that(
             bool((np.abs(shares - p) < 0.15).all()),
             f"{what}: expected that {p:.0%} of the {name} become 0, got {shares.mean():.0%}",
         )
+    expect_that(bool((~alive | gone | kept).all()), *others)

@@ -84,6 +84,12 @@ BEHIND = (
 )
 
 
+INTERLEAVED = (
+    "The heads' channels are interleaved on the way back: the joined row holds all of head 0, then "
+    "all of head 1."
+)
+
+
 def fused_wrongly(x, heads, proj, bias) -> list[Mistake]:
     T, C = x.shape[1:]
     n, hs = len(heads), C // len(heads)
@@ -115,11 +121,7 @@ def fused_wrongly(x, heads, proj, bias) -> list[Mistake]:
         ),
         ({"cut": "sizes exchanged"}, exchanged),
         ({"cut": "sizes exchanged", "merge": "sizes exchanged"}, exchanged),
-        (
-            {"merge": "sizes exchanged"},
-            "The heads' channels are interleaved on the way back: the joined row holds all of head "
-            "0, then all of head 1.",
-        ),
+        ({"merge": "sizes exchanged"}, INTERLEAVED),
         (
             {"scale": C**-0.5},
             "The scores are divided by √C. Each is a sum over head_size products, so it is "
@@ -228,6 +230,10 @@ def fused_wrongly(x, heads, proj, bias) -> list[Mistake]:
         ),
     ]
     right = _fused(*given)
+    squeezed = (
+        "An axis of length 1 is gone: one text, or one position, comes back as (B, T, C), too."
+    )
+    wrong += [(right.squeeze(a), squeezed) for a in (0, 1) if right.shape[a] == 1]
     wrong.append((right + x, "x is added: the residual path belongs to the block around this one."))
     return [Mistake(value, hint) for value, hint in wrong]
 
@@ -264,9 +270,16 @@ TURNED = {
 
 SCORES = TURNED | {
     "must match the size": "Two tensors of different shapes meet. The scores have the shape (B, "
-    "n_head, T, T), and so fit a mask of (T, T); scores of (B, T, n_head, n_head) come from heads "
-    "behind T: the heads have to stand in front of it, `transpose(1, 2)`. And if the product of q "
-    "and k fails itself, it is the last two axes of k that are exchanged, `k.transpose(-2, -1)`."
+    "n_head, T, T), and so fit a mask of (T, T), cut from one of (block_size, block_size); scores "
+    "of (B, T, n_head, n_head) come from heads behind T: the heads have to stand in front of it, "
+    "`transpose(1, 2)`. And if the product of q and k fails itself, it is the last two axes of k "
+    "that are exchanged, `k.transpose(-2, -1)`."
+}
+
+
+SMALL = {
+    r"\(7\) must match .*\(6\)|\(6\) must match .*\(7\)": "The mask is made for one position too "
+    "few: 7 came, which is block_size, and 6 of them fit. A text may be block_size positions long."
 }
 
 

@@ -157,8 +157,9 @@ def top_p_wrongly(logits: np.ndarray, p: float, temperature: float) -> list[Mist
             (in_order * renormalised(probs * keep).max(), sorted_still),
             (
                 np.take_along_axis(in_order, order, 1),
-                "`gather` with the indices of `sort` isn't the way back, it sorts once more: use "
-                "`scatter`, or gather with `order.argsort(-1)`.",
+                "The result is sorted once more instead of put back. The way back is `scatter` "
+                "with the indices of `sort`, or `gather` with their `argsort(-1)`, not one with "
+                "the other's.",
             ),
             (renormalised(batch * keeps(batch, p)), not_rows),
             (renormalised((probs * keep).T).T, not_rows),

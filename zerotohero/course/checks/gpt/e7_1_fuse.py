@@ -12,11 +12,12 @@ from zerotohero.course.checks.gpt._e7_1_fuse import (
     FUSED_CRASHES,
     SCORES,
     SHORT,
+    SMALL,
     fused_wrongly,
     separate,
 )
-from zerotohero.course.checks.gpt.shared import expect_slowly, one_tensor
-from zerotohero.course.exercise import Exercise, array, expect, expect_that
+from zerotohero.course.checks.gpt.shared import expect_slowly, one_tensor, same_type
+from zerotohero.course.exercise import Exercise, Wrong, array, expect, expect_that
 from zerotohero.course.to_look_at import THREADS, TORCH
 
 fuse = Exercise(
@@ -41,8 +42,9 @@ one after another, and each makes its own small products. Write
 
 `FusedAttention(n_embd: int, n_head: int, block_size: int, dropout: float = 0.0)`
 
-an `nn.Module` whose `forward(x)` takes (B, T, C) to (B, T, C) for every T ≤ block_size and equals
-`MultiHeadAttention` to 1e-5 when it has the same weights. Queries, keys and values have the shape
+an `nn.Module` whose `forward(x)` takes (B, T, C) to (B, T, C), both float32, for every T ≤
+block_size and every B, and equals `MultiHeadAttention` to 1e-5 when it has the same weights, also
+where scores go to hundreds. Queries, keys and values have the shape
 (B, n_head, T, head_size) inside, and there is no loop over heads, examples or positions. Use
 products and softmax, or `F.scaled_dot_product_attention`; both can pass.
 
@@ -53,8 +55,9 @@ shows which row goes where:
   and so on; then the keys of all heads; then the values of all heads.
 - `c_proj`, from C to C, with a bias: the projection of the joined heads.
 
-Dropout as there: on the attention weights after softmax, and on the projected output, both in train
-mode only. It learns as that does: the input and every weight get the same gradients.
+Dropout as there: on the attention weights after softmax, (B, n_head, T, T), and on the projected
+output, (B, T, C), each number by a chance of its own, and both in train mode only. It learns as
+that does: the input and every weight get the same gradients.
 
 ```python
 fused = FusedAttention(n_embd=12, n_head=3, block_size=8)
@@ -87,6 +90,17 @@ def _heads(rng: np.random.Generator, n: int, hs: int, B: int, T: int, block_size
     }
 
 
+def _large(rng: np.random.Generator) -> dict:
+    """Return one text, with scores in the hundreds, of either sign, that are exact in float32."""
+    x = rng.choice([-3.0, -2.0, 2.0, 3.0], (1, 5, 3))
+    rows = 7 * np.eye(3)[:, None]
+    heads = [
+        [row, sign * row, rng.normal(size=(1, 3))]
+        for row, sign in zip(rows, (1, -1, 1), strict=True)
+    ]
+    return _heads(rng, 3, 1, 1, 5, 5) | {"x": x, "heads": heads}
+
+
 QKV = ("c_attn's rows of queries", "c_attn's rows of keys", "c_attn's rows of values")
 
 
@@ -102,6 +116,7 @@ def equal_to_separate_heads(given: dict, got: dict) -> None:
             partial(fused_wrongly, x, heads, proj, bias),
             tol=1e-5,
         )
+        same_type("forward(x)", y, "float32")
 
 
 fuse.case(
@@ -109,12 +124,12 @@ fuse.case(
     points=3,
     adapter="attended",
     inputs=lambda rng: {"layers": [_heads(rng, 3, 5, 2, 7, 7)]},  # 4 heads don't go into it
-    crashes=FUSED_CRASHES | SCORES,
+    crashes=SMALL | FUSED_CRASHES | SCORES,
 )(equal_to_separate_heads)
 
 
 @fuse.case(
-    "any number of heads",
+    "any number of heads, one text, and large scores",
     points=1,
     adapter="attended",
     inputs=lambda rng: {
@@ -122,11 +137,28 @@ fuse.case(
             _heads(rng, n, hs, 3, 6, 6)
             for n, hs in ((1, 5), (5, 2), (4, 1), (2, int(rng.integers(7, 10))))
         ]
+        + [_heads(rng, 2, 5, 1, 4, 4), _large(rng)]
     },
     crashes=FUSED_CRASHES | SCORES,
 )
 def any_number_of_heads(given, got):
-    equal_to_separate_heads(given, got)
+    *layers, large = given["layers"]
+    *outputs, y = got["y"]
+    equal_to_separate_heads({"layers": layers}, {"y": outputs})
+    if np.shape(y) == large["x"].shape and not np.isfinite(y).all():
+        raise Wrong(
+            "forward(x) with scores from −441 to 441: expected numbers, got NaN or infinite ones",
+            "exp of a score of 100 is infinite in float32, and exp of −200 is 0: `softmax` takes "
+            "care of that, or subtract the largest score of each row before `exp`.",
+        )
+    try:
+        equal_to_separate_heads({"layers": [large]}, {"y": [y]})
+    except Wrong as wrong:
+        raise Wrong(
+            f"with scores from −441 to 441, {wrong.message}",
+            "With small scores it is right. Large ones must count as they are, and the future be "
+            "hidden by less than any of them, −∞.",
+        ) from None
 
 
 fuse.case(
@@ -210,7 +242,7 @@ fuse.case(
     points=2,
     adapter="dropped",
     inputs=to_drop,
-    crashes=FUSED_CRASHES | SCORES,
+    crashes=FUSED_CRASHES | SHORT,
 )(dropout_in_both_modes)
 
 

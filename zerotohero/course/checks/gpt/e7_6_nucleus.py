@@ -10,7 +10,7 @@ from zerotohero.course.checks.gpt._e7_6_nucleus import (
     renormalised,
     top_p_wrongly,
 )
-from zerotohero.course.checks.gpt.shared import expect_slowly, one_tensor
+from zerotohero.course.checks.gpt.shared import expect_slowly, one_tensor, same_type
 from zerotohero.course.checks.numerics import softmax
 from zerotohero.course.exercise import (
     Exercise,
@@ -35,8 +35,8 @@ nucleus = Exercise(
     statement="""
 `top_p(logits: Tensor, p: float, temperature: float = 1.0) -> Tensor`
 
-`logits` has the shape (B, V). Return probabilities of the same shape, one distribution a row, in
-the vocabulary's order:
+`logits` has the shape (B, V), float32. Return probabilities of the same shape and data type, one
+distribution a row, in the vocabulary's order:
 
 1. the logits are divided by `temperature` and become probabilities;
 2. each row keeps its **nucleus**: the likeliest tokens, in falling order, as few as are needed for
@@ -44,8 +44,9 @@ the vocabulary's order:
    it, so at least one token is kept; of equally likely ones, no more than are needed;
 3. all other tokens get 0, and what is left is divided by its sum.
 
-p is above 0 and at most 1. With p = 1 every token is kept, however unlikely. `logits` is not
-changed. (Holtzman and others, 2020, *The Curious Case of Neural Text Degeneration*.)
+p is above 0 and at most 1, and B may be 1. With p = 1, and only then, every token is kept, however
+unlikely. `logits` is not changed. (Holtzman and others, 2020, *The Curious Case of Neural Text
+Degeneration*.)
 
 ```python
 logits = torch.tensor([[0.1, 0.5, 0.1, 0.3], [0.96, 0.01, 0.01, 0.02]]).log()
@@ -73,6 +74,7 @@ def _telling_rows(rng: np.random.Generator, temperature: float = 1.0) -> dict:
     spread = temperature * np.linspace(0.5, 2.5, B)[:, None]  # from an unsure row to a sure one
     while True:
         logits = rng.permutation(spread) * rng.normal(size=(B, V)) + rng.normal(size=(B, 1))
+        logits = logits.astype(np.float32).astype(np.float64)
         probs = softmax(logits / temperature)
         sums = np.sort(probs)[:, ::-1].cumsum(1)
         sizes = keeps(probs, p).sum(1)
@@ -88,11 +90,12 @@ def _telling_rows(rng: np.random.Generator, temperature: float = 1.0) -> dict:
             if hints.setdefault(result, mistake.hint) != mistake.hint:
                 break
         else:
-            return given
+            return given | {"logits": logits.astype(np.float32)}
 
 
 def _expect_nucleus(given: dict, got: dict, mistakes: Callable, hint: str) -> None:
-    logits, p, temperature = given["logits"], given["p"], given["temperature"]
+    logits = given["logits"].astype(np.float64)
+    p, temperature = given["p"], given["temperature"]
     probs = softmax(logits / temperature)
     warmth = f", temperature={temperature:g}" if temperature != 1 else ""
     what = f"top_p(logits, {p:g}{warmth})"
@@ -101,6 +104,7 @@ def _expect_nucleus(given: dict, got: dict, mistakes: Callable, hint: str) -> No
     if np.shape(mine) != probs.shape:
         hint = "Return a probability for every token of every row, (B, V), and draw none."
     expect_slowly(what, mine, renormalised(probs * keeps(probs, p)), mistakes, hint=hint)
+    same_type(what, mine, "float32")
     overwritten = "You overwrite the caller's logits: `logits /= …` and `logits[…] = …` change "
     overwritten += "them in place. Make new tensors."
     expect("logits after the call", got["logits"], logits, hint=overwritten)
@@ -110,7 +114,7 @@ def nucleus_kept(given: dict, got: dict) -> None:
     _expect_nucleus(
         given,
         got,
-        lambda: top_p_wrongly(given["logits"], given["p"], given["temperature"]),
+        lambda: top_p_wrongly(given["logits"].astype(np.float64), given["p"], given["temperature"]),
         "Print `probs.sort(dim=-1, descending=True)` for a row, its sums from the left, and what "
         "your code keeps of it: as few tokens as add up to p.",
     )
@@ -137,7 +141,8 @@ nucleus.case(
 def _sure(rng: np.random.Generator) -> dict:
     logits = 1 + rng.normal(size=(3, 10))
     logits[np.arange(3), rng.permutation(10)[:3]] = logits.max(1) + 5
-    return {"logits": logits, "p": float(rng.choice([0.3, 0.5])), "temperature": 1.0}
+    p = float(rng.choice([0.3, 0.5]))
+    return {"logits": logits.astype(np.float32), "p": p, "temperature": 1.0}
 
 
 @nucleus.case(
@@ -195,6 +200,7 @@ def everything_kept_for_p_of_1(given, got):
         softmax(logits), "With p = 1, too, the logits are divided by the temperature first."
     )
     expect(what, probs, want, mistakes=[logits_back, cold])
+    same_type(what, got["probs"], "float32")
 
 
 ALL_TIES = (
@@ -202,6 +208,11 @@ ALL_TIES = (
     "them apart: decide by the place in sorted order."
 )
 BEYOND = "Where the sum is p exactly, it has reached p, and the nucleus is complete."
+EVERYTHING = (
+    "For a p below 1, too, there is a nucleus: with 0.97 as with 0.7, tokens that aren't "
+    "needed to reach it are dropped."
+)
+NO_ROW = "The axis of the batch is gone: one row comes back as (1, V)."
 NEAR = 3e-5  # float32 rounds sums by less than a hundredth of it
 SHORT = (
     f"A sum that falls short of p, by {NEAR:.0e} even, has not reached it: compare with p itself, "
@@ -224,23 +235,23 @@ def _ties(rng: np.random.Generator) -> dict:
     steps = np.stack([rng.permutation(levels) for _ in range(5)])
     sums = np.sort(softmax(steps)[0])[::-1].cumsum()
     uneven = rng.permutation(np.log(np.arange(3.0, 12.0)))
-    reached = float(np.sort(softmax(uneven[None])[0])[::-1].cumsum()[int(rng.integers(1, 5))])
     near = np.stack([rng.permutation(uneven) for _ in range(2)])
-    return {
-        "questions": [
-            [flat, 0.5],  # V/2 tokens reach p, to the bit
-            [flat, 1 / V],
-            [flat, 0.75 + 0.5 / V],
-            [steps, float(sums[3] + sums[4]) / 2],  # some of the four in the middle
-            [rng.normal(size=(2, 1)), 0.4],
-            [near, reached + NEAR],
-            [near, reached - NEAR],
-        ]
-    }
+    reached = np.sort(softmax(uneven[None])[0])[::-1].cumsum()[:7].tolist()
+    sure = np.log([[0.6, 0.3, 0.09, 0.004, 0.003, 0.003]])  # one row
+    questions = [
+        [flat, 0.5],  # V/2 tokens reach p, to the bit
+        [flat, 1 / V],
+        [flat, 0.75 + 0.5 / V],
+        [steps, float(sums[3] + sums[4]) / 2],  # some of the four in the middle
+        [rng.normal(size=(2, 1)), 0.4],
+        *([near, p + step] for p in reached for step in (NEAR, -NEAR)),
+        *([rng.permutation(sure, 1), p] for p in (0.97, 0.992)),
+    ]
+    return {"questions": [[logits.astype(np.float32), p] for logits, p in questions]}
 
 
 @nucleus.case(
-    "equally likely tokens, sums close to p, and a vocabulary of one",
+    "equally likely tokens, p close to a sum or to 1, one row and one token",
     adapter="nuclei",
     inputs=_ties,
     crashes=TOP_P_CRASHES,
@@ -248,8 +259,13 @@ def _ties(rng: np.random.Generator) -> dict:
 def no_more_than_are_needed(given, got):
     kept, wanted, hints = [], [], {}
     for (logits, p), mine in zip(given["questions"], got["probs"], strict=True):
-        probs, what = softmax(logits), f"top_p(logits, {p:.8g}) for V = {logits.shape[1]}"
+        probs, what = (
+            softmax(logits.astype(np.float64)),
+            f"top_p(logits, {p:.8g}) for V = {logits.shape[1]}",
+        )
         one_tensor(what, mine)
+        if len(probs) == 1 and np.shape(mine) == probs.shape[1:]:
+            raise Wrong(f"{what}: expected shape {probs.shape}, got {np.shape(mine)}", NO_ROW)
         mine = array(what, mine, probs.shape)
         kept.append((mine > 0).sum(1).tolist())
         keep = keeps(probs, p)
@@ -257,13 +273,16 @@ def no_more_than_are_needed(given, got):
         ranked = np.sort(probs)[:, ::-1]
         before = ranked.cumsum(1) - ranked
         last = np.take_along_axis(ranked, keep.sum(1, keepdims=True) - 1, 1)
-        for hint, also in (
+        ways = (
             (ALL_TIES, keep | np.isclose(probs, last)),
             (BEYOND, before <= p),
+            (EVERYTHING, keep | (p > 0.95)),
+            (EVERYTHING, keep | (p > 0.98)),
             (SHORT, before < p - 10 * NEAR),
             (OVER, before < p + 10 * NEAR),
-        ):
-            hints.setdefault(hint, []).append(also.sum(1).tolist())
+        )
+        for i, (hint, also) in enumerate(ways):
+            hints.setdefault((hint, i), []).append(also.sum(1).tolist())
         if kept[-1] == wanted[-1]:  # which of equal ones are kept is free
             expect(f"{what}, sorted", np.sort(mine), np.sort(renormalised(probs * keep)))
             least = np.where(mine > 0, probs, np.inf).min(1)
@@ -276,5 +295,5 @@ def no_more_than_are_needed(given, got):
             mine == right,
             f"top_p(logits, {p:.8g}) for V = {logits.shape[1]}: expected {right} tokens that are "
             f"kept of the rows, got {mine}",
-            next((hint for hint, counts in hints.items() if counts == kept), None),
+            next((hint for (hint, _), counts in hints.items() if counts == kept), None),
         )

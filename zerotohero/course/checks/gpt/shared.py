@@ -26,6 +26,17 @@ def one_tensor(what: str, got, hint: str = "Return the tensor alone.") -> None:
     expect_that(not isinstance(got, list), f"{what}: expected a tensor, got several values", hint)
 
 
+def same_type(what: str, got, want: str) -> None:
+    """Expect of right numbers that they have this data type, too."""
+    kind = str(np.asarray(got).dtype)
+    expect_that(
+        kind == want,
+        f"{what}: expected {want}, as it is given, got {kind}",
+        f"The numbers are right, and their data type isn't that of what came in, {want}: "
+        "`.double()`, `.float()` or a new tensor has changed it.",
+    )
+
+
 GPT_AND_TRAINER = ("gpt", "generation", "huggingface", "training")
 
 

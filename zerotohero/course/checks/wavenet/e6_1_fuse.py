@@ -26,13 +26,14 @@ fuse = Exercise(
     statement="""
 `flatten_consecutive(x: Tensor, n: int) -> Tensor`
 
-`x` has the shape (B, T, C): B examples, each with T vectors of C numbers. Return a tensor of shape
-(B, T/n, n · C), in which vectors 0 to n − 1 of an example stand side by side in the first row, the
-next n in the second, and so on, each group in the order in which it came. If only **one** row is
-left (T = n), its axis goes too: return (B, n · C). Whatever B is, the batch axis stays.
+`x` has the shape (B, T, C): B examples, each with T vectors of C numbers, of any data type; it may
+have been transposed. Return a tensor of x's data type and of the shape (B, T/n, n · C), in which
+vectors 0 to n − 1 of an example stand side by side in the first row, the next n in the second, and
+so on, each group in the order in which it came. If only **one** row is left (T = n), its axis goes
+too: return (B, n · C). Whatever B is, the batch axis stays.
 
-If T is not a multiple of n, raise `ValueError` with one sentence for the person who reads it, and
-with the values of T and n in it. Gradients flow through the result back to `x`.
+If T is not a multiple of n, raise `ValueError` with one sentence for the person who reads it, from
+which the values of T and n can be learned. Gradients flow through the result back to `x`.
 
 ```python
 x = torch.arange(8).view(1, 4, 2)    # the vectors [0, 1], [2, 3], [4, 5], [6, 7]
@@ -44,8 +45,9 @@ flatten_consecutive(x, 3)            # ValueError
     hints=(
         "In memory, the numbers of an example already lie in reading order. What has to change is "
         "only where one row ends and the next begins.",
-        "`view` or `reshape` to (B, T // n, n * C) never crosses from one example into another. "
-        "The axis of length 1 to remove is axis 1, and only that one.",
+        "`reshape` to (B, T // n, n * C) never crosses from one example into another. (`view` "
+        "doesn't either, but refuses an x that was transposed.) The axis of length 1 to "
+        "remove is axis 1, and only that one.",
         "`B, T, C = x.shape`; `if T % n: raise ValueError(f'{T} positions …')`; `x = x.reshape(B, "
         "T // n, n * C)`; `return x.squeeze(1) if x.shape[1] == 1 else x`.",
     ),
@@ -141,7 +143,8 @@ SHAPE_CRASHES = {
     "^RuntimeError: shape '.*' is invalid": "The number of entries changes: B · T · C "
     "must be the same before and after, as it is in (B, T // n, n * C).",
     "not compatible|use .reshape": "`view` needs numbers that lie in order in memory; after a "
-    "transposition they don't. Is the transposition needed?",
+    "transposition they don't. x itself may have been transposed: `reshape` takes it as it is. "
+    "(If you transpose it yourself: is that needed?)",
     # Python's and NumPy's own are no refusals.
     "^ValueError(?!: (too many|not enough|cannot reshape))": "You refuse a length that n does "
     "divide: test `T % n`.",
@@ -164,11 +167,18 @@ def _vectors(rng: np.random.Generator, B: int, T: int, C: tuple[int, ...]) -> np
 def pairs_fused(given, got):
     x, n = given["x"], given["n"]
     expect("flatten_consecutive(x, 2)", got["y"], _fused(x, n), mistakes=_fused_wrongly(x, n))
+    kind = np.asarray(got["y"]).dtype
+    expect_that(
+        kind == x.dtype,
+        f"flatten_consecutive(x, 2): expected {x.dtype}, which x is, got {kind}",
+        "The numbers are the right ones, of another data type than x: `float`, `double` or a new "
+        "tensor has changed it. Nothing but the shape has to change.",
+    )
 
 
 @fuse.case(
-    "three or five at a time",
-    adapter="fused",
+    "three or five at a time, of an x that was transposed",
+    adapter="fused_transposed",
     inputs=lambda rng: {"x": _vectors(rng, 4, 30, (7, 8, 9)), "n": int(rng.choice([3, 5]))},
     crashes=SHAPE_CRASHES,
 )
@@ -256,6 +266,24 @@ def odd_length_refused(given, got):
         "Whoever reads the message can't see your code: say how many vectors came, and into "
         "groups of how many they can't be divided.",
     )
+    expect_that(
+        not (_said(T_SAID, message) == {n} and _said(N_SAID, message) == {T}),
+        f"the message: {T} vectors came, and n is {n}; got {message!r:.100}",
+        "T and n have changed places in the message: T is how many vectors came, n how many belong "
+        "into a group.",
+    )
+
+
+# How a sentence tells what T is, and what n is: by name, or else in words.
+T_SAID = (r"\bT *(?:=|is|\() *(\d+)", r"(?:length|context) (?:of |is )?(\d+)|(\d+) (?:vec|pos|can)")
+N_SAID = (r"\bn *(?:=|is|\() *(\d+)", r"(?:groups of|multiple of|divisible by|divided by) (\d+)")
+
+
+def _said(patterns: tuple[str, str], message: str) -> set[int]:
+    for pattern in patterns:
+        if parts := [part.group() for part in re.finditer(pattern, message)]:
+            return {int(number) for part in parts for number in re.findall(r"\d+", part)}
+    return set()
 
 
 def _expect_refusal(x: np.ndarray, n: int, got: dict) -> None:

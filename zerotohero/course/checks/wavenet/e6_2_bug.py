@@ -4,10 +4,15 @@ raised and nothing looks wrong.
 
 import numpy as np
 
-from zerotohero.course.exercise import (
-    Exercise,
-    Wrong,
+from zerotohero.course.checks.wavenet._e6_2_searches import (
+    BROKEN,
+    SOUND,
+    off,
+    sets,
+    statistics,
+    wrong_searches,
 )
+from zerotohero.course.exercise import Exercise, Wrong
 
 bug = Exercise(
     number="6.2",
@@ -27,7 +32,7 @@ Each record belongs to one BatchNorm layer, in the order of the network (number 
 made by one batch in train mode, before any training: gamma is 1 and beta is 0. With `x` the layer's
 input and `y` its output, it holds
 
-- `record["shape"]`: the shape of `x`, (B, T, C) or (B, C), a tuple;
+- `record["shape"]`: the shape of `x`, (B, T, C) with T > 1, or (B, C), a tuple;
 - `record["running_mean"]`: the *shape* of the layer's running mean, a tuple;
 - `record["mean"]` and `record["var"]`: `y.mean(0)` and `y.var(0, correction=0)`, over the batch
   alone, so of shape (T, C) or (C,).
@@ -68,21 +73,21 @@ The statistics are those of real batches: `eps` leaves variances a little below 
         "that layer.",
     ),
 )
-SOUND = {3: (0, 1), 2: (0,)}
-BROKEN = {3: [(0,), (0, 2), (0, 1, 2)], 2: [(0, 1)]}
 CLEAR = 0.0105  # what is wrong is wrong by more than this somewhere; the card promises 0.01
 EPS = 1e-5
+OFF = {"close": 0.013, "near": 0.055, "apart": 0.12}  # by which the means of positions are off
 SHORT = 0.0009  # by which variances are below 1 at most, where x is small; the card promises 0.001
 
 
 def _inputs(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -> np.ndarray:
     """A batch whose positions differ as the kind of network wants it."""
     x = rng.normal(size=shape[1:]) + rng.uniform(0.5, 2.0, shape[1:]) * rng.normal(size=shape)
-    if kind in ("even", "close"):
+    if kind:
         x -= x.mean(0)
-    if kind == "close":  # every position has nearly mean 0 and variance 1
+    if kind in OFF:  # every position has nearly mean 0 and variance 1
         x /= x.std(0)
-        x += (0.013 + rng.uniform(-0.001, 0.001, shape[1:])) * (-1) ** np.arange(shape[1])[:, None]
+        means = OFF[kind] + rng.uniform(-0.001, 0.001, shape[1:])
+        x += means * (-1) ** np.arange(shape[1])[:, None]
     return x
 
 
@@ -100,19 +105,20 @@ def _record(
             x *= np.sqrt(EPS / SHORT / x.var(axes).min())
         y = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + EPS)
         record = {"shape": [*shape], "running_mean": kept, "mean": y.mean(0), "var": y.var(0)}
-        others = [a for a in _sets(record) if not set(axes) <= set(a)]
-        if all(_off(record, a) > CLEAR for a in others):
+        others = [a for a in sets(record) if not set(axes) <= set(a)]
+        if all(off(record, a) > CLEAR for a in others):
             return record
 
 
 def _networks(rng: np.random.Generator, plant: int, telling: bool) -> dict:
     """Networks of every kind, shuffled: sound; even (sound, and every position has mean 0); close
-    (sound, and every position has nearly mean 0 and variance 1); and each kind of broken layer.
+    near and apart (sound, and every position has nearly mean 0 and variance 1); and each kind of
+    broken layer.
 
     plant: how many of each broken kind. telling: whether the running means have honest shapes.
     """
     bugs = [(ndim, axes) for ndim in BROKEN for axes in BROKEN[ndim]]
-    planted = [(kind, 0) for kind in ("", "even", "close")]
+    planted = [(kind, 0) for kind in ("", "even", *OFF)]
     planted += [(kind, i) for kind in bugs for i in range(plant)]
     networks, answers = [], []
     for k in rng.permutation(len(planted)):
@@ -137,132 +143,6 @@ def _networks(rng: np.random.Generator, plant: int, telling: bool) -> dict:
     return {"networks": networks, "_answers": answers}
 
 
-def _sets(record: dict) -> list[tuple[int, ...]]:
-    """All sets of axes that a layer may reduce over, the smallest first."""
-    return [(0,), (0, 1), (0, 2), (0, 1, 2)] if len(record["shape"]) == 3 else [(0,), (0, 1)]
-
-
-def _statistics(record: dict, axes, correction: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The means and variances of y over these axes."""
-    mean, var = record["mean"], record["var"]
-    over = tuple(a - 1 for a in axes if a > 0)  # the batch axis is gone already
-    if not over:
-        return mean, var
-    return mean.mean(over), var.mean(over) + mean.var(over, ddof=correction)
-
-
-def _off(record: dict, axes, variances: bool = True, correction: int = 0) -> float:
-    """How far the means over these axes are from 0, or the variances from 1, at most."""
-    m, v = _statistics(record, axes, correction)
-    return max(np.abs(m).max(), np.abs(v - 1).max() if variances else 0.0)
-
-
-def _axes_by_statistics(
-    record: dict, order=None, close: float = 0.005, **switches
-) -> tuple[int, ...] | None:
-    sets = _sets(record)
-    fitting = (
-        a for a in sorted(sets, key=order or sets.index) if _off(record, a, **switches) < close
-    )
-    return next(fitting, None)
-
-
-TIGHT = (
-    "You leave too little room: `eps` takes up to 0.001 from a variance where the inputs are small."
-)
-LOOSE = "You leave too much room: the means of some sound layers are 0.012, which is not 0."
-
-
-def _axes_by_shape(record: dict) -> tuple[int, ...] | None:
-    """Which axes of the input the running mean lacks; None if it has the right shape."""
-    shape, kept = record["shape"], list(record["running_mean"])
-    ndim = len(shape)
-    if kept == shape[-1:]:
-        return SOUND[ndim]
-    fitting = [a for a in BROKEN[ndim] if [n for i, n in enumerate(shape) if i not in a] == kept]
-    return fitting[0] if fitting else None
-
-
-def _search(networks: list, axes_of, sound=lambda ndim: SOUND[ndim]) -> list:
-    """The first layer of each network whose axes aren't the sound ones, as [number, axes]."""
-    found = []
-    for records in networks:
-        bugs = [(i, axes_of(r)) for i, r in enumerate(records)]
-        bugs = [
-            [i, list(a)] for i, a in bugs if a is not None and a != sound(len(records[i]["shape"]))
-        ]
-        found.append(bugs[0] if bugs else None)
-    return found
-
-
-def _wrong_searches(networks: list, answers: list) -> list[tuple[list, str]]:
-    """What typical wrong searches find, with the hint for each."""
-    ndims = [len(net[a[0]]["shape"]) if a else 0 for net, a in zip(networks, answers, strict=True)]
-
-    def changed(change) -> list:
-        return [a and change(a, n) for a, n in zip(answers, ndims, strict=True)]
-
-    too_good = [None if a and a[1] == [0] else a for a in answers]
-    return [
-        (
-            _search(networks, _axes_by_shape),
-            "The shapes of these running means look right everywhere, and yet there are broken "
-            "layers: look at `mean` and `var`, and leave room for `eps`.",
-        ),
-        (
-            too_good,
-            "You miss the layers that reduce over axis 0 alone. Over all positions together they "
-            "look sound; what gives them away is that they are too good: mean 0 and variance 1 at "
-            "every single position.",
-        ),
-        (
-            _search(networks, lambda r: _axes_by_statistics(r, order=lambda a: -len(a))),
-            "You take the largest set of axes that fits. Over all axes together a sound layer has "
-            "mean 0 and variance 1, too: take the smallest set that fits.",
-        ),
-        (
-            _search(networks, _axes_by_statistics, sound=lambda ndim: (0, 1)),
-            "A layer whose input has two axes, (B, C), is sound when it reduces over (0,): look at "
-            "the length of `shape` before you judge.",
-        ),
-        (
-            _search(networks, lambda r: _axes_by_statistics(r, variances=False)),
-            "You look at the means alone: they can be 0 at every position of a sound layer. Only "
-            "together with variances of 1 do they tell that each position was normalised by "
-            "itself.",
-        ),
-        (
-            _search(networks, lambda r: _axes_by_statistics(r, correction=1)),
-            "The variance of the means is the one that divides by n: `mean.var(…, correction=0)`. "
-            "torch's `var` divides by n − 1 unless it is told otherwise.",
-        ),
-        *(
-            (_search(networks, lambda r, c=close: _axes_by_statistics(r, close=c)), TIGHT)
-            for close in (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 3e-4, 5e-4, 7e-4)
-        ),
-        *(
-            (_search(networks, lambda r, c=close: _axes_by_statistics(r, close=c)), LOOSE)
-            for close in (0.015, 0.02, 0.03, 0.05, 0.1, 0.2)
-        ),
-        (changed(lambda a, n: [a[0] + 1, a[1]]), "You count layers from 1; the first is number 0."),
-        (
-            changed(lambda a, n: [a[0], [i for i in range(n) if i not in a[1]]]),
-            "These are the axes that are kept; return those that the layer reduces over, the ones "
-            "that disappear.",
-        ),
-        (
-            changed(lambda a, n: [a[0], list(SOUND[n])]),
-            "The layer is the right one, but these are the axes that it should reduce over; return "
-            "those that it does reduce over.",
-        ),
-        (
-            changed(lambda a, n: [a[0], [i - 1 for i in a[1] if i]]),
-            "You give the axes of the record's `mean`, where the batch is gone already: axis 0 of "
-            "`mean` is axis 1 of y, and y's axis 0 is always among the reduced ones.",
-        ),
-    ]
-
-
 def bugs_found(given: dict, got: dict) -> None:
     networks, found = given["networks"], got["found"]
     answers = [None if a is None else [a[0], list(a[1])] for a in given["_answers"]]
@@ -275,7 +155,7 @@ def bugs_found(given: dict, got: dict) -> None:
             return f"({bug[0]}, {_axes(bug[1])})" if pair else f"{bug!r:.60}"
 
         message = f"network {i} of {len(found)}: expected {told(right)}, got {told(mine)}"
-        for wrong, hint in _wrong_searches(networks, answers):
+        for wrong, hint in wrong_searches(networks, answers):
             if found == wrong:
                 raise Wrong(message, hint)
         raise Wrong(message, _what_differs(networks[i], mine, right))
@@ -288,7 +168,7 @@ def _axes(axes: list) -> str:
 def _what_differs(records: list, mine, right) -> str:
     """What the records say about one wrong answer."""
     if mine is None:
-        means, variances = _statistics(records[right[0]], right[1])
+        means, variances = statistics(records[right[0]], right[1])
         return (
             f"Over {_axes(right[1])}, the means of layer {right[0]} are 0 (at most "
             f"{np.abs(means).max():.0e}), and its variances lie between {variances.min():.5f} and "
@@ -302,19 +182,22 @@ def _what_differs(records: list, mine, right) -> str:
     if number is None:
         return "Where all layers are sound, return None itself, not a tuple."
     if axes is None:
-        return f"Layer {number} is named without its axes: return a tuple of them."
+        return (
+            f"Layer {number} is named without its axes: return a tuple of them. (If no set of axes "
+            "fits in your code, print what each gives for this layer.)"
+        )
     if not isinstance(axes, list):
         return "The axes are a tuple, also when there is one: `(0,)`."
     if number not in range(len(records)):
         return f"The layers of this network are those from 0 to {len(records) - 1}."
     record = records[int(number)]
     ndim = len(record["shape"])
-    if tuple(axes) not in _sets(record):
+    if tuple(axes) not in sets(record):
         if right == [number, sorted(a % ndim if isinstance(a, int) else a for a in axes)]:
             return "The axes are the right ones; give them in rising order, counted from 0."
-        possible = ", ".join(map(_axes, _sets(record)))
+        possible = ", ".join(map(_axes, sets(record)))
         return f"An input with {ndim} axes is reduced over one of {possible}."
-    means, variances = _statistics(record, axes)
+    means, variances = statistics(record, axes)
     reach = f"means up to {np.abs(means).max():.3f} and variances from {variances.min():.3f} to "
     reach += f"{variances.max():.3f}"
     if right is not None and number == right[0]:
