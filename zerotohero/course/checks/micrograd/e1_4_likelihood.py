@@ -98,6 +98,12 @@ def expect_kept(what: str, got: dict[str, Any]) -> None:
     )
 
 
+SORTED = (
+    "That is the probability at the label's place among the sorted ones: leave them in the logits' "
+    "order."
+)
+
+
 def zeroed(right: np.ndarray, given: dict[str, Any]) -> Mistake:
     """Return what comes of zeroing gradients that the logits had before."""
     return Mistake(
@@ -198,7 +204,7 @@ def two_large_logits(given, got):
 def _few_logits(rng: np.random.Generator) -> dict[str, Any]:
     """Return one logit, two far apart, and four of which two are equal; and a label for each."""
     a, b, c, d = rng.uniform([1.5, -1.5, -0.5, 38], [2.5, -0.5, 0.5, 42]).round(3).tolist()
-    return {"sets": [[a], [0.0, d], [b, a, c, a]], "labels": [0, 0, 2]}
+    return {"sets": [[a], [0.0, d], [a, b, c, a]], "labels": [0, 0, 1]}
 
 
 @likelihood.case(
@@ -222,7 +228,12 @@ def few_logits(given, got):
             f"nll {which}",
             loss,
             -np.log(p[label]),
-            mistakes=[Mistake(-np.log(once[label]), equal)],
+            mistakes=[
+                Mistake(-np.log(once[label]), equal),
+                Mistake(-np.log(np.sort(p)[label]), SORTED),
+            ]
+            if len(z) == 4
+            else [],
             hint="A small probability came out larger: add nothing to p before the log, and cut "
             "nothing off; with logits it can't be 0 here."
             if raised
@@ -236,9 +247,7 @@ def loss_and_gradients(given: dict[str, Any], got: dict[str, Any]) -> None:
     p = softmax(z)
     right = np.arange(len(z)) == label
     expect_kept("nll", got)
-    ordered = "That is the probability at the label's place among the sorted ones: leave them in "
-    ordered += "the logits' order."
-    largest = "You take the largest probability; the loss looks at the label's."
+    ordered, largest = SORTED, "You take the largest probability; the loss looks at the label's."
     if label == len(z) - 1:
         largest = "You take the largest probability, or the last of the sorted ones; the loss "
         ordered = largest = largest + "looks at the label's place among the logits."
