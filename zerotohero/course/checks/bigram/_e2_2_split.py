@@ -6,7 +6,7 @@ import numpy as np
 
 from zerotohero.course.checks.bigram.shared import count_grams, grams
 from zerotohero.course.checks.names import STOI, V
-from zerotohero.course.exercise import Mistake, expect
+from zerotohero.course.exercise import Mistake, Wrong, expect
 
 
 def ngram_loss(
@@ -46,6 +46,10 @@ def loss_on_held_out_words(given: dict, got: dict) -> None:
         return ngram_loss(a, b, n, k, **{"stoi": stoi} | slip)
 
     right = loss(a, b, n, k)
+    try:
+        return expect("ngram_loss", got["loss"], right, tol=2e-6)
+    except Wrong:  # what wrong answers give takes long, and a right one doesn't need it
+        pass
     counts = count_grams(a, n, stoi) + k
     probs = counts / counts.sum(-1, keepdims=True)
     mean = np.mean([probs[gram] for word in b for gram in grams(word, n, stoi)])
