@@ -209,7 +209,7 @@ def losses_rounded():
     return steps_of(downhill, report=lambda loss, losses: losses.append(round(loss.data, 4)))
 
 
-@wrong("1.5", "The last step's update is missing")
+@wrong("1.5", "those of before the last step's update")
 def last_update_missing():
     def train(model, points, labels, steps, rate):
         losses = steps_of(downhill)(model, points, labels, steps - 1, rate)

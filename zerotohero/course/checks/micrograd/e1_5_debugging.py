@@ -32,9 +32,9 @@ debugging = Exercise(
 `train(model: MLP, points: list[list[float]], labels: list[int], steps: int, rate: float)`
 `-> list[float]`
 
-It should train `model` in place by `steps` steps of gradient descent on the mean hinge loss, and
-return the loss of each step, measured before the step's update. The model may come with gradients
-that somebody else has left in it; they must not matter.
+It should train `model` in place by `steps` steps of gradient descent on the mean hinge loss, each
+of them at this `rate`, and return the loss of each step, measured before the step's update. The
+model may come with gradients that somebody else has left in it; they must not matter.
 
 ```python
 points, labels = moons(20, random.Random(1))
@@ -168,7 +168,7 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
             *(Mistake(run[0], why) for run, why in runs),
             *(
                 Mistake([round(x, digits) for x in losses], "These are rounded: no `round`.")
-                for digits in range(9)
+                for digits in range(3, 9)
             ),
             Mistake([x * points for x in losses], "You return sums over points; take the mean."),
             Mistake(
@@ -203,7 +203,8 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
             *(Mistake(run[1], why) for run, why in runs),
             Mistake(
                 _reference({**given, "steps": given["steps"] - 1})[1],
-                "The last step's update is missing: every loss is followed by one.",
+                "The weights are those of before the last step's update: every loss is followed by "
+                "one, and its outcome is kept.",
             ),
             Mistake(
                 _reference({**given, "steps": given["steps"] + 1})[1],
