@@ -188,9 +188,9 @@ EARLY = (
 
 
 def _two_curves(rng: np.random.Generator) -> dict:
-    """Return a curve, and the same with a million added to each loss."""
+    """Return a curve, and the same with losses a million times as large."""
     curve = noisy_curve(rng)
-    return {"curves": [curve, {**curve, "losses": [1e6 + loss for loss in curve["losses"]]}]}
+    return {"curves": [curve, {**curve, "losses": [1e6 * loss for loss in curve["losses"]]}]}
 
 
 @rate.case("a choice from a noisy curve", adapter="chosen", inputs=_two_curves)
@@ -251,7 +251,7 @@ def choice_from_a_noisy_curve(given, got):
         ],
     )
     expect(
-        "choose_rate, where each loss is larger by a million",
+        "choose_rate, where each loss is a million times as large",
         of_large,
         want,
         mistakes=[
