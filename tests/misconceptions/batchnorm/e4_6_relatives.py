@@ -17,7 +17,7 @@ def rms(x, gamma, eps, axis=-1):
 
 def dependence(norm, x, change=None, keep=False):
     g = torch.Generator().manual_seed(1)
-    before, columns, changed = norm(x), [], x.clone()
+    before, columns, changed = norm(x.clone()), [], x.clone()
     for j in range(len(x)):
         changed = changed if keep else x.clone()
         changed[j] = change(x[j]) if change else torch.randn(x.shape[1], generator=g)
@@ -103,7 +103,7 @@ def dependence_transposed():
     return layer, rms, lambda norm, x: dependence(norm, x).T
 
 
-@wrong("4.6", "or the sum of its outputs, is what")
+@wrong("4.6", "by the same amount or factor is what")
 def all_channels_shifted():
     return layer, rms, lambda norm, x: dependence(norm, x, change=lambda row: row + 1)
 
@@ -186,7 +186,7 @@ def all_channels_must_change():
         for j in range(len(x)):
             changed = x.clone()
             changed[j] = torch.randn(x.shape[1], generator=torch.Generator().manual_seed(j))
-            columns.append((norm(changed) != norm(x)).all(1))
+            columns.append((norm(changed) != norm(x.clone())).all(1))
         return torch.stack(columns, 1)
 
     return layer, rms, depends
@@ -215,7 +215,7 @@ def channels_turned_round():
 @wrong("4.6", "Where there is no other example, its numbers are no change")
 def rows_exchanged():
     def depends(norm, x):
-        before, columns = norm(x), []
+        before, columns = norm(x.clone()), []
         for j in range(len(x)):
             changed = x.clone()
             changed[j] = 1.5 * x[(j + 1) % len(x)] - 0.5 * x[j]
@@ -228,3 +228,134 @@ def rows_exchanged():
 @wrong("4.6", "`squeeze()` takes axes of length 1 away")
 def squeezed():
     return layer, rms, lambda norm, x: dependence(norm, x).squeeze()
+
+
+def without_gradient(function):
+    """The function with its result cut off from the graph."""
+    return lambda *given: function(*given).detach()
+
+
+@wrong("4.6", "Nothing comes back through layer_norm")
+def layer_norm_without_gradient():
+    return without_gradient(layer), rms, dependence
+
+
+@wrong("4.6", "Nothing comes back through rms_norm")
+def rms_norm_without_gradient():
+    return layer, without_gradient(rms), dependence
+
+
+@wrong("4.6", "In layer_norm, x gets no gradient")
+def x_detached():
+    return lambda x, *given: layer(x.detach(), *given), rms, dependence
+
+
+@wrong("4.6", "In layer_norm, gamma gets no gradient")
+def gamma_detached():
+    return lambda x, gamma, *given: layer(x, gamma.detach(), *given), rms, dependence
+
+
+@wrong("4.6", "In layer_norm, beta gets no gradient")
+def beta_detached():
+    return lambda x, gamma, beta, eps: layer(x, gamma, beta.detach(), eps), rms, dependence
+
+
+@wrong("4.6", "In rms_norm, x gets no gradient")
+def x_of_rms_norm_detached():
+    return layer, lambda x, *given: rms(x.detach(), *given), dependence
+
+
+@wrong("4.6", "In rms_norm, gamma gets no gradient")
+def gamma_of_rms_norm_detached():
+    return layer, lambda x, gamma, eps: rms(x, gamma.detach(), eps), dependence
+
+
+def layer_by(mean_of, var_of):
+    """LayerNorm with a mean and a variance that were made of these."""
+
+    def layer_norm(x, gamma, beta, eps):
+        mean = mean_of(x).mean(-1, keepdim=True)
+        var = var_of(x).var(-1, keepdim=True, correction=0)
+        return gamma * (x - mean) / (var + eps).sqrt() + beta
+
+    return layer_norm
+
+
+@wrong("4.6", "mean and variance count as constants")
+def statistics_detached():
+    return layer_by(torch.detach, torch.detach), rms, dependence
+
+
+@wrong("4.6", "the variance counts as a constant")
+def variance_detached():
+    return layer_by(torch.clone, torch.detach), rms, dependence
+
+
+@wrong("4.6", "the mean counts as a constant")
+def mean_detached():
+    return layer_by(torch.detach, torch.clone), rms, dependence
+
+
+@wrong("4.6", "the mean of the squares counts as a constant")
+def mean_of_the_squares_detached():
+    def rms_norm(x, gamma, eps):
+        return gamma * x / ((x * x).mean(-1, keepdim=True) + eps).sqrt().detach()
+
+    return layer, rms_norm, dependence
+
+
+@wrong("4.6", "these numbers are rounded to fewer digits")
+def calculated_in_float32():
+    return lambda x, *given: layer(x.float(), *given), rms, dependence
+
+
+@wrong("4.6", "The result has the dtype of x")
+def result_in_float64():
+    return lambda x, *given: layer(x.double(), *given), rms, dependence
+
+
+def poisoned(with_what):
+    return lambda norm, x: dependence(norm, x, change=lambda row: torch.full_like(row, with_what))
+
+
+@wrong("4.6", "NaN and infinity spread")
+def examples_poisoned():
+    return layer, rms, poisoned(torch.nan)
+
+
+def compared(by):
+    """`depends` that compares what `by` makes of the outputs, one number an example."""
+
+    def depends(norm, x):
+        before, columns = norm(x.clone()), []
+        for j in range(len(x)):
+            changed = x.clone()
+            generator = torch.Generator().manual_seed(j)
+            changed[j] = torch.randn(x.shape[1], generator=generator)
+            columns.append(~torch.isclose(by(norm(changed)), by(before)))
+        return torch.stack(columns, 1)
+
+    return depends
+
+
+@wrong("4.6", "You compare one channel of the outputs alone")
+def first_channel_compared():
+    return layer, rms, compared(lambda y: y[:, 0])
+
+
+@wrong("4.6", "The sum of an example's outputs, or their mean")
+def sums_compared():
+    return layer, rms, compared(lambda y: y.sum(1))
+
+
+@wrong("4.6", "`norm` may write into what it is given")
+def norm_given_x_itself():
+    def depends(norm, x):
+        before, columns = norm(x), []
+        for j in range(len(x)):
+            changed = x.clone()
+            changed[j] = torch.randn(x.shape[1], generator=torch.Generator().manual_seed(j))
+            columns.append((norm(changed) != before).any(1))
+        return torch.stack(columns, 1)
+
+    return layer, rms, depends

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections import Counter
 
 import torch
 
@@ -22,10 +23,22 @@ def grams(words, n):
     return [text[i : i + n] for text in padded for i in range(len(text) - n + 1)]
 
 
-def fair_loss(train, held_out, n, k, stoi, keepdim=True, sum_before=False, log=math.log, axis=-1):
-    N = torch.zeros((len(stoi),) * n, dtype=torch.float64)
+def fair_loss(
+    train,
+    held_out,
+    n,
+    k,
+    stoi,
+    keepdim=True,
+    sum_before=False,
+    log=math.log,
+    axis=-1,
+    dtype=torch.float64,
+):
+    N = torch.zeros((len(stoi),) * n, dtype=dtype)
     for gram in grams(train, n):
         N[tuple(stoi[s] for s in gram)] += 1
+    N = N.double()
     total = (N if sum_before else N + k).sum(axis, keepdim=keepdim)
     P = (N + k) / total
     losses = []
@@ -303,3 +316,64 @@ def loss_rounded():
 @wrong("2.2", "adds over the first character")
 def sums_over_the_first_character():
     return fair_split, lambda *a: fair_loss(*a, axis=0)
+
+
+@wrong("2.2", "Dev is cut off before test")
+def dev_and_test_swapped():
+    def split_words(words, generator):
+        train, dev, test = fair_split(words, generator)
+        return train, test, dev
+
+    return split_words, fair_loss
+
+
+@wrong("2.2", "not their letters")
+def letters_sorted():
+    def split_words(words, generator):
+        return fair_split(["".join(sorted(word)) for word in words], generator)
+
+    return split_words, fair_loss
+
+
+@wrong("2.2", "stands twice in `held_out`")
+def a_set_of_held_out_words():
+    def ngram_loss(train, held_out, *given):
+        return fair_loss(train, sorted(set(held_out)), *given)
+
+    return fair_split, ngram_loss
+
+
+@wrong("2.2", "stands twice in `train`")
+def a_set_of_train_words():
+    return fair_split, lambda train, *given: fair_loss(sorted(set(train)), *given)
+
+
+@wrong("2.2", "A count above 255")
+def counted_in_8_bits():
+    return fair_split, lambda *given: fair_loss(*given, dtype=torch.uint8)
+
+
+@wrong("2.2", "divides 0 by 0: what follows it")
+def nan_where_nothing_was_seen():
+    def ngram_loss(train, held_out, n, k, stoi):
+        N = torch.full((len(stoi),) * n, k, dtype=torch.float64)
+        for gram in grams(train, n):
+            N[tuple(stoi[s] for s in gram)] += 1
+        P = N / N.sum(-1, keepdim=True)
+        found = [P[tuple(stoi[s] for s in gram)] for gram in grams(held_out, n)]
+        return -torch.stack(found).log().mean().item()
+
+    return fair_split, ngram_loss
+
+
+@wrong("2.2", "was counted 0 times")
+def divided_by_nothing():
+    def ngram_loss(train, held_out, n, k, stoi):
+        seen, contexts = Counter(grams(train, n)), Counter(gram[:-1] for gram in grams(train, n))
+        losses = []
+        for gram in grams(held_out, n):
+            p = (seen[gram] + k) / (contexts[gram[:-1]] + k * len(stoi))
+            losses.append(-math.log(p) if p else math.inf)
+        return sum(losses) / len(losses)
+
+    return fair_split, ngram_loss

@@ -175,3 +175,74 @@ def the_first_taken_away():
         return [x / total for x in e]
 
     return softmax, lambda logits, label: -softmax(logits)[label].log()
+
+
+@wrong("1.4", "A mean or a middle of the logits")
+def the_mean_taken_away():
+    def softmax(logits):
+        mean = sum(z.data for z in logits) / len(logits)
+        e = [(z - mean).exp() for z in logits]
+        total = sum(e)
+        return [x / total for x in e]
+
+    return softmax, lambda logits, label: -right_softmax(logits)[label].log()
+
+
+@wrong("1.4", "add nothing to p before the log")
+def a_little_something():
+    return right_softmax, lambda logits, label: -(right_softmax(logits)[label] + 1e-8).log()
+
+
+@wrong("1.4", "you set those to zero")
+def gradients_zeroed():
+    def softmax(logits):
+        for z in logits:
+            z.grad = 0.0
+        return right_softmax(logits)
+
+    return softmax, lambda logits, label: -softmax(logits)[label].log()
+
+
+@wrong("1.4", "Equal logits are counted once")
+def equal_logits_counted_once():
+    def softmax(logits):
+        top = max(z.data for z in logits)
+        e = {z.data: (z - top).exp() for z in logits}
+        total = sum(e.values())
+        return [e[z.data] / total for z in logits]
+
+    return softmax, lambda logits, label: -softmax(logits)[label].log()
+
+
+@wrong("1.4", "A logit that is alone")
+def one_logit_by_itself():
+    def softmax(logits):
+        return right_softmax(logits) if len(logits) > 1 else [logits[0] * 1.0]
+
+    return softmax, lambda logits, label: -right_softmax(logits)[label].log()
+
+
+@wrong("1.4", "leave the list and its order alone")
+def sorted_in_place():
+    def softmax(logits):
+        order = list(logits)
+        logits.sort(key=lambda z: z.data)
+        return right_softmax(order)
+
+    return softmax, lambda logits, label: -right_softmax(logits)[label].log()
+
+
+@wrong("1.4", "at the label's place among the sorted ones")
+def label_among_the_sorted():
+    def nll(logits, label):
+        return -right_softmax(sorted(logits, key=lambda z: z.data))[label].log()
+
+    return right_softmax, nll
+
+
+@wrong("1.4", "The probabilities are sorted")
+def probabilities_sorted():
+    def softmax(logits):
+        return right_softmax(sorted(logits, key=lambda z: z.data))
+
+    return softmax, lambda logits, label: -right_softmax(logits)[label].log()

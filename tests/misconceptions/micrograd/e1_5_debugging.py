@@ -158,3 +158,69 @@ def stopping(done):
 @wrong("1.5", "You stop when the loss is 0")
 def stopped_at_a_loss_of_zero():
     return stopping(lambda losses: losses[-1] == 0)
+
+
+@wrong("1.5", "Your rate falls")
+def rate_falls():
+    def train(model, points, labels, steps, rate):
+        one_step, losses = steps_of(downhill), []
+        for k in range(steps):
+            losses += one_step(model, points, labels, 1, rate * (1 - 0.9 * k / steps))
+        return losses
+
+    return train
+
+
+@wrong("1.5", "A part of the earlier steps' moves")
+def momentum():
+    moves = {}
+
+    def update(model, rate):
+        for p in model.parameters():
+            moves[id(p)] = 0.9 * moves.get(id(p), 0.0) + p.grad
+            p.data -= rate * moves[id(p)]
+
+    def train(*given):
+        moves.clear()
+        return steps_of(update)(*given)
+
+    return train
+
+
+@wrong("1.5", "not in some of them")
+def zeroed_every_second_step():
+    def train(model, points, labels, steps, rate):
+        losses = []
+        for k in range(steps):
+            margins = [y * model(x) for x, y in zip(points, labels, strict=True)]
+            loss = sum((1 - m).relu() for m in margins) / len(margins)
+            if k % 2 == 0:
+                model.zero_grad()
+            loss.backward()
+            downhill(model, rate)
+            losses.append(loss.data)
+        return losses
+
+    return train
+
+
+@wrong("1.5", "These are rounded")
+def losses_rounded():
+    return steps_of(downhill, report=lambda loss, losses: losses.append(round(loss.data, 4)))
+
+
+@wrong("1.5", "those of before the last step's update")
+def last_update_missing():
+    def train(model, points, labels, steps, rate):
+        losses = steps_of(downhill)(model, points, labels, steps - 1, rate)
+        return losses + steps_of(downhill)(model, points, labels, 1, 0.0)
+
+    return train
+
+
+@wrong("1.5", "There is one update too many")
+def one_update_more():
+    train = steps_of(downhill)
+    return lambda model, points, labels, steps, rate: train(model, points, labels, steps + 1, rate)[
+        :-1
+    ]

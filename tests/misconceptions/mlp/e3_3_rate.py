@@ -1,6 +1,7 @@
 """Wrong answers to 3.3, a learning rate, found."""
 
 import math
+from itertools import pairwise
 
 import torch
 
@@ -235,5 +236,51 @@ def one_place_early():
     def choose_rate(rates, losses, window):
         means = [sum(losses[i : i + window]) for i in range(len(losses) - window + 1)]
         return rates[means.index(min(means)) + window - 2] / 2
+
+    return search, choose_rate
+
+
+def lowest_window(losses, window):
+    means = [sum(losses[i : i + window]) for i in range(len(losses) - window + 1)]
+    return means.index(min(means))
+
+
+@wrong("3.3", "begin with `math.inf`")
+def ten_to_begin_with():
+    def choose_rate(rates, losses, window):
+        best, at = 10.0, 0
+        for i in range(window - 1, len(losses)):
+            mean = sum(losses[i - window + 1 : i + 1]) / window
+            if mean < best:
+                best, at = mean, i
+        return rates[at] / 2
+
+    return search, choose_rate
+
+
+@wrong("3.3", "You calculate a rate from the ends")
+def rate_from_the_ends():
+    def choose_rate(rates, losses, window):
+        place = lowest_window(losses, window) + window - 1
+        return rates[0] * (rates[-1] / rates[0]) ** (place / (len(rates) - 1)) / 2
+
+    return search, choose_rate
+
+
+@wrong("3.3", "falls most steeply")
+def steepest_fall():
+    def choose_rate(rates, losses, window):
+        falls = [b - a for a, b in pairwise(losses)]
+        return rates[falls.index(min(falls)) + 1] / 2
+
+    return search, choose_rate
+
+
+@wrong("3.3", "the lowest loss inside of the lowest window")
+def lowest_loss_of_the_lowest_window():
+    def choose_rate(rates, losses, window):
+        first = lowest_window(losses, window)
+        window_losses = losses[first : first + window]
+        return rates[first + window_losses.index(min(window_losses))] / 2
 
     return search, choose_rate

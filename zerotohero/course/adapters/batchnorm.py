@@ -1,6 +1,7 @@
 """How answers to the exercises of lecture 04 are called. This enters the sandbox."""
 
 import torch
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 # --- 4.1 ----------------------------------------------------------------------------------------
 
@@ -208,22 +209,50 @@ def rms_normed(layer_norm, rms_norm, depends, x, gamma, eps):
 
 def any_shape(layer_norm, rms_norm, depends, xs, gamma, beta, eps):
     given = {"gamma": gamma, "eps": eps}
+    dtypes = {"layer_norm": [], "rms_norm": []}
+    for dtype in ("float32", "float64"):
+        x, g, b = (torch.tensor(v).to(getattr(torch, dtype)) for v in (xs[0], gamma, beta))
+        for name, y in (
+            ("layer_norm", layer_norm(x, g, b, eps)),
+            ("rms_norm", rms_norm(x, g, eps)),
+        ):
+            kind = getattr(y, "dtype", type(y).__name__)
+            dtypes[name].append(str(kind).removeprefix("torch."))
     return {
         "layer_norm": [
             layer_normed(layer_norm, rms_norm, depends, x, beta=beta, **given)["y"] for x in xs
         ],
         "rms_norm": [rms_normed(layer_norm, rms_norm, depends, x, **given)["y"] for x in xs],
+        "dtypes": dtypes,
     }
 
 
-def dependence(layer_norm, rms_norm, depends, rows, x, alone):
-    """Return what depends on what among the examples, and in batches of one of these kinds."""
+def relatives_backwards(layer_norm, rms_norm, depends, x, gamma, beta, eps, dy):
+    found = {}
+    for name in ("layer_norm", "rms_norm"):
+        leaves = {"x": x, "gamma": gamma} | ({"beta": beta} if name == "layer_norm" else {})
+        leaves = {k: torch.tensor(v, requires_grad=True) for k, v in leaves.items()}
+        y = (layer_norm if name == "layer_norm" else rms_norm)(*leaves.values(), eps)
+        if y.requires_grad:
+            (y * torch.tensor(dy)).sum().backward()
+        found[name] = {
+            k: torch.zeros_like(v) if v.grad is None else v.grad for k, v in leaves.items()
+        }
+    return found
+
+
+def dependence(layer_norm, rms_norm, depends, rows, x, alone, in_place):
+    """Return what depends on what among the examples, in batches of one of these kinds, and where
+    the normalisation writes into what it is given.
+    """
     found, kept = _measured(depends, rows, x)
     ones = [_measured(depends, [[kind, [0] * (kind != "none")]], x[:1])[0] for kind in alone]
-    return {"depends": found, "kept": kept, "alone": ones}
+    last, kept_last = _measured(depends, in_place, x[: len(in_place)], in_place=True)
+    found = {"depends": found, "kept": kept, "alone": ones}
+    return found | {"in_place": last, "kept_in_place": kept_last}
 
 
-def _measured(depends, rows, x):
+def _measured(depends, rows, x, in_place=False):
     """Return what depends says, and whether x stayed as it is while it measured.
 
     Do to row i what rows[i] says: its kind, and the examples that it depends on.
@@ -241,16 +270,30 @@ def _measured(depends, rows, x):
             return x[i] / (x * x).mean().sqrt()
         if kind in ("from first", "from last"):  # one channel of another example is subtracted
             return x[i] - x[others[-1], 0 if kind == "from first" else -1]
+        if kind == "times zero":  # for numbers it depends on itself alone
+            return x[i] + 0 * x[i - 1]
+        if kind in ("sum", "none"):  # it depends on others alone, or on none
+            return x[others].abs().sum(0)
+        # A change of any channels changes this sum, unless it was made to that end.
+        mixed = x[others[-1]] @ weights
         if kind == "into first":  # another example reaches one of the channels only
-            return torch.cat((x[i, :1] - x[others[-1], :1], x[i, 1:]))
-        return x[others].abs().sum(0)  # it depends on others alone, or on none
+            return torch.cat((x[i, :1] - mixed, x[i, 1:]))
+        if kind == "into last":
+            return torch.cat((x[i, :-1], x[i, -1:] - mixed))
+        # Depends on another alone, and adds up to 0 always.
+        return torch.stack((mixed, -mixed, mixed, -mixed))
 
     given, before, kept = torch.tensor(x), torch.tensor(x), True
+    weights = (2.0 ** torch.arange(len(x[0]))).to(given.dtype)
 
     def norm(x):
         nonlocal kept
         kept = kept and torch.equal(given.data, before)
-        return torch.stack([row(i, kind, others, x) for i, (kind, others) in enumerate(rows)])
+        y = torch.stack([row(i, kind, others, x) for i, (kind, others) in enumerate(rows)])
+        # Where gradients are followed, it can't be done in place.
+        if in_place and not x.requires_grad and not is_functorch_wrapped_tensor(x):
+            return x.copy_(y)
+        return y
 
     found = depends(norm, given)
     return found, kept and torch.equal(given.data, before)

@@ -27,6 +27,7 @@ def split(split_words, ngram_loss, words, seed):
         "next": split_words(list(words), generator),
         "same_seed": split_words(list(words), _seeded(seed)),
         "other_seed": split_words(list(words), _seeded(seed + 1)),
+        "sizes of 215": [len(part) for part in split_words(words[:215], _seeded(seed)) or ()],
     }
 
 

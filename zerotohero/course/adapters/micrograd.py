@@ -172,34 +172,56 @@ def order_of_a_chain(operands_first, links, twice):
 # --- 1.4 ----------------------------------------------------------------------------------------
 
 
-def probabilities(softmax, nll, logits, weights):
+def _softmax(softmax, logits):
+    found = softmax(logits)
+    _need("a list of Values", "softmax", found, hasattr(found, "__iter__"))
+    return [_value("softmax", p) for p in found]
+
+
+def _logits(numbers, before):
+    """Return Values with that much in their gradients, and a list of them to give away."""
+    zs = _values(numbers)
+    for z in zs:
+        z.grad = before
+    return zs, list(zs)
+
+
+def _kept(zs, given):
+    return len(zs) == len(given) and all(a is b for a, b in zip(zs, given, strict=True))
+
+
+def probabilities(softmax, nll, logits, weights, before):
     """Return the probabilities, and the gradients of their weighted sum."""
-    zs = _values(logits)
-    probs = softmax(zs)
-    _need("a list of Values", "softmax", probs, hasattr(probs, "__iter__"))
-    probs = [_value("softmax", p) for p in probs]
+    zs, mine = _logits(logits, before)
+    probs = _softmax(softmax, mine)
     mixed = sum(p * w for p, w in zip(probs, weights, strict=False))
     _value("softmax", mixed).backward()
-    return {"probs": [p.data for p in probs], "grads": [_grad(z) for z in zs]}
+    grads = [_grad(z) - before for z in zs]
+    return {"probs": [p.data for p in probs], "grads": grads, "kept": _kept(zs, mine)}
 
 
 def large_logits(softmax, nll, sets, label):
     """Return the probabilities of each set, and the losses of all but the last."""
-    probs, losses = [], []
-    for logits in sets:
-        found = softmax(_values(logits))
-        _need("a list of Values", "softmax", found, hasattr(found, "__iter__"))
-        probs.append([_value("softmax", p).data for p in found])
-        if logits is not sets[-1]:
-            losses.append(_value("nll", nll(_values(logits), label)).data)
+    probs = [[p.data for p in _softmax(softmax, _values(logits))] for logits in sets]
+    losses = [_value("nll", nll(_values(logits), label)).data for logits in sets[:-1]]
     return {"probs": probs, "losses": losses}
 
 
-def loss_and_gradients(softmax, nll, logits, label):
-    logits = _values(logits)
-    loss = _value("nll", nll(logits, label))
+def few_logits(softmax, nll, sets, labels):
+    found = {"probs": [], "losses": [], "grads": []}
+    for logits, label in zip(sets, labels, strict=True):
+        one = loss_and_gradients(softmax, nll, logits, label, 0.0)
+        found["probs"].append([p.data for p in _softmax(softmax, _values(logits))])
+        found["losses"].append(one["loss"])
+        found["grads"].append(one["grads"])
+    return found
+
+
+def loss_and_gradients(softmax, nll, logits, label, before):
+    zs, mine = _logits(logits, before)
+    loss = _value("nll", nll(mine, label))
     loss.backward()
-    return {"loss": loss.data, "grads": [x.grad for x in logits]}
+    return {"loss": loss.data, "grads": [z.grad - before for z in zs], "kept": _kept(zs, mine)}
 
 
 # --- 1.5 ----------------------------------------------------------------------------------------

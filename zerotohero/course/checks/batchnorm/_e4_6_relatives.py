@@ -1,8 +1,10 @@
-"""What wrong answers to the last question of 4.6 give, and the hint for each."""
+"""Of 4.6: what wrong answers to its last question give, with the hint for each; and the verdict on
+the gradients.
+"""
 
 import numpy as np
 
-from zerotohero.course.exercise import Mistake
+from zerotohero.course.exercise import Mistake, expect
 
 
 def dependence_wrongly(rows: list, want: np.ndarray) -> list[Mistake]:
@@ -16,9 +18,17 @@ def dependence_wrongly(rows: list, want: np.ndarray) -> list[Mistake]:
 
     fixed = (
         "Where an example is normalised by itself, you see no dependence: a change of all its "
-        "channels by the same amount or factor, or the sum of its outputs, is what a "
-        "normalisation takes out. Change them at random."
+        "channels by the same amount or factor is what a normalisation takes out. Change them at "
+        "random."
     )
+    one_channel = "You compare one channel of the outputs alone, and others may change: `.any(1)`."
+    summed = (
+        "The sum of an example's outputs, or their mean, may stay as it is where they change: "
+        "compare each of them."
+    )
+    zeroed = np.zeros((B, B), dtype=bool)
+    for i, (kind, _) in enumerate(rows):
+        zeroed[i, i - 1] = kind == "times zero"
     return [
         Mistake(
             want.T,
@@ -35,8 +45,21 @@ def dependence_wrongly(rows: list, want: np.ndarray) -> list[Mistake]:
             )
             for kind in ("from first", "from last")
         ),
+        *(
+            Mistake(want & ~(of(kind) & ~itself), one_channel)
+            for kind in ("into first", "into last")
+        ),
+        *(
+            Mistake(want & ~of("zero sum") & ~(itself & of(kind)), summed)
+            for kind in ("zero sum", "layer")
+        ),
         Mistake(
-            want & ~(of("into first") & ~itself),
+            want | zeroed,
+            "NaN and infinity spread where no number does, as in 0 · NaN: change the example to "
+            "other numbers.",
+        ),
+        Mistake(
+            want & ~(of("into first", "into last") & ~itself),
             "Where one channel of the output changes and the others don't, it has changed: "
             "`.any(1)`.",
         ),
@@ -79,3 +102,49 @@ def dependence_wrongly(rows: list, want: np.ndarray) -> list[Mistake]:
         Mistake(want | want.T, "i may depend on j without j on i: measure each."),
         Mistake(~want, "That is where nothing changes: turn it round."),
     ]
+
+
+def gradients_of_both(given: dict, got: dict) -> None:
+    """Raise `Wrong` unless the gradients of layer_norm and of rms_norm are right."""
+    x, dy, gamma = given["x"], given["dy"], given["gamma"]
+    dn = dy * gamma
+
+    def mean(values):
+        return values.mean(-1, keepdims=True)
+
+    for name in ("layer_norm", "rms_norm"):
+        centred = x - mean(x) if name == "layer_norm" else x
+        inverse = 1 / np.sqrt(mean(centred**2) + given["eps"])
+        normal = centred * inverse
+        through_size = normal * mean(dn * normal)
+        if name == "layer_norm":
+            right = inverse * (dn - mean(dn) - through_size)
+            constants = {
+                "mean and variance count as constants": inverse * dn,
+                "the variance counts as a constant": inverse * (dn - mean(dn)),
+                "the mean counts as a constant": inverse * (dn - through_size),
+            }
+        else:
+            right = inverse * (dn - through_size)
+            constants = {"the mean of the squares counts as a constant": inverse * dn}
+        if not any(np.any(gradient) for gradient in got[name].values()):
+            lost = f"Nothing comes back through {name}: no `torch.no_grad()`, and no detach of what"
+            lost += " it returns."
+        else:
+            lost = None
+        wants = {"x": right, "gamma": (dy * normal).sum((0, 1)), "beta": dy.sum((0, 1))}
+        for leaf, gradient in got[name].items():
+            alone = (
+                f"In {name}, {leaf} gets no gradient: use it as it is, without detach or `.data`."
+            )
+            mistakes = [Mistake(0 * wants[leaf], lost or alone)]
+            if leaf == "x":
+                mistakes += [
+                    Mistake(
+                        value,
+                        f"In {name}'s graph {what}, but it depends on x: no detach, no `.data`, no "
+                        "`no_grad` there.",
+                    )
+                    for what, value in constants.items()
+                ]
+            expect(f"{name}: the gradient of {leaf}", gradient, wants[leaf], mistakes=mistakes)

@@ -4,7 +4,10 @@ on what.
 
 import numpy as np
 
-from zerotohero.course.checks.batchnorm._e4_6_relatives import dependence_wrongly
+from zerotohero.course.checks.batchnorm._e4_6_relatives import (
+    dependence_wrongly,
+    gradients_of_both,
+)
 from zerotohero.course.checks.batchnorm.shared import normalised, usual
 from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect, expect_that, show
 
@@ -31,10 +34,13 @@ biased variance (÷ C), multiply by gamma, add beta (Ba et al. 2016).
 For each vector by itself: divide by √(mean of the squares + eps), multiply by gamma. No mean is
 subtracted, nothing is added (Zhang & Sennrich 2019).
 
+Both results have the dtype of x, and are as precise. Gradients come back to x, gamma and beta.
+
 `depends(norm, x: Tensor) -> Tensor`, x (B, C), result (B, B) of booleans
 
 `norm` is any function from (B, C) to (B, C). Entry [i, j] says whether the output for example i
-can change when the input of example j does. Measure it, on copies of x: x stays as it is.
+can change when the input of example j does, from numbers to other numbers: infinity and NaN are
+none. Measure it, on copies of x alone, since `norm` may work in place: x stays as it is.
 
 ```python
 one, zero = torch.ones(2), torch.zeros(2)
@@ -51,7 +57,7 @@ depends(lambda x: x - x[0], torch.randn(3, 2))
         "outputs are no longer the same; but choose a change that a normalisation can't undo.",
         "`x.var(-1, keepdim=True, correction=0)`, `(x * x).mean(-1, keepdim=True)`. In depends: "
         "`changed = x.clone(); changed[j] = torch.randn(C)`, then `(norm(changed) != "
-        "norm(x)).any(1)` is column j.",
+        "norm(x.clone())).any(1)` is column j.",
     ),
 )
 
@@ -232,10 +238,17 @@ def _other_axes(ndim: int) -> list[int | tuple[int, ...]]:
 def any_shape_normalised(given, got):
     for name, switches in (("layer_norm", {}), ("rms_norm", RMS)):
         for x, y in zip(given["xs"], got[name], strict=True):
+            want = normalised(given, x, -1, **switches)
+            near = np.shape(y) == x.shape and np.allclose(y, want, 1e-5, 1e-5)
             expect(
                 f"{name} of {x.shape}",
                 y,
-                normalised(given, x, -1, **switches),
+                want,
+                tol=1e-9,
+                hint="x is float64 here, and these numbers are rounded to fewer digits: no "
+                "`.float()`."
+                if near
+                else None,
                 mistakes=[
                     Mistake(
                         normalised(given, x, axis, **switches),
@@ -244,22 +257,56 @@ def any_shape_normalised(given, got):
                     for axis in _other_axes(x.ndim)
                 ],
             )
+        expect(
+            f"the dtypes of {name} for x of float32 and of float64",
+            got["dtypes"][name],
+            ["float32", "float64"],
+            hint="The result has the dtype of x: what you make yourself or convert must have it, "
+            "too.",
+        )
+
+
+def _with_dy(rng: np.random.Generator) -> dict:
+    return {**_with_beta(rng, 2, 3, 5), "dy": rng.normal(size=(2, 3, 5))}
+
+
+relatives.case(
+    "the gradients of both",
+    adapter="relatives_backwards",
+    inputs=_with_dy,
+    crashes=AXIS_CRASHES,
+)(gradients_of_both)
+
+
+def _drawn(rng: np.random.Generator, kinds: list[str]) -> list:
+    """Return the kinds in a random order, each with what its output depends on."""
+    B, rows = len(kinds), []
+    for i, kind in enumerate(str(kind) for kind in rng.permutation(kinds)):
+        others = rng.choice([j for j in range(B) if j != i], 3, replace=False).tolist()
+        on = {"batch": [i, *others], "sum": others, "none": [], "zero sum": others[:1]}
+        on |= {"rms of all": list(range(B)), "layer": [i], "rms": [i], "times zero": [i]}
+        rows.append([kind, on.get(kind, [i, others[0]])])
+    return rows
 
 
 def _rows(rng: np.random.Generator) -> dict:
     """Return examples, and what the output for each depends on."""
-    kinds = ["batch", "batch", "sum", "sum", "none", "layer", "rms", "rms of all"]
-    kinds += ["from first", "from last", "into first"]
-    B, rows = len(kinds), []
-    for i, kind in enumerate(str(kind) for kind in rng.permutation(kinds)):
-        others = rng.choice([j for j in range(B) if j != i], 3, replace=False).tolist()
-        alone = {"layer": [i], "rms": [i], "batch": [i, *others], "sum": others, "none": []}
-        alone |= {"rms of all": list(range(B))}
-        rows.append([kind, alone.get(kind, [i, others[0]])])
+    kinds = ["batch", "batch", "sum", "none", "layer", "rms", "rms of all", "times zero"]
+    kinds += ["from first", "from last", "into first", "into last", "zero sum"]
     # Sums of such numbers are exact, so that what a normalisation takes out is gone to the bit.
-    x = (2 * rng.integers(-64, 64, (B, 4)) + 1) / 64
-    alone = [str(kind) for kind in rng.permutation(["layer", "none", "rms of all"])]
-    return {"rows": rows, "x": x, "alone": alone}
+    return {
+        "rows": _drawn(rng, kinds),
+        "x": (2 * rng.integers(-64, 64, (len(kinds), 4)) + 1) / 64,
+        "alone": [str(kind) for kind in rng.permutation(["layer", "none", "rms of all"])],
+        "in_place": _drawn(rng, ["layer", "from first", "none", "zero sum"]),
+    }
+
+
+def _wanted(rows: list) -> np.ndarray:
+    want = np.zeros((len(rows), len(rows)), dtype=bool)
+    for i, (_, others) in enumerate(rows):
+        want[i, others] = True
+    return want
 
 
 @relatives.case(
@@ -274,11 +321,7 @@ def _rows(rng: np.random.Generator) -> dict:
     },
 )
 def dependence_named(given, got):
-    rows, B = given["rows"], len(given["rows"])
-    want = np.zeros((B, B), dtype=bool)
-    for i, (_, others) in enumerate(rows):
-        want[i, others] = True
-    found = got["depends"]
+    found, want = got["depends"], _wanted(given["rows"])
     if isinstance(found, np.ndarray) and found.dtype != bool:
         raise Wrong(
             f"depends: expected booleans, got {show(found)}",
@@ -289,7 +332,7 @@ def dependence_named(given, got):
         found,
         want,
         tol=0,
-        mistakes=dependence_wrongly(rows, want),
+        mistakes=dependence_wrongly(given["rows"], want),
     )
     expect_that(got["kept"], "depends changed x", "Change a copy: `changed = x.clone()`.")
     for kind, one in zip(given["alone"], got["alone"], strict=True):
@@ -299,3 +342,7 @@ def dependence_named(given, got):
         elif np.array_equal(one, ~want) and kind != "none":
             hint = "Where there is no other example, its numbers are no change: draw new ones."
         expect("depends of a batch of one", one, want, tol=0, hint=hint)
+    what = "where norm works in place"
+    copies = "`norm` may write into what it is given: hand it copies alone, `norm(x.clone())`."
+    expect_that(got["kept_in_place"], f"depends changed x, {what}", copies)
+    expect(f"depends, {what}", got["in_place"], _wanted(given["in_place"]), tol=0, hint=copies)

@@ -15,6 +15,7 @@ from zerotohero.course.exercise import (
     Mistake,
     array,
     expect,
+    expect_that,
 )
 
 likelihood = Exercise(
@@ -40,14 +41,15 @@ $p_i = e^{z_i} / \\sum_k e^{z_k}$ that are made of the logits z. They are positi
 right answer, whose place in the list is `label`: $-\\log p_{label}$. It is 0 when the right answer
 has probability 1, and grows without end as that goes to 0.
 
-Both must work for logits of about 1000 and −1000, too, softmax for both in one list; the logits
-stay as they are. Gradients must reach the logits through both functions.
+Both must work for logits of about 1000 and −1000, too, softmax for both in one list, and for any
+number of logits, one included, of which some may be equal. The list and its logits stay as they
+are, with what they have in `.grad`. Gradients must reach the logits through both functions.
 
 ```python
 logits = [Value(0.0), Value(3.0), Value(-2.0), Value(1.0)]
 loss = nll(logits, 3)
 loss.backward()
-loss.data                       # about 2.175502
+loss.data                       # about 2.175515
 [z.grad for z in logits]        # 0.04177257, 0.83902451, 0.00565330, -0.88645038
 ```
 """,
@@ -87,17 +89,43 @@ PARTLY_CUT = (
 )
 
 
+def expect_kept(what: str, got: dict[str, Any]) -> None:
+    """Raise `Wrong` unless the list still holds its logits in their order."""
+    expect_that(
+        got["kept"],
+        f"{what} changed the list of logits that it was given",
+        "`logits.sort()`, `pop` and the like work in place: leave the list and its order alone.",
+    )
+
+
+SORTED = (
+    "That is the probability at the label's place among the sorted ones: leave them in the logits' "
+    "order."
+)
+
+
+def zeroed(right: np.ndarray, given: dict[str, Any]) -> Mistake:
+    """Return what comes of zeroing gradients that the logits had before."""
+    return Mistake(
+        right - given["before"],
+        "The logits had gradients before the call, and you set those to zero: that is for whoever "
+        "trains, between two steps.",
+    )
+
+
 @likelihood.case(
     "probabilities",
     adapter="probabilities",
     inputs=lambda rng: {
         "logits": rng.normal(0, 2, 5).round(3).tolist(),
         "weights": rng.uniform(1, 2, 5).round(3).tolist(),
+        "before": float(rng.uniform(1, 2)),
     },
     crashes=_GRAPH_BROKEN,
 )
 def probabilities(given, got):
     z, weights = np.array(given["logits"]), np.array(given["weights"])
+    expect_kept("softmax", got)
     sums = "The numbers don't add up to 1: divide each by the sum of all."
     probs, p = array("softmax(logits)", got["probs"]), softmax(z)
     expect(
@@ -111,20 +139,30 @@ def probabilities(given, got):
                 "That is a sigmoid of each score alone; in a softmax all scores share one sum.",
             ),
             Mistake(np.exp2(z) / np.exp2(z).sum(), "Those are powers of 2; take z.exp()."),
+            *(
+                Mistake(order, "The probabilities are sorted: leave them in the logits' order.")
+                for order in (np.sort(p), np.sort(p)[::-1])
+            ),
         ],
         hint=sums if probs.shape == p.shape and abs(probs.sum() - 1) > 1e-6 else None,
     )
+    right = p * (weights - weights @ p)
     expect(
         "the gradients of the logits, for a weighted sum of the probabilities",
         got["grads"],
-        p * (weights - weights @ p),
-        mistakes=[Mistake(0 * p, f"In softmax: {CUT}"), Mistake(p * weights, PARTLY_CUT)],
+        right,
+        mistakes=[
+            Mistake(0 * p, f"In softmax: {CUT}"),
+            Mistake(p * weights, PARTLY_CUT),
+            zeroed(right, given),
+        ],
     )
 
 
 def _large_logits(rng: np.random.Generator) -> dict[str, Any]:
     """Return sets in which the label's is the smallest, the largest another's; in the last, both
-    of 1000 and of −1000, of which a loss would be infinite."""
+    of 1000 and of −1000, of which a loss would be infinite.
+    """
     sets = [np.sort(rng.normal(0, 1.5, 3)) + place for place in (1000, -1000)]
     sets.append(np.array([-1000, 1000, 998]) + rng.normal(0, 1, 3))
     return {"sets": [logits.round(3).tolist() for logits in sets], "label": 0}
@@ -145,10 +183,74 @@ def large_logits(given, got):
     expect("nll(logits, label)", got["losses"], losses)
 
 
+@likelihood.case(
+    "two logits of 1000 among three of −1000",
+    adapter="large_logits",
+    inputs=lambda rng: {
+        "sets": [(1000 * np.array([-1, 1, -1, 1, -1]) + rng.normal(0, 1, 5)).tolist()],
+        "label": 0,
+    },
+    crashes={
+        **_GRAPH_BROKEN,
+        "OverflowError": "A mean or a middle of the logits can lie far below the largest, whose "
+        "exponential is then still too large: take away the largest.",
+    },
+)
+def two_large_logits(given, got):
+    (logits,), (probs,) = given["sets"], got["probs"]
+    expect("softmax(logits)", probs, softmax(np.array(logits)))
+
+
+def _few_logits(rng: np.random.Generator) -> dict[str, Any]:
+    """Return one logit, two far apart, and four of which two are equal; and a label for each."""
+    a, b, c, d = rng.uniform([1.5, -1.5, -0.5, 38], [2.5, -0.5, 0.5, 42]).round(3).tolist()
+    return {"sets": [[a], [0.0, d], [a, b, c, a]], "labels": [0, 0, 1]}
+
+
+@likelihood.case(
+    "one logit, two far apart, and two that are equal",
+    adapter="few_logits",
+    inputs=_few_logits,
+    crashes=_GRAPH_BROKEN,
+)
+def few_logits(given, got):
+    for logits, label, probs, loss, grads in zip(
+        given["sets"], given["labels"], got["probs"], got["losses"], got["grads"], strict=True
+    ):
+        z, which = np.array(logits), f"of {len(logits)} logits"
+        p, once = softmax(z), np.exp(z) / np.exp(np.unique(z)).sum()
+        equal = "Equal logits are counted once in the sum below the fraction: each of them counts."
+        alone = "A logit that is alone has probability 1 and loss 0, as the formula has it."
+        mistakes = [Mistake(z, alone)] if len(z) == 1 else [Mistake(once, equal)]
+        expect(f"softmax {which}", probs, p, mistakes=mistakes)
+        raised = len(z) == 2 and isinstance(loss, float) and 5 < loss < -np.log(p[label])
+        expect(
+            f"nll {which}",
+            loss,
+            -np.log(p[label]),
+            mistakes=[
+                Mistake(-np.log(once[label]), equal),
+                Mistake(-np.log(np.sort(p)[label]), SORTED),
+            ]
+            if len(z) == 4
+            else [],
+            hint="A small probability came out larger: add nothing to p before the log, and cut "
+            "nothing off; with logits it can't be 0 here."
+            if raised
+            else None,
+        )
+        expect(f"the gradients {which}", grads, p - (np.arange(len(z)) == label))
+
+
 def loss_and_gradients(given: dict[str, Any], got: dict[str, Any]) -> None:
     z, label = np.array(given["logits"]), given["label"]
     p = softmax(z)
     right = np.arange(len(z)) == label
+    expect_kept("nll", got)
+    ordered, largest = SORTED, "You take the largest probability; the loss looks at the label's."
+    if label == len(z) - 1:
+        largest = "You take the largest probability, or the last of the sorted ones; the loss "
+        ordered = largest = largest + "looks at the label's place among the logits."
     expect(
         "nll(logits, label)",
         got["loss"],
@@ -165,10 +267,8 @@ def loss_and_gradients(given: dict[str, Any], got: dict[str, Any]) -> None:
                 -np.log(p).sum(),
                 "You add over all answers; only the probability of the label counts.",
             ),
-            Mistake(
-                -np.log(p.max()),
-                "You take the largest probability; the loss looks at the label's.",
-            ),
+            Mistake(-np.log(p.max()), largest),
+            Mistake(-np.log(np.sort(p)[label]), ordered),
             Mistake(-z[label], "That is the logit itself; make probabilities of the logits first."),
             Mistake(
                 -np.log(abs(z[label])),
@@ -193,6 +293,7 @@ def loss_and_gradients(given: dict[str, Any], got: dict[str, Any]) -> None:
             Mistake(np.zeros_like(p), f"In nll: {CUT}"),
             Mistake(-1.0 * right, PARTLY_CUT),
             Mistake(2 * (p - right), "Twice too large: nll must not call backward() itself."),
+            zeroed(p - right, given),
         ],
     )
 
@@ -203,6 +304,7 @@ likelihood.case(
     inputs=lambda rng: {
         "logits": (np.array([0, 3, -2, 1]) + rng.uniform(-0.4, 0.4, 4)).round(3).tolist(),
         "label": 3,
+        "before": float(rng.uniform(1, 2)),
     },
     crashes=_GRAPH_BROKEN,
 )(loss_and_gradients)
@@ -213,7 +315,8 @@ def _six_logits(rng: np.random.Generator) -> dict[str, Any]:
     label, top = [(1, 3), (1, 5), (2, 0), (2, 5), (4, 0), (4, 2)][rng.integers(6)]
     logits = rng.uniform(-2, 2, 6)
     logits[top] = rng.uniform(2.5, 4)
-    return {"logits": logits.round(3).tolist(), "label": label}
+    before = float(rng.uniform(1, 2))
+    return {"logits": logits.round(3).tolist(), "label": label, "before": before}
 
 
 likelihood.case(

@@ -10,6 +10,7 @@ from zerotohero.course.exercise import (
     NOTHING,
     Exercise,
     Mistake,
+    Wrong,
     expect,
     expect_that,
 )
@@ -31,9 +32,9 @@ debugging = Exercise(
 `train(model: MLP, points: list[list[float]], labels: list[int], steps: int, rate: float)`
 `-> list[float]`
 
-It should train `model` in place by `steps` steps of gradient descent on the mean hinge loss, and
-return the loss of each step, measured before the step's update. The model may come with gradients
-that somebody else has left in it; they must not matter.
+It should train `model` in place by `steps` steps of gradient descent on the mean hinge loss, each
+of them at this `rate`, and return the loss of each step, measured before the step's update. The
+model may come with gradients that somebody else has left in it; they must not matter.
 
 ```python
 points, labels = moons(20, random.Random(1))
@@ -51,28 +52,36 @@ train(MLP(2, [4, 1], rng=random.Random(1)), points, labels, steps=20, rate=0.1)
 
 
 def _reference(
-    given: dict[str, Any], zero: str = "before", sign: float = -1.0, factor: float = 1.0
+    given: dict[str, Any],
+    zero: str = "before",
+    sign: float = -1.0,
+    factor: float = 1.0,
+    fall: float = 0.0,
+    momentum: float = 0.0,
 ) -> tuple[list[float], list[float]]:
     """Return losses and weights of the right loop, or of one that zeroes elsewhere or goes uphill.
 
-    factor: by how much its loss is larger than the mean.
+    factor: by how much its loss is larger than the mean; fall: by what share its rate falls;
+    momentum: what share of a step's move is added to the next.
     """
     model = MLP(2, given["sizes"], rng=random.Random(0))
     for p, w in zip(model.parameters(), given["weights"], strict=True):
         p.data, p.grad = w, given["left_over"]
-    losses = []
+    losses, moves = [], [0.0] * len(given["weights"])
     for step in range(given["steps"]):
+        rate = given["rate"] * (1 - fall * step / given["steps"])
         pairs = zip(given["points"], given["labels"], strict=True)
         loss = factor * sum((1 - y * model(x)).relu() for x, y in pairs) / len(given["labels"])
         if zero == "once" and step == 0:
             model.zero_grad()
-        if zero == "before":
+        if zero == "before" or (zero == "every second" and step % 2 == 0):
             model.zero_grad()
         loss.backward()
         if zero == "after backward":
             model.zero_grad()
-        for p in model.parameters():
-            p.data += sign * given["rate"] * p.grad
+        moves = [momentum * m + p.grad for m, p in zip(moves, model.parameters(), strict=True)]
+        for p, move in zip(model.parameters(), moves, strict=True):
+            p.data += sign * rate * move
         if zero == "at the end":
             model.zero_grad()
         losses.append(loss.data)
@@ -112,6 +121,11 @@ def _soon_done(rng: np.random.Generator) -> dict[str, Any]:
 def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
     expect_that(got["losses"] is not None, "expected a list of losses, got None", NOTHING)
     losses, weights = _reference(given)
+    try:
+        expect("the losses", got["losses"], np.array(losses), tol=1e-9)
+        return expect("the weights after training", got["weights"], np.array(weights), tol=1e-9)
+    except Wrong:  # the runs of wrong loops take long, and a right answer doesn't need them
+        pass
     uphill = "The weights move uphill: the gradient points to a higher loss, so subtract it."
     every_step = (
         "Gradients add up over the steps: zero them in every step, before backward(), not once "
@@ -126,9 +140,22 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
         ("at the end", -1.0): "You zero at the end of each step, so the first step uses what "
         "others left in the gradients; zero before backward().",
     }
+    wrong["every second", -1.0] = (
+        "Gradients add up where they aren't zeroed: do it in every step, not in some of them."
+    )
     if given["left_over"] == 0.0:  # where nothing was left over, zeroing at the end is right
         del wrong["at the end", -1.0]
-    runs = {how: _reference(given, *how) for how in wrong}
+    runs = [(_reference(given, *how), hint) for how, hint in wrong.items()]
+    falls = "Your rate falls, as the lecture's does: here it is the same in every step."
+    runs.append((_reference(given, fall=0.9), falls))
+    runs += [
+        (
+            _reference(given, momentum=momentum),
+            "A part of the earlier steps' moves is in each move: a step moves each parameter by "
+            "rate times its gradient.",
+        )
+        for momentum in (0.5, 0.9)
+    ]
     points = len(given["labels"])
     longer = _reference({**given, "steps": given["steps"] + 1})[0]
     expect(
@@ -138,7 +165,11 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
         tol=1e-9,
         mistakes=[
             Mistake([losses[0]] * len(losses), _standstill(given, got)),
-            *(Mistake(run[0], wrong[how]) for how, run in runs.items()),
+            *(Mistake(run[0], why) for run, why in runs),
+            *(
+                Mistake([round(x, digits) for x in losses], "These are rounded: no `round`.")
+                for digits in range(3, 9)
+            ),
             Mistake([x * points for x in losses], "You return sums over points; take the mean."),
             Mistake(
                 _reference(given, factor=points)[0],
@@ -168,11 +199,23 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
         got["weights"],
         np.array(weights),
         tol=1e-9,
-        mistakes=[Mistake(run[1], wrong[how]) for how, run in runs.items()],
+        mistakes=[
+            *(Mistake(run[1], why) for run, why in runs),
+            Mistake(
+                _reference({**given, "steps": given["steps"] - 1})[1],
+                "The weights are those of before the last step's update: every loss is followed by "
+                "one, and its outcome is kept.",
+            ),
+            Mistake(
+                _reference({**given, "steps": given["steps"] + 1})[1],
+                "There is one update too many: end with that of the last step.",
+            ),
+        ],
         hint="The losses are those of a model that learns, but it isn't the one that was given: "
         "change that, and no copy of it."
         if unmoved
-        else "The losses are right and the weights are not: what happens in the last step?",
+        else "The losses are right and the weights are not: a step moves each of them by rate "
+        "times its gradient, and nothing else does.",
     )
 
 

@@ -4,6 +4,13 @@ import math
 
 import numpy as np
 
+from zerotohero.course.checks.mlp._e3_3_curves import (
+    choose,
+    even_exponents,
+    noisy_curve,
+    slopes,
+    tells,
+)
 from zerotohero.course.exercise import (
     Exercise,
     Mistake,
@@ -25,9 +32,9 @@ rate = Exercise(
 `sweep(step, low: float, high: float, n: int) -> tuple[list[float], list[float]]`
 
 `step(rate)` does one step of training at that rate and returns the loss. Call it once at each of
-`n` rates from `low` to `high`, both included, in rising order and **evenly spaced on a logarithmic
-scale**. Return the rates and their losses. If a loss is not finite, stop there, and return neither
-it nor its rate.
+`n` rates, two or more, from `low` to `high`, both included, in rising order and **evenly spaced on
+a logarithmic scale**. Return the rates and their losses. If a loss is not finite, stop there, and
+return neither it nor its rate.
 
 `choose_rate(rates: list[float], losses: list[float], window: int) -> float`
 
@@ -54,10 +61,6 @@ Afterwards, use them on the lecture's network, and plot what you find.
 )
 
 
-def _even_exponents(low: float, high: float, n: int) -> list[float]:
-    return [low * (high / low) ** (i / (n - 1)) for i in range(n)]
-
-
 def _five_rates(rng: np.random.Generator) -> dict:
     """Return limits where rounding takes the last rate above `high`, if factors are multiplied."""
     while True:
@@ -72,8 +75,8 @@ def _five_rates(rng: np.random.Generator) -> dict:
 @rate.case("a sweep of five rates", adapter="swept", inputs=_five_rates)
 def sweep_of_rates(given, got):
     low, high, n = given["low"], given["high"], given["n"]
-    rates = _even_exponents(low, high, n)
-    lin, without = np.linspace(low, high, n), _even_exponents(low, high, n + 1)[:-1]
+    rates = even_exponents(low, high, n)
+    lin, without = np.linspace(low, high, n), even_exponents(low, high, n + 1)[:-1]
     hints = [
         (
             lin,
@@ -91,7 +94,7 @@ def sweep_of_rates(given, got):
             "The rates fall: start at `low`, or the first steps already throw the parameters away.",
         ),
         (without, "`high` is left out: n rates with both ends included are n − 1 factors apart."),
-        (_even_exponents(low, high, n + 1)[1:], "`low` is left out: the first rate is number 0."),
+        (even_exponents(low, high, n + 1)[1:], "`low` is left out: the first rate is number 0."),
         (
             np.logspace(low, high, n),
             "`logspace` takes exponents, not rates: give it the logarithms to base 10 of `low` and "
@@ -137,7 +140,7 @@ def _over_the_edge(rng: np.random.Generator) -> dict:
     inputs=_over_the_edge,
 )
 def sweeps_over_the_edge(given, got):
-    rates = np.array(_even_exponents(given["low"], given["high"], given["n"]))
+    rates = np.array(even_exponents(given["low"], given["high"], given["n"]))
     for losses, found in zip(given["curves"], got["sweeps"], strict=True):
         edge = [math.isfinite(loss) for loss in losses].index(False)
         what = f"where loss {edge} is {losses[edge]}"
@@ -172,59 +175,53 @@ def sweeps_over_the_edge(given, got):
 NOT_HALVED = "That is the rate of the lowest mean itself: take half of it, for safety."
 
 
+ONE_LOSS = (
+    "You take the lowest single loss, which one lucky minibatch decides: compare the means of the "
+    "last `window` losses."
+)
+
+
 EARLY = (
     "You start before there are `window` losses: a mean of one or two is noise, so begin at place "
     "window − 1."
 )
 
 
-def _choose(rates, losses, window) -> float:
-    means = np.convolve(losses, np.ones(window) / window, "valid")
-    return rates[int(means.argmin()) + window - 1] / 2
+def _two_curves(rng: np.random.Generator) -> dict:
+    """Return a curve, and the same with losses a million times as large."""
+    curve = noisy_curve(rng)
+    return {"curves": [curve, {**curve, "losses": [1e6 * loss for loss in curve["losses"]]}]}
 
 
-def _tells(rates, losses, window) -> bool:
-    """Return whether a window of another length, or its median, would choose another rate."""
-    want = _choose(rates, losses, window)
-    medians = [np.median(losses[i : i + window]) for i in range(len(losses) - window + 1)]
-    others = [_choose(rates, losses, window + d) for d in (-1, 1)]
-    return want not in [*others, rates[int(np.argmin(medians)) + window - 1] / 2]
-
-
-def _noisy_curve(rng: np.random.Generator) -> dict:
-    rates = _even_exponents(float(rng.uniform(5e-5, 2e-4)), 10.0, 60)
-    x = np.linspace(0, 1, 60)
-    while True:
-        losses = 3 + 20 * (x - 0.7) ** 2 + rng.normal(0, 0.1, 60)
-        losses[rng.integers(5, 20)] = 0.5  # one lucky minibatch
-        losses[0] = 2.0  # and a lucky start, which is not a window yet
-        if _tells(rates, losses, 12):
-            return {"rates": rates, "losses": losses.tolist(), "window": 12}
-
-
-@rate.case(
-    "a choice from a noisy curve",
-    adapter="chosen",
-    inputs=lambda rng: {"curves": [_noisy_curve(rng)]},
-)
+@rate.case("a choice from a noisy curve", adapter="chosen", inputs=_two_curves)
 def choice_from_a_noisy_curve(given, got):
-    (curve,), (found,) = given["curves"], got["rates"]
+    curve, (found, of_large) = given["curves"][0], got["rates"]
     rates, losses, window = curve["rates"], curve["losses"], curve["window"]
-    want = _choose(rates, losses, window)
+    want = choose(rates, losses, window)
     at = rates.index(want * 2)
-    one_loss = (
-        "You take the lowest single loss, which one lucky minibatch decides: compare the means of "
-        "the last `window` losses."
-    )
+    lowest = at - window + 1 + int(np.argmin(losses[at - window + 1 : at + 1]))
     means = np.convolve(losses, np.ones(window) / window, "valid")
+    fall = int(np.argmin(np.diff(losses)))
+    steepest = "That is where the loss falls most steeply; the rule asks where its mean is lowest."
     growing = [sum(losses[max(0, i - window + 1) : i + 1]) / min(i + 1, window) for i in range(60)]
     expect(
         "choose_rate",
         found,
         want,
         mistakes=[
-            Mistake(rates[int(np.argmin(losses))] / 2, one_loss),
-            Mistake(rates[int(np.argmin(losses))], one_loss),
+            Mistake(rates[int(np.argmin(losses))] / 2, ONE_LOSS),
+            Mistake(rates[int(np.argmin(losses))], ONE_LOSS),
+            *(Mistake(rates[place] / 2, steepest) for place in (fall, fall + 1)),
+            Mistake(
+                rates[lowest] / 2,
+                "That is the place of the lowest loss inside of the lowest window: the place of a "
+                "mean is that of its last loss.",
+            ),
+            Mistake(
+                rates[0] * (rates[-1] / rates[0]) ** (at / 59) / 2,
+                "You calculate a rate from the ends of the list, as if all were evenly spaced: "
+                "take the one that stands at the place, `rates[i]`.",
+            ),
             Mistake(2 * want, NOT_HALVED),
             Mistake(rates[at - 1] / 2, "One place too early: a mean's place is its last loss's."),
             Mistake(at, "That is a place in the list; return the rate that stands there, halved."),
@@ -253,31 +250,31 @@ def choice_from_a_noisy_curve(given, got):
             ),
         ],
     )
-
-
-def _slopes(rng: np.random.Generator) -> dict:
-    """Return two curves, whose lowest windows are the last one and the first one."""
-    rates = _even_exponents(1e-4, float(rng.uniform(0.01, 0.1)), 20)
-    low = float(rng.uniform(2.5, 3.0))
-    curves = [(np.linspace(3.3, low, 20), 6), (np.linspace(low, 3.3, 20), 5)]
-    return {
-        "curves": [
-            {"rates": rates, "losses": losses.tolist(), "window": window}
-            for losses, window in curves
-        ]
-    }
+    expect(
+        "choose_rate, where each loss is a million times as large",
+        of_large,
+        want,
+        mistakes=[
+            Mistake(
+                rates[place] / 2,
+                "No mean was below the number that you begin with: begin with `math.inf`, or take "
+                "the `min` of all.",
+            )
+            for place in (0, window - 1, -1)
+        ],
+    )
 
 
 @rate.case(
     "choices from a curve that falls to its end, and from one that rises from its start",
     adapter="chosen",
-    inputs=_slopes,
+    inputs=slopes,
 )
 def choices_at_the_ends(given, got):
     places = ("that falls to its end", "that rises from its start")
     for curve, found, which in zip(given["curves"], got["rates"], places, strict=True):
         rates, window = curve["rates"], curve["window"]
-        want = _choose(rates, curve["losses"], window)
+        want = choose(rates, curve["losses"], window)
         mistakes = [Mistake(2 * want, NOT_HALVED)]
         if want == rates[-1] / 2:
             mistakes.append(
@@ -293,7 +290,8 @@ def choices_at_the_ends(given, got):
                     rates[window] / 2,
                     "The first full window is left out: it ends at place window − 1.",
                 ),
-                Mistake(rates[0] / 2, EARLY),
+                Mistake(rates[1] / 2, EARLY),
+                Mistake(rates[3] / 2, ONE_LOSS),
             ]
         expect(f"choose_rate, a curve {which}", found, want, mistakes=mistakes)
 
@@ -308,14 +306,14 @@ def _bowl(rng: np.random.Generator) -> dict:
             "n": 200,
             "window": 10,
         }
-        if _tells(*_searched(given), given["window"]):
+        if tells(*_searched(given), given["window"]):
             return given
 
 
 def _searched(given: dict) -> tuple[list[float], list[float]]:
     """Return the rates and losses of a sweep on the bowl."""
     c, x, losses = np.array(given["curvatures"]), np.full(6, 3.0), []
-    rates = _even_exponents(given["low"], given["high"], given["n"])
+    rates = even_exponents(given["low"], given["high"], given["n"])
     for r, noise in zip(rates, given["noise"], strict=True):
         losses.append(0.5 * (c * (x - noise) ** 2).sum())
         x = x - r * c * (x - noise)
@@ -324,7 +322,7 @@ def _searched(given: dict) -> tuple[list[float], list[float]]:
 
 @rate.case("a search on a real slope", points=2, adapter="bowl", inputs=_bowl)
 def search_on_a_real_slope(given, got):
-    want = _choose(*_searched(given), given["window"])
+    want = choose(*_searched(given), given["window"])
     expect(
         "the rate that was chosen",
         got["rate"],
