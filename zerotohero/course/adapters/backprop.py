@@ -3,11 +3,12 @@
 import contextlib
 import difflib
 import math
+import warnings
+from functools import cache
 from types import SimpleNamespace
 from unittest import mock
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 SWITCHED_OFF = "autograd is switched off: this gradient is yours to derive"
 BACKWARD_OFF = "torch's own backward passes are switched off: this one is yours to derive"
@@ -17,13 +18,32 @@ def _refuse(*args, **kwargs):
     raise RuntimeError(SWITCHED_OFF)
 
 
-class _NoBackward(TorchDispatchMode):
-    """Refuses what autograd calls: `native_layer_norm_backward`, `_softmax_backward_data`, …"""
+def _refuse_operator(*args, **kwargs):
+    raise RuntimeError(BACKWARD_OFF)
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if "backward" in func.__name__:
-            raise RuntimeError(BACKWARD_OFF)
-        return func(*args, **(kwargs or {}))
+
+@contextlib.contextmanager
+def _no_backward_operators():
+    """Refuse what autograd calls: `native_layer_norm_backward`, `_softmax_backward_data`, …
+
+    They are exchanged where torch looks them up, for all threads. A TorchDispatchMode would do, but
+    it loads torch's compiler, which takes seconds.
+    """
+    library = torch.library.Library("aten", "IMPL")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # that a kernel is overridden
+            for name in _backward_operators():
+                library.impl(name, _refuse_operator, "CPU")
+        yield
+    finally:
+        library._destroy()
+
+
+@cache
+def _backward_operators() -> list[str]:
+    every = torch._C._dispatch_get_registrations_for_dispatch_key("CPU")
+    mine = (name.removeprefix("aten::") for name in every if name.startswith("aten::"))
+    return [name for name in mine if "backward" in name]
 
 
 @contextlib.contextmanager
@@ -40,7 +60,7 @@ def _by_hand():
         mock.patch.object(torch.autograd.Variable, "_execution_engine", engine),
         mock.patch.object(torch.autograd.forward_ad, "make_dual", _refuse),
         torch.inference_mode(),
-        _NoBackward(),
+        _no_backward_operators(),
     ):
         yield
 
