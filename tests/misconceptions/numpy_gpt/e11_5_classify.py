@@ -98,7 +98,7 @@ def multiplied_by_a_mask():
     return classifying(read=read), losing()
 
 
-@wrong("11.5", "has to be left out, by an index")
+@wrong("11.5", "leave it out by an index")
 def gradient_plus_zero_times_h():
     def classify_loss(h, *given):
         loss, gradients = losing()(h, *given)

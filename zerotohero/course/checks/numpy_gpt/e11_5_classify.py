@@ -88,6 +88,10 @@ def _wrong_logits(given: dict) -> list[Mistake]:
             {"at": lengths % T if right else np.full(B, T - 2)},
             "One position beside the last token: counting begins at 0.",
         ),
+        (
+            {"at": np.minimum(lengths, T - 1)},
+            "One position beside the last token: counting begins at 0.",
+        ),
         ({"at": np.maximum(_at(given) - 1, 0)}, "The token before the last is read."),
         (
             {"at": np.full(B, lengths.max() - 1)},
@@ -119,7 +123,7 @@ ALL_PAIRS = (
     "each row with its own."
 )
 AXIS_LOST = "A batch of one text is a batch as well, (1, K): `squeeze` takes its axis away."
-OF_NAN = "NaN times 0 is NaN: what isn't read has to be left out, by an index, and not multiplied."
+OF_NAN = "NaN stands where nothing is to be read, and NaN times 0 is NaN: leave it out by an index."
 
 
 def _drawn(rng, side: str, large: float = 1.0) -> dict:
@@ -162,33 +166,11 @@ for side in ("right", "left"):
     )(logits_of_the_last_token)
 
 
-def _alone(rng, side: str) -> dict:
-    """Return one text; NaN stands wherever h changes nothing."""
-    given = _with_labels(rng, side)
-    row = int(rng.choice(np.flatnonzero(given["lengths"] > 1)))
-    at = _at(given)[row]
-    given |= {name: given[name][row : row + 1] for name in ("h", "lengths", "labels")}
-    own = given["h"][0, at].copy()
-    given["h"] = np.full(given["h"].shape, np.nan)
-    given["h"][0, at] = own
-    return given
-
-
-@classify.case(
-    "one text alone, beside NaN",
-    adapter="classified",
-    inputs=lambda rng: {k: v for k, v in _alone(rng, "left").items() if k != "labels"},
-    crashes=CRASHES,
-)
-def logits_of_one_text(given, got):
-    logits_of_the_last_token(given, got)
-
-
 def _with_labels(rng, side: str, large: float = 1.0) -> dict:
     while True:
         given = _drawn(rng, side, large)
         labels, logits = given.pop("_labels"), _logits(given)
-        labels[:2] = logits[0].argmax(), logits[1].argmin()
+        labels[:3] = logits[0].argmax(), logits[1].argmin(), logits.shape[1] - 1
         # Where logits are large, exp of one is ∞ and the softmax of another 0, at their labels.
         if large == 1 or (logits[0].max() > 800 and np.ptp(logits[1]) > 800):
             return given | {"labels": labels}
@@ -252,8 +234,8 @@ def _loss_mistakes(given: dict, want: float) -> list[Mistake]:
             ),
             (
                 float(-np.log(probs[rows, labels]).mean()),
-                "A softmax of 0 has the log −∞: take the log of the quotient apart, logits − max − "
-                "log(sum of exp).",
+                "A softmax of 0 has the log −∞, and of large logits the sum of exp is ∞: take the log "
+                "of the quotient apart, logits − max − log(sum of exp(logits − max)).",
             ),
             (
                 float(-np.log(probs[rows, labels] + 1e-9).mean()),
@@ -311,12 +293,6 @@ def loss_and_gradients(given: dict, got: dict) -> None:
         )
 
 
-classify.case(
-    "the loss of one text alone, beside NaN",
-    adapter="losses",
-    inputs=lambda rng: _alone(rng, "right"),
-    crashes=CRASHES,
-)(loss_and_gradients)
 for name, points, side, large in (
     ("loss and gradients, with the padding on the right", 3, "right", 1.0),
     ("loss and gradients, with the padding on the left", 1, "left", 1.0),
@@ -329,3 +305,34 @@ for name, points, side, large in (
         inputs=lambda rng, side=side, large=large: _with_labels(rng, side, large),
         crashes=CRASHES,
     )(loss_and_gradients)
+
+
+def _alone(rng, side: str) -> dict:
+    """Return one text; NaN stands wherever h changes nothing."""
+    given = _with_labels(rng, side)
+    row = int(rng.choice(np.flatnonzero(given["lengths"] > 1)))
+    at = _at(given)[row]
+    given |= {name: given[name][row : row + 1] for name in ("h", "lengths", "labels")}
+    own = given["h"][0, at].copy()
+    given["h"] = np.full(given["h"].shape, np.nan)
+    given["h"][0, at] = own
+    given["labels"][0] = 0  # so that the labels don't say how many classes there are
+    return given
+
+
+@classify.case(
+    "one text alone, beside NaN",
+    adapter="classified",
+    inputs=lambda rng: {k: v for k, v in _alone(rng, "left").items() if k != "labels"},
+    crashes=CRASHES,
+)
+def logits_of_one_text(given, got):
+    logits_of_the_last_token(given, got)
+
+
+classify.case(
+    "the loss of one text alone, beside NaN",
+    adapter="losses",
+    inputs=lambda rng: _alone(rng, "right"),
+    crashes=CRASHES,
+)(loss_and_gradients)
