@@ -307,7 +307,12 @@ def block_of_values(block, x, params, n_head, weights):
         leaves += each(holder[last])
     leaves = each(inputs) + leaves
     numbers = [v.data for v in leaves]
+    for v in leaves:
+        v.grad = 1.0
     out = block([list(row) for row in inputs], nested, n_head)
+    grads_kept = all(v.grad == 1.0 for v in leaves)
+    for v in leaves:
+        v.grad = 0.0
     if out is None:
         raise TypeError("block returned None, where lists of Values are needed")
     rows = [list(row) if hasattr(row, "__iter__") else row for row in out]
@@ -322,4 +327,5 @@ def block_of_values(block, x, params, n_head, weights):
         "out": [[v.data for v in row] for row in rows],
         "grads": [v.grad for v in leaves],
         "kept": [v.data for v in leaves] == numbers,
+        "grads_kept": grads_kept,
     }

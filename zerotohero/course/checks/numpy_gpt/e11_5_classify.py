@@ -234,8 +234,8 @@ def _loss_mistakes(given: dict, want: float) -> list[Mistake]:
             ),
             (
                 float(-np.log(probs[rows, labels]).mean()),
-                "A softmax of 0 has the log −∞, and of large logits the sum of exp is ∞: take the log "
-                "of the quotient apart, logits − max − log(sum of exp(logits − max)).",
+                "A softmax of 0 has the log −∞, and of large logits the sum of exp is ∞: take the "
+                "log of the quotient apart, logits − max − log(sum of exp(logits − max)).",
             ),
             (
                 float(-np.log(probs[rows, labels] + 1e-9).mean()),
@@ -316,7 +316,7 @@ def _alone(rng, side: str) -> dict:
     own = given["h"][0, at].copy()
     given["h"] = np.full(given["h"].shape, np.nan)
     given["h"][0, at] = own
-    given["labels"][0] = 0  # so that the labels don't say how many classes there are
+    given["labels"][0] = 1  # so that the labels don't say how many classes there are
     return given
 
 
