@@ -152,20 +152,28 @@ def nuclei_of(top_p, generate, asked):
 
 
 def written(top_p, generate, table, u, prompts, eos, n_tokens, p):
-    rows, drawn = [], iter(u)
+    rows, seen, draws = [], [], []
 
     def model(texts):
         rows.append(len(texts))
-        if len(rows) > 2 * n_tokens:
+        seen.append([[int(token) for token in text] for text in texts])
+        if len(rows) > 2 * n_tokens * len(prompts):
             raise RuntimeError("the model is asked again and again")
         return np.array([table[len(text) % len(table), text[-1]] for text in texts])
 
     def draw(probs):
-        at = (probs.cumsum(1) <= next(drawn)[: len(probs), None]).sum(1)
+        draws.append(len(probs))
+        if len(draws) > len(rows):
+            raise RuntimeError("draw is called more often than the model")
+        at = (probs.cumsum(1) <= u[(len(draws) - 1) % len(u)][: len(probs), None]).sum(1)
         return np.minimum(at, probs.shape[1] - 1)
 
     texts = generate(model, draw, [list(p) for p in prompts], eos, n_tokens, p)
-    return {"texts": [[int(token) for token in text] for text in texts], "rows": rows}
+    return {
+        "texts": [[int(token) for token in text] for text in texts],
+        "rows": rows,
+        "seen": seen,
+    }
 
 
 # --- 11.5 ---------------------------------------------------------------------------------------
