@@ -61,7 +61,9 @@ def to_the_end(gpt_cached, generate_cached, params, n_head, tokens, parts, more)
         _refusing(gpt_cached, fed, params, n_head, cache)
         for fed, cache in zip((last, more), caches, strict=True)
     ]
+    after = _refusing(gpt_cached, last, params, n_head, caches[1])
     return {
+        "after": None if isinstance(after, str) else after,
         "last": None if isinstance(ends[0], str) else ends[0],
         "beyond": ends[1] if isinstance(ends[1], str) else "logits",
     }
@@ -90,6 +92,12 @@ def continued(gpt_cached, generate_cached, params, n_head, prompt, new):
     # Of one position: its row of wte, and its numbers times the size of a matrix.
     sizes = {"wte": 1, "attn": 3 * C**3 * n, "mlp": 4 * C**3 * n}
     return {"tokens": tokens} | {name: counts[name][0] / sizes[name] for name in counts}
+
+
+def up_to_the_end(gpt_cached, generate_cached, params, n_head, prompt, new):
+    tokens = generate_cached(list(prompt), params, n_head, new)
+    beyond = _refusing(generate_cached, list(prompt), params, n_head, new + 1)
+    return {"tokens": tokens, "beyond": beyond if isinstance(beyond, str) else "tokens"}
 
 
 def _empty(params):
