@@ -1,5 +1,6 @@
 """How answers to the exercises of lecture 11 are called. This enters the sandbox."""
 
+import copy
 import itertools
 import tracemalloc
 
@@ -208,14 +209,17 @@ def adapted(adapter, add_adapters, adapter_size, merge_head, xs, down, up):
 
 def started(adapter, add_adapters, adapter_size, merge_head, params, r, n_head, tokens, seed):
     new = add_adapters(params, r, np.random.default_rng(seed))
-    twin = add_adapters(params, r, np.random.default_rng(seed))
-    got = {"params": new, "plain": _logits(params, tokens, n_head), "logits": None, "again": False}
+    twin = add_adapters(copy.deepcopy(params), r, np.random.default_rng(seed))
+    other = add_adapters(copy.deepcopy(params), r, np.random.default_rng(seed + 1))
+    got = {"params": new, "plain": _logits(params, tokens, n_head), "logits": None}
+    got |= {"again": False, "same": False}
     added = [a for a in _arrays(new) if not any(a is old for old in _arrays(params))]
     pairs = itertools.combinations(added, 2)
     got["apart"] = not any(np.may_share_memory(a, b) for a, b in pairs)
     try:
         got["logits"] = _logits(new, tokens, n_head, adapter)
         got["again"] = bool(np.array_equal(new["head"]["down"], twin["head"]["down"]))
+        got["same"] = bool(np.array_equal(new["head"]["down"], other["head"]["down"]))
     except NotImplementedError:
         raise
     except (KeyError, TypeError, IndexError):
