@@ -249,7 +249,7 @@ def one_place():
     return caching(at=at), generate
 
 
-@wrong("11.3", "joined along the axis of positions")
+@wrong("11.3", "joined along axis 1, the positions")
 def joined_along_the_heads():
     def keep(store, k, v):
         if store:

@@ -178,11 +178,8 @@ def written(top_p, generate, table, u, prompts, eos, n_tokens, p):
         return np.minimum(at, probs.shape[1] - 1)
 
     texts = generate(model, draw, [list(p) for p in prompts], eos, n_tokens, p)
-    return {
-        "texts": [[int(token) for token in text] for text in texts],
-        "rows": rows,
-        "seen": seen,
-    }
+    new = [[int(token) for token in text] for text in texts]
+    return {"texts": new, "rows": rows, "seen": seen}
 
 
 # --- 11.5 ---------------------------------------------------------------------------------------

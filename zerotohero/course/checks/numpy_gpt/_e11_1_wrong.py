@@ -115,8 +115,8 @@ def wrong_halves(one: dict) -> list[Mistake]:
     x, g, b = one["x"], one["g"], one["b"]
     with np.errstate(all="ignore"):
         d = x - x.mean(-1, keepdims=True)
-        narrow = d / np.sqrt((d * d).mean(-1, keepdims=True) + np.float16(1e-5)) * g + b
         squares = d * d
+        narrow = d / np.sqrt(squares.mean(-1, keepdims=True) + np.float16(1e-5)) * g + b
         near = x.astype(np.float32) - x.mean(-1, keepdims=True).astype(np.float16)
         rounded = near / np.sqrt((near * near).mean(-1, keepdims=True) + 1e-5) * g + b
     overflow = "A square beyond 65504 is ∞ in float16, and what is divided by it 0. Calculate in "

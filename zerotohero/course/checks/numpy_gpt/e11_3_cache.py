@@ -75,8 +75,8 @@ gpt_cached(np.array([4]), params, n_head, cache)         # (1, V): what follows 
 CRASHES = {
     r"zip\(\) argument|IndexError: list index": A_DICT_EACH,
     "KeyError": "Mind the first call, for which the dicts are still empty.",
-    "must match exactly": "Cached and new keys don't fit together: they are joined along the axis "
-    "of positions, axis 1 of (n_head, T, S).",
+    "must match exactly": "Cached and new keys don't fit together: both are (n_head, T, S), those "
+    "of the cache that is passed, and joined along axis 1, the positions.",
     "could not be broadcast": "The mask doesn't fit: with a cache the scores are (n_head, T, past "
     "+ T), because queries are new and keys are all so far.",
 }
