@@ -15,7 +15,7 @@ from zerotohero.course.checks.numpy_gpt._e11_4_texts import (
     wrong_texts,
 )
 from zerotohero.course.checks.numpy_gpt.shared import expect_array
-from zerotohero.course.exercise import Exercise, Mistake, Wrong, array, expect, expect_that
+from zerotohero.course.exercise import Exercise, Mistake, array, expect, expect_that
 
 sampling = Exercise(
     number="11.4",
@@ -217,17 +217,20 @@ def edges_of_the_nucleus(given, got):
         )
 
 
-def _expect_seen(what: str, prompt: list, new: list, text: list, given: dict, asked: int) -> None:
-    """Wrong unless the model gets the text so far, and of one that has ended nothing behind it."""
-    right = prompt + new[:asked]
-    eos, ended = given["eos"], len(new) < min(asked, given["n_tokens"])
-    if text == right or (ended and text == [*right, eos]):
-        return
-    hint = None
-    if ended and text[: len(right)] == right:
-        more = text[len(right) :]
-        hint = PADDED if set(more) == {eos} else GROWS
-    raise Wrong(f"{what}: expected the text {right}, got {text}", hint)
+def _expect_seen(what: str, given: dict, got: dict, want: list[list[int]]) -> None:
+    """Wrong unless the model gets the texts so far, and of one that has ended nothing behind it."""
+    wrong, behind, eos = [], set(), given["eos"]
+    for asked, texts in enumerate(got["seen"]):
+        for prompt, new, text in zip(given["prompts"], want, texts, strict=True):
+            right = prompt + new[:asked]
+            ended = len(new) < min(asked, given["n_tokens"])
+            if text == right or (ended and text == [*right, eos]):
+                continue
+            wrong.append(f"call {asked + 1} of the model: expected the text {right}, got {text}")
+            grown = ended and text[: len(right)] == right
+            behind |= set(text[len(right) :]) if grown else {None}
+    hint = None if None in behind else PADDED if behind == {eos} else GROWS
+    expect_that(not wrong, f"{what}: {'; '.join(wrong[:1])}", hint)
 
 
 GROWS = (
@@ -257,9 +260,7 @@ def texts_that_end(given: dict, got: dict) -> None:
         else None,
     )
     expect_slowly(what, got["texts"], want, partial(wrong_texts, given), tol=0)
-    for asked, texts in enumerate(got["seen"]):
-        for prompt, new, text in zip(given["prompts"], want, texts, strict=True):
-            _expect_seen(f"{what}: call {asked + 1} of the model", prompt, new, text, given, asked)
+    _expect_seen(what, given, got, want)
     expect_that(
         len(got["rows"]) <= calls,
         f"{what}: expected {calls} calls of the model, got {len(got['rows'])}",
