@@ -68,7 +68,7 @@ def mlp(x, w, act=gelu):
 
 
 def whole(w: dict, norm: Callable = norm, attend: Callable = attention, mlp=mlp, parts="right"):
-    """The block; what can be passed is what learners get wrong."""
+    """Return what the block gives; what can be passed is what learners get wrong."""
     x = w["x"]
     one, two = (w["ln_1.g"], w["ln_1.b"]), (w["ln_2.g"], w["ln_2.b"])
     if parts == "behind":
