@@ -28,6 +28,24 @@ def moments(x):
     return y, d, (d * d).mean(-1, keepdims=True)
 
 
+@wrong("11.1", "float64 doesn't stay float64")
+def always_in_float32():
+    def norm(x, g, b, eps=1e-5):
+        y = layer_norm(*(array.astype(np.float32) for array in (x, g, b)), eps)
+        return y if x.dtype != np.float16 else y.astype(np.float16)
+
+    return softmax, norm
+
+
+@wrong("11.1", "The mean is rounded to float16")
+def mean_in_float16():
+    def norm(x, g, b, eps=1e-5):
+        d = wide(x) - x.mean(-1, keepdims=True)
+        return (d / np.sqrt((d * d).mean(-1, keepdims=True) + eps) * g + b).astype(x.dtype)
+
+    return softmax, norm
+
+
 @wrong("11.1", "Along the first axis")
 def first_axis():
     return (lambda x: softmax(x, 0, lambda y: y.max(0, keepdims=True))), layer_norm

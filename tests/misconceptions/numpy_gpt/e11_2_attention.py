@@ -83,6 +83,43 @@ def root_of_all_channels():
     return attention
 
 
+@wrong("11.2", "Divided by √T")
+def root_of_positions():
+    def attention(x, c_attn, c_proj, n_head):
+        return attending(scale=lambda S: math.sqrt(x.shape[1]))(x, c_attn, c_proj, n_head)
+
+    return attention
+
+
+@wrong("11.2", "by turns, 0, n_head")
+def by_turns():
+    def attention(x, c_attn, c_proj, n_head):
+        B, T, C = x.shape
+
+        def split(z):
+            return z.reshape(B, T, C // n_head, n_head).transpose(0, 3, 1, 2)
+
+        return attending(reshape=split)(x, c_attn, c_proj, n_head)
+
+    return attention
+
+
+@wrong("11.2", "not to one by name")
+def always_float32():
+    def attention(x, c_attn, c_proj, n_head):
+        return attending()(x, c_attn, c_proj, n_head).astype(np.float32)
+
+    return attention
+
+
+@wrong("11.2", "−∞ hides any")
+def weak_mask_for_large_numbers():
+    def weigh(s):
+        return softmax(s + (1 - np.tri(s.shape[-1])).astype(s.dtype) * -1e9)
+
+    return attending(weigh)
+
+
 @wrong("11.2", "Divided by S: its root")
 def no_root():
     return attending(scale=float)

@@ -50,10 +50,13 @@ def whole_rows(past, T, size):
         raise ValueError(f"{past + T} positions, and the model has {size}")
 
 
-def caching(at=from_past, sees=causal, keep=remember, past=length, check=whole_rows, before=None):
+def caching(
+    at=from_past, sees=causal, keep=remember, past=length, check=whole_rows, before=None, heads=0
+):
     """Return gpt_cached with one thing wrong."""
 
     def gpt_cached(tokens, params, n_head, cache):
+        n_head = heads or n_head
         T, C = len(tokens), params["wte"].shape[1]
         old = past(cache)
         check(old, T, len(params["wpe"]))
@@ -81,8 +84,9 @@ def caching(at=from_past, sees=causal, keep=remember, past=length, check=whole_r
 right = caching()
 
 
-def generate(prompt, params, n_head, n_tokens, gpt=right, row=-1, more=0):
-    cache, fed, new = [{} for _ in params["blocks"]], np.array(prompt), []
+def generate(prompt, params, n_head, n_tokens, gpt=right, row=-1, more=0, dicts=0):
+    cache = [{} for _ in range(dicts or len(params["blocks"]))]
+    fed, new = np.array(prompt), []
     for _ in range(n_tokens + more):
         new.append(int(gpt(fed, params, n_head, cache)[row].argmax()))
         fed = np.array(new[-1:])
@@ -97,6 +101,71 @@ def positions_from_zero():
 @wrong("11.3", "the cache isn't used, or nothing stays in it")
 def nothing_stays():
     return caching(keep=lambda store, k, v: (k, v)), generate
+
+
+@wrong("11.3", "There are always two heads")
+def two_heads():
+    return caching(heads=2), generate
+
+
+@wrong("11.3", "All channels are one head")
+def one_head():
+    return caching(heads=1), generate
+
+
+@wrong("11.3", "A position doesn't see itself")
+def strictly_earlier():
+    def sees(T, P):
+        seen = np.tri(T, P, P - T - 1, dtype=bool)
+        seen[0, 0] |= T == P
+        return seen
+
+    return caching(sees=sees), generate
+
+
+@wrong("11.3", "has changed the cache")
+def refused_too_late():
+    def gpt_cached(tokens, params, n_head, cache):
+        if length(cache) + len(tokens) > len(params["wpe"]):
+            for store in cache:
+                store.clear()
+            raise ValueError("full")
+        return right(tokens, params, n_head, cache)
+
+    return gpt_cached, generate
+
+
+@wrong("11.3", "one dict for each block")
+def two_dicts():
+    return right, lambda *given: generate(*given, dicts=2)
+
+
+@wrong("11.3", "It ends after 6 tokens")
+def six_at_most():
+    return right, lambda prompt, params, n_head, n: generate(prompt, params, n_head, min(n, 6))
+
+
+@wrong("11.3", "What follows the last position")
+def cut_one_too_early():
+    def generate_cached(prompt, params, n_head, n_tokens):
+        return generate(prompt, params, n_head, min(n_tokens, len(params["wpe"]) - len(prompt)))
+
+    return right, generate_cached
+
+
+@wrong("11.3", "The ValueError of `gpt_cached` is caught")
+def caught():
+    def generate_cached(prompt, params, n_head, n_tokens):
+        cache, fed, new = [{} for _ in params["blocks"]], np.array(prompt), []
+        try:
+            for _ in range(n_tokens):
+                new.append(int(right(fed, params, n_head, cache)[-1].argmax()))
+                fed = np.array(new[-1:])
+        except ValueError:
+            pass
+        return new
+
+    return right, generate_cached
 
 
 @wrong("11.3", "The new tokens see only each other")
@@ -180,7 +249,7 @@ def one_place():
     return caching(at=at), generate
 
 
-@wrong("11.3", "joined along the axis of positions")
+@wrong("11.3", "joined along axis 1, the positions")
 def joined_along_the_heads():
     def keep(store, k, v):
         if store:

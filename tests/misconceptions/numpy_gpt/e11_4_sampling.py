@@ -147,6 +147,65 @@ def rounded():
     return filtered, generating()
 
 
+@wrong("11.4", "A sum that is a little below p")
+def almost_p():
+    return (lambda probs, p: top_p(probs, p if p >= 1 else p - 1e-4)), generating()
+
+
+@wrong("11.4", "though p is below 1")
+def almost_one():
+    return (lambda probs, p: probs if p > 0.999 else top_p(probs, p)), generating()
+
+
+@wrong("11.4", "A text that has ended still grows")
+def cut_at_the_end():
+    def generate(model, draw, prompts, eos, n_tokens, p):
+        texts, new = [list(t) for t in prompts], [[] for _ in prompts]
+        for _ in range(n_tokens):
+            for i, token in enumerate(draw(top_p(model(texts), p))):
+                texts[i].append(int(token))
+                new[i].append(int(token))
+            if all(eos in written for written in new):
+                break
+        return [text[: text.index(eos)] if eos in text else text for text in new]
+
+    return top_p, generate
+
+
+@wrong("11.4", "An `eos` goes behind an ended text in each round")
+def padded_with_eos():
+    def generate(model, draw, prompts, eos, n_tokens, p):
+        texts, new = [list(t) for t in prompts], [[] for _ in prompts]
+        ended = [False] * len(texts)
+        for _ in range(n_tokens):
+            if all(ended):
+                break
+            for i, token in enumerate(draw(top_p(model(texts), p))):
+                ended[i] = ended[i] or token == eos
+                texts[i].append(eos if ended[i] else int(token))
+                if not ended[i]:
+                    new[i].append(int(token))
+        return new
+
+    return top_p, generate
+
+
+@wrong("11.4", "Draw once in each round")
+def draws_by_row():
+    def generate(model, draw, *given):
+        return generating()(model, lambda probs: [draw(row[None])[0] for row in probs], *given)
+
+    return top_p, generate
+
+
+@wrong("11.4", "and not one after the other")
+def one_after_the_other():
+    def generate(model, draw, prompts, *given):
+        return [generating()(model, draw, [prompt], *given)[0] for prompt in prompts]
+
+    return top_p, generate
+
+
 @wrong("11.4", "has ended all of them")
 def one_end_for_all():
     return top_p, generating(stop="all")

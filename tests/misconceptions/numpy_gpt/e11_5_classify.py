@@ -75,6 +75,71 @@ def one_before():
     return classifying(lambda *given: np.maximum(place(*given) - 1, 0)), losing()
 
 
+@wrong("11.5", "Column max(lengths) − 1 is read")
+def end_of_the_longest():
+    def at(h, lengths, side):
+        return lengths - 1 if side == "right" else np.full(len(h), lengths.max() - 1)
+
+    return classifying(at), losing()
+
+
+@wrong("11.5", "A batch of one text is a batch")
+def squeezed():
+    classify = classifying()
+    return (lambda *given: classify(*given).squeeze()), losing()
+
+
+@wrong("11.5", "NaN times 0 is NaN")
+def multiplied_by_a_mask():
+    def read(h, lengths, side):
+        mask = np.arange(h.shape[1]) == place(h, lengths, side)[:, None]
+        return (h * mask[..., None]).sum(1)
+
+    return classifying(read=read), losing()
+
+
+@wrong("11.5", "leave it out by an index")
+def gradient_plus_zero_times_h():
+    def classify_loss(h, *given):
+        loss, gradients = losing()(h, *given)
+        return loss, gradients | {"h": gradients["h"] + 0 * h}
+
+    return classifying(), classify_loss
+
+
+@wrong("11.5", "Divided by K")
+def mean_over_the_classes():
+    def mean_of_classes(h, lengths, side, w, b, labels):
+        loss, gradients = losing()(h, lengths, side, w, b, labels)
+        share = len(h) / len(b)
+        return loss * share, {name: share * value for name, value in gradients.items()}
+
+    return classifying(), mean_of_classes
+
+
+@wrong("11.5", "Divided by B · K")
+def divided_by_all():
+    return classifying(), losing(d=lambda d, p, B: d / d.shape[1])
+
+
+@wrong("11.5", "Divided by B twice")
+def mean_of_b():
+    def classify_loss(h, *given):
+        loss, gradients = losing()(h, *given)
+        return loss, gradients | {"b": gradients["b"] / len(h)}
+
+    return classifying(), classify_loss
+
+
+@wrong("11.5", 'under the keys "h", "w" and "b"')
+def without_b():
+    def classify_loss(*given):
+        loss, gradients = losing()(*given)
+        return loss, {name: gradients[name] for name in ("h", "w")}
+
+    return classifying(), classify_loss
+
+
 @wrong("11.5", "The first token is read")
 def first_token():
     def at(h, lengths, side):
@@ -192,7 +257,7 @@ def matrix_of_the_last_column():
     return classifying(), losing(dw=lambda h, d: h[:, -1].T @ d)
 
 
-@wrong("11.5", "It is the loss of another token")
+@wrong("11.5", "It is the loss of the last column")
 def loss_of_the_last_column():
     right = losing()
 

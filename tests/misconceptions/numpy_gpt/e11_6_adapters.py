@@ -48,7 +48,7 @@ def numbers(params):
     return sum(map(numbers, params.values() if isinstance(params, dict) else params))
 
 
-def sizing(layers=2, biases=True, head=True, left_out=(), exact=True):
+def sizing(layers=2, biases=(1, 1), head=True, left_out=(), exact=True):
     """Return adapter_size with one thing wrong."""
 
     def adapter_size(params, share):
@@ -56,7 +56,8 @@ def sizing(layers=2, biases=True, head=True, left_out=(), exact=True):
         total = numbers({k: v for k, v in params.items() if k not in left_out})
 
         def added(r):
-            each = 2 * C * r + (r + C if biases else 0)
+            of_down, of_up = biases
+            each = 2 * C * r + of_down * r + of_up * C
             return layers * len(params["blocks"]) * each + (r * (C + V) if head else 0)
 
         r = 0
@@ -189,7 +190,52 @@ def only_what_is_new():
 
 @wrong("11.6", "The biases of the adapters aren't counted")
 def biases_not_counted():
-    return adapter, adding(), sizing(biases=False), merging()
+    return adapter, adding(), sizing(biases=(0, 0)), merging()
+
+
+@wrong("11.6", "The biases of `down` aren't counted")
+def narrow_biases_not_counted():
+    return adapter, adding(), sizing(biases=(0, 1)), merging()
+
+
+@wrong("11.6", "The biases of `up` aren't counted")
+def wide_biases_not_counted():
+    return adapter, adding(), sizing(biases=(1, 0)), merging()
+
+
+@wrong("11.6", "Rounded to the nearest")
+def rounded():
+    def adapter_size(params, share):
+        C, V = params["head"]["w"].shape
+        n = 2 * len(params["blocks"])
+        return round((share * numbers(params) - n * C) / (n * (2 * C + 1) + C + V))
+
+    return adapter, adding(), adapter_size, merging()
+
+
+@wrong("11.6", "Each generator gives the same numbers")
+def a_generator_of_its_own():
+    def add_adapters(params, r, rng):
+        return adding()(params, r, np.random.default_rng(0))
+
+    return adapter, add_adapters, sizing(), merging()
+
+
+@wrong("11.6", "x may be C numbers alone")
+def two_axes_at_least():
+    def by_rows(x, down, up):
+        rows = x.reshape(-1, x.shape[-2], x.shape[-1])
+        return adapter(rows, down, up).reshape(x.shape)
+
+    return with_adapter(by_rows)
+
+
+@wrong("11.6", "A plain head has both")
+def head_without_b():
+    def merge_head(head, alpha):
+        return {"w": merging()(head, alpha)["w"]}
+
+    return adapter, adding(), sizing(), merge_head
 
 
 @wrong("11.6", "What the head gets isn't counted")

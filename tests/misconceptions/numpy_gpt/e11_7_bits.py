@@ -153,6 +153,27 @@ def whole_matrix():
     return right, lambda x, q, scale: (x * scale) @ q
 
 
+@wrong("11.7", "and still too much: take fewer rows")
+def large_blocks():
+    def by_512(x, q, scale):
+        y = np.zeros((len(x), q.shape[1]), np.float32)
+        for i in range(0, len(q), 512):
+            y += x[:, i : i + 512] @ (q[i : i + 512] * scale[i : i + 512, None])
+        return y
+
+    return right, by_512
+
+
+@wrong("11.7", "Only the last block is left")
+def blocks_overwritten():
+    def overwriting(x, q, scale):
+        for i in range(0, len(q), 128):
+            y = x[:, i : i + 128] @ (q[i : i + 128] * scale[i : i + 128, None])
+        return y
+
+    return right, overwriting
+
+
 @wrong("11.7", "begin with `np.zeros((T, m), np.float32)`")
 def float64():
     return right, lambda x, q, scale: product(x, q, scale, kind=np.float64)

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from misconceptions import wrong
 from zerotohero.micrograd import Value
 
@@ -31,7 +33,16 @@ def gelu(x, tanh=lambda v: v.tanh()):
 
 
 def attention(
-    x, c_attn, c_proj, n_head, weigh=softmax, ahead=False, scale=math.sqrt, order=(0, 1, 2), turn=0
+    x,
+    c_attn,
+    c_proj,
+    n_head,
+    weigh=softmax,
+    ahead=False,
+    scale=math.sqrt,
+    order=(0, 1, 2),
+    turn=0,
+    bare=False,
 ):
     C = len(x[0])
     S = C // n_head
@@ -45,7 +56,7 @@ def attention(
             weights = weigh([Value.dot(q[t][s], k[i][s]) / scale(S) for i in seen])
             y += [Value.dot(weights, [v[i][c] for i in seen]) for c in range(h * S, h * S + S)]
         w = [*zip(*c_proj["w"], strict=True)] if turn else c_proj["w"]
-        out.append(linear(y, w, c_proj["b"]))
+        out.append(y if bare else linear(y, w, c_proj["b"]))
     return out
 
 
@@ -119,6 +130,60 @@ def one_head():
 @wrong("11.8", "Queries and keys have changed places")
 def keys_first():
     return attending(order=(1, 0, 2))
+
+
+@wrong("11.8", "There are always two heads")
+def two_heads():
+    def attend(x, c_attn, c_proj, n_head):
+        return attention(x, c_attn, c_proj, 2)
+
+    return blocking(attend=attend)
+
+
+@wrong("11.8", "Keys and values have changed places")
+def values_first():
+    return attending(order=(0, 2, 1))
+
+
+@wrong("11.8", "c_proj of attention is missing")
+def no_projection():
+    return attending(bare=True)
+
+
+@wrong("11.8", "g of the layer norms")
+def no_gain():
+    return blocking(norm=lambda x, g, b: layer_norm(x, [1.0] * len(x), b))
+
+
+@wrong("11.8", "b of the layer norms")
+def no_bias():
+    return blocking(norm=lambda x, g, b: layer_norm(x, g, [0.0] * len(x)))
+
+
+@wrong("11.8", "take its largest score's `.data` away")
+def less_the_first():
+    return attending(weigh=lambda scores: softmax(scores, top=lambda data: next(iter(data))))
+
+
+@wrong("11.8", "for each position, take its largest")
+def less_the_last():
+    return attending(weigh=lambda scores: softmax(scores, top=lambda data: [*data][-1]))
+
+
+@wrong("11.8", "is too large for a float")
+def less_the_mean():
+    return attending(weigh=lambda scores: softmax(scores, top=lambda data: np.mean([*data])))
+
+
+@wrong("11.8", "write to no `.grad`")
+def gradients_zeroed():
+    def block(x, params, n_head):
+        for row in x:
+            for v in row:
+                v.grad = 0.0
+        return blocking()(x, params, n_head)
+
+    return block
 
 
 @wrong("11.8", "because it is square")

@@ -1,5 +1,6 @@
 """How answers to the exercises of lecture 11 are called. This enters the sandbox."""
 
+import copy
 import itertools
 import tracemalloc
 
@@ -61,7 +62,9 @@ def to_the_end(gpt_cached, generate_cached, params, n_head, tokens, parts, more)
         _refusing(gpt_cached, fed, params, n_head, cache)
         for fed, cache in zip((last, more), caches, strict=True)
     ]
+    after = _refusing(gpt_cached, last, params, n_head, caches[1])
     return {
+        "after": None if isinstance(after, str) else after,
         "last": None if isinstance(ends[0], str) else ends[0],
         "beyond": ends[1] if isinstance(ends[1], str) else "logits",
     }
@@ -90,6 +93,12 @@ def continued(gpt_cached, generate_cached, params, n_head, prompt, new):
     # Of one position: its row of wte, and its numbers times the size of a matrix.
     sizes = {"wte": 1, "attn": 3 * C**3 * n, "mlp": 4 * C**3 * n}
     return {"tokens": tokens} | {name: counts[name][0] / sizes[name] for name in counts}
+
+
+def up_to_the_end(gpt_cached, generate_cached, params, n_head, prompt, new):
+    tokens = generate_cached(list(prompt), params, n_head, new)
+    beyond = _refusing(generate_cached, list(prompt), params, n_head, new + 1)
+    return {"tokens": tokens, "beyond": beyond if isinstance(beyond, str) else "tokens"}
 
 
 def _empty(params):
@@ -152,20 +161,25 @@ def nuclei_of(top_p, generate, asked):
 
 
 def written(top_p, generate, table, u, prompts, eos, n_tokens, p):
-    rows, drawn = [], iter(u)
+    rows, seen, draws = [], [], []
 
     def model(texts):
         rows.append(len(texts))
-        if len(rows) > 2 * n_tokens:
+        seen.append([[int(token) for token in text] for text in texts])
+        if len(rows) > 2 * n_tokens * len(prompts):
             raise RuntimeError("the model is asked again and again")
         return np.array([table[len(text) % len(table), text[-1]] for text in texts])
 
     def draw(probs):
-        at = (probs.cumsum(1) <= next(drawn)[: len(probs), None]).sum(1)
+        draws.append(len(probs))
+        if len(draws) > len(rows):
+            raise RuntimeError("draw is called more often than the model")
+        at = (probs.cumsum(1) <= u[(len(draws) - 1) % len(u)][: len(probs), None]).sum(1)
         return np.minimum(at, probs.shape[1] - 1)
 
     texts = generate(model, draw, [list(p) for p in prompts], eos, n_tokens, p)
-    return {"texts": [[int(token) for token in text] for text in texts], "rows": rows}
+    new = [[int(token) for token in text] for text in texts]
+    return {"texts": new, "rows": rows, "seen": seen}
 
 
 # --- 11.5 ---------------------------------------------------------------------------------------
@@ -192,14 +206,17 @@ def adapted(adapter, add_adapters, adapter_size, merge_head, xs, down, up):
 
 def started(adapter, add_adapters, adapter_size, merge_head, params, r, n_head, tokens, seed):
     new = add_adapters(params, r, np.random.default_rng(seed))
-    twin = add_adapters(params, r, np.random.default_rng(seed))
-    got = {"params": new, "plain": _logits(params, tokens, n_head), "logits": None, "again": False}
+    twin = add_adapters(copy.deepcopy(params), r, np.random.default_rng(seed))
+    other = add_adapters(copy.deepcopy(params), r, np.random.default_rng(seed + 1))
+    got = {"params": new, "plain": _logits(params, tokens, n_head), "logits": None}
+    got |= {"again": False, "same": False}
     added = [a for a in _arrays(new) if not any(a is old for old in _arrays(params))]
     pairs = itertools.combinations(added, 2)
     got["apart"] = not any(np.may_share_memory(a, b) for a, b in pairs)
     try:
         got["logits"] = _logits(new, tokens, n_head, adapter)
         got["again"] = bool(np.array_equal(new["head"]["down"], twin["head"]["down"]))
+        got["same"] = bool(np.array_equal(new["head"]["down"], other["head"]["down"]))
     except NotImplementedError:
         raise
     except (KeyError, TypeError, IndexError):
@@ -307,7 +324,12 @@ def block_of_values(block, x, params, n_head, weights):
         leaves += each(holder[last])
     leaves = each(inputs) + leaves
     numbers = [v.data for v in leaves]
+    for v in leaves:
+        v.grad = 1.0
     out = block([list(row) for row in inputs], nested, n_head)
+    grads_kept = all(v.grad == 1.0 for v in leaves)
+    for v in leaves:
+        v.grad = 0.0
     if out is None:
         raise TypeError("block returned None, where lists of Values are needed")
     rows = [list(row) if hasattr(row, "__iter__") else row for row in out]
@@ -322,4 +344,5 @@ def block_of_values(block, x, params, n_head, weights):
         "out": [[v.data for v in row] for row in rows],
         "grads": [v.grad for v in leaves],
         "kept": [v.data for v in leaves] == numbers,
+        "grads_kept": grads_kept,
     }

@@ -8,10 +8,10 @@ from zerotohero.course.checks.numerics import softmax
 from zerotohero.course.checks.numpy_gpt.shared import gelu, normed
 from zerotohero.course.exercise import Mistake
 
-V, N_CTX, N_LAYER, N_HEAD, C = 23, 20, 2, 2, 12
+V, N_CTX, N_LAYER, C = 23, 20, 3, 12
 
 
-def logits(params: dict, tokens, sees=None, at=None, swapped=None) -> np.ndarray:
+def logits(params: dict, n_head: int, tokens, sees=None, at=None, swapped=None) -> np.ndarray:
     """Return the logits of a whole text. Three things say what is wrong with a cache.
 
     sees: (T, T), which keys a query looks at. at: (T,), the rows of wpe.
@@ -24,9 +24,9 @@ def logits(params: dict, tokens, sees=None, at=None, swapped=None) -> np.ndarray
     for block in params["blocks"]:
         attn, mlp = block["attn"], block["mlp"]
         parts = np.split(_affine(normed(x, **block["ln_1"]), attn["c_attn"]), 3, 1)
-        q, k, v = (z.reshape(T, N_HEAD, -1).swapaxes(0, 1) for z in parts)
+        q, k, v = (z.reshape(T, n_head, -1).swapaxes(0, 1) for z in parts)
         scores = np.where(swapped, q @ v.swapaxes(1, 2), q @ k.swapaxes(1, 2))
-        weights = softmax(np.where(sees, scores / math.sqrt(C // N_HEAD), -np.inf))
+        weights = softmax(np.where(sees, scores / math.sqrt(C // n_head), -np.inf))
         y = np.where(swapped, 0, weights) @ v + np.where(swapped, weights, 0) @ k
         x = x + _affine(y.swapaxes(0, 1).reshape(T, C), attn["c_proj"])
         x = x + _affine(gelu(_affine(normed(x, **block["ln_2"]), mlp["c_fc"])), mlp["c_proj"])
@@ -37,7 +37,9 @@ def _affine(x: np.ndarray, layer: dict) -> np.ndarray:
     return x @ layer["w"] + layer["b"]
 
 
-def cached_wrongly(params: dict, tokens: np.ndarray, parts: list[int]) -> list[Mistake]:
+def cached_wrongly(
+    params: dict, n_head: int, tokens: np.ndarray, parts: list[int]
+) -> list[Mistake]:
     """Return what caches with something wrong give for a text that is fed in parts."""
     t = np.arange(len(tokens))
     part = np.repeat(np.arange(len(parts)), parts)  # in which part each position came
@@ -114,4 +116,53 @@ def cached_wrongly(params: dict, tokens: np.ndarray, parts: list[int]) -> list[M
             "All tokens that are fed at once get the same position: each has its own.",
         ),
     ]
-    return [Mistake(logits(params, tokens, **v), hint) for v, hint in variants]
+    alone = np.eye(len(t), dtype=bool)
+    variants += [
+        (
+            {"sees": np.tri(len(t), k=-1, dtype=bool) | (alone & (t == 0))},
+            "A position doesn't see itself: the mask's diagonal belongs to what is seen.",
+        ),
+    ]
+    found = [Mistake(logits(params, n_head, tokens, **v), hint) for v, hint in variants]
+    for n, hint in ((1, "All channels are one head"), (2, "There are always two heads")):
+        found.append(Mistake(logits(params, n, tokens), f"{hint}: n_head says how many."))
+    return found
+
+
+A_DICT_EACH = 'The cache has one dict for each block: `[{} for _ in params["blocks"]]`.'
+
+
+def greedy(
+    params: dict, n_head: int, prompt: list[int], n: int, row: int = -1, alone=False
+) -> list[int]:
+    text = list(prompt)
+    for i in range(n):
+        fed = text[-1:] if alone and i else text
+        text.append(int(logits(params, n_head, np.array(fed))[row].argmax()))
+    return text[len(prompt) :]
+
+
+def wrong_tokens(
+    params: dict, n_head: int, prompt: list[int], new: int, want: list[int]
+) -> list[Mistake]:
+    two = params | {"blocks": params["blocks"][:2]}
+    first = greedy(params, n_head, prompt, 1, row=0)
+    of_first = "The logits of the first row were taken: what follows the text is in the last."
+    known = [
+        (prompt + want, "The prompt stands in front: return the new tokens alone."),
+        (want[:-1], "The last token is missing."),
+        *(
+            [(greedy(params, n_head, prompt, new + 1), "There is one token too many.")]
+            if len(prompt) + new <= N_CTX
+            else []
+        ),
+        (
+            greedy(params, n_head, prompt, new, alone=True),
+            "Each new token follows from the newest one alone: one cache, made before the loop, "
+            "goes into every call.",
+        ),
+        (first + greedy(params, n_head, prompt + first, new - 1), of_first),
+        (first * new, of_first),
+        (greedy(two, n_head, prompt, new), A_DICT_EACH),
+    ]
+    return [Mistake(value, hint) for value, hint in known]

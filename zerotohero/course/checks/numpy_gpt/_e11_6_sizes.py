@@ -15,13 +15,21 @@ def flat(params, path: str = "") -> dict[str, np.ndarray]:
     return found
 
 
-def largest(model: dict, whole: int = 0, layers=2, biases=True, head=True) -> int:
+def largest(model: dict, whole: float = 0, layers=2, biases=(1, 1), head=True) -> int:
     """Return the largest r; the other arguments are what learners get wrong."""
     C, V, n = model["C"], model["V"], layers * model["n_layer"]
+    of_down, of_up = biases
     budget, r = model["share"] * (whole or model["total"]), 0
-    while n * (2 * C * (r + 1) + biases * (r + 1 + C)) + head * (r + 1) * (C + V) <= budget:
+    while (
+        n * (2 * C * (r + 1) + of_down * (r + 1) + of_up * C) + head * (r + 1) * (C + V) <= budget
+    ):
         r += 1
     return r
+
+
+def _nearest(model: dict) -> int:
+    C, V, n = model["C"], model["V"], 2 * model["n_layer"]
+    return round((model["share"] * model["total"] - n * C) / (n * (2 * C + 1) + C + V))
 
 
 def sizes_of(params: dict, share: float) -> dict:
@@ -47,7 +55,13 @@ def wrong_sizes(model: dict) -> list[tuple[int, str]]:
     total, head = model["total"], (model["C"] + 1) * model["V"]
     embedded = total - model["tables"]
     return [
-        (largest(model, biases=False), "The biases of the adapters aren't counted."),
+        (largest(model, biases=(0, 0)), "The biases of the adapters aren't counted."),
+        (largest(model, biases=(0, 1)), "The biases of `down` aren't counted: r in each."),
+        (largest(model, biases=(1, 0)), "The biases of `up` aren't counted: C in each."),
+        (
+            _nearest(model),
+            "Rounded to the nearest: r has to fit, so what is behind the point goes.",
+        ),
         (largest(model, head=False), "What the head gets isn't counted."),
         (largest(model, layers=1), "Each block has two adapters."),
         (largest(model, total - head), "The head's own numbers are part of the whole."),

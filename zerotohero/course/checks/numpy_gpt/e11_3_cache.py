@@ -6,13 +6,15 @@ import numpy as np
 
 from zerotohero.course.checks.gpt.shared import expect_slowly
 from zerotohero.course.checks.numpy_gpt._e11_3_cache import (
+    A_DICT_EACH,
     N_CTX,
-    N_HEAD,
     N_LAYER,
     C,
     V,
     cached_wrongly,
+    greedy,
     logits,
+    wrong_tokens,
 )
 from zerotohero.course.checks.numpy_gpt.shared import expect_array, small_gpt
 from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect, expect_that, show
@@ -44,12 +46,13 @@ these tokens too. What you put into the dicts is up to you, and all that is reme
 two texts with two caches can take turns.
 
 `params["wpe"]` has one row for each position of the context. A call that would need more raises
-`ValueError`; the last of them can still be used.
+`ValueError` and leaves the cache as it was; the last of them can still be used.
 
 `generate_cached(prompt: list[int], params: dict, n_head: int, n_tokens: int) -> list[int]`
 
 The n_tokens new tokens, each the likeliest one, without the prompt. Each position passes through
-the blocks **once**: for a prompt of n tokens these are n + n_tokens − 1.
+the blocks **once**: for a prompt of n tokens these are n + n_tokens − 1. That many have to fit into
+the context; if they don't, `ValueError` is raised here as well.
 
 ```python
 cache = [{} for _ in params["blocks"]]
@@ -70,9 +73,10 @@ gpt_cached(np.array([4]), params, n_head, cache)         # (1, V): what follows 
     ),
 )
 CRASHES = {
+    r"zip\(\) argument|IndexError: list index": A_DICT_EACH,
     "KeyError": "Mind the first call, for which the dicts are still empty.",
-    "must match exactly": "Cached and new keys don't fit together: they are joined along the axis "
-    "of positions, axis 1 of (n_head, T, S).",
+    "must match exactly": "Cached and new keys don't fit together: both are (n_head, T, S), those "
+    "of the cache that is passed, and joined along axis 1, the positions.",
     "could not be broadcast": "The mask doesn't fit: with a cache the scores are (n_head, T, past "
     "+ T), because queries are new and keys are all so far.",
 }
@@ -82,11 +86,11 @@ COUNTER = (
 )
 
 
-def _fed(rng, parts: list[int]) -> dict:
+def _fed(rng, parts: list[int], n_head: int = 2) -> dict:
     params = small_gpt(rng, V, N_CTX, N_LAYER, C)
     return {
         "params": params,
-        "n_head": N_HEAD,
+        "n_head": n_head,
         "tokens": rng.integers(0, V, sum(parts)),
         "parts": parts,
     }
@@ -94,7 +98,7 @@ def _fed(rng, parts: list[int]) -> dict:
 
 def parts_continue_the_cache(given: dict, got: dict) -> None:
     params, tokens, parts = given["params"], given["tokens"], given["parts"]
-    want = logits(params, tokens)
+    want = logits(params, given["n_head"], tokens)
     for i, (y, n) in enumerate(zip(got["logits"], parts, strict=True)):
         if not isinstance(y, np.ndarray) or y.shape != (n, V):
             raise Wrong(f"part {i + 1}: expected logits ({n}, {V}), got {show(y)}", ONLY_NEW)
@@ -103,7 +107,7 @@ def parts_continue_the_cache(given: dict, got: dict) -> None:
         f"the logits of a text that is fed in parts of {', '.join(map(str, parts))} tokens",
         np.concatenate(got["logits"]),
         want,
-        mistakes=partial(cached_wrongly, params, tokens, parts),
+        mistakes=partial(cached_wrongly, params, given["n_head"], tokens, parts),
         hint=hint,
     )
 
@@ -111,15 +115,15 @@ def parts_continue_the_cache(given: dict, got: dict) -> None:
 ONLY_NEW = "`gpt_cached` returns one row of logits for each token that it is fed, and no others."
 
 
-for name, points, parts in (
-    ("a prompt of four, then one token at a time", 3, lambda rng: [4, 1, 1, 1]),
-    ("several tokens into a cache that holds some", 2, lambda rng: _in_any_order(rng)),
+for name, points, n_head, parts in (
+    ("a prompt of four, then one token at a time", 3, 3, lambda rng: [4, 1, 1, 1]),
+    ("several tokens into a cache that holds some", 2, 4, lambda rng: _in_any_order(rng)),
 ):
     cache.case(
         name,
         points=points,
         adapter="in_parts",
-        inputs=lambda rng, parts=parts: _fed(rng, parts(rng)),
+        inputs=lambda rng, parts=parts, n_head=n_head: _fed(rng, parts(rng), n_head),
         crashes=CRASHES,
     )(parts_continue_the_cache)
 
@@ -132,11 +136,11 @@ def _in_any_order(rng) -> list[int]:
     "two texts with two caches take turns",
     points=2,
     adapter="two_texts",
-    inputs=lambda rng: _fed(rng, [3, 1, 1]) | {"other": rng.integers(0, V, 5)},
+    inputs=lambda rng: _fed(rng, [3, 1, 1], 1) | {"other": rng.integers(0, V, 5)},
     crashes=CRASHES,
 )
 def two_caches_take_turns(given, got):
-    params, texts = given["params"], [given["tokens"], given["other"]]
+    texts, of_text = [given["tokens"], given["other"]], partial(logits, given["params"], 1)
     stops = np.cumsum(given["parts"])[:-1]
 
     def in_turns(*wholes) -> list[np.ndarray]:
@@ -146,14 +150,12 @@ def two_caches_take_turns(given, got):
     turns = in_turns(*texts)
     ends = np.cumsum([len(part) for part in turns])[:-1]
     # With one memory for both, all parts are one text, in the order in which they were fed.
-    mixed = np.split(logits(params, np.concatenate(turns)), ends)
+    mixed = np.split(of_text(np.concatenate(turns)), ends)
     places = np.split(np.arange(len(np.concatenate(turns))), ends)
-    counted = [
-        logits(params, text, at=np.concatenate(places[i::2])) for i, text in enumerate(texts)
-    ]
+    counted = [of_text(text, at=np.concatenate(places[i::2])) for i, text in enumerate(texts)]
     shared = "The second text goes on where the first one stopped: something is remembered outside "
     shared += "of the cache that is passed."
-    right = in_turns(*(logits(params, text) for text in texts))
+    right = in_turns(*map(of_text, texts))
     for i, (y, want) in enumerate(zip(got["logits"], right, strict=True)):
         mistakes = [Mistake(mixed[i], shared), Mistake(in_turns(*counted)[i], COUNTER)]
         what = f"text {i % 2 + 1}, part {i // 2 + 1}"
@@ -166,7 +168,7 @@ def _to_the_end(rng) -> dict:
 
 @cache.case("the last position, and one more", adapter="to_the_end", inputs=_to_the_end)
 def beyond_the_last_position(given, got):
-    want = logits(given["params"], given["tokens"])[-1:]
+    want = logits(given["params"], given["n_head"], given["tokens"])[-1:]
     refused = Mistake(None, "The last row of wpe can still be used: refuse only what needs more.")
     expect(f"the logits of position {N_CTX - 1}, the last", got["last"], want, mistakes=[refused])
     came = got["beyond"]
@@ -178,62 +180,43 @@ def beyond_the_last_position(given, got):
         if came == "logits"
         else None,
     )
+    expect(
+        f"the logits of position {N_CTX - 1}, after a call that was refused",
+        got["after"],
+        want,
+        hint="A call that is refused has changed the cache: look whether the tokens fit before "
+        "anything is stored.",
+    )
 
 
-def _greedy(params: dict, prompt: list[int], n: int, row: int = -1, alone=False) -> list[int]:
-    text = list(prompt)
-    for i in range(n):
-        fed = text[-1:] if alone and i else text
-        text.append(int(logits(params, np.array(fed))[row].argmax()))
-    return text[len(prompt) :]
-
-
-def _wrong_tokens(params: dict, prompt: list[int], new: int, want: list[int]) -> list[Mistake]:
-    first = _greedy(params, prompt, 1, row=0)
-    of_first = "The logits of the first row were taken: what follows the text is in the last."
-    known = [
-        (prompt + want, "The prompt stands in front: return the new tokens alone."),
-        (want[:-1], "The last token is missing."),
-        (_greedy(params, prompt, new + 1), "There is one token too many."),
-        (
-            _greedy(params, prompt, new, alone=True),
-            "Each new token follows from the newest one alone: one cache, made before the loop, "
-            "goes into every call.",
-        ),
-        (first + _greedy(params, prompt + first, new - 1), of_first),
-        (first * new, of_first),
-    ]
-    return [Mistake(value, hint) for value, hint in known]
-
-
-def _to_continue(rng) -> dict:
-    n, new = int(rng.integers(3, 6)), int(rng.integers(4, 7))
+def _to_continue(rng, n: int, new: int, n_head: int = 2) -> dict:
     while True:
-        given = _fed(rng, [n])
+        given = _fed(rng, [n], n_head)
         params, prompt = given["params"], given["tokens"].tolist()
-        want = _greedy(params, prompt, new)
-        best = np.sort(logits(params, np.array(prompt + want)), 1)[n - 1 :]
+        want = greedy(params, n_head, prompt, new)
+        best = np.sort(logits(params, n_head, np.array((prompt + want)[:N_CTX])), 1)[n - 1 :]
         close = (best[:, -1] - best[:, -2]).min() < 1e-3  # rounding may decide about a token
-        if not close and all(m.value != want for m in _wrong_tokens(params, prompt, new, want)):
-            return {"params": params, "n_head": N_HEAD, "prompt": prompt, "new": new}
+        known = wrong_tokens(params, n_head, prompt, new, want)
+        if not close and all(m.value != want for m in known):
+            return {"params": params, "n_head": n_head, "prompt": prompt, "new": new}
 
 
 @cache.case(
     "the same tokens, each position computed once",
     points=3,
     adapter="continued",
-    inputs=_to_continue,
+    inputs=lambda rng: _to_continue(rng, int(rng.integers(3, 6)), int(rng.integers(4, 7))),
     crashes=CRASHES,
 )
 def positions_computed_once(given, got):
-    params, prompt, new = given["params"], given["prompt"], given["new"]
-    n, want = len(prompt), _greedy(params, prompt, new)
+    params, n_head, prompt, new = (given[key] for key in ("params", "n_head", "prompt", "new"))
+    n, want = len(prompt), greedy(params, n_head, prompt, new)
     right, everything = n + new - 1, sum(range(n, n + new))
     expect_slowly(
         f"generate_cached(prompt, …, {new})",
         got["tokens"],
         want,
-        partial(_wrong_tokens, params, prompt, new, want),
+        partial(wrong_tokens, params, n_head, prompt, new, want),
         tol=0,
     )
     hint = {
@@ -252,4 +235,33 @@ def positions_computed_once(given, got):
         f"positions that pass through a block's c_attn: {sum_of}, got {got['attn']:g}",
         "Old positions go through c_attn again: cache their keys and values, not what these are "
         "computed from.",
+    )
+
+
+@cache.case(
+    "tokens up to the last position, and one more",
+    points=2,
+    adapter="up_to_the_end",
+    inputs=lambda rng: _to_continue(rng, 5, N_CTX - 4, 3),
+    crashes=CRASHES,
+)
+def generated_to_the_end(given, got):
+    params, n_head, prompt, new = (given[key] for key in ("params", "n_head", "prompt", "new"))
+    want, came = greedy(params, n_head, prompt, new), got["tokens"]
+    what = f"generate_cached, {len(prompt)} tokens, then {new}, with {N_CTX} positions"
+    hint = None
+    if isinstance(came, list) and len(came) < new and came == want[: len(came)]:
+        hint = (
+            "What follows the last position can still be asked for: n + n_tokens − 1 have to fit."
+            if len(came) == new - 1
+            else f"It ends after {len(came)} tokens, where {new} are asked for and fit."
+        )
+    expect(what, came, want, tol=0, hint=hint)
+    expect_that(
+        got["beyond"] == "ValueError",
+        f"generate_cached, one token more than fits: expected a ValueError, got {got['beyond']}",
+        "The ValueError of `gpt_cached` is caught, or the tokens are cut to what fits: whoever "
+        "calls gets fewer than were asked for, and no word."
+        if got["beyond"] == "tokens"
+        else None,
     )

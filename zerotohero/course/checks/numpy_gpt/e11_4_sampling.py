@@ -6,6 +6,14 @@ import numpy as np
 
 from zerotohero.course.checks.gpt.shared import expect_slowly
 from zerotohero.course.checks.numerics import softmax
+from zerotohero.course.checks.numpy_gpt._e11_4_texts import (
+    kept_of,
+    nucleus,
+    shared_out,
+    to_write,
+    written,
+    wrong_texts,
+)
 from zerotohero.course.checks.numpy_gpt.shared import expect_array
 from zerotohero.course.exercise import Exercise, Mistake, array, expect, expect_that
 
@@ -36,8 +44,9 @@ comes next, (B, V). `draw(probs)` takes (B, V) probabilities and returns one tok
 each round, ask the model once, with **all** B texts; draw once, from `top_p` of its probabilities;
 and put each token behind its text.
 
-A text ends when **it writes** the token `eos`, and gets nothing more; the others go on. Each text
-gets at most n_tokens tokens. When all have ended, the model isn't asked again. A prompt may hold
+A text ends when **it writes** the token `eos`, and gets nothing more; the others go on. Whether
+this one `eos` is put behind its text is up to you; behind it the model sees nothing. Each text gets
+at most n_tokens tokens. When all have ended, the model isn't asked again. A prompt may hold
 `eos`, end with it or be `[eos]`, which is how GPT-2 writes from nothing: that ends no text.
 
 Return the new tokens of each text, without its prompt and without the `eos` that it wrote.
@@ -61,39 +70,20 @@ generate(model, draw, [[0], [7, 0]], 0, 20, 0.9)   # [[4, 4], []] if 4, 4, 0 and
 )
 
 
-def _kept(probs: np.ndarray, p: float, shift: int = 0, rising: bool = False) -> np.ndarray:
-    """Return which tokens are kept: `shift` more or fewer than right, or from the unlikely end."""
-    order = np.argsort(probs if rising else -probs, 1, kind="stable")
-    ranked = np.take_along_axis(probs, order, 1)
-    count = (ranked.cumsum(1) - ranked < p).sum(1, keepdims=True) + shift
-    keep = np.zeros(probs.shape, bool)
-    np.put_along_axis(keep, order, np.arange(probs.shape[1]) < count, 1)
-    return keep
-
-
-def _shared_out(weights: np.ndarray) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        return weights / weights.sum(1, keepdims=True)
-
-
-def _nucleus(probs: np.ndarray, p: float) -> np.ndarray:
-    return probs if p >= 1 else _shared_out(probs * _kept(probs, p))
-
-
 def _wrong_nuclei(probs: np.ndarray, p: float) -> list[Mistake]:
-    keep = _kept(probs, p)
-    right = _shared_out(probs * keep)
+    keep = kept_of(probs, p)
+    right = shared_out(probs * keep)
     order = np.argsort(-probs, 1, kind="stable")
     flat = probs.reshape(1, -1) / len(probs)
     found = [
         (
-            _kept(probs, p, -1),
+            kept_of(probs, p, -1),
             "The token with which the sum reaches p is dropped: look at the sum of those before "
             "it, which is still below p.",
         ),
-        (_kept(probs, p, 1), "One token too many: once the sum has reached p, it is enough."),
+        (kept_of(probs, p, 1), "One token too many: once the sum has reached p, it is enough."),
         (
-            _kept(probs, p, 0, rising=True),
+            kept_of(probs, p, 0, rising=True),
             "The sum begins with the unlikeliest tokens: `np.argsort` rises, so sort −probs.",
         ),
         (
@@ -108,13 +98,13 @@ def _wrong_nuclei(probs: np.ndarray, p: float) -> list[Mistake]:
         (probs >= p, "Tokens whose own probability is at least p: their sum has to reach it."),
         (~keep, "The nucleus is dropped and the rest kept: the other way round."),
         (
-            _kept(flat, p).reshape(probs.shape),
+            kept_of(flat, p).reshape(probs.shape),
             "One nucleus of the whole batch: each row is a distribution of its own.",
         ),
     ]
     mistakes = []
     for kept, hint in found:
-        values = _shared_out(probs * kept)
+        values = shared_out(probs * kept)
         mistakes += [Mistake(v, hint) for v in (values, np.nan_to_num(values), probs * kept)]
     mistakes += [
         Mistake(
@@ -139,10 +129,10 @@ def _telling_rows(rng) -> dict:
         probs = softmax(
             rng.permutation(np.linspace(0.5, 2.5, B))[:, None] * rng.normal(size=(B, V))
         )
-        sums, sizes = np.sort(probs)[:, ::-1].cumsum(1), _kept(probs, p).sum(1)
+        sums, sizes = np.sort(probs)[:, ::-1].cumsum(1), kept_of(probs, p).sum(1)
         if np.abs(sums - p).min() < 0.01 or sizes.min() < 2 or sizes.max() > V - 2:
             continue
-        hints: dict[bytes, str] = {np.round(_nucleus(probs, p), 9).tobytes(): ""}
+        hints: dict[bytes, str] = {np.round(nucleus(probs, p), 9).tobytes(): ""}
         mistakes = [(np.round(m.value, 9).tobytes(), m.hint) for m in _wrong_nuclei(probs, p)]
         if all(hints.setdefault(result, hint) == hint for result, hint in mistakes):
             return {"asked": [{"probs": probs, "p": p}]}
@@ -154,7 +144,7 @@ def _telling_rows(rng) -> dict:
 def nucleus_of_each_row(given, got):
     ((one,), (y,)) = given["asked"], got["ys"]
     mistakes = partial(_wrong_nuclei, **one)
-    expect_array(f"top_p(probs, {one['p']:g})", y, _nucleus(**one), mistakes=mistakes)
+    expect_array(f"top_p(probs, {one['p']:g})", y, nucleus(**one), mistakes=mistakes)
 
 
 def _edges(rng) -> dict:
@@ -165,12 +155,20 @@ def _edges(rng) -> dict:
     tail[:, rng.permutation(20)[:4]] = 0  # four times a quarter is 1 to the bit
     return {
         "asked": [
-            {"probs": _shared_out(sure), "p": float(rng.uniform(0.3, 0.6))},
+            {"probs": shared_out(sure), "p": float(rng.uniform(0.3, 0.6))},
             {"probs": np.full((3, V), 1 / V), "p": 0.5},
             {"probs": np.full((2, V), 1 / V), "p": 0.75 + 0.5 / V},
             {"probs": softmax(tail), "p": 1.0},
+            {"probs": _with_first(rng, [0.5, 0.3 - 1e-5]), "p": 0.8},
+            {"probs": _with_first(rng, [0.6, 0.39, 0.0098]), "p": 0.9995},
         ]
     }
+
+
+def _with_first(rng, likely: list[float]) -> np.ndarray:
+    """Return rows of these and of eight unlikelier ones, each in another order."""
+    rest = np.linspace(0.7, 1.3, 8) * (1 - sum(likely)) / 8
+    return np.array([rng.permutation([*likely, *rest]) for _ in range(3)])
 
 
 NOTHING_LEFT = "Nothing is left of a row whose likeliest token has more than p: it is kept, too."
@@ -182,20 +180,22 @@ ROUNDED = (
     "Unlikely tokens are lost to rounding: a sum reaches 1 before they come. With p = 1 there is "
     "nothing to drop."
 )
+ALMOST = "A sum that is a little below p hasn't reached it: the next token is kept as well."
+ALMOST_ONE = "Nothing is dropped, though p is below 1: only p = 1 keeps every token."
 
 
 @sampling.case(
     "a sure row, equally likely tokens, and p = 1", points=2, adapter="nuclei_of", inputs=_edges
 )
 def edges_of_the_nucleus(given, got):
-    sure, *equal, whole = zip(given["asked"], got["ys"], strict=True)
+    sure, *equal, whole, below, nearly = zip(given["asked"], got["ys"], strict=True)
     one, y = sure
     lost = [Mistake(np.full(one["probs"].shape, v), NOTHING_LEFT) for v in (0.0, np.nan)]
     what = f"top_p(probs, {one['p']:g}), one token of each row likelier than that"
-    expect_array(what, y, _nucleus(**one), mistakes=lambda: lost)
+    expect_array(what, y, nucleus(**one), mistakes=lambda: lost)
     for one, y in equal:
         probs, what = one["probs"], f"top_p(probs, {one['p']:g}), {len(one['probs'][0])} equal ones"
-        n = int(_kept(**one)[0].sum())
+        n = int(kept_of(**one)[0].sum())
         values = array(what, y, probs.shape)
         kept = (values > 0).sum(1)
         expect_that(
@@ -207,113 +207,60 @@ def edges_of_the_nucleus(given, got):
     one, y = whole
     expect_array("top_p(probs, 1.0)", y, one["probs"], tol=1e-9)
     expect_that((y > 0).all(), f"top_p(probs, 1.0): {int((y == 0).sum())} tokens got 0", ROUNDED)
+    for (one, y), mistaken, hint in (
+        (below, kept_of(below[0]["probs"], 0.8 - 1e-4), ALMOST),
+        (nearly, np.ones(nearly[0]["probs"].shape, bool), ALMOST_ONE),
+    ):
+        mistake = Mistake(shared_out(one["probs"] * mistaken), hint)
+        expect_array(
+            f"top_p(probs, {one['p']:g})", y, nucleus(**one), mistakes=lambda m=mistake: [m]
+        )
 
 
-def _drawn(weights: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Return the token of each row at which the running sum passes u."""
-    at = (weights.cumsum(1) <= u[:, None]).sum(1)
-    return np.minimum(at, weights.shape[1] - 1)
-
-
-def _written(
-    table, u, prompts, eos, n_tokens, p, ends="own", seen="new", kept=False, more=0, of_all=False
-) -> tuple[list[list[int]], int]:
-    """Return the new tokens of each text and how often the model was asked.
-
-    ends: "own" text, or "all" texts, when one writes eos, or "none". seen: where eos is looked
-    for, in what is "new", in the "last" token of the text or in "any" of it. kept: eos stays.
-    of_all: n_tokens counts the prompt's, too.
-    """
-    texts = [list(prompt) for prompt in prompts]
-    start = [len(text) for text in texts]
-    ended = [
-        (seen == "last" and text[-1] == eos) or (seen == "any" and eos in text) for text in texts
-    ]
-    for asked in range(n_tokens + more):
-        if (all(ended) and ends != "none") or (any(ended) and ends == "all"):
-            break
-        probs = np.array([table[len(text) % len(table), text[-1]] for text in texts])
-        for i, token in enumerate(_drawn(_nucleus(probs, p), u[asked])):
-            if (ended[i] and ends != "none") or (of_all and len(texts[i]) >= n_tokens):
+def _expect_seen(what: str, given: dict, got: dict, want: list[list[int]]) -> None:
+    """Wrong unless the model gets the texts so far, and of one that has ended nothing behind it."""
+    wrong, behind, eos = [], set(), given["eos"]
+    for asked, texts in enumerate(got["seen"]):
+        for prompt, new, text in zip(given["prompts"], want, texts, strict=True):
+            right = prompt + new[:asked]
+            ended = len(new) < min(asked, given["n_tokens"])
+            if text == right or (ended and text == [*right, eos]):
                 continue
-            if token == eos:
-                ended[i] = True
-            texts[i].append(int(token))
-    else:
-        asked = n_tokens + more
-    new = [text[n:] for text, n in zip(texts, start, strict=True)]
-    if not kept:
-        new = [row[:-1] if row and row[-1] == eos and ends != "none" else row for row in new]
-    return new, asked
+            wrong.append(f"call {asked + 1} of the model: expected the text {right}, got {text}")
+            grown = ended and text[: len(right)] == right
+            behind |= set(text[len(right) :]) if grown else {None}
+    hint = None if None in behind else PADDED if behind == {eos} else GROWS
+    expect_that(not wrong, f"{what}: {'; '.join(wrong[:1])}", hint)
 
 
-def _wrong_texts(asked: dict) -> list[Mistake]:
-    right, _ = _written(**asked)
-    in_front = [p + row for p, row in zip(asked["prompts"], right, strict=True)]
-
-    def variant(**switches):
-        return _written(**{**asked, **switches})[0]
-
-    at_once = (
-        "A text has ended at once, because its prompt holds `eos`: only what it writes counts."
-    )
-    both = "The `eos` that was written is left in what comes back."
-    found = [
-        (variant(ends="all"), "The first text that ended has ended all of them."),
-        (variant(ends="all", kept=True), "The first text that ended has ended all of them."),
-        (variant(kept=True), both),
-        (variant(ends="none"), "A text goes on behind its own `eos`."),
-        (variant(seen="last"), at_once),
-        (variant(seen="any"), at_once),
-        (in_front, "The prompts stand in front: return what is new."),
-        (variant(p=1.0), "Drawn from all tokens: `top_p` of the probabilities isn't used."),
-        (variant(more=1), "There is one token too many: n_tokens at most."),
-        (variant(more=-1), "There is one token too few: n_tokens, where no `eos` comes."),
-        (variant(of_all=True), "n_tokens counts what is new, without the prompt."),
-    ]
-    return [Mistake(value, hint) for value, hint in found]
-
-
-def _to_write(rng, all_end: bool) -> dict:
-    """Return what makes texts of which some end early, and of which all do or one doesn't."""
-    V, eos, B = 9, int(rng.integers(0, 9)), 4
-    while True:
-        logits = 1.5 * rng.normal(size=(5, V, V))
-        logits[:, :, eos] = rng.normal(0.5 if all_end else -0.5, 1, (5, V))
-        prompts = [rng.integers(0, V, n).tolist() for n in rng.permutation([1, 2, 3, 5])]
-        prompts[0] = [eos]
-        prompts[1][-1] = eos
-        prompts[2] = [int(rng.integers(0, V)), eos, (eos + 1) % V]
-        asked = {
-            "table": softmax(logits),
-            "u": rng.random((30, B)),
-            "prompts": prompts,
-            "eos": eos,
-            "n_tokens": 25 if all_end else int(rng.integers(8, 12)),
-            "p": 0.8,
-        }
-        right, calls = _written(**asked)
-        lengths = [len(row) for row in right]
-        short = calls < asked["n_tokens"] - 1 if all_end else max(lengths) == asked["n_tokens"]
-        if not short or len(set(lengths)) < B or min(lengths) > 2:
-            continue
-        if all_end:
-            return asked
-        hints = {repr(right): ""}
-        if all(hints.setdefault(repr(m.value), m.hint) == m.hint for m in _wrong_texts(asked)):
-            return asked
+GROWS = (
+    "A text that has ended still grows, and what is too much is cut off at the end: it gets "
+    "nothing more."
+)
+PADDED = "An `eos` goes behind an ended text in each round: after its own it gets nothing more."
+CRASHES = {
+    "draw is called": "Draw once in each round, from the probabilities of all rows, (B, V).",
+}
 
 
 def texts_that_end(given: dict, got: dict) -> None:
-    want, calls = _written(**given)
+    want, calls = written(**given)
     what = f"generate(model, draw, prompts, {given['eos']}, {given['n_tokens']}, {given['p']})"
     B = len(given["prompts"])
+    one_by_one = "Each round is one of all texts: the model gets the B of them at once, and not "
+    one_by_one += "one after the other."
+    rows = got["rows"]
     expect_that(
-        all(n == B for n in got["rows"]),
-        f"{what}: expected all {B} texts in each call of the model, got {got['rows']}",
-        "Texts that have ended stay in the batch, so that rows keep their places.",
+        all(n == B for n in rows),
+        f"{what}: expected all {B} texts in each call of the model, got {rows}",
+        "Texts that have ended stay in the batch, so that rows keep their places."
+        if rows[:1] == [B]
+        else one_by_one
+        if set(rows) == {1}
+        else None,
     )
-    expect_slowly(what, got["texts"], want, partial(_wrong_texts, given), tol=0)
+    expect_slowly(what, got["texts"], want, partial(wrong_texts, given), tol=0)
+    _expect_seen(what, given, got, want)
     expect_that(
         len(got["rows"]) <= calls,
         f"{what}: expected {calls} calls of the model, got {len(got['rows'])}",
@@ -331,5 +278,6 @@ for name, points, all_end in (
         name,
         points=points,
         adapter="written",
-        inputs=lambda rng, all_end=all_end: _to_write(rng, all_end),
+        inputs=lambda rng, all_end=all_end: to_write(rng, all_end),
+        crashes=CRASHES,
     )(texts_that_end)

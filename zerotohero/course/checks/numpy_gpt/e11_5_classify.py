@@ -7,7 +7,7 @@ import numpy as np
 
 from zerotohero.course.checks.numerics import mean_loss, softmax
 from zerotohero.course.checks.numpy_gpt.shared import expect_array
-from zerotohero.course.exercise import Exercise, Mistake, expect
+from zerotohero.course.exercise import Exercise, Mistake, expect, expect_that
 
 classify = Exercise(
     number="11.5",
@@ -29,7 +29,7 @@ T, C). Only at a text's **last own token** has it seen the whole text, and nothi
 `lengths`, (B,), says how many tokens of each text are its own, from 1 to T; `side` is `"right"` or
 `"left"`, where the padding stands: behind the text or in front of it. Return the logits, (B, K):
 the hidden state of each text's last own token, times w, (C, K), plus b, (K,). What stands elsewhere
-in h changes nothing.
+in h changes nothing, not even NaN.
 
 `classify_loss(h: ndarray, lengths: ndarray, side: str, w: ndarray, b: ndarray, labels: ndarray)`
 `-> tuple[float, dict]`
@@ -88,7 +88,16 @@ def _wrong_logits(given: dict) -> list[Mistake]:
             {"at": lengths % T if right else np.full(B, T - 2)},
             "One position beside the last token: counting begins at 0.",
         ),
+        (
+            {"at": np.minimum(lengths, T - 1)},
+            "One position beside the last token: counting begins at 0.",
+        ),
         ({"at": np.maximum(_at(given) - 1, 0)}, "The token before the last is read."),
+        (
+            {"at": np.full(B, lengths.max() - 1)},
+            "Column max(lengths) − 1 is read of every text: on the left they end in T − 1, and on "
+            "the right each where it is as long.",
+        ),
         ({"at": first}, "The first token is read, which has seen nothing but itself."),
         ({"at": T - lengths}, "Position T − lengths is read, where a padded text would begin."),
         ({"last": h.mean(1)}, "The mean of all positions is used: the padding is in it."),
@@ -113,12 +122,16 @@ ALL_PAIRS = (
     "`h[:, at]` reads all of these positions of every text, (B, B, C): `h[np.arange(B), at]` pairs "
     "each row with its own."
 )
+AXIS_LOST = "A batch of one text is a batch as well, (1, K): `squeeze` takes its axis away."
+OF_NAN = "NaN stands where nothing is to be read, and NaN times 0 is NaN: leave it out by an index."
 
 
 def _drawn(rng, side: str, large: float = 1.0) -> dict:
-    B, C, K, T = (int(n) for n in np.add(rng.permutation([3, 4, 5, 6]), [2, 0, 0, 3]))
+    C, K = (int(n) for n in rng.permutation([3, 4]))
+    B, T = (int(n) for n in rng.permutation([5, 6, 7, 8])[:2])
     lengths = rng.integers(2, T - 1, B)
-    lengths[rng.permutation(B)[:2]] = 1, T
+    # On the left all are shorter than T, so that the longest says nothing about the last column.
+    lengths[rng.permutation(B)[:2]] = 1, T if side == "right" else 2
     h = 30 * rng.normal(size=(B, T, C))  # padding is large, whatever it is
     at = lengths - 1 if side == "right" else np.full(B, T - 1)
     h[np.arange(B), at] = large * rng.normal(size=(B, C))
@@ -134,9 +147,13 @@ def _drawn(rng, side: str, large: float = 1.0) -> dict:
 
 def logits_of_the_last_token(given: dict, got: dict) -> None:
     want, y = _logits(given), got["y"]
-    hint = ALL_PAIRS if isinstance(y, np.ndarray) and y.shape == (len(want), *want.shape) else None
+    shape = y.shape if isinstance(y, np.ndarray) else None
+    hint = {(len(want), *want.shape): ALL_PAIRS, want.shape[1:]: AXIS_LOST}.get(shape)
+    if shape == want.shape and np.isnan(y).any():
+        hint = OF_NAN
     what = f'classify(…, "{given["side"]}", …)'
-    expect_array(what, y, want, mistakes=partial(_wrong_logits, given), hint=hint)
+    mistakes = list if hint == OF_NAN else partial(_wrong_logits, given)
+    expect_array(what, y, want, mistakes=mistakes, hint=hint)
 
 
 for side in ("right", "left"):
@@ -153,7 +170,7 @@ def _with_labels(rng, side: str, large: float = 1.0) -> dict:
     while True:
         given = _drawn(rng, side, large)
         labels, logits = given.pop("_labels"), _logits(given)
-        labels[:2] = logits[0].argmax(), logits[1].argmin()
+        labels[:3] = logits[0].argmax(), logits[1].argmin(), logits.shape[1] - 1
         # Where logits are large, exp of one is ∞ and the softmax of another 0, at their labels.
         if large == 1 or (logits[0].max() > 800 and np.ptp(logits[1]) > 800):
             return given | {"labels": labels}
@@ -205,7 +222,8 @@ def _loss_mistakes(given: dict, want: float) -> list[Mistake]:
     logits, labels = _logits(given), given["labels"]
     B, T = given["h"].shape[:2]
     probs, rows = softmax(logits), np.arange(B)
-    at = np.full(B, T - 1) if given["side"] == "right" else given["lengths"] - 1
+    right = given["side"] == "right"
+    at = np.full(B, T - 1) if right else given["lengths"] - 1
     with np.errstate(all="ignore"):
         e = np.exp(logits)
         found = [
@@ -216,8 +234,8 @@ def _loss_mistakes(given: dict, want: float) -> list[Mistake]:
             ),
             (
                 float(-np.log(probs[rows, labels]).mean()),
-                "A softmax of 0 has the log −∞: take the log of the quotient apart, logits − max − "
-                "log(sum of exp).",
+                "A softmax of 0 has the log −∞, and of large logits the sum of exp is ∞: take the "
+                "log of the quotient apart, logits − max − log(sum of exp(logits − max)).",
             ),
             (
                 float(-np.log(probs[rows, labels] + 1e-9).mean()),
@@ -236,8 +254,9 @@ def _loss_mistakes(given: dict, want: float) -> list[Mistake]:
             ),
             (
                 mean_loss(_logits(given, at=at), labels),
-                "It is the loss of another token than `classify` reads.",
+                f"It is the loss of {'the last column' if right else 'position lengths − 1'}.",
             ),
+            (want * B / logits.shape[1], "Divided by K: the mean is over the B texts."),
             (-logits[rows, labels].mean(), "The logits themselves are taken, without softmax."),
         ]
     return [Mistake(value, hint) for value, hint in found if value != want]
@@ -247,14 +266,29 @@ def loss_and_gradients(given: dict, got: dict) -> None:
     logits, labels = _logits(given), given["labels"]
     loss, B = mean_loss(logits, labels), len(logits)
     what = f'classify_loss(…, "{given["side"]}", …)'
-    expect(f"{what}: the loss", got["loss"], loss, mistakes=_loss_mistakes(given, loss))
+    lost = np.isnan(given["h"]).any() and isinstance(got["loss"], float) and np.isnan(got["loss"])
+    expect(
+        f"{what}: the loss",
+        got["loss"],
+        loss,
+        mistakes=() if lost else _loss_mistakes(given, loss),
+        hint=OF_NAN if lost else None,
+    )
     d = softmax(logits)
     d[np.arange(B), labels] -= 1
     for name, want in _gradients(given, d / B).items():
+        expect_that(
+            name in got["gradients"],
+            f'{what}: the gradients have no "{name}"',
+            'Three are asked for, under the keys "h", "w" and "b".',
+        )
+        mine = got["gradients"][name]
+        lost = isinstance(mine, np.ndarray) and np.isnan(mine).any()
         expect_array(
             f"{what}: the gradient of {name}",
-            got["gradients"].get(name),
+            mine,
             want,
+            hint=OF_NAN if lost and np.isnan(given["h"]).any() else None,
             mistakes=partial(_wrong_gradients, given, d / B, name),
         )
 
@@ -271,3 +305,34 @@ for name, points, side, large in (
         inputs=lambda rng, side=side, large=large: _with_labels(rng, side, large),
         crashes=CRASHES,
     )(loss_and_gradients)
+
+
+def _alone(rng, side: str) -> dict:
+    """Return one text; NaN stands wherever h changes nothing."""
+    given = _with_labels(rng, side)
+    row = int(rng.choice(np.flatnonzero(given["lengths"] > 1)))
+    at = _at(given)[row]
+    given |= {name: given[name][row : row + 1] for name in ("h", "lengths", "labels")}
+    own = given["h"][0, at].copy()
+    given["h"] = np.full(given["h"].shape, np.nan)
+    given["h"][0, at] = own
+    given["labels"][0] = 1  # so that the labels don't say how many classes there are
+    return given
+
+
+@classify.case(
+    "one text alone, beside NaN",
+    adapter="classified",
+    inputs=lambda rng: {k: v for k, v in _alone(rng, "left").items() if k != "labels"},
+    crashes=CRASHES,
+)
+def logits_of_one_text(given, got):
+    logits_of_the_last_token(given, got)
+
+
+classify.case(
+    "the loss of one text alone, beside NaN",
+    adapter="losses",
+    inputs=lambda rng: _alone(rng, "right"),
+    crashes=CRASHES,
+)(loss_and_gradients)

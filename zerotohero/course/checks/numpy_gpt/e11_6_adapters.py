@@ -24,7 +24,7 @@ adapters = Exercise(
 
 x plus what two linear layers with a GELU in between make of it: `down` takes C channels to r, `up`
 takes r back to C; each holds `"w"`, (in, out), and `"b"`, (out,). Axes in front of C, as many as
-there are, stay as they are. GELU is GPT-2's,
+there are, or none, stay as they are. GELU is GPT-2's,
 $x / 2 \\cdot (1 + \\tanh(\\sqrt{2/\\pi}\\,(x + 0.044715\\, x^3)))$.
 
 `add_adapters(params: dict, r: int, rng: Generator) -> dict`
@@ -104,10 +104,20 @@ def _wrongly_adapted(x: np.ndarray, down: dict, up: dict) -> list[Mistake]:
 
 def _to_adapt(rng) -> dict:
     C, r, T, B = (int(n) for n in rng.permutation([3, 4, 5, 6]))
-    return {"xs": [rng.normal(size=shape) for shape in ((T, C), (B, T, C))]} | _layers(rng, C, r)
+    shapes = ((T, C), (B, T, C), (C,))
+    return {"xs": [rng.normal(size=shape) for shape in shapes]} | _layers(rng, C, r)
 
 
-@adapters.case("an adapter", points=2, adapter="adapted", inputs=_to_adapt)
+ONE_AXIS = "x may be C numbers alone, and then no axis stands in front of them."
+
+
+@adapters.case(
+    "an adapter",
+    points=2,
+    adapter="adapted",
+    inputs=_to_adapt,
+    crashes={"tuple index out of range|axes don't match": ONE_AXIS},
+)
 def one_adapter(given, got):
     layers = {"down": given["down"], "up": given["up"]}
     for x, y in zip(given["xs"], got["ys"], strict=True):
@@ -224,6 +234,11 @@ def same_at_the_start(given, got):
         "The numbers come from elsewhere than from rng.",
     )
     expect_that(
+        not got["same"],
+        f"{what}, with a generator of another seed: expected other numbers, got the same",
+        "Each generator gives the same numbers: draw from the one that is passed.",
+    )
+    expect_that(
         got["apart"],
         f"{what}: one array stands at several places",
         "What trains the one would change the others: make new zeros for each, too.",
@@ -246,7 +261,7 @@ SHARES = {0.25, 0.0625}
 def _sizes(rng) -> dict:
     while True:
         asked: list[dict] = []
-        for share in (0.04, 0.11, 0.3):
+        for share in (0.04, 0.11, 0.3, 0.7, 0.9):  # a large one tells small slips apart
             V, n_ctx, n_layer = (int(rng.integers(*ends)) for ends in ((20, 60), (16, 40), (1, 4)))
             asked.append({"params": _with_head(rng, V, n_ctx, n_layer, 32), "share": share})
         for i in (int(rng.integers(3)), int(rng.integers(3, 6))):
@@ -256,7 +271,7 @@ def _sizes(rng) -> dict:
         models = [sizes_of(**one) for one in asked]
         right = tuple(map(largest, models))
         below = tuple(r - (m["share"] in SHARES) for r, m in zip(right, models, strict=True))
-        if len({right, below, *known_sizes(models)}) == 8:  # each mistake makes a difference
+        if len({right, below, *known_sizes(models)}) == 11:  # each mistake makes a difference
             return {"asked": asked}
 
 
@@ -314,5 +329,7 @@ def plain_head(given, got):
     ]
     mistakes = [Mistake(value, hint) for value, hint in found]
     want = w + alpha / r * update
-    expect_array(f'{what}["w"]', mine.get("w"), want, mistakes=lambda: mistakes)
-    expect_array(f'{what}["b"]', mine.get("b"), head["b"], hint="b stays as it is.")
+    for name in ("w", "b"):
+        expect_that(name in mine, f'{what} has no "{name}"', 'A plain head has both, "w" and "b".')
+    expect_array(f'{what}["w"]', mine["w"], want, mistakes=lambda: mistakes)
+    expect_array(f'{what}["b"]', mine["b"], head["b"], hint="b stays as it is.")

@@ -177,7 +177,12 @@ def _exactly(x: np.ndarray, q: np.ndarray, scale: np.ndarray) -> np.ndarray:
 def _wrong_products(x: np.ndarray, q: np.ndarray, scale: np.ndarray) -> list[Mistake]:
     whole, most = x.shape[1] // 128 * 128, float(np.abs(x).max()) / 127
     lost = "The rows behind the last whole block are missing: n need not be a multiple of 128."
+    last = (x.shape[1] - 1) // 128 * 128
     found = [
+        (
+            _exactly(x[:, last:], q[last:], scale[last:]),
+            "Only the last block is left: each is added to those before it, `y += …`.",
+        ),
         (x @ q.astype(np.float64), "The scales are missing."),
         (_exactly(x, q, 1 / scale), "Divided by the scales: q times scale is W."),
         (_exactly(x[:, :whole], q[:whole], scale[:whole]), lost),
@@ -228,7 +233,10 @@ def product_in_blocks(given, got):
         f"product(x, q, scale) took {peak / 2**20:.2f} MB; at most {limit / 2**20:.2f} MB are "
         "allowed",
         "All of q is turned into floats, which `x @ q` does too, without a word: take a block of "
-        "rows at a time.",
+        "rows at a time."
+        if peak >= 4 * limit
+        else "Less than all of q is turned into floats at a time, and still too much: take fewer "
+        "rows.",
     )
 
 

@@ -1,11 +1,21 @@
 """11.8 · A transformer block on Value: scalars alone, the same numbers, the same gradients."""
 
 import math
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
+from zerotohero.course.checks.numpy_gpt._e11_8_numpy import (
+    SHAPES,
+    C,
+    attention,
+    gelu,
+    gradients,
+    mlp,
+    norm,
+    weights_of,
+    whole,
+)
 from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect, expect_that
 
 block = Exercise(
@@ -44,7 +54,8 @@ Values each:
    0.044715\\, x^3)))$, then c_proj takes 4C to C.
 
 After `backward()` of what was made of the result, the gradients are in all of x and of `params`.
-The dot products may be in the thousands. x and `params` keep their numbers.
+The dot products may be in the thousands, and differ by thousands. x and `params` keep their
+numbers, and the gradients that they have.
 
 ```python
 out = block(x, params, 2)
@@ -64,88 +75,14 @@ params["mlp"]["c_fc"]["w"][0][0].grad
         "range(t + 1)])` for each channel c of it.",
     ),
 )
-T, C, N_HEAD = 4, 6, 2
-S = C // N_HEAD
-SHAPES = {
-    "ln_1.g": (C,),
-    "ln_1.b": (C,),
-    "attn.c_attn.w": (C, 3 * C),
-    "attn.c_attn.b": (3 * C,),
-    "attn.c_proj.w": (C, C),
-    "attn.c_proj.b": (C,),
-    "ln_2.g": (C,),
-    "ln_2.b": (C,),
-    "mlp.c_fc.w": (C, 4 * C),
-    "mlp.c_fc.b": (4 * C,),
-    "mlp.c_proj.w": (4 * C, C),
-    "mlp.c_proj.b": (C,),
-}
-
-
-# --- the same in NumPy --------------------------------------------------------------------------
-# The gradient is taken by complex steps: f(x + ih) has f'(x)h as its imaginary part, to the last
-# digit, and the real part of a number is that number without its gradient, as `.data` is.
-
-
-def _norm(x, g, b, eps=1e-5, n=C, cut_mean=False, cut_root=False):
-    mean = x.mean(-1, keepdims=True)
-    d = x - (mean.real if cut_mean else mean)
-    root = np.sqrt((d * d).sum(-1, keepdims=True) / n + eps)
-    return d / (root.real if cut_root else root) * g[..., None, :] + b[..., None, :]
-
-
-def _gelu(x, cut=False):
-    t = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
-    return 0.5 * x * (1 + (t.real if cut else t))
-
-
-def _weights(scores, seen=None, hidden=-np.inf, axis=-1, cut_sum=False, cut=False):
-    seen = np.tri(scores.shape[-1], dtype=bool) if seen is None else seen
-    shown = np.where(seen, scores, hidden)
-    e = np.where(seen | (hidden == 0), np.exp(shown - shown.real.max(axis, keepdims=True)), 0)
-    total = e.sum(axis, keepdims=True)
-    weights = e / (total.real if cut_sum else total)
-    return weights.real if cut else weights
-
-
-def _attention(x, w, weigh=_weights, n_head=N_HEAD, scale=None, order=(0, 1, 2), turned=False):
-    qkv = x @ w["attn.c_attn.w"] + w["attn.c_attn.b"][..., None, :]
-    parts = [qkv[..., C * i : C * i + C] for i in order]
-    q, k, v = (z.reshape(*z.shape[:-1], n_head, -1).swapaxes(-2, -3) for z in parts)
-    scores = q @ k.swapaxes(-1, -2) / (scale or math.sqrt(q.shape[-1]))
-    y = (weigh(scores) @ v).swapaxes(-2, -3).reshape(x.shape)
-    proj = w["attn.c_proj.w"]
-    return y @ (proj.swapaxes(-1, -2) if turned else proj) + w["attn.c_proj.b"][..., None, :]
-
-
-def _mlp(x, w, act=_gelu):
-    h = act(x @ w["mlp.c_fc.w"] + w["mlp.c_fc.b"][..., None, :])
-    return h @ w["mlp.c_proj.w"] + w["mlp.c_proj.b"][..., None, :]
-
-
-def _block(w: dict, norm: Callable = _norm, attend: Callable = _attention, mlp=_mlp, parts="right"):
-    """The block; what can be passed is what learners get wrong."""
-    x = w["x"]
-    one, two = (w["ln_1.g"], w["ln_1.b"]), (w["ln_2.g"], w["ln_2.b"])
-    if parts == "behind":
-        a = norm(x + attend(x, w), *one)
-        return norm(a + mlp(a, w), *two)
-    y = attend(x if parts == "bare" else norm(x, *one), w)
-    a = y if parts == "no first sum" else x.real + y if parts == "cut sum" else x + y
-    if parts == "beside":
-        return a + mlp(norm(x, *two), w)
-    if parts == "one norm":
-        two = one
-    z = mlp(norm(a, *two), w)
-    return z if parts == "no second sum" else x + z if parts == "sum of x" else a + z
 
 
 def _wrong_numbers() -> list[tuple[dict, str]]:
     def attending(**how):
-        return {"attend": partial(_attention, **how)}
+        return {"attend": partial(attention, **how)}
 
     def weighing(**how):
-        return attending(weigh=partial(_weights, **how))
+        return attending(weigh=partial(weights_of, **how))
 
     def rectified(x):
         return np.where(x.real > 0, x, 0)
@@ -156,23 +93,31 @@ def _wrong_numbers() -> list[tuple[dict, str]]:
             "Every position looks at the later ones, too: position t looks at 0 to t.",
         ),
         (weighing(hidden=0.0), "Hidden scores are 0, and softmax gives them exp(0)."),
-        (attending(scale=math.sqrt(C)), "Divided by √C: the dot products are of S numbers."),
-        (attending(scale=1.0), "The dot products aren't divided by √S."),
-        (attending(scale=float(S)), "Divided by S: its root is asked for."),
+        (
+            attending(scale=lambda S: math.sqrt(C)),
+            "Divided by √C: the dot products are of S numbers.",
+        ),
+        (attending(scale=lambda S: 1.0), "The dot products aren't divided by √S."),
+        (attending(scale=float), "Divided by S: its root is asked for."),
         (attending(n_head=1), "All channels are one head: n_head isn't used."),
+        (attending(n_head=2), "There are always two heads: n_head says how many."),
         (attending(order=(1, 0, 2)), "Queries and keys have changed places."),
+        (attending(order=(0, 2, 1)), "Keys and values have changed places."),
+        (attending(bare=True), "c_proj of attention is missing."),
+        ({"norm": partial(norm, uses="b")}, "g of the layer norms isn't used."),
+        ({"norm": partial(norm, uses="g")}, "b of the layer norms isn't used."),
         (
             attending(turned=True),
             "c_proj of attention is read the wrong way round, which nobody "
             "notices, because it is square: w[i][j] leads from channel i to channel j.",
         ),
         (
-            {"norm": partial(_norm, n=C - 1)},
+            {"norm": partial(norm, n=C - 1)},
             "The variance is divided by C − 1: it is the mean, by C.",
         ),
-        ({"norm": partial(_norm, eps=0.0)}, "The 0.00001 under the root is missing."),
-        ({"mlp": partial(_mlp, act=rectified)}, "ReLU stands where the GELU belongs."),
-        ({"mlp": partial(_mlp, act=lambda x: x)}, "The GELU is missing."),
+        ({"norm": partial(norm, eps=0.0)}, "The 0.00001 under the root is missing."),
+        ({"mlp": partial(mlp, act=rectified)}, "ReLU stands where the GELU belongs."),
+        ({"mlp": partial(mlp, act=lambda x: x)}, "The GELU is missing."),
         ({"parts": "no first sum"}, "x isn't added to what attention gives."),
         ({"parts": "no second sum"}, "Nothing is added to what the MLP gives."),
         (
@@ -191,7 +136,7 @@ def _wrong_numbers() -> list[tuple[dict, str]]:
 
 def _cut() -> list[tuple[dict, str]]:
     def weighing(**how):
-        return {"attend": partial(_attention, weigh=partial(_weights, **how))}
+        return {"attend": partial(attention, weigh=partial(weights_of, **how))}
 
     return [
         (
@@ -202,17 +147,17 @@ def _cut() -> list[tuple[dict, str]]:
             weighing(cut=True),
             "The weights of attention are plain numbers: no gradient reaches queries and keys.",
         ),
-        ({"norm": partial(_norm, cut_mean=True)}, "The mean in the layer norm is made of `.data`."),
+        ({"norm": partial(norm, cut_mean=True)}, "The mean in the layer norm is made of `.data`."),
         (
-            {"norm": partial(_norm, cut_root=True)},
+            {"norm": partial(norm, cut_root=True)},
             "The variance in the layer norm is made of `.data`.",
         ),
         (
-            {"norm": partial(_norm, cut_root=True, cut_mean=True)},
+            {"norm": partial(norm, cut_root=True, cut_mean=True)},
             "Mean and variance in the layer norm are made of `.data`: both depend on x.",
         ),
         (
-            {"mlp": partial(_mlp, act=partial(_gelu, cut=True))},
+            {"mlp": partial(mlp, act=partial(gelu, cut=True))},
             "The tanh in the GELU is made of `.data`.",
         ),
         (
@@ -222,21 +167,10 @@ def _cut() -> list[tuple[dict, str]]:
     ]
 
 
-def _gradients(given: dict, **how) -> np.ndarray:
-    """Return the gradients of the weighted sum with respect to x and all parameters, in a row."""
-    arrays = {"x": given["x"], **given["params"]}
-    flat = np.concatenate([value.ravel() for value in arrays.values()])
-    steps, start, w = flat + 1e-30j * np.eye(len(flat)), 0, {}
-    for name, value in arrays.items():
-        w[name] = steps[:, start : start + value.size].reshape(-1, *value.shape)
-        start += value.size
-    return (_block(w, **how) * given["weights"]).sum((1, 2)).imag / 1e-30
-
-
 # --- cases --------------------------------------------------------------------------------------
 
 
-def _drawn(rng, n: int = T, large: float = 1.0) -> dict:
+def _drawn(rng, n: int = 4, n_head: int = 3, large: float = 1.0) -> dict:
     params = {}
     for name, shape in SHAPES.items():
         values = rng.normal(size=shape)
@@ -247,9 +181,28 @@ def _drawn(rng, n: int = T, large: float = 1.0) -> dict:
     return {
         "x": 0.1 * rng.normal(size=(n, C)),  # small, so that 0.00001 makes a difference
         "params": params,
-        "n_head": N_HEAD,
+        "n_head": n_head,
         "weights": rng.uniform(1, 2, (n, C)),
     }
+
+
+def _far_apart(rng) -> dict:
+    """Return a block of one head in which the largest score of a row is far above its others.
+
+    Its first, its last and its mean are each more than 710 below, and exp of that is no float.
+    """
+    seen = []
+
+    def noting(scores):
+        seen[:] = [row[: t + 1] for t, row in enumerate(scores[0])]
+        return weights_of(scores)
+
+    while True:
+        given = _drawn(rng, 4, 1, 60.0)
+        w = {"x": given["x"], "n_head": 1, **given["params"]}
+        whole(w, attend=partial(attention, weigh=noting))
+        if any(row.max() - max(row[0], row[-1], row.mean()) > 750 for row in seen):
+            return given
 
 
 CRASHES = {
@@ -265,15 +218,21 @@ CRASHES = {
 
 
 def _expect_numbers(given: dict, got: dict) -> None:
-    w = {"x": given["x"], **given["params"]}
-    want, out = _block(w), np.array(got["out"])
+    w = {"x": given["x"], "n_head": given["n_head"], **given["params"]}
+    what = f"block(x, params, {given['n_head']})"
+    want, out = whole(w), np.array(got["out"])
     expect_that(got["kept"], "the numbers of x and params: they have changed", KEEP)
+    expect_that(
+        got["grads_kept"],
+        "the gradients that x and params had before: block has changed them",
+        "Gradients are `backward`'s, which is called later: write to no `.grad`.",
+    )
     try:
-        expect("block(x, params, 2)", out, want, tol=1e-9)
+        expect(what, out, want, tol=1e-9)
     except Wrong:
         with np.errstate(all="ignore"):
-            mistakes = [Mistake(_block(w, **how), hint) for how, hint in _wrong_numbers()]
-        expect("block(x, params, 2)", out, want, tol=1e-9, mistakes=mistakes)
+            mistakes = [Mistake(whole(w, **how), hint) for how, hint in _wrong_numbers()]
+        expect(what, out, want, tol=1e-9, mistakes=mistakes)
 
 
 KEEP = "x and params are the caller's: make new Values, and assign to no `.data`."
@@ -287,17 +246,23 @@ def numbers_of_the_block(given, got):
 @block.case(
     "dot products in the thousands",
     adapter="block_of_values",
-    inputs=lambda rng: _drawn(rng, 3, 40.0),
+    inputs=lambda rng: _far_apart(rng),
     crashes=CRASHES,
 )
 def large_scores(given, got):
     _expect_numbers(given, got)
 
 
-@block.case("the gradients", points=4, adapter="block_of_values", inputs=_drawn, crashes=CRASHES)
+@block.case(
+    "the gradients",
+    points=4,
+    adapter="block_of_values",
+    inputs=lambda rng: _drawn(rng, n_head=2),
+    crashes=CRASHES,
+)
 def gradients_of_the_block(given, got):
     _expect_numbers(given, got)
-    want, mine = _gradients(given), np.array(got["grads"])
+    want, mine = gradients(given), np.array(got["grads"])
     if np.allclose(mine, want, rtol=1e-8, atol=1e-8):
         return
     hint = None
@@ -305,7 +270,7 @@ def gradients_of_the_block(given, got):
         hint = "No gradient reaches anything: the result is made of new Values, `Value(….data)`, "
         hint += "and these know nothing of x."
     for how, text in _cut():
-        if hint is None and np.allclose(mine, _gradients(given, **how), rtol=1e-8, atol=1e-8):
+        if hint is None and np.allclose(mine, gradients(given, **how), rtol=1e-8, atol=1e-8):
             hint = text
     start = 0
     for name, value in {"x": given["x"], **given["params"]}.items():

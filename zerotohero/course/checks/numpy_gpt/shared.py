@@ -13,6 +13,11 @@ WIDE = (
     "over float32; Python's numbers don't, and `.astype(x.dtype)` turns back."
 )
 
+NARROW = (
+    "float64 doesn't stay float64: turn to another dtype only where x asks for it, and back to "
+    "`x.dtype`, not to one by name."
+)
+
 
 def expect_array(
     what: str,
@@ -31,6 +36,8 @@ def expect_array(
     if not isinstance(got, np.ndarray):
         came = "nothing" if got is None else f"a {type(got).__name__}"
         raise Wrong(f"{what}: expected one array, got {came}", NOTHING if got is None else None)
+    if dtype == "float64" and got.dtype in (np.float32, np.float16):
+        raise Wrong(f"{what}: expected {dtype}, got {got.dtype}", NARROW)
     expect_slowly(what, got, want, mistakes, **options)
     if dtype and got.dtype != dtype:
         hint = wide if got.dtype == np.float64 else ""

@@ -1,0 +1,126 @@
+"""What wrong answers to 11.1 give, each with its hint."""
+
+import numpy as np
+
+from zerotohero.course.checks.numerics import softmax as right_softmax
+from zerotohero.course.exercise import Mistake
+
+ONE = "Axis 1 is the last only where there are two: of three it is the middle one. Use −1."
+FIRST = "Along the first axis, columns are normalised: use the last axis, −1."
+
+
+def wrong_softmaxes(x: np.ndarray) -> list[Mistake]:
+    e, low = np.exp(x), np.exp(x - x.max(-1, keepdims=True))
+    whole = "The whole array adds up to 1: each row has a sum of its own, `sum(-1, keepdims=True)`."
+    found = [
+        (right_softmax(x, 0), FIRST),
+        (e / e.sum(), whole),
+        (low / low.sum(), whole),
+        (x / x.sum(-1, keepdims=True), "The numbers themselves are divided: take exp of each."),
+        (x - np.log(e.sum(-1, keepdims=True)), "That is log-softmax: exp of it is asked for."),
+    ]
+    if x.ndim == 3:
+        found.insert(0, (right_softmax(x, 1), ONE))
+    return [Mistake(value, hint) for value, hint in found]
+
+
+def overflowing_softmaxes(x: np.ndarray) -> list[Mistake]:
+    with np.errstate(all="ignore"):
+        clipped, mean = np.exp(np.clip(x, -700, 700)), np.exp(x - x.mean(-1, keepdims=True))
+        e, far = np.exp(x), np.exp(x - x.max())
+        small = e / (e.sum(-1, keepdims=True) + 1e-9)
+        mistakes = [
+            Mistake(
+                e / e.sum(-1, keepdims=True),
+                "exp of thousands is ∞, and of −thousands 0, and what is divided is NaN: take the "
+                "row's largest logit away first.",
+            ),
+            Mistake(
+                far / far.sum(-1, keepdims=True),
+                "The largest logit of all rows was taken away, and a row far below it becomes 0/0: "
+                "each row has a maximum of its own.",
+            ),
+            Mistake(
+                clipped / clipped.sum(-1, keepdims=True),
+                "Logits that are cut off at a limit become equal: take the largest away instead.",
+            ),
+            Mistake(
+                mean / mean.sum(-1, keepdims=True),
+                "The mean of a row with −∞ is −∞: take the largest away.",
+            ),
+            Mistake(small, "A small number below the fraction doesn't help against ∞/∞."),
+            Mistake(np.nan_to_num(e / e.sum(-1, keepdims=True)), "NaN made 0 is no probability."),
+        ]
+    if x.ndim == 2:
+        with np.errstate(all="ignore"):
+            column = np.exp(x - x.max(0))
+            mistakes.append(
+                Mistake(
+                    column / column.sum(-1, keepdims=True),
+                    "The largest of each column was taken away, which isn't the same for a whole "
+                    "row.",
+                )
+            )
+    return mistakes
+
+
+def wrong_norms(x, g, b, eps) -> list[Mistake]:
+    n = x.shape[-1]
+
+    def along(axis):
+        d = x - x.mean(axis, keepdims=True)
+        return d / np.sqrt((d * d).mean(axis, keepdims=True) + eps) * g + b
+
+    d = x - x.mean(-1, keepdims=True)
+    v = (d * d).mean(-1, keepdims=True)
+    right = d / np.sqrt(v + eps)
+    found = [
+        (
+            d / np.sqrt(v * n / (n - 1) + eps) * g + b,
+            "The variance is divided by n − 1, as `ddof=1` does: here it is the mean, by n.",
+        ),
+        (along(0), FIRST),
+        (along(None), "One mean and one variance of the whole array: each row has its own."),
+        (
+            d / (np.sqrt(v) + eps) * g + b,
+            "eps stands outside of the root: it is added to the variance.",
+        ),
+        (d / np.sqrt(v) * g + b, "eps is missing: it is added to the variance."),
+        (d / np.sqrt(v + 1e-5) * g + b, "The eps that is passed isn't used."),
+        (d / (v + eps) * g + b, "The root is missing: divide by the standard deviation."),
+        (
+            d / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * g + b,
+            "The squares are of x, and not of x less its mean.",
+        ),
+        (
+            x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * g + b,
+            "No mean is taken away, which is RMSNorm.",
+        ),
+        (
+            x / np.sqrt(v + eps) * g + b,
+            "Above the fraction stands x: take the mean away there too.",
+        ),
+        ((right + b) * g, "b is added before g multiplies: first g, then b."),
+        (right, "g and b aren't used."),
+        (right * g, "b isn't added."),
+        (right + b, "g doesn't multiply."),
+    ]
+    if x.ndim == 3:
+        found.insert(0, (along(1), ONE))
+    return [Mistake(value, hint) for value, hint in found]
+
+
+def wrong_halves(one: dict) -> list[Mistake]:
+    """Return layer norms of float16 with something that isn't calculated in float32."""
+    x, g, b = one["x"], one["g"], one["b"]
+    with np.errstate(all="ignore"):
+        d = x - x.mean(-1, keepdims=True)
+        squares = d * d
+        narrow = d / np.sqrt(squares.mean(-1, keepdims=True) + np.float16(1e-5)) * g + b
+        near = x.astype(np.float32) - x.mean(-1, keepdims=True).astype(np.float16)
+        rounded = near / np.sqrt((near * near).mean(-1, keepdims=True) + 1e-5) * g + b
+    overflow = "A square beyond 65504 is ∞ in float16, and what is divided by it 0. Calculate in "
+    mean = "The mean is rounded to float16, which has whole numbers alone between 1024 and 2048: "
+    if not np.isfinite(squares).all():
+        return [Mistake(narrow, overflow + "float32.")]
+    return [Mistake(rounded, mean + "turn x to float32 before it is taken.")]
