@@ -186,7 +186,7 @@ def pytest_runtest_makereport(item):
 def pytest_runtest_logreport(report):
     file = report.nodeid.partition("::")[0]
     _seconds[file] += report.duration
-    _processor[file] += report.processor
+    _processor[file] += getattr(report, "processor", 0.0)  # a process that crashed has told none
 
 
 def pytest_terminal_summary(terminalreporter, config):
