@@ -38,7 +38,11 @@ def configurations() -> dict[str, type]:
             continue
         for name, kind in vars(import_module(module.name)).items():
             own = isinstance(kind, type) and kind.__module__ == module.name
-            if own and dataclasses.is_dataclass(kind) and int in kind.__annotations__.values():
+            if not (own and dataclasses.is_dataclass(kind)):
+                continue
+            # What a user writes has defaults; what stands in a file has none.
+            needed = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
+            if needed <= {"steps"} and int in kind.__annotations__.values():
                 found[f"{module.name}.{name}"] = kind
     return found
 

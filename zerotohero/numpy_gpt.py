@@ -33,6 +33,8 @@ from types import ModuleType
 
 import numpy as np
 
+from zerotohero import IGNORED
+
 # --- the network, and writing with it: sixty lines ------------------------------------------------
 
 
@@ -227,9 +229,6 @@ def sampler(
         return (at if order is None else np.take_along_axis(order, at, -1))[:, 0]
 
     return pick if temperature > 0 else greedy
-
-
-IGNORED = -100  # a target that isn't part of the loss, as in lectures 06 and 07
 
 
 def lm_loss(params: dict, inputs, targets, n_head: int):

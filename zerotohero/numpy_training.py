@@ -24,9 +24,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from zerotohero import numpy_gpt
+from zerotohero import IGNORED, numpy_gpt
 from zerotohero.numpy_files import build, shapes
-from zerotohero.numpy_gpt import IGNORED
 
 # --- forward, and back ----------------------------------------------------------------------------
 

@@ -206,7 +206,7 @@ def variance_as_a_difference():
     return layernorm_fused
 
 
-@wrong("5.5", "or a derivative by small differences")
+@wrong("5.5", "or a derivative from small differences")
 def dx_by_small_differences():
     def layernorm_fused(dout, x, gamma, eps):
         _, dgamma, dbeta = norm(right, along=-1)(dout, x, gamma, eps)

@@ -17,8 +17,8 @@ BY_HAND = {
     "zerotohero": "This one is written with PyTorch alone: the library stays outside.",
 }
 FLOAT32 = (
-    "It agrees to about seven digits, as far as float32 goes, or a derivative by small differences."
-    " The arguments are float64, and `torch.zeros_like(x)` is what x is."
+    "It agrees to about seven digits, as far as float32 goes, or a derivative from small "
+    "differences. The arguments are float64, and `torch.zeros_like(x)` is what x is."
 )
 
 

@@ -7,12 +7,12 @@ BROKEN = {3: [(0,), (0, 2), (0, 1, 2)], 2: [(0, 1)]}
 
 
 def sets(record: dict) -> list[tuple[int, ...]]:
-    """All sets of axes that a layer may reduce over, the smallest first."""
+    """Return all sets of axes that a layer may reduce over, the smallest first."""
     return [(0,), (0, 1), (0, 2), (0, 1, 2)] if len(record["shape"]) == 3 else [(0,), (0, 1)]
 
 
 def statistics(record: dict, axes, between=np.var) -> tuple[np.ndarray, np.ndarray]:
-    """The means and variances of y over these axes.
+    """Return the means and variances of y over these axes.
 
     between: what of the means is added to the mean of the variances.
     """
@@ -75,7 +75,7 @@ BETWEEN = [
 
 
 def _axes_by_shape(record: dict) -> tuple[int, ...] | None:
-    """Which axes of the input the running mean lacks; None if it has the right shape."""
+    """Return which axes of the input the running mean lacks; None if it has the right shape."""
     shape, kept = record["shape"], list(record["running_mean"])
     ndim = len(shape)
     if kept == shape[-1:]:
@@ -85,7 +85,7 @@ def _axes_by_shape(record: dict) -> tuple[int, ...] | None:
 
 
 def _search(networks: list, axes_of, sound=lambda ndim: SOUND[ndim], lost: bool = False) -> list:
-    """The first layer of each network whose axes aren't the sound ones, as [number, axes].
+    """Return the first layer of each network whose axes aren't the sound ones, as [number, axes].
 
     lost: whether a layer for which no axes are found counts as broken, with None for its axes.
     """
@@ -102,7 +102,7 @@ def _search(networks: list, axes_of, sound=lambda ndim: SOUND[ndim], lost: bool 
 
 
 def wrong_searches(networks: list, answers: list) -> list[tuple[list, str]]:
-    """What typical wrong searches find, with the hint for each."""
+    """Return what typical wrong searches find, with the hint for each."""
     ndims = [len(net[a[0]]["shape"]) if a else 0 for net, a in zip(networks, answers, strict=True)]
 
     def changed(change) -> list:
