@@ -24,7 +24,7 @@ def statistics(record: dict, axes, between=np.var) -> tuple[np.ndarray, np.ndarr
 
 
 def off(record: dict, axes, means: bool = True, variances: bool = True, between=np.var) -> float:
-    """How far the means over these axes are from 0, or the variances from 1, at most."""
+    """Return how far the means over these axes are from 0, or the variances from 1, at most."""
     m, v = statistics(record, axes, between)
     return max(np.abs(m).max() * means, np.abs(v - 1).max() * variances)
 
