@@ -683,6 +683,20 @@ def killed(run, how, times, seed, calls):
     print("ended", child(run), "after", stopped)
 """
 
+
+def times_stopped(program: str, command: list, root: Path) -> int:
+    """Run a program that is begun again until it ends, and return how often it was stopped."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, command)],
+        capture_output=True,
+        text=True,
+        env=environment(root),
+    )
+    ended = regex.fullmatch(r"ended 0 after (\d+)\n", done.stdout)
+    assert ended, done.stdout + done.stderr
+    return int(ended[1])
+
+
 SHARDING = """
 from pathlib import Path
 from zerotohero import documents, sharding, shard_writer, tokenizer_files
@@ -724,15 +738,7 @@ def test_killed_twenty_times_at_random_places_the_bytes_are_the_same(
     for seed in range(4):  # about five times in each of four folders
         folder = tmp_path / f"{how} {seed}"
         command = [three, folder, how, 9, tmp_path / "tok", seed, calls // 3]
-        done = subprocess.run(
-            [sys.executable, "-c", KILLING + SHARDING, *map(str, command)],
-            capture_output=True,
-            text=True,
-            env=environment(root),
-        )
-        ended = regex.fullmatch(r"ended 0 after (\d+)\n", done.stdout)
-        assert ended, done.stdout + done.stderr
-        stopped += int(ended[1])
+        stopped += times_stopped(KILLING + SHARDING, command, root)
         assert contents(folder) == contents(tmp_path / "right"), seed
     assert stopped >= 20
 
@@ -899,15 +905,7 @@ def test_a_run_killed_twenty_times_has_the_losses_of_one_that_was_not(split, tmp
     for seed in range(4):  # as many runs as it takes
         folder = tmp_path / f"run {seed}"
         command = [folder, *folders, 20, seed, 60_000]
-        done = subprocess.run(
-            [sys.executable, "-c", KILLING + TRAINING, *map(str, command)],
-            capture_output=True,
-            text=True,
-            env=environment(root),
-        )
-        ended = regex.fullmatch(r"ended 0 after (\d+)\n", done.stdout)
-        assert ended, done.stdout + done.stderr
-        stopped += int(ended[1])
+        stopped += times_stopped(KILLING + TRAINING, command, root)
         assert same_each_time(read_log(folder)) == same_each_time(whole.log)
         if stopped >= 20:
             break
