@@ -200,7 +200,7 @@ def test_vocabularies_come_from_packages_or_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "empty"))
     content = b"IQ== 0\n"
     url, sha256 = "https://example.org/small.tiktoken", data.sha256(content)
-    monkeypatch.setattr(doctor, "DOWNLOADS", {"o200k_base": {url: sha256}})
+    monkeypatch.setattr(doctor, "downloads", lambda: {"o200k_base": {url: sha256}})
     monkeypatch.setattr(vocabularies, "installed", lambda source: None)
     finding = look("vocabularies")
     assert not finding.ok
@@ -252,8 +252,8 @@ def test_the_vocabularies_are_tiktokens_own(monkeypatch, tmp_path):
     public.gpt2()
     public.cl100k_base()
     public.o200k_base()
-    assert asked == [file for files in doctor.DOWNLOADS.values() for file in files.items()]
-    assert list(doctor.DOWNLOADS) == list(vocabularies.SOURCES)
+    assert asked == [file for files in doctor.downloads().values() for file in files.items()]
+    assert list(doctor.downloads()) == list(vocabularies.SOURCES)
 
 
 def test_the_offline_packages_carry_the_vocabularies(monkeypatch, tmp_path):

