@@ -4,6 +4,7 @@
 `python tests/test_10_scoring.py` writes, so that its figures are held everywhere.
 """
 
+import functools
 import json
 import math
 import sys
@@ -30,7 +31,7 @@ ROWS = [
         "ctx_a": f"{PEOPLE[i % 5]} {DOES[i % 4]}. [header] How [title] Then go",
         "ctx_b": ["he THEN", "", "the dog", " "][i % 4],
         "endings": [f"{PEOPLE[(i + j) % 5].lower()} {THEN[(i * j + j) % 4]}" for j in range(4)],
-        "label": str(i * 7 % 4) if i % 2 else i * 7 % 4,
+        "label": str((i * 5 + 1) % 4) if i % 2 else (i * 5 + 1) % 4,
     }
     for i in range(12)
 ]
@@ -38,6 +39,7 @@ TEXT = " ".join(f"{PEOPLE[i % 5]} {DOES[i * 3 % 4]}; {THEN[i % 4]}" for i in ran
 SENTENCES = [TEXT[:7], TEXT[20:300], TEXT]
 
 
+@functools.cache
 def words() -> BytePairTokens:
     return BytePairTokens(Tokenizer.learn(TEXT, 330, special=[END], progress=False))
 
@@ -89,7 +91,7 @@ def test_rows_of_any_lengths_are_scored_as_if_alone():
     alone = [float(score_tokens(model, [pair])) for pair in pairs]
     for before, after, said in ((*pair, one) for pair, one in zip(pairs, alone, strict=True)):
         row = torch.cat([before, after])[-7:]
-        logs = F.log_softmax(model(row[None, :-1])[0], -1)[-len(after) :]
+        logs = F.log_softmax(model(row[None, :-1])[0].detach(), -1)[-len(after) :]
         assert said == pytest.approx(float(logs[range(len(after)), after].sum()), abs=1e-5)
     for batch_size in (2, 3, 7, 50):
         together = score_tokens(model, pairs, batch_size=batch_size)
@@ -128,16 +130,24 @@ def test_blanks_behind_the_context_are_the_endings():
     assert gpt2.decode(after) == "   barks"
 
 
-def test_a_token_across_the_seam_is_scored_whole():
-    """Where the context's last piece and the blank are one token, that token is the ending's."""
-    pieces = BytePairTokens(Tokenizer.learn("x: y x: y x: z " * 30, 262, special=[END], split=""))
-    whole, alone = pieces.encode("x: y"), pieces.encode("x:")
-    assert len(alone) > sum(len(pieces.decode([t])) for t in whole) - len("x: y") and not (
-        whole[: len(alone)].equal(alone)
-    ), "the example is one"
-    before, after = completion(pieces, "x:", "y")
-    assert pieces.decode(torch.cat([before, after])).removeprefix(END) == "x: y"
-    assert len(after) and pieces.decode(before) != "x:"
+class Greedy:
+    """Takes the longest piece that fits, as a vocabulary does that knows ": " and not "x:"."""
+
+    pieces = ("x", ": ", ":", " ", "y")
+
+    def encode(self, text: str) -> torch.Tensor:
+        found = []
+        while text:
+            found.append(next(i for i, piece in enumerate(self.pieces) if text.startswith(piece)))
+            text = text[len(self.pieces[found[-1]]) :]
+        return torch.tensor(found)
+
+
+def test_a_token_across_the_seam_is_the_endings():
+    """Cut behind as many tokens as the context has alone, it would be scored by neither."""
+    before, after = completion(Greedy(), "x:", "y")
+    assert Greedy().encode("x:").tolist() == [0, 2]
+    assert (before.tolist(), after.tolist()) == ([0], [1, 4])
 
 
 def test_without_a_context_a_document_begins():
@@ -156,7 +166,8 @@ def test_without_a_context_a_document_begins():
     [
         ("How to swim [title] Go in. [step] Move", "How to swim. Go in. Move"),
         (" blanks  at the ends ", "blanks at the ends"),
-        ("[header] A. [title]", " A. "),
+        ("[header] A. [title] B", " A.. B"),
+        ("A [title] B", "A. B"),
         ("plain", "plain"),
     ],
 )
@@ -177,26 +188,28 @@ def test_hellaswags_context_is_put_together_with_its_casing():
 
 
 def test_sum_and_means_prefer_different_endings():
-    """Behind "b": " c" and " cac" … each letter's probability by the table of Blank."""
+    """Three letters and a blank that are independent: 1/4, 3/20, 1/10, and 1/2."""
 
-    class Blank(Table):
-        def forward(self, idx):  # of 4 tokens, the blank the first: it never says anything
-            logits = torch.full((*idx.shape, 4), -9.0)
-            logits[..., 1:] = torch.tensor([0.5, 0.3, 0.2]).log()
-            logits[..., 0] = 0.0
-            return logits.log_softmax(-1)
+    class Independent(Table):
+        config = GPTConfig(4, 8, 1, 1, 4)
 
-    Blank.config = GPTConfig(4, 8, 1, 1, 4)
-    tokenizer = Characters(" abc")
-    scores = scoring.score(Blank(), tokenizer, [("b", "c"), ("b", "aaaa")])
-    # The logits sum to 2: P(blank) = 1/2, P(a) = 1/4, P(c) = 1/10.
-    assert scores[0].total == pytest.approx(math.log(0.5 * 0.1))
-    assert scores[1].total == pytest.approx(math.log(0.5 * 0.25**4))
-    assert (scores[0].tokens, scores[1].tokens) == (2, 5)
-    assert scores[1].a_token == pytest.approx(math.log(0.5 * 0.25**4) / 5)
-    assert scores[1].a_character == pytest.approx(math.log(0.5 * 0.25**4) / 4)
-    its = scoring.multiple_choice(Blank(), tokenizer, [Question("b", ("c", "aaaa"), 1)] * 3)
-    assert (its.questions, its.by_sum, its.by_token, its.by_character) == (3, 0, 0, 1)
+        def forward(self, idx):
+            return torch.tensor([0.5, 0.25, 0.15, 0.1]).log().expand(*idx.shape, 4)
+
+    model, tokenizer = Independent(), Characters(" abc")
+    short, long = scoring.score(model, tokenizer, [("b", "c"), ("b", "aaaa")])
+    assert short.total == pytest.approx(math.log(0.5 * 0.1))
+    assert long.total == pytest.approx(math.log(0.5 * 0.25**4))
+    assert (short.tokens, long.tokens) == (2, 5)  # with the blank; which is no character of theirs
+    assert long.a_token == pytest.approx(math.log(0.5 * 0.25**4) / 5)
+    assert long.a_character == pytest.approx(math.log(0.5 * 0.25**4) / 4)
+    # By the sum the short one wins twice; by tokens once, since −2.08 / 2 > −6.24 / 5 > −3 / 2.
+    questions = [Question("b", ("a", "aaaa"), 1), Question("b", ("c", "aaaa"), 1)]
+    its = scoring.multiple_choice(model, tokenizer, questions)
+    assert (its.questions, its.by_sum, its.by_token, its.by_character) == (2, 0, 0.5, 1)
+    assert its.chance_error == 0
+    half = scoring.Accuracy(101, 0, 0, 0.5)
+    assert half.chance_error == pytest.approx(0.05)
 
 
 def test_a_random_model_is_right_by_chance():
@@ -228,7 +241,7 @@ def test_questions_are_read_from_both_forms(tmp_path):
         ("{", "line 2, is no question: Expecting"),
         ("3", "line 2, is no question"),
         ('{"context": "a", "label": 0}', "line 2, is no question: there is no 'endings'"),
-        ('{"context": "a", "endings": "ab", "label": 0}', "endings is one text"),
+        ('{"context": "a", "endings": "ab", "label": 0}', "endings are a list of texts"),
         ('{"context": "a", "endings": ["b", ""], "label": 0}', "none of them empty"),
         ('{"context": "a", "endings": ["b", "c"], "label": 2}', "label is 2"),
         ('{"context": "a", "endings": ["b", "c"], "label": ""}', "line 2, is no question"),
@@ -281,7 +294,7 @@ def test_a_stride_of_one_is_each_token_behind_the_longest_context():
     tokens = torch.randint(3, (20,), generator=torch.Generator().manual_seed(2))
     total = 0.0
     for i in range(1, 20):
-        logits = model(tokens[None, max(0, i - 6) : i])[0, -1]
+        logits = model(tokens[None, max(0, i - 6) : i])[0, -1].detach()
         total += float(F.log_softmax(logits, -1)[tokens[i]])
     assert scoring.log_likelihood(model, tokens, 1) == pytest.approx(total, abs=1e-4)
     assert scoring.log_likelihood(model, tokens, 6) != pytest.approx(total, abs=1e-2)

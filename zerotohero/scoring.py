@@ -87,10 +87,10 @@ def read_questions(path: str | Path) -> list[Question]:
             if "activity_label" in row:
                 questions.append(hellaswag(row))
             else:
-                endings = row["endings"]
-                if isinstance(endings, str):
-                    raise TypeError("endings is one text")
-                questions.append(Question(row["context"] + "", tuple(endings), int(row["label"])))
+                context, endings = row["context"], row["endings"]
+                if not isinstance(endings, list) or {*map(type, [context, *endings])} != {str}:
+                    raise TypeError("the context is a text, and endings are a list of texts")
+                questions.append(Question(context, tuple(endings), int(row["label"])))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             why = f"there is no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
             raise ValueError(f"{path}, line {number}, is no question: {why}.") from None
