@@ -688,7 +688,7 @@ def test_a_model_of_later_parts_is_not_exported_and_the_recipes_that_can_be_are_
     said = call("export", "run", "hf")
     assert said.exit_code == 1 and "norm=rmsnorm, position=rotary" in said.stderr, said.output
     able = said.stderr.strip().rpartition(": ")[2].rstrip(".").split(", ")
-    assert able == ["shakespeare-char", "nanogpt-cpu", "nanogpt-gpu", "gpt-nano"]
+    assert able == ["shakespeare-char", "nanogpt-cpu", "nanogpt-gpu", "gpt-nano", "gpt2-124m"]
     assert not (here / "hf").exists()
 
 
