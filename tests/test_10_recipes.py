@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from zerotohero import costs
 from zerotohero.course import cli, train
 from zerotohero.course.run import Run, load
+from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.training import load_checkpoint
 from zerotohero.training.recipes import RECIPES
 
@@ -127,6 +128,16 @@ def test_a_padded_run_goes_on_is_exported_and_fine_tuned(here, padded):
         )
         assert said.exit_code == 0, said.output
         assert Run.read(here / f"more-{source}").padding == 0
+
+
+def test_a_padded_model_from_elsewhere_can_be_fine_tuned_and_used(here):
+    """nanoGPT's and build-nanogpt's have 50,304 rows for GPT-2's 50,257 tokens."""
+    GPT(GPTConfig(50_304, 16, 1, 2, 8)).save_pretrained(here / "theirs")
+    tiny = ("steps=1", "batch_size=2", "eval_batches=1", "--out", "run")
+    said = call("train", "--init-from", "theirs", "--data", "my.txt", *tiny)
+    assert said.exit_code == 0, said.output
+    run, model = load(here / "run")
+    assert (run.padding, model.config.vocab_size) == (47, 50_257)
 
 
 def test_a_run_of_before_has_no_padding(padded):

@@ -170,7 +170,7 @@ def score_tokens(
     for before, after in pairs:
         if not 1 <= len(after) <= longest or not len(before):
             raise ValueError(
-                f"{len(after)} tokens are to be scored behind {len(before)}: that takes at least "
+                f"{len(after)} tokens behind {len(before)} can't be scored: that takes at least "
                 f"one of each, and the model's context holds {longest}."
             )
     rows = [torch.cat(pair)[-longest - 1 :] for pair in pairs]

@@ -208,7 +208,7 @@ def prepare(
         train_config,
         pieces,
         its.documents,
-        model_config.vocab_size - len(its.tokenizer) if not init_from else 0,
+        model_config.vocab_size - len(its.tokenizer),
     )
     return run, model, its
 
