@@ -579,7 +579,7 @@ def test_the_adder_learns_to_add(here):
         ("train nanogpt-cpu lr=-1", "lr is -1"),
         ("train nanogpt-cpu my.txt", "did you mean --data my.txt?"),
         ("train nanogpt-cpu other", "'other' is a second name"),
-        ("train nanogpt-cpu vocab_size=99", "vocab_size follows from the data, and is 65 here"),
+        ("train nanogpt-cpu vocab_size=64", "vocab_size is 64, but the data have 65 tokens"),
         ("train nanogpt-cpu --data none.txt", "There is no file"),
         ("train nanogpt-cpu --data empty.txt", "is empty"),
         ("train nanogpt-cpu --data short.txt", "needs 65 in each part"),
@@ -690,7 +690,7 @@ def test_a_model_of_later_parts_is_not_exported_and_the_recipes_that_can_be_are_
     said = call("export", "run", "hf")
     assert said.exit_code == 1 and "norm=rmsnorm, position=rotary" in said.stderr, said.output
     able = said.stderr.strip().rpartition(": ")[2].rstrip(".").split(", ")
-    assert able == ["shakespeare-char", "nanogpt-cpu", "nanogpt-gpu", "gpt-nano"]
+    assert able == ["shakespeare-char", "nanogpt-cpu", "nanogpt-gpu", "gpt-nano", "gpt2-124m"]
     assert not (here / "hf").exists()
 
 

@@ -1059,7 +1059,7 @@ def test_shards_that_a_run_cannot_use_are_named(here):
     for arguments, says in (
         (["--tokenizer", "gpt2"], "leave --tokenizer out"),
         (["block_size=100000"], "make larger shards or take a smaller block_size"),
-        (["vocab_size=400"], "vocab_size follows from the data"),
+        (["vocab_size=200"], "vocab_size is 200, but the data have"),
     ):
         said = call("train", "gpt-nano", *TINY, *arguments, "--data", "sh")
         assert said.exit_code == 1 and says in said.stderr, said.output

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from zerotohero import generation, huggingface
+from zerotohero import costs, generation, huggingface
 from zerotohero.bigram import as_tokens, check_tokens
 from zerotohero.configs import at_least_one, make_plain, one_of, share
 from zerotohero.generation import KVCache
@@ -310,12 +310,9 @@ class GPT(TiedHead):
     def flops_per_token(self) -> int:
         """Return the floating-point operations that training spends on one token.
 
-        6 a parameter (2 forward, 4 backward), and 12 · n_layer · n_embd · block_size for the
-        products of queries, keys and values (Chowdhery et al. 2022, "PaLM", appendix B). A table
-        that is only looked up costs nothing.
+        That is 6 a parameter, and attention's: `costs.flops_per_token` says why.
         """
-        n = self.num_params() - (0 if self.config.tied else self.transformer.wte.weight.numel())
-        return 6 * n + 12 * self.config.n_layer * self.config.n_embd * self.config.block_size
+        return costs.flops_per_token(self.config).total
 
     def crop_block_size(self, block_size: int) -> None:
         """Shorten the longest context, in place. ValueError below 1 or beyond what it was."""

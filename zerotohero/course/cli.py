@@ -116,6 +116,15 @@ def train(
         typer.Option(help="gpt2, or a size such as 1024: pieces of the text; else its characters."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; else the best.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would take; the rest is for this.")
+    ] = False,
+    gpu: Annotated[str, typer.Option(help="On which GPU.")] = "A100",
+    devices: Annotated[
+        int | None, typer.Option(help="On how many; else one, or torchrun's processes.")
+    ] = None,
+    mfu: Annotated[float, typer.Option(help="The share of its peak that is reached.")] = 0.4,
+    euros: Annotated[float, typer.Option(help="What one costs an hour.")] = 2.0,
 ) -> None:
     """Train a GPT from a recipe, continue a run, or fine-tune; without words, list the recipes."""
     from zerotohero.course import train
@@ -134,6 +143,7 @@ def train(
         skip_unknown=skip_unknown,
         tokenizer=tokenizer,
         device=device,
+        dry_run={"gpu": gpu, "devices": devices, "mfu": mfu, "euros": euros} if dry_run else None,
     )
 
 

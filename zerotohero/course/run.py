@@ -15,6 +15,7 @@ from zerotohero import tokenizer_files
 from zerotohero.course.files import write_whole
 from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.text import BytePairTokens, Characters, gpt2_tokenizer, read_text
+from zerotohero.tied import HEAD, TABLE
 from zerotohero.training import TrainConfig, load_checkpoint
 from zerotohero.training.machine import place
 
@@ -46,6 +47,7 @@ class Run:
     train: TrainConfig
     pieces: BytePairTokens | None = None  # kept in tokenizer.json
     documents: bool = False  # whether it learned where one begins, after <|endoftext|>
+    padding: int = 0  # rows of the tables that fill the vocabulary up, and stand for no token
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -76,10 +78,10 @@ class Run:
         pieces = (
             BytePairTokens(tokenizer_files.load(folder / learned)) if learned else gpt2_tokenizer()
         )
-        if len(pieces) != run.model.vocab_size:
+        if len(pieces) + run.padding != run.model.vocab_size:
             raise ValueError(
                 f"{folder / tokenizer_files.NAME} has {len(pieces)} tokens, but the model of this "
-                f"run {run.model.vocab_size}: restore the right file."
+                f"run {run.model.vocab_size - run.padding}: restore the right file."
             )
         return dataclasses.replace(run, pieces=pieces)
 
@@ -105,7 +107,10 @@ def check_free(folder: Path) -> None:
 
 
 def load(folder: Path, last: bool = False, **changes) -> tuple[Run, GPT]:
-    """Return a run and its model, from its best or last checkpoint; `changes`: dropout and such."""
+    """Return a run and its model, from its best or last checkpoint; `changes`: dropout and such.
+
+    Without the rows that only filled the vocabulary up: they stand for no text.
+    """
     run = Run.read(folder)
     names = ["last.pt"] if last else ["best.pt", "last.pt"]
     there = [folder / name for name in names if (folder / name).is_file()]
@@ -114,10 +119,16 @@ def load(folder: Path, last: bool = False, **changes) -> tuple[Run, GPT]:
             f"{folder} has no checkpoint yet; begin again with `{resume_command(folder)}`."
         )
     checkpoint = load_checkpoint(there[0])
+    state = checkpoint["model"]
     try:
-        model = GPT(GPTConfig(**(checkpoint["model_config"] | changes)))
-        model.load_state_dict(checkpoint["model"])
-    except (TypeError, RuntimeError) as error:
+        config = GPTConfig(**(checkpoint["model_config"] | changes))
+        if run.padding:
+            V = config.vocab_size - run.padding
+            config = dataclasses.replace(config, vocab_size=V)
+            state |= {name: state[name][:V] for name in (TABLE, HEAD)}
+        model = GPT(config)
+        model.load_state_dict(state)
+    except (TypeError, RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[0].rstrip(":.")
         raise ValueError(f"{there[0]} is from another version of the course ({reason}).") from None
     return run, model.eval()

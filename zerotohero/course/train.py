@@ -13,6 +13,7 @@ import torch
 from tqdm.auto import tqdm
 
 from zerotohero.course import adder, settings
+from zerotohero.course.bill import Bill
 from zerotohero.course.run import (
     RUNS,
     Run,
@@ -28,6 +29,7 @@ from zerotohero.huggingface import later_parts
 from zerotohero.text import BytePairTokens
 from zerotohero.training import TrainConfig, Trainer, evaluate, load_checkpoint
 from zerotohero.training.config import FREE
+from zerotohero.training.machine import place
 from zerotohero.training.recipes import RECIPES
 
 # A trained model is changed gently, so that it doesn't forget what it knows; a recipe's rate is for
@@ -54,8 +56,12 @@ def train(
     skip_unknown: bool = False,
     tokenizer: str | None = None,
     device: str | None = None,
+    dry_run: dict[str, object] | None = None,
 ) -> None:
-    """Train a model in a folder of its own, or go on with one, and report on it."""
+    """Train a model in a folder of its own, or go on with one, and report on it.
+
+    dry_run: fields of a Bill; then only what the run would take is said.
+    """
     name, wish = settings.from_words(words)
     asked = {"recipe": name, "data": data, "init_from": init_from, "tokenizer": tokenizer}
     asked = {key: value for key, value in asked.items() if value is not None}
@@ -84,13 +90,23 @@ def train(
         asked["init_from"] = str(Path(asked["init_from"]).resolve())
     folder = out or RUNS / (config.stem if config else recipe or "fine-tuned")
 
+    if dry_run is not None:
+        if resume:
+            raise ValueError("--dry-run is for a run that is to begin: leave --resume out.")
+        bill = Bill(**dry_run)
+        bill.show(*planned(asked, wish, skip_unknown, bill.devices))
+        return
     device = check_device(device)
     if resume:
         run, model, its = continued(Run.read(folder), folder, asked, wish)
     else:
         if first():  # the others may come when it has written already
             check_free(folder)
-        run, model, its = prepare(asked, wish, skip_unknown)
+        run, model, its = prepare(asked, wish, skip_unknown, place()[1])
+        if first():
+            its.verify()
+        if model is None:
+            model = GPT(run.model, torch.Generator().manual_seed(run.train.seed))
     trainer = Trainer(
         run.train,
         model,
@@ -112,22 +128,56 @@ def train(
     learn(trainer, run, folder, its)
 
 
+def planned(
+    asked: dict[str, str], wish: dict[str, object], skip_unknown: bool, processes: int
+) -> tuple[GPTConfig, TrainConfig]:
+    """Return the sizes and the plan of a new run, for which there need be no data yet."""
+    recipe = asked.get("recipe")
+    if recipe and RECIPES[recipe].data is None and not asked.keys() & {"data", "init_from"}:
+        model_wish = {key: value for key, value in wish.items() if key in settings.MODEL}
+        sizes = dataclasses.replace(RECIPES[recipe].model, **model_wish)
+        return sizes, plan(asked, wish, processes)
+    run, _, _ = prepare(asked, wish, skip_unknown, processes)
+    return run.model, run.train
+
+
+def plan(asked: dict[str, str], wish: dict[str, object], processes: int) -> TrainConfig:
+    """Return how a new run trains: its recipe's plan, with changes.
+
+    A recipe's micro-batches are those of one device: so many processes have a share of them.
+    """
+    recipe, init_from = asked.get("recipe"), asked.get("init_from")
+    train_wish = {key: value for key, value in wish.items() if key in settings.TRAIN}
+    if not (recipe or init_from):
+        if "steps" not in train_wish:
+            raise ValueError("Say how many steps to train, as steps=2000, or name a recipe.")
+        return TrainConfig(**train_wish)
+    base = FINE_TUNING if init_from else RECIPES[recipe].train
+    if "steps" in wish and base.warmup and "warmup" not in wish:  # short, it isn't all warm-up
+        train_wish["warmup"] = min(base.warmup, wish["steps"] // 10)
+    if "accumulate" not in wish and base.accumulate % processes == 0:
+        train_wish["accumulate"] = base.accumulate // processes
+    return dataclasses.replace(base, **train_wish)
+
+
+def vocabulary(V: int, recipe: str | None, wish: dict[str, object]) -> int:
+    """Return the model's vocab_size for data of V tokens: as wished, or as the recipe pads it."""
+    multiple = RECIPES[recipe].pad if recipe else 1
+    size = wish.get("vocab_size", -(-V // multiple) * multiple)
+    if size < V:
+        raise ValueError(
+            f"vocab_size is {size}, but the data have {V} tokens: leave it out, or make it larger."
+        )
+    return size
+
+
 def prepare(
-    asked: dict[str, str], wish: dict[str, object], skip_unknown: bool
-) -> tuple[Run, GPT, Data]:
-    """Return a new run, its model with the weights that it begins with, and its data."""
+    asked: dict[str, str], wish: dict[str, object], skip_unknown: bool, processes: int
+) -> tuple[Run, GPT | None, Data]:
+    """Return a new run, the pretrained model that it begins with if it does, and its data."""
     recipe, init_from = asked.get("recipe"), asked.get("init_from")
     model_wish = {key: value for key, value in wish.items() if key in settings.MODEL}
-    train_wish = {key: value for key, value in wish.items() if key in settings.TRAIN}
-    if recipe or init_from:
-        base = FINE_TUNING if init_from else RECIPES[recipe].train
-        if "steps" in wish and base.warmup and "warmup" not in wish:  # short, it isn't all warm-up
-            train_wish["warmup"] = min(base.warmup, wish["steps"] // 10)
-        train_config = dataclasses.replace(base, **train_wish)
-    elif "steps" in train_wish:
-        train_config = TrainConfig(**train_wish)
-    else:
-        raise ValueError("Say how many steps to train, as steps=2000, or name a recipe.")
+    train_config = plan(asked, wish, processes)
 
     model, tokenizer = None, asked.get("tokenizer")
     if init_from and tokenizer:
@@ -139,16 +189,16 @@ def prepare(
     else:
         base = RECIPES[recipe].model if recipe else GPTConfig()
         model_config = dataclasses.replace(base, **model_wish)
-    source = asked.get("data", "adder" if recipe == "adder" else "tinyshakespeare")
+    source = asked.get("data", RECIPES[recipe].data if recipe else "tinyshakespeare")
+    if source is None:
+        raise ValueError(
+            f"{recipe} has no data of its own: make shards, as by `zerotohero data shards "
+            "fineweb-edu FOLDER`, and name the folder by --data."
+        )
     its = read_data(source, tokenizer, model_config.block_size, skip_unknown)
-    if first():
-        its.verify()
     if model is None:
-        V = len(its.tokenizer)
-        if wish.get("vocab_size", V) != V:
-            raise ValueError(f"vocab_size follows from the data, and is {V} here: leave it out.")
+        V = vocabulary(len(its.tokenizer), recipe, wish)
         model_config = dataclasses.replace(model_config, vocab_size=V)
-        model = GPT(model_config, torch.Generator().manual_seed(train_config.seed))
     chars = getattr(its.tokenizer, "chars", None)
     pieces = its.tokenizer if isinstance(its.tokenizer, BytePairTokens) else None
     run = Run(
@@ -162,6 +212,7 @@ def prepare(
         train_config,
         pieces,
         its.documents,
+        model_config.vocab_size - len(its.tokenizer),
     )
     return run, model, its
 

@@ -6,8 +6,9 @@
 
 Those whose names begin with nanogpt are the published settings of nanoGPT for the same data, to
 be compared with in one run (`benchmarks/speedrun.py`); lecture 07 explains the steps from there
-to the speedruns. All but `adder` are for Tiny Shakespeare's 65 characters, and for any other text
-with its own vocabulary.
+to the speedruns. Those of lecture 10, gpt2-124m and gpt2-124m-fast, are for one large GPU or many,
+and for shards of GPT-2's tokens; `adder` is for sums; all others are for Tiny Shakespeare's 65
+characters, and for any other text with its own vocabulary.
 """
 
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ class Recipe:
     says: str  # what it is for, in one line
     model: GPTConfig
     train: TrainConfig
+    data: str | None = "tinyshakespeare"  # what it learns if nothing else is named; None: nothing
+    pad: int = 1  # the vocabulary is filled up to a multiple of this, by tokens that never occur
 
 
 # What came after GPT-2, all of it.
@@ -53,6 +56,39 @@ FAST = TrainConfig(
     muon_lr=0.018,
     muon_momentum=0.85,
     eval_every=50,
+)
+
+# GPT-2's sizes with the training that GPT-3's paper published for them (Brown et al. 2020,
+# arXiv:2005.14165, table 2.1 and appendix B); GPT-2's own says little of its training.
+GPT2 = TrainConfig(
+    steps=19_073,  # of 524,288 tokens: 10 billion. GPT-3 read 300 billion.
+    batch_size=512,  # rows of 1,024 tokens: 2¹⁹, "0.5M" in the table
+    accumulate=32,  # so a device has 16 rows at a time; of N devices each makes an Nth of the 32
+    lr=6e-4,  # the table's for 125 million parameters; the larger the model, the lower
+    min_lr=6e-5,  # "cosine decay down to 10 % of its value"
+    warmup=715,  # "over the first 375 million tokens"
+    schedule="cosine",
+    weight_decay=0.1,  # on matrices and embeddings: on what is multiplied, not on what is added
+    betas=(0.9, 0.95),  # a shorter memory of squares than usual: a jump in the loss is soon over
+    grad_clip=1.0,  # the length of the whole gradient, so one odd batch can't throw it off
+    compile=True,  # the only line that the paper doesn't have: it changes nothing but the speed
+    eval_every=250,
+    eval_batches=20,  # 10 million tokens of validation, the same every time
+)
+
+# The same batches with what became usual since: the speedruns of modded-nanogpt (2024 and later).
+GPT2_FAST = replace(
+    GPT2,
+    steps=5_000,  # a quarter of the tokens
+    optimizer="muon",  # on the blocks' matrices; the two tables and the vectors stay with AdamW
+    muon_lr=0.02,  # the step's length in every direction, whatever the gradient's
+    muon_momentum=0.95,
+    lr=3.6e-3,  # the tables': six times GPT-2's, since each row has a gradient in few batches only
+    min_lr=0.0,  # nothing is gained by steps that are still large at the end
+    warmup=250,
+    schedule="trapezoid",  # the rate stays up as long as possible …
+    cooldown=0.3,  # … and falls in a straight line
+    weight_decay=0.0,  # each token is read once, so there is little to overfit
 )
 
 _ALL = (
@@ -98,6 +134,24 @@ _ALL = (
         GPTConfig.preset("gpt-nano", block_size=128),
         TrainConfig(steps=1000, batch_size=16),
     ),
+    Recipe(
+        "gpt2-124m",
+        "GPT-2 from scratch on shards of your own, for GPUs: `--dry-run` says what it takes",
+        # 50,257 tokens are an odd number, and a GPU multiplies in tiles: 47 rows for nothing make
+        # the largest product of all faster. Nothing is dropped, since nothing is read twice.
+        GPTConfig.preset("gpt2", vocab_size=50_304),
+        GPT2,
+        data=None,
+        pad=128,
+    ),
+    Recipe(
+        "gpt2-124m-fast",
+        "the same size with modern parts and Muon, a quarter of the tokens; not yet measured",
+        GPTConfig.preset("gpt2", vocab_size=50_304, **MODERN),
+        GPT2_FAST,
+        data=None,
+        pad=128,
+    ),
     # Rotary positions don't learn this one: which digit stands where is all that matters. And a
     # start at zero gets stuck in one run of eight.
     Recipe(
@@ -123,6 +177,7 @@ _ALL = (
             muon_momentum=0.95,
             precision="fp32",
         ),
+        data="adder",
     ),
 )
 RECIPES = {recipe.name: recipe for recipe in _ALL}
