@@ -236,9 +236,9 @@ def _steps(
 def _read(model, idx: Int[Tensor, "B T"], cache: KVCache | None) -> Float[Tensor, "B V"]:
     """Return the logits behind the last column; the model is back in its mode between tokens."""
     if not model.training:
-        return model(idx, cache)[:, -1]
+        return model(idx, cache, last=True)[:, -1]
     with modes_kept(model):
-        return model.eval()(idx, cache)[:, -1]
+        return model.eval()(idx, cache, last=True)[:, -1]
 
 
 @contextmanager

@@ -66,7 +66,7 @@ class _Calculator(nn.Module):
         self.config = types.SimpleNamespace(vocab_size=12, block_size=11)
         self.device = self.sure.device
 
-    def forward(self, idx, cache=None):
+    def forward(self, idx, cache=None, last=False):
         if idx.ndim != 2 or idx.shape[1] < 8 or (idx[:, 3] != 10).any() or (idx[:, 7] != 11).any():
             raise ValueError(
                 f"the model was given {tuple(idx.shape)} tokens that do not begin with a question "
