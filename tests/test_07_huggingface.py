@@ -288,7 +288,12 @@ def test_the_course_loads_what_transformers_saves(sizes, tied, tmp_path):
 
 
 def test_there_and_back_nothing_is_lost(tmp_path):
-    for config in (SMALL, GPTConfig(23, 16, 3, 2, 12, dropout=0.2, bias=False, tied=False)):
+    for changes in (
+        {},
+        {"dropout": 0.2, "bias": False, "tied": False},
+        {"norm_eps": 1e-3, "n_hidden": 20},
+    ):
+        config = dataclasses.replace(SMALL, **changes)
         ours = randomise(GPT(config))
         ours.save_pretrained(tmp_path / "ours")
         GPT2LMHeadModel.from_pretrained(tmp_path / "ours").save_pretrained(tmp_path / "theirs")
@@ -504,11 +509,13 @@ def test_biases_that_are_zero_can_be_left_out_and_no_others(saved, tmp_path):
         ("position", "none"),
         ("activation", "relu2"),
         ("qk_norm", True),
+        ("n_kv_head", 1),
     ],
 )
 def test_a_model_that_gpt2_has_no_words_for_is_not_saved(field, value, tmp_path):
     model = GPT(GPTConfig(23, 16, 3, 2, 12, **{field: value}))
-    with pytest.raises(ValueError, match=f"GPT-2's format has no {field}={value!r}, only"):
+    named = {"n_kv_head": "kv_heads"}.get(field, field)
+    with pytest.raises(ValueError, match=f"GPT-2's format has no {named}={value!r}, only"):
         model.save_pretrained(tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
@@ -516,16 +523,18 @@ def test_a_model_that_gpt2_has_no_words_for_is_not_saved(field, value, tmp_path)
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"model_type": "llama"}, "describes a model of the type 'llama', not a 'gpt2'"),
-        ({"model_type": None}, "describes a model of the type None, not a 'gpt2'"),
+        ({"model_type": "mamba"}, "a model of the type 'mamba', not a 'gpt2' or 'llama'"),
+        ({"model_type": None}, "describes a model of the type None, not a 'gpt2' or 'llama'"),
+        ({"model_type": "llama"}, "max_position_embeddings=None; it must be a whole number"),
         ({"activation_function": "relu"}, "activation_function='relu'; a GPT has only"),
-        ({"layer_norm_epsilon": 1e-6}, "layer_norm_epsilon=1e-06; a GPT has only 1e-05"),
+        ({"layer_norm_epsilon": 0}, "norm_eps is 0; it must be a positive number"),
         ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx=True"),
         ({"scale_attn_weights": False}, "scale_attn_weights=False"),
         ({"add_cross_attention": True}, "add_cross_attention=True"),
-        ({"n_inner": 50}, "n_inner=50; a GPT has 4 · n_embd"),
-        ({"n_layer": "3"}, "n_layer='3', which is not a whole number"),
-        ({"n_positions": None}, "n_positions=None, which is not a whole number"),
+        ({"n_inner": 50}, r"c_fc\.weight has the shape \(12, 48\) .* asks for \(12, 50\)"),
+        ({"n_inner": "50"}, "n_hidden is '50'; it must be a whole number"),
+        ({"n_layer": "3"}, "n_layer='3'; it must be a whole number"),
+        ({"n_positions": None}, "n_positions=None; it must be a whole number"),
         ({"n_head": 5}, "make n_embd a multiple of n_head"),
         ({"n_layer": 4}, r"lacks transformer\.h\.3\.attn\.c_attn\.bias, .* and 9 more\."),
         ({"n_layer": 2}, r"has no place for: transformer\.h\.2\.attn\.c_attn\.bias, "),

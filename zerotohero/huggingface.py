@@ -1,16 +1,14 @@
 """A GPT as the files that the rest of the world reads: config.json and model.safetensors.
 
-The idea: weights outlive the code that trained them if their names and shapes are agreed on. The
-names are GPT-2's already; two things differ. GPT-2 keeps its matrices as (in, out), our nn.Linear
-as (out, in), so they are transposed on the way. And a GPT-2 always has biases: where the model
-has none, the file holds zeros.
+The idea: weights outlive the code that trained them if their names and shapes are agreed on. Two
+agreements are spoken here, GPT-2's and Llama's (`formats.py`); which of them a model is written
+in, its parts decide.
 
-The sources: Hugging Face's `transformers` (GPT2LMHeadModel), which loads what is saved here and
-whose files are read here; and the safetensors format, which unlike a pickle can only hold
-numbers, never code.
+The sources: Hugging Face's `transformers`, which loads what is saved here and whose files are read
+here; and the safetensors format, which unlike a pickle can only hold numbers, never code.
 
 Weights that are split over several files are read, too; they are written into one. Left out:
-models that GPT-2's format has no words for (rotary positions, RMSNorm, ...), and the older
+models that neither format has words for (ReLU², queries of one length, ...), and the older
 pytorch_model.bin, which is a pickle.
 """
 
@@ -25,85 +23,63 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from zerotohero.formats import FORMATS, Format, nearest
+from zerotohero.gpt_config import GPTConfig
+from zerotohero.tied import HEAD, TABLE
+
 # safetensors and urllib are imported where they are used: most GPTs never leave their Trainer.
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"  # where weights are split: which tensor is in which file
 PICKLE = "pytorch_model.bin"
-SIZES = {  # our names, and GPT-2's
-    "vocab_size": "vocab_size",
-    "block_size": "n_positions",
-    "n_layer": "n_layer",
-    "n_head": "n_head",
-    "n_embd": "n_embd",
-}
-# What a GPTConfig must say to be a GPT-2.
-PARTS = {"norm": "layernorm", "position": "learned", "activation": "gelu", "qk_norm": False}
-# GPT-2 as our blocks compute it; a file that says otherwise would give other logits.
-FIXED = {
-    "layer_norm_epsilon": 1e-5,
-    "scale_attn_weights": True,
-    "scale_attn_by_inverse_layer_idx": False,
-    "add_cross_attention": False,
-}
-TANH_GELUS = ("gelu_new", "gelu_pytorch_tanh")  # one function under two names
-TRANSPOSED = re.compile(r"(c_attn|c_proj|c_fc)\.weight$")  # (in, out) in the file
-MASKS = re.compile(r"\.attn\.(masked_)?bias$")  # the causal mask, which old files carry along
 
 
-def later_parts(config) -> list[str]:
-    """Return the fields that hold what came after GPT-2, for which its format has no words."""
-    return [field for field, gpt2 in PARTS.items() if getattr(config, field) != gpt2]
+def no_words_for(config: GPTConfig) -> list[str]:
+    """Return the fields of a configuration that no format has words for: the nearest one's."""
+    return list(nearest(config).lacks(config))
 
 
 def save_pretrained(model: nn.Module, folder: str | PathLike) -> None:
     """Write config.json and model.safetensors into `folder`, which is made if it isn't there.
 
-    `transformers.GPT2LMHeadModel.from_pretrained(folder)` loads them. Both files are written
-    under other names first and then put in place, so that a crash leaves the old ones. An output
-    layer that isn't the token embeddings any more, whatever the configuration says, is written as
-    a layer of its own.
+    `transformers.AutoModelForCausalLM.from_pretrained(folder)` loads them, as a GPT-2 or a Llama,
+    whichever the model is. Both files are written under other names first and then put in place,
+    so that a crash leaves the old ones. An output layer that isn't the token embeddings any more,
+    whatever the configuration says, is written as a layer of its own.
 
-    Raises ValueError, naming the field, if the model has a part that GPT-2 doesn't have.
+    Raises ValueError, naming the field, if the model has a part that neither of them has.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     config, folder = model.config, Path(folder)
-    if later := later_parts(config):
-        field = later[0]
+    form = nearest(config)
+    for field, has in form.lacks(config).items():
         raise ValueError(
-            f"GPT-2's format has no {field}={getattr(config, field)!r}, only {PARTS[field]!r}: "
+            f"{form.name}'s format has no {field}={getattr(config, field)!r}, only {has!r}: "
             "keep this model as a checkpoint of the Trainer instead."
         )
     head, table = model.lm_head.weight, model.transformer.wte.weight
     tied = config.tied and (head is table or torch.equal(head, table))
     tensors = {}
-    for name, tensor in model.state_dict().items():
-        if name == "lm_head.weight" and tied:
-            continue  # it is wte.weight, which the reader ties again
-        tensors[name] = (tensor.t() if TRANSPOSED.search(name) else tensor).contiguous()
-    for name, module in model.transformer.named_modules():
+    for name, weight in model.state_dict().items():
+        if name == HEAD and tied:
+            continue  # it is the table, which the reader ties again
+        for theirs, part in form.cut(name, weight, config).items():
+            tensors[theirs] = part.contiguous()
+    for name, module in model.transformer.named_modules() if form.zero_biases else ():
         if isinstance(module, nn.Linear | nn.LayerNorm) and module.bias is None:
             weight = module.weight
             tensors[f"transformer.{name}.bias"] = weight.new_zeros(weight.shape[0])
-    ends = 50_256 if config.vocab_size > 50_256 else None  # <|endoftext|>, if there is one
     described = {
-        "architectures": ["GPT2LMHeadModel"],
-        "model_type": "gpt2",
-        **{theirs: getattr(config, ours) for ours, theirs in SIZES.items()},
-        "activation_function": TANH_GELUS[0],
-        **FIXED,
-        "n_inner": None,  # 4 · n_embd
-        "embd_pdrop": config.dropout,
-        "attn_pdrop": config.dropout,
-        "resid_pdrop": config.dropout,
+        "architectures": [form.architecture],
+        "model_type": form.kind,
+        **{theirs: getattr(config, ours) for ours, theirs in form.sizes.items()},
+        **form.fixed,
+        **form.described(config),
         "initializer_range": 0.02,
         "tie_word_embeddings": tied,
-        "bos_token_id": ends,
-        "eos_token_id": ends,
         "dtype": str(head.dtype).removeprefix("torch."),
-        "bias": config.bias,  # ours; transformers passes over it
     }
     folder.mkdir(parents=True, exist_ok=True)
     new = {name: folder / f".{name}.{os.getpid()}" for name in (CONFIG, WEIGHTS)}
@@ -123,30 +99,26 @@ def save_pretrained(model: nn.Module, folder: str | PathLike) -> None:
 def from_pretrained(cls, name_or_folder: str | PathLike, **changes):
     """Return the model, a `cls`, of a folder with config.json and model.safetensors, or of a name.
 
-    "gpt2", "gpt2-medium", "gpt2-large" and "gpt2-xl" are OpenAI's weights on the hub; they need
-    `huggingface_hub` and, the first time, a network. What `changes` may change: `dropout`, a
-    shorter `block_size`, and `bias=False` where all biases are zero. The weights are float32, and
-    the model is in eval mode.
+    "gpt2", "gpt2-medium", "gpt2-large" and "gpt2-xl" are OpenAI's weights on the hub; they, and
+    those of any Llama there, need `huggingface_hub` and, the first time, a network. What `changes`
+    may change: `dropout`, a shorter `block_size`, and `bias=False` where all biases are zero. The
+    weights are float32, and the model is in eval mode.
 
-    Raises ValueError if the files hold no GPT-2, or other tensors than their config asks for;
-    FileNotFoundError if there are no such files; ImportError or ConnectionError if they can't be
-    fetched.
+    Raises ValueError if the files hold no GPT-2 or Llama, or other tensors than their config asks
+    for; FileNotFoundError if there are no such files; ImportError or ConnectionError if they can't
+    be fetched.
     """
     from safetensors import SafetensorError, safe_open
 
     config_file, weights_files = _find(name_or_folder)
-    config = _read_config(config_file)
+    form, fields = _read_config(config_file)
     for field in changes:
         if field not in ("dropout", "block_size", "bias"):
             raise ValueError(
                 f"from_pretrained can change dropout, block_size and bias, but not {field}: the "
                 "weights were trained with what their config.json says."
             )
-    block_size = changes.pop("block_size", config["block_size"])
-    config = cls.Config(**(config | changes))
-    with torch.device("meta"):  # no time for random numbers that would be overwritten
-        model = cls(config)
-    model.to_empty(device="cpu")
+    block_size = changes.pop("block_size", fields["block_size"])
     with ExitStack() as opened:
         readers = {}
         for path in weights_files:
@@ -157,84 +129,82 @@ def from_pretrained(cls, name_or_folder: str | PathLike, **changes):
                     f"{path} is not a whole safetensors file ({error}): fetch or save it again."
                 ) from None
             readers |= dict.fromkeys(file.keys(), file.get_tensor)
-        _copy(readers, model)
-    if block_size != config.block_size:
+        model = assembled(cls, fields | changes, form, readers)
+    if block_size != model.config.block_size:
         model.crop_block_size(block_size)
-    return model.eval()
+    return model
 
 
 @torch.no_grad()
-def _copy(readers: dict[str, Callable[[str], Tensor]], model: nn.Module) -> None:
-    """Copy every tensor to the parameter it belongs to, one at a time.
+def assembled(
+    cls, fields: dict[str, object], form: Format, readers: dict[str, Callable[[str], Tensor]]
+):
+    """Return the `cls` of these fields with the weights of a file, in eval mode.
 
-    `readers` holds, for the name of each tensor, what reads it: `readers[name](name)`.
+    `readers` holds, for the name of each tensor, what reads it: `readers[name](name)`. Each is
+    read once, and copied to where it belongs before the next. ValueError if there are others than
+    the fields ask for.
     """
-    names = [name for name in readers if not MASKS.search(name)]
-    prefixes = "transformer.", "lm_head."
-    stored = {n if n.startswith(prefixes) else f"transformer.{n}": n for n in names}
-    parameters = dict(model.named_parameters())
-    if model.config.tied and "lm_head.weight" in stored:
-        head, table = stored.pop("lm_head.weight"), stored.get("transformer.wte.weight")
-        if table and not torch.equal(readers[head](head), readers[table](table)):
+    config = cls.Config(**fields)
+    with torch.device("meta"):  # no time for random numbers that would be overwritten
+        model = cls(config)
+    model.to_empty(device="cpu")
+    stored = {form.full_name(name): name for name in readers}
+    stored.pop(None, None)
+    places = {}
+    for name, parameter in model.named_parameters():
+        places |= form.cut(name, parameter, config)
+    ((head, _),) = form.cut(HEAD, model.lm_head.weight, config).items()
+    ((table, _),) = form.cut(TABLE, model.lm_head.weight, config).items()
+    if config.tied and head in stored:
+        theirs, its = stored.pop(head), stored.get(table)
+        if its and not torch.equal(readers[theirs](theirs), readers[its](its)):
             raise ValueError(
-                f"{head} and {table} differ, but config.json says that they are one: set "
+                f"{theirs} and {its} differ, but config.json says that they are one: set "
                 "tie_word_embeddings to false in it."
             )
-    if not model.config.bias:
-        for ours in [name for name in stored if name.endswith(".bias")]:
-            theirs = stored.pop(ours)
+    if not config.bias:
+        for name in [name for name in stored if name.endswith(".bias")]:
+            theirs = stored.pop(name)
             if readers[theirs](theirs).any():
                 raise ValueError(
-                    f"{ours} in the file is not zero, so the model needs its biases: load it with "
+                    f"{name} in the file is not zero, so the model needs its biases: load it with "
                     "bias=True."
                 )
     for what, wrong in (
-        ("lacks", parameters.keys() - stored.keys()),
-        ("holds what a GPT-2 has no place for:", stored.keys() - parameters.keys()),
+        ("lacks", places.keys() - stored.keys()),
+        (f"holds what a {form.name} has no place for:", stored.keys() - places.keys()),
     ):
         if wrong:
             first = ", ".join(sorted(wrong)[:3])
             more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
             raise ValueError(f"The file of weights {what} {first}{more}.")
-    for ours, parameter in parameters.items():
-        tensor = readers[stored[ours]](stored[ours])
-        shape = tuple(parameter.shape)[::-1] if TRANSPOSED.search(ours) else tuple(parameter.shape)
-        if tuple(tensor.shape) != shape:
+    for name, place in places.items():
+        tensor = readers[stored[name]](stored[name])
+        if tensor.shape != place.shape:
             raise ValueError(
-                f"{stored[ours]} has the shape {tuple(tensor.shape)} in the file, but its "
-                f"config.json asks for {shape}."
+                f"{stored[name]} has the shape {tuple(tensor.shape)} in the file, but its "
+                f"config.json asks for {tuple(place.shape)}."
             )
-        parameter.copy_(tensor.t() if TRANSPOSED.search(ours) else tensor)
+        place.copy_(tensor)
+    return model.eval()
 
 
-def _read_config(path: Path) -> dict:
-    """Return the fields of the GPTConfig that a GPT-2's config.json describes."""
+def _read_config(path: Path) -> tuple[Format, dict[str, object]]:
+    """Return the format that a config.json is in, and the fields of the GPTConfig."""
     try:
         theirs = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not JSON ({error}).") from None
     kind = theirs.get("model_type") if isinstance(theirs, dict) else None
-    if kind != "gpt2":
-        raise ValueError(f"{path} describes a model of the type {kind!r}, not a 'gpt2'.")
-    for field, value in FIXED.items():
-        if theirs.get(field, value) != value:
-            raise ValueError(f"{path} says {field}={theirs[field]!r}; a GPT has only {value!r}.")
-    if theirs.get("activation_function", TANH_GELUS[0]) not in TANH_GELUS:
-        raise ValueError(
-            f"{path} says activation_function={theirs['activation_function']!r}; a GPT has only "
-            "GELU by tanh, 'gelu_new'."
-        )
-    sizes = {ours: theirs.get(name) for ours, name in SIZES.items()}
-    for ours, size in sizes.items():
-        if type(size) is not int:
-            raise ValueError(f"{path} says {SIZES[ours]}={size!r}, which is not a whole number.")
-    if theirs.get("n_inner") not in (None, 4 * sizes["n_embd"]):
-        raise ValueError(f"{path} says n_inner={theirs['n_inner']}; a GPT has 4 · n_embd.")
-    return sizes | {
-        "dropout": theirs.get("resid_pdrop", 0.1),  # GPT-2 has three rates, all of them 0.1
-        "bias": theirs.get("bias", True),
-        "tied": theirs.get("tie_word_embeddings", True),
-    }
+    for form in FORMATS:
+        if form.kind == kind:
+            try:
+                return form, form.fields(theirs)
+            except ValueError as error:
+                raise ValueError(f"{path} {error}") from None
+    kinds = " or ".join(repr(form.kind) for form in FORMATS)
+    raise ValueError(f"{path} describes a model of the type {kind!r}, not a {kinds}.")
 
 
 def _in_folder(folder: Path) -> tuple[Path, list[Path]]:
