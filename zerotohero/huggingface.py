@@ -17,8 +17,10 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -120,7 +122,7 @@ def from_pretrained(cls, name_or_folder: str | PathLike, **changes):
             )
     block_size = changes.pop("block_size", fields["block_size"])
     with ExitStack() as opened:
-        readers = {}
+        stored = {}
         for path in weights_files:
             try:
                 file = opened.enter_context(safe_open(path, "pt"))
@@ -128,49 +130,71 @@ def from_pretrained(cls, name_or_folder: str | PathLike, **changes):
                 raise ValueError(
                     f"{path} is not a whole safetensors file ({error}): fetch or save it again."
                 ) from None
-            readers |= dict.fromkeys(file.keys(), file.get_tensor)
-        model = assembled(cls, fields | changes, form, readers)
+            for name in file.keys():  # noqa: SIM118, for it is no dict
+                shape = tuple(file.get_slice(name).get_shape())
+                stored[name] = Stored(shape, partial(file.get_tensor, name))
+        model = assembled(cls, fields | changes, form, stored)
     if block_size != model.config.block_size:
         model.crop_block_size(block_size)
     return model
 
 
+class Stored(NamedTuple):
+    """A tensor in a file."""
+
+    shape: tuple[int, ...]
+    read: Callable[[], Tensor]
+
+
 @torch.no_grad()
-def assembled(
-    cls, fields: dict[str, object], form: Format, readers: dict[str, Callable[[str], Tensor]]
-):
+def assembled(cls, fields: dict[str, object], form: Format, stored: dict[str, Stored]):
     """Return the `cls` of these fields with the weights of a file, in eval mode.
 
-    `readers` holds, for the name of each tensor, what reads it: `readers[name](name)`. Each is
-    read once, and copied to where it belongs before the next. ValueError if there are others than
-    the fields ask for.
+    Each tensor is read once, and copied to where it belongs before the next. ValueError if there
+    are others than the fields ask for, before anything of their size is made.
     """
     config = cls.Config(**fields)
+    if config.n_layer > len(stored):
+        raise ValueError(
+            f"{config.n_layer} layers can't be in a file of {len(stored)} tensors: fetch it again."
+        )
     with torch.device("meta"):  # no time for random numbers that would be overwritten
         model = cls(config)
+    full = {form.full_name(name): name for name in stored}
+    stored = {name: (theirs, stored[theirs]) for name, theirs in full.items() if name}
+    _check(model, form, stored)
     model.to_empty(device="cpu")
-    stored = {form.full_name(name): name for name in readers}
-    stored.pop(None, None)
-    places = {}
-    for name, parameter in model.named_parameters():
-        places |= form.cut(name, parameter, config)
-    ((head, _),) = form.cut(HEAD, model.lm_head.weight, config).items()
-    ((table, _),) = form.cut(TABLE, model.lm_head.weight, config).items()
+    for ours, parameter in model.named_parameters():
+        for name, place in form.cut(ours, parameter, config).items():
+            place.copy_(stored[name][1].read())
+    return model.eval()
+
+
+def _check(model: nn.Module, form: Format, stored: dict[str, tuple[str, Stored]]) -> None:
+    """Raise ValueError unless what is stored is what the model has room for.
+
+    What the model shares or does without, and the file has nevertheless, is taken out of it.
+    """
+    config = model.config
+    head, table = (form.cut(ours, model.lm_head.weight, config) for ours in (HEAD, TABLE))
+    (head,), (table,) = head, table  # their names
     if config.tied and head in stored:
-        theirs, its = stored.pop(head), stored.get(table)
-        if its and not torch.equal(readers[theirs](theirs), readers[its](its)):
+        (theirs, its), (name, other) = stored.pop(head), stored.get(table, (table, None))
+        if other and not torch.equal(its.read(), other.read()):
             raise ValueError(
-                f"{theirs} and {its} differ, but config.json says that they are one: set "
+                f"{theirs} and {name} differ, but config.json says that they are one: set "
                 "tie_word_embeddings to false in it."
             )
     if not config.bias:
         for name in [name for name in stored if name.endswith(".bias")]:
-            theirs = stored.pop(name)
-            if readers[theirs](theirs).any():
+            if stored.pop(name)[1].read().any():
                 raise ValueError(
                     f"{name} in the file is not zero, so the model needs its biases: load it with "
                     "bias=True."
                 )
+    places = {}
+    for ours, parameter in model.named_parameters():
+        places |= form.cut(ours, parameter, config)
     for what, wrong in (
         ("lacks", places.keys() - stored.keys()),
         (f"holds what a {form.name} has no place for:", stored.keys() - places.keys()),
@@ -180,14 +204,12 @@ def assembled(
             more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
             raise ValueError(f"The file of weights {what} {first}{more}.")
     for name, place in places.items():
-        tensor = readers[stored[name]](stored[name])
-        if tensor.shape != place.shape:
+        theirs, its = stored[name]
+        if its.shape != tuple(place.shape):
             raise ValueError(
-                f"{stored[name]} has the shape {tuple(tensor.shape)} in the file, but its "
-                f"config.json asks for {tuple(place.shape)}."
+                f"{theirs} has the shape {its.shape} in the file, but its config.json asks for "
+                f"{tuple(place.shape)}."
             )
-        place.copy_(tensor)
-    return model.eval()
 
 
 def _read_config(path: Path) -> tuple[Format, dict[str, object]]:
