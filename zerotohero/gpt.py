@@ -109,13 +109,14 @@ class CausalSelfAttention(nn.Module):
         keys and values of the positions before these T come from there, as layer number `layer`.
         """
         B, T, C = x.shape
-        heads = (B, T, -1, self.config.head_size)
-        q, k, v = self.c_attn(x).split(self.config.qkv_sizes, dim=-1)  # (B, T, C) each, or less
-        q, k, v = (part.view(heads).transpose(1, 2) for part in (q, k, v))  # (B, H, T, S)
+        H, H_kv, S = self.config.n_head, self.config.kv_heads, self.config.head_size
+        heads = self.c_attn(x).view(B, T, -1, S).transpose(1, 2)  # (B, H + 2 H_kv, T, S)
+        qk, v = heads.split([H + H_kv, H_kv], dim=1)
         if self.config.qk_norm:
-            q, k = (F.rms_norm(part, part.shape[-1:]).type_as(v) for part in (q, k))
+            qk = F.rms_norm(qk, (S,)).type_as(v)
         if angles is not None:
-            q, k = rotate(q, angles), rotate(k, angles)
+            qk = rotate(qk, angles)
+        q, k = qk.split([H, H_kv], dim=1)
         if cache is not None:
             k, v = cache.append(layer, k, v)  # (B, H, T_all, S)
 
