@@ -31,6 +31,7 @@ class Format:
     architecture: str  # its class in transformers
     sizes: dict[str, str]  # our names of sizes, and theirs
     fixed: dict[str, object]  # what our blocks compute, in its words
+    settings = "config.json"  # where they are
     zero_biases = False  # whether biases stand in the file even where the model has none
 
     def lacks(self, config: GPTConfig) -> dict[str, object]:

@@ -198,6 +198,7 @@ def unpacked(raw: np.ndarray, kind: Kind) -> np.ndarray:
 class GGUFLlama(Llama):
     """A Llama's words in a GGUF file, whose metadata take the place of config.json."""
 
+    settings = "metadata"
     sizes = {  # noqa: RUF012
         "block_size": "llama.context_length",
         "n_layer": "llama.block_count",

@@ -207,8 +207,8 @@ def _check(model: nn.Module, form: Format, stored: dict[str, tuple[str, Stored]]
         theirs, its = stored[name]
         if its.shape != tuple(place.shape):
             raise ValueError(
-                f"{theirs} has the shape {its.shape} in the file, but its config.json asks for "
-                f"{tuple(place.shape)}."
+                f"{theirs} has the shape {its.shape} in the file, but its {form.settings} asks "
+                f"for {tuple(place.shape)}."
             )
 
 
