@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from zerotohero import gguf
-from zerotohero.gguf import GGUF, KINDS
+from zerotohero.gguf import GGUF, KINDS, as_gpt
 from zerotohero.gpt import GPT, GPTConfig
 
 NUMBERS = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 8}
@@ -347,7 +346,7 @@ def randomised(**changes) -> GPT:
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_llama_in_a_file_is_the_gpt_that_it_was(tied, tmp_path):
     model = randomised(tied=tied)
-    loaded = gguf.load(written(tmp_path / "a.gguf", METADATA, tensors_of(model)))
+    loaded = as_gpt(GGUF(written(tmp_path / "a.gguf", METADATA, tensors_of(model))))
     assert loaded.config == model.config and not loaded.training
     idx = torch.randint(23, (2, 16), generator=torch.Generator().manual_seed(1))
     assert model(idx).std() > 0.1
@@ -384,7 +383,7 @@ def test_a_file_of_another_model_is_refused(changes, says, tmp_path):
     metadata = {name: its for name, its in (METADATA | changes).items() if its is not None}
     path = written(tmp_path / "a.gguf", metadata, tensors_of(randomised()))
     with pytest.raises(ValueError, match=says) as caught:
-        gguf.load(path)
+        as_gpt(GGUF(path))
     assert "\n" not in str(caught.value)
 
 
@@ -392,10 +391,10 @@ def test_a_file_without_a_table_or_with_something_else_is_refused(tmp_path):
     tensors = tensors_of(randomised())
     more = tensors | {"rope_freqs.weight": ((4,), 0, bytes(16))}
     with pytest.raises(ValueError, match=r"has no place for: rope_freqs\.weight"):
-        gguf.load(written(tmp_path / "a.gguf", METADATA, more))
+        as_gpt(GGUF(written(tmp_path / "a.gguf", METADATA, more)))
     del tensors["token_embd.weight"]
     with pytest.raises(ValueError, match="vocab_size is 0"):
-        gguf.load(written(tmp_path / "a.gguf", METADATA, tensors))
+        as_gpt(GGUF(written(tmp_path / "a.gguf", METADATA, tensors)))
 
 
 def test_whatever_is_done_to_a_file_it_is_read_or_refused_in_a_sentence(tmp_path):
@@ -414,7 +413,7 @@ def test_whatever_is_done_to_a_file_it_is_read_or_refused_in_a_sentence(tmp_path
             del raw[cut : cut + draw.choice([1, 4, 8, 100])]
         path.write_bytes(raw)
         try:
-            gguf.load(path)
+            as_gpt(GGUF(path))
             outcomes["read"] += 1
         except ValueError as error:
             assert "\n" not in str(error)

@@ -18,9 +18,9 @@ import tokenizers
 import torch
 import transformers
 
-from zerotohero import gguf, smollm, tokenizer_files
+from zerotohero import smollm, tokenizer_files
 from zerotohero.generation import KVCache
-from zerotohero.gguf import GGUF
+from zerotohero.gguf import GGUF, as_gpt
 from zerotohero.smollm import SmolTokenizer, chat_text
 from zerotohero.vocabularies import gpt2_letters
 
@@ -193,7 +193,7 @@ def tok(path) -> SmolTokenizer:
 
 @pytest.fixture(scope="module")
 def model(path):
-    return gguf.load(path)
+    return as_gpt(GGUF(path))
 
 
 @pytest.fixture(scope="module")

@@ -239,17 +239,17 @@ class GGUFLlama(Llama):
         }
 
 
-def load(path: str | PathLike) -> GPT:
-    """Return the GPT of a GGUF file that holds a Llama, in float32 and in eval mode.
+def as_gpt(file: GGUF) -> GPT:
+    """Return the GPT of a file that holds a Llama, in float32 and in eval mode.
 
-    Raises FileNotFoundError if there is no such file; ValueError, with one sentence, if it isn't a
-    whole GGUF file, holds another model, or weights of a kind that isn't read here.
+    ValueError, with one sentence, if it holds another model, or weights of a kind that isn't read
+    here.
     """
-    file, form = GGUF(path), GGUFLlama()
+    form = GGUFLlama()
     try:
         fields = form.fields(file.metadata)
     except ValueError as error:
-        raise ValueError(f"{path} {error}") from None
+        raise ValueError(f"{file.path} {error}") from None
     shape = file.places["token_embd.weight"].shape if "token_embd.weight" in file.places else ()
     fields |= {"vocab_size": (*shape, 0)[0], "tied": "output.weight" not in file.places}
 

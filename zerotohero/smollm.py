@@ -22,8 +22,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from zerotohero import gguf
-from zerotohero.gguf import GGUF
+from zerotohero.gguf import GGUF, as_gpt
 from zerotohero.gpt import GPT
 from zerotohero.splits import SMOLLM_SPLIT
 from zerotohero.tokenizer import Tokenizer
@@ -60,8 +59,8 @@ def find() -> Path:
 
 def load() -> tuple[GPT, "SmolTokenizer"]:
     """Return the model, in float32 and in eval mode, and its tokenizer. Raises what `find` does."""
-    path = find()
-    return gguf.load(path), SmolTokenizer.read(GGUF(path))
+    file = GGUF(find())
+    return as_gpt(file), SmolTokenizer.read(file)
 
 
 class SmolTokenizer(Tokenizer):
