@@ -130,7 +130,7 @@ def from_pretrained(cls, name_or_folder: str | PathLike, **changes):
                 raise ValueError(
                     f"{path} is not a whole safetensors file ({error}): fetch or save it again."
                 ) from None
-            for name in file.keys():  # noqa: SIM118, for it is no dict
+            for name in file.keys():  # noqa: SIM118 (no dict)
                 shape = tuple(file.get_slice(name).get_shape())
                 stored[name] = Stored(shape, partial(file.get_tensor, name))
         model = assembled(cls, fields | changes, form, stored)
