@@ -2,6 +2,7 @@
 and at the end where the time went."""
 
 import os
+import re
 import warnings
 from collections import Counter
 from contextlib import contextmanager
@@ -34,18 +35,30 @@ def pytest_configure(config):
 
 # --- the order: what takes long mustn't come last, or one process ends up waiting for the other ---
 
+# A minute or more each, by the table at the end. What starts sandboxes is at both ends: without a
+# class to mark, they all have the first core.
+FIRST, LONG = "test_grading.py", ("test_exercises.py", "test_browser.py", "test_sandbox.py")
+
 
 def pytest_collection_modifyitems(items):
-    """Put notebooks first, the last lecture's before all, since lectures grow; then the other
-    files, those with the most tests first."""
+    """Put lectures and solutions first, the last lecture's before the others', since lectures
+    grow; then the files that are known to be long, and then those with the most tests."""
     tests = Counter(item.path for item in items)
 
     def place(item):
-        notebook = item.path.suffix == ".ipynb"
-        name = item.path.name
-        return (0, -int(name[:2]), item.path) if notebook else (1, -tests[item.path], item.path)
+        path = item.path
+        if path.name == FIRST:
+            return (-1,)
+        if path.parent.name in ("lectures", "solutions"):
+            return (0, -int(path.name[:2]), path)
+        if path.name in LONG:
+            return (1, LONG.index(path.name), path)
+        return (2, -tests[path], path)
 
     items.sort(key=place)
+    for item in items:
+        if isinstance(item, IPyNbCell):
+            _check_once(item)
 
 
 # --- notebooks ----------------------------------------------------------------------------------
@@ -69,6 +82,45 @@ def kernel(notebook: IPyNbFile):
         yield
 
 
+_CHECK = re.compile(r'check\("([\d.]+)", (.+)\)')
+_LONG_CHECK = 10  # seconds, by the card
+
+
+def _checked(cell: IPyNbCell):
+    """Return the exercise that a cell of a solution calls `check` for, and the call's answers."""
+    from zerotohero.course import checks
+
+    if cell.path.parent.name == "solutions" and (call := _CHECK.fullmatch(cell.cell.source)):
+        exercise = checks.find(call[1])
+        if exercise.handed_in:  # a model that isn't has its points only with the full budget
+            return exercise, call[2]
+    return None
+
+
+def _check_once(cell: IPyNbCell):
+    """Have a check that trains for long made in one place: test_grading.py, in the sandbox.
+
+    It puts the same cases to the same functions there. Here the cell still says whether they are
+    there and stand in the order in which the check takes them. Shorter trainings are checked in
+    both places, and everything is here where there is no sandbox.
+    """
+    from zerotohero.course import sandbox
+
+    found = _checked(cell)
+    if found and (found[0].takes or 0) >= _LONG_CHECK and sandbox.available() is None:
+        cell.cell.source = (
+            "from zerotohero.course import checking, checks\n"
+            f'assert not checking._slip(checks.find("{found[0].number}"), [{found[1]}])'
+        )
+
+
+def _assert_accepted(cell: IPyNbCell):
+    """Fail if a cell of a solution calls `check` and doesn't get all points."""
+    if _checked(cell):
+        said = "".join(out.text for out in cell.test_outputs if out.output_type == "stream")
+        assert re.search(r"^  All \d+ points?\.$", said, re.M), said
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item):
     """Start a notebook's kernel, before its first cell."""
@@ -87,7 +139,10 @@ def pytest_runtest_call(item):
     cell that really takes too long times out again, and then fails.
     """
     try:
-        return (yield)
+        done = yield
+        if isinstance(item, IPyNbCell):
+            _assert_accepted(item)
+        return done
     except Exception:
         notebook = item.parent
         if not isinstance(item, IPyNbCell) or not notebook.timed_out or _rerun in notebook.stash:
@@ -109,22 +164,47 @@ def pytest_runtest_call(item):
 
 # --- where the time went ------------------------------------------------------------------------
 
-_seconds: Counter[str] = Counter()
+_seconds: Counter[str] = Counter()  # of each file, by the clock
+_processor: Counter[str] = Counter()  # and of the processor, with what its tests have started
+_before = os.times()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Note the seconds of the processor since the last report.
+
+    A process that lives on, such as a notebook's kernel, is counted with the test that ends it;
+    what a sandbox kills is not counted.
+    """
+    global _before
+    report, now = (yield), os.times()
+    report.processor = sum(now[:4]) - sum(_before[:4])
+    _before = now
+    return report
 
 
 def pytest_runtest_logreport(report):
-    _seconds[report.nodeid.partition("::")[0]] += report.duration
+    file = report.nodeid.partition("::")[0]
+    _seconds[file] += report.duration
+    _processor[file] += report.processor
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Print the seconds of each file, the longest first, where durations are asked for."""
+    """Print the seconds of each file, the longest first, where durations are asked for.
+
+    By the clock, and of the processor: on a busy machine only these can be compared.
+    """
     if not config.option.durations:
         return
+    terminalreporter.section("where the time went: seconds, and those of the processor")
     total = sum(_seconds.values())
-    terminalreporter.section("where the time went")
-    for name, seconds in _seconds.most_common(SHOWN):
-        terminalreporter.line(f"{seconds:7.1f} s  {seconds / total:4.0%}  {name}")
-    rest = _seconds.most_common()[SHOWN:]
-    if rest:
-        terminalreporter.line(f"{sum(s for _, s in rest):7.1f} s        {len(rest)} other files")
-    terminalreporter.line(f"{total:7.1f} s        in all processes together")
+    longest = [name for name, _ in _seconds.most_common()]
+    for name in longest[:SHOWN]:
+        terminalreporter.line(
+            f"{_seconds[name]:7.1f} {_processor[name]:7.1f}  {_seconds[name] / total:4.0%}  {name}"
+        )
+    if rest := longest[SHOWN:]:
+        sums = (sum(counted[name] for name in rest) for counted in (_seconds, _processor))
+        terminalreporter.line("{:7.1f} {:7.1f}        {} other files".format(*sums, len(rest)))
+    processor = sum(_processor.values())
+    terminalreporter.line(f"{total:7.1f} {processor:7.1f}        in all processes together")

@@ -26,6 +26,7 @@ from zerotohero.course.widgets.batchnorm import layer_explorer
 from zerotohero.mlp import build_dataset
 
 STARTUP, WIDGET, CHECK = 0.3, 0.1, 0.05  # seconds
+NETWORK = 0.5  # 6.4 asks the learner's network for all held-out names, three times
 RUNS = 9
 
 
@@ -80,9 +81,10 @@ def main() -> int:
         source = collect(code_cells(path), exercise.answers)
         answers = define(source, exercise.answers)
         seconds = median_seconds(lambda e=exercise, a=answers: examine(e, a))
-        kept &= seconds <= CHECK
+        promise = CHECK if exercise.handed_in else NETWORK
+        kept &= seconds <= promise
         name = f"check {exercise.number} {exercise.title}"[:40]
-        print(f"{name:<40} {seconds * 1e3:7.1f} ms  {CHECK * 1e3:.0f} ms")
+        print(f"{name:<40} {seconds * 1e3:7.1f} ms  {promise * 1e3:.0f} ms")
     return 0 if kept else 1
 
 

@@ -72,7 +72,7 @@ def naive_merges(chunks: list[list[int]], rounds: int, first: int = 256) -> list
 
 
 def hugging_face(text: str, vocab_size: int) -> list[bytes]:
-    """The pieces that the library `tokenizers` learns, in order."""
+    """Return the pieces that the library `tokenizers` learns, in order."""
     pre = tokenizers.pre_tokenizers
     learner = tokenizers.Tokenizer(tokenizers.models.BPE())
     cut = pre.Split(tokenizers.Regex(GPT4_SPLIT), "isolated")

@@ -19,11 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zerotohero import IGNORED
 from zerotohero.bigram import Vocabulary
 from zerotohero.course import data
 from zerotohero.mlp import build_dataset, split_words, train
 from zerotohero.wavenet import (
-    IGNORED,
     QUICK,
     WaveNet,
     WaveNetConfig,

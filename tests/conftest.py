@@ -23,6 +23,7 @@ TYPED = (
     "gpt",
     "generation",
     "rotary",
+    "shards",
     "text",
     "training",  # the package with all its modules
 )

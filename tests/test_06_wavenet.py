@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zerotohero import mlp
+from zerotohero import IGNORED, mlp
 from zerotohero.batchnorm import BatchNorm1d, Linear, Sequential, Tanh
 from zerotohero.bigram import Vocabulary
 from zerotohero.course.plots import wavenet as figures
@@ -19,7 +19,6 @@ from zerotohero.course.widgets.wavenet import receptive_field
 from zerotohero.mlp import Plan, build_dataset, split_words
 from zerotohero.wavenet import (
     FULL,
-    IGNORED,
     QUICK,
     CausalConv,
     Dropout,

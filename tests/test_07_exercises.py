@@ -1,19 +1,22 @@
 """Right answers to 7.1, 7.5, 7.6 and 7.7 in other styles than the solution's pass as well."""
 
+import re
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+import zerotohero
 from misconceptions.gpt.e7_1_fuse import Fused
+from misconceptions.gpt.e7_4_paper import no_training, orthogonal
 from misconceptions.gpt.e7_5_kv_cache import Attention, Cached, generate, with_attention
-from zerotohero import wavenet
+from zerotohero import IGNORED
 from zerotohero.bigram import as_tokens
 from zerotohero.course import checks
 from zerotohero.course.checking import examine, report
-from zerotohero.course.checks.gpt.e7_2_adder import IGNORED
 from zerotohero.gpt import GPT, GPTConfig
 
 
@@ -186,5 +189,21 @@ def test_a_test_of_causality_that_breaks_the_library_gets_the_same_hints(crash, 
     assert outcome.status == "crashed" and outcome.hint.endswith(hint), outcome
 
 
-def test_the_target_that_the_loss_passes_over_is_the_same_in_7_2_and_in_the_library():
-    assert IGNORED == wavenet.IGNORED == torch.nn.CrossEntropyLoss().ignore_index
+def test_the_target_that_losses_pass_over_is_torchs_and_stands_in_one_place():
+    assert torch.nn.CrossEntropyLoss().ignore_index == IGNORED
+    package = Path(zerotohero.__file__).parent
+    of_its_own = [
+        p for p in package.rglob("*.py") if re.search("= -100|IGNORED.* =", p.read_text())
+    ]
+    assert [path.relative_to(package).as_posix() for path in of_its_own] == ["__init__.py"]
+
+
+def muon_in_place(gradient, buffer, momentum):
+    """As torch.optim does it: the buffer that was handed over is the new one."""
+    return orthogonal(buffer.mul_(momentum).add_(gradient)), buffer
+
+
+def test_muon_may_write_into_its_buffer():
+    answers = (lambda: {"muon": muon_in_place}), no_training
+    values, properties, *_ = examine(checks.find("7.4"), answers)
+    assert values.status == properties.status == "passed", (values, properties)

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from zerotohero import huggingface
+from zerotohero import model_files
 from zerotohero.gpt import GPT, GPTConfig
 
 transformers.logging.set_verbosity_error()
@@ -253,7 +253,7 @@ def test_split_weights_are_fetched_from_the_hub(tmp_path, monkeypatch):
             raise errors.EntryNotFoundError(file)
         return str(tmp_path / file)
 
-    monkeypatch.setattr(huggingface, "_answers", lambda address: True)
+    monkeypatch.setattr(model_files, "_answers", lambda address: True)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     assert_same_logits(GPT.from_pretrained("somebody/split"), other)
 
@@ -389,7 +389,7 @@ def test_a_name_is_fetched_from_the_hub(saved, monkeypatch):
         return str(saved / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr(huggingface, "_answers", lambda address: True)
+    monkeypatch.setattr(model_files, "_answers", lambda address: True)
     model = GPT.from_pretrained("openai-community/gpt2", dropout=0.1)
     assert model.config.n_layer == 3
     assert asked == [
@@ -417,7 +417,7 @@ def test_without_a_network_what_was_fetched_before_is_there(saved, monkeypatch):
         return str(saved / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr(huggingface, "_answers", lambda address: False)
+    monkeypatch.setattr(model_files, "_answers", lambda address: False)
     assert GPT.from_pretrained("gpt2").config.n_layer == 3
 
 
@@ -427,11 +427,11 @@ def test_a_server_answers_or_a_proxy_is_trusted_to(monkeypatch):
         monkeypatch.delenv(name.upper(), raising=False)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
-        assert huggingface._answers(address)
-    assert not huggingface._answers(address)
-    assert not huggingface._answers("https://nowhere.invalid")
+        assert model_files._answers(address)
+    assert not model_files._answers(address)
+    assert not model_files._answers("https://nowhere.invalid")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    assert huggingface._answers("https://nowhere.invalid") and not huggingface._answers(address)
+    assert model_files._answers("https://nowhere.invalid") and not model_files._answers(address)
 
 
 def test_others_may_read_what_was_saved(saved):
@@ -536,6 +536,8 @@ def test_a_model_that_gpt2_has_no_words_for_is_not_saved(field, value, tmp_path)
         ({"n_layer": "3"}, "n_layer='3'; it must be a whole number"),
         ({"n_positions": None}, "n_positions=None; it must be a whole number"),
         ({"n_head": 5}, "make n_embd a multiple of n_head"),
+        ({"n_embd": 12 * 10**9}, r"config\.json describes a model so large that its size can't"),
+        ({"n_layer": 10**9}, "1000000000 layers can't be in a file of 40 tensors"),
         ({"n_layer": 4}, r"lacks transformer\.h\.3\.attn\.c_attn\.bias, .* and 9 more\."),
         ({"n_layer": 2}, r"has no place for: transformer\.h\.2\.attn\.c_attn\.bias, "),
         (

@@ -279,6 +279,8 @@ def test_a_sentencepiece_model_is_read_and_merges_the_best_score_first(tmp_path)
     assert mine.decode([1, *mine.encode("ab")]) == "ab", "a control token is no text"
     assert mine.decode([2 + 0xF0, 2 + 0x9F, first + 3]) == "\ufffd\ufffda"
     assert mine.decode([0]) == " ⁇ "
+    assert mine.decode([2 + 0x20, first + 3]) == " a", "only a piece's blank falls away"
+    assert mine.decode([2 + b for b in "▁".encode()]) == "▁", "bytes say what they say"
     with pytest.raises(ValueError, match="99999 is no token"):
         mine.decode([99999])
 
@@ -328,5 +330,8 @@ def test_it_is_sentencepiece(tmp_path):
         for _ in range(1000):
             text = "".join(rng.choice(signs) for _ in range(rng.randint(0, 20)))
             ids = [rng.randrange(len(ours)) for _ in range(5)]
+            if rng.random() < 0.1:  # a blank or its sign that comes as bytes is not a piece's
+                ids.insert(rng.randint(0, 5), ours.bytes[ord(" ")])
+                ids[:0] = [ours.bytes[b] for b in "▁".encode()] * rng.randint(0, 1)
             assert ours.encode(text) == theirs.encode(text), text
             assert ours.decode(ids) == theirs.decode(ids), ids

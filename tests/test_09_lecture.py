@@ -1,10 +1,14 @@
-"""Lecture 09's figures and widgets: what they show, and that they move."""
+"""Lecture 09's figures and widgets, and the merges that its exercises are judged by."""
 
 import re
 
 import matplotlib.pyplot as plt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from zerotohero.byte_pairs import learn_merges
+from zerotohero.course.checks.tokenizer.shared import learn, learn_fast
 from zerotohero.course.plots import tokenizer as figures
 from zerotohero.course.widgets.tokenizer import (
     column_html,
@@ -145,3 +149,17 @@ def test_the_replay_of_a_text_with_few_pairs_is_shorter():
 def test_the_replay_refuses_an_empty_text():
     with pytest.raises(ValueError, match="no text"):
         merge_replay("")
+
+
+# --- exercises ------------------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.text("abé", min_size=1, max_size=12), min_size=1, max_size=12), st.integers(0, 20)
+)
+def test_the_exercises_ask_for_the_librarys_merges(words, n):
+    octets = [word.encode() for word in words]
+    counts = {word: octets.count(word) for word in octets}
+    right = [list(pair) for pair in learn_merges(counts, n, ties="lowest")]
+    assert learn(octets, n) == right
+    assert learn_fast(octets, n)[0] == right

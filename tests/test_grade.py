@@ -161,7 +161,7 @@ def test_where_nothing_can_be_written_is_found_before_the_first_file(folder, out
     else:
         out.write_text("not a folder")
         out = out / "below" if what == "below a file" else out
-    with pytest.raises(ValueError, match=r"can't be written to .*Name another folder by --out"):
+    with pytest.raises(ValueError, match=r"can't be written to .*Name another folder with --out"):
         grade(folder, out)
     assert marked == []
 
@@ -183,7 +183,9 @@ def test_marks_that_are_there_are_not_overwritten(folder, out):
     grade(folder, out)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     hand_in(folder, "ada", WRONG)
-    with pytest.raises(ValueError, match=r"holds the marks of 1 already; .* --resume, or .* --out"):
+    with pytest.raises(
+        ValueError, match=r"holds the marks of 1 already; .* --resume .*, or .* --out"
+    ):
         grade(folder, out)
     (out / "ada" / "results.json").unlink()
     with pytest.raises(ValueError, match="the results that were beside it are gone"):
@@ -197,7 +199,7 @@ def test_what_is_not_ours_is_not_overwritten(folder, out, theirs):
     (out / theirs).parent.mkdir(parents=True)
     (out / theirs).write_text("mine, not yours\n")
     for resume in (False, True):
-        with pytest.raises(ValueError, match=r"by --out"):
+        with pytest.raises(ValueError, match=r"with --out"):
             grade(folder, out, resume=resume)
     assert [path for path in out.rglob("*") if path.is_file()] == [out / theirs]
     assert (out / theirs).read_text() == "mine, not yours\n"
@@ -235,7 +237,7 @@ def test_what_is_done_when_it_stops_is_whole_and_the_rest_can_be_added(
         with pytest.raises((KeyboardInterrupt, ValueError)) as raised:
             grade(folder, out, jobs=1, seed=77)
     said = capsys.readouterr().out + str(raised.value)
-    assert re.search(says, said) and "say the same with --resume" in said
+    assert re.search(says, said) and "run the same command with --resume" in said
     assert scores(out) == {"s0": 2, "s1": 0, "s2": 2}
     marked = watch(trial)
     grades = grade(folder, out, None, resume=True)

@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import nbformat
 import pytest
 from jupyter_client.manager import start_new_kernel
 
 from patience import patience
-from zerotohero.course import checks, marking, submission
+from zerotohero.course import checks, marking, sandbox, submission
 
 ANSWER = """
 import math
@@ -38,9 +39,10 @@ def colab() -> str:
 def kernel(request, tmp_path, root):
     """A function that runs a cell in a fresh kernel and returns what it printed, and the
     descriptions of the pictures that it showed."""
-    env = {**os.environ, "PYTHONPATH": str(root)}
-    if request.param == "colab":
-        env["PYTHONPATH"] = os.pathsep.join([colab(), str(root)])
+    # What PYTHONPATH holds already are the oldest packages, where the tests run at the bounds.
+    first = [colab()] if request.param == "colab" else []
+    path = [*first, str(root), os.environ.get("PYTHONPATH", "")]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
     manager, client = start_new_kernel(
         kernel_name="python3", cwd=str(tmp_path), env=env, startup_timeout=patience(12)
     )
@@ -62,36 +64,63 @@ def kernel(request, tmp_path, root):
         )
         return "".join(printed)
 
+    named = ("ipython", "ipykernel", "ipywidgets", "traitlets", "numpy", "matplotlib")
+    wanted = {name: version(name) for name in named}
     if request.param == "colab":
-        ask = "from importlib.metadata import version"
-        for line in (root / "tests" / "colab-constraints.txt").read_text("utf-8").splitlines():
-            name, _, pinned = line.partition("==")
-            if name in ("ipython", "ipykernel", "ipywidgets", "traitlets", "numpy", "matplotlib"):
-                ask += f"\nassert version({name!r}) == {pinned!r}, {name!r}"
-        assert "==" in ask and run(ask) == ""
+        lines = (root / "tests" / "colab-constraints.txt").read_text("utf-8").splitlines()
+        pinned = dict(line.split("==") for line in lines if "==" in line)
+        wanted = {name: pinned[name] for name in named}
+    ask = f"assert {{name: version(name) for name in {named}}} == {wanted}"
+    assert run(f"from importlib.metadata import version\n{ask}") == ""
     yield run
     client.stop_channels()
     manager.shutdown_kernel(now=True)
 
 
 def test_lectures_and_exercises_run_in_colab_s_kernel_and_solutions_in_the_current(tmp_path, root):
-    env = {**os.environ, "ZEROTOHERO_COLAB": colab()}
-    env["PYTHONPATH"] = os.pathsep.join(map(str, (root, root / "tests")))
     for folder, expected in (("lectures", 7), ("exercises", 7), ("solutions", 9)):
         source = f"import IPython\nassert IPython.version_info[0] == {expected}"
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
         (tmp_path / folder).mkdir()
         nbformat.write(notebook, tmp_path / folder / "01_n.ipynb")
+    assert "3 passed" in pytest_run(tmp_path, root, ZEROTOHERO_COLAB=colab())
+
+
+def pytest_run(folder, root, **environment: str) -> str:
+    """Run the notebooks of a folder as `make test` does, and return what that printed."""
     command = [sys.executable, "-m", "pytest", "-p", "conftest", "--nbval-lax"]
+    path = os.pathsep.join(map(str, (root, root / "tests")))
     done = subprocess.run(
         [*command, "--nbval-current-env", "."],
-        cwd=tmp_path,
-        env=env,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path, **environment},
         capture_output=True,
         text=True,
         timeout=patience(30),
     )
-    assert "3 passed" in done.stdout, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.skipif(sandbox.available() is not None, reason=str(sandbox.available()))
+def test_a_solution_s_check_gets_all_points_or_is_made_in_the_sandbox(tmp_path, root):
+    """The first cell of each is right, the second isn't."""
+    (tmp_path / "solutions").mkdir()
+    start = "from zerotohero.course import check\ndef nothing(*given): raise NotImplementedError\n"
+    names = checks.find("7.2").answers
+    cells = {
+        "01_n": (ANSWER, 'check("1.1", numerical_gradient)', 'check("1.1", nothing)'),
+        "07_n": (
+            "\n".join(f"def {name}(): raise NotImplementedError" for name in names),
+            f'check("7.2", {", ".join(names)})',  # which would get no points here
+            f'check("7.2", {", ".join(reversed(names))})',
+        ),
+    }
+    for name, (define, *calls) in cells.items():
+        new = [nbformat.v4.new_code_cell(source) for source in (start + define, *calls)]
+        nbformat.write(nbformat.v4.new_notebook(cells=new), tmp_path / f"solutions/{name}.ipynb")
+    said = pytest_run(tmp_path, root)
+    assert "2 failed, 4 passed" in said
+    assert "solutions/01_n.ipynb::Cell 2" in said and "solutions/07_n.ipynb::Cell 2" in said
 
 
 def test_the_live_curve_ends_in_a_picture_with_words(kernel):

@@ -69,7 +69,7 @@ def test_an_answer_that_was_kept_from_the_processor_is_marked_again_alone(
 
     monkeypatch.setattr(grading, "_all_graded", watched)
     monkeypatch.setattr(sandbox, "WALL", 0.3)
-    monkeypatch.setattr(type(checks.find("1.2")), "time_limit", 60.0)
+    monkeypatch.setattr(type(checks.find("1.2")), "time_limit", 12.0)
     grades = grading.grade(folder, tmp_path / "out", ["1.2"])
     assert asked[1:] == [(["starved"], ["1.2"])]
     message = next(g for g in grades.submissions if g.id == "starved").marked["1.2"].outcomes[0]

@@ -334,7 +334,7 @@ def make_it_code(notebook):
         ),
         (check_another, r"2\.4 has 0 check cells .*; 2\.5 has 2 check cells"),
         (repeat_a_card, r"2\.1 has 2 card cells"),
-        (card_of_another_lecture, r"2\.1 has 0 card cells .*; 3\.1 has a card cell and is no exer"),
+        (card_of_another_lecture, r"2\.1 has 0 card cells .*; 3\.1 has a card cell and is not an"),
         (make_it_code, r"2\.2 has 0 card cells"),
     ],
 )

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from patience import patience
 from zerotohero.course import jail, nursery, sandbox, syscalls
 from zerotohero.course import without as taken_away
 from zerotohero.course.plain import pack, unpack
@@ -67,6 +68,14 @@ def status(line: str) -> str:
 @pytest.fixture(scope="module")
 def one():
     with sandbox.Worker(sandboxed=True) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def with_torch():
+    if sandbox.available() is not None:
+        pytest.skip(sandbox.available())
+    with sandbox.Worker(sandboxed=True, torch=True) as started:
         yield started
 
 
@@ -201,33 +210,31 @@ def test_files_are_limited(one):
 
 
 @needs_sandbox
-def test_torch_computes_in_there_and_its_memory_is_limited():
-    with sandbox.Worker(sandboxed=True, torch=True) as with_torch:
-        source = "import torch\ndef answer(): return (torch.ones(500, 500) @ torch.ones(500)).sum()"
-        assert answer(with_torch, source) == 250_000
-        source = (
-            "import torch\ndef answer():\n    model = torch.nn.Linear(30, 30)\n"
-            "    optimizer = torch.optim.Adam(model.parameters())\n    x = torch.ones(9, 30)\n"
-            "    for _ in range(20):\n        optimizer.zero_grad()\n"
-            "        loss = model(x).square().mean(); loss.backward(); optimizer.step()\n"
-            "    return loss.item()\n"
-        )
-        assert answer(with_torch, source) > 0
-        source = "import torch\ndef answer(): return torch.ones(3 * 2**30 // 4).sum()"
-        error = unpack(with_torch.ask(*question(source)).replies[0])["error"]
-        assert "memory" in error["message"]
+def test_torch_computes_in_there_and_its_memory_is_limited(with_torch):
+    source = "import torch\ndef answer(): return (torch.ones(500, 500) @ torch.ones(500)).sum()"
+    assert answer(with_torch, source) == 250_000
+    source = (
+        "import torch\ndef answer():\n    model = torch.nn.Linear(30, 30)\n"
+        "    optimizer = torch.optim.Adam(model.parameters())\n    x = torch.ones(9, 30)\n"
+        "    for _ in range(20):\n        optimizer.zero_grad()\n"
+        "        loss = model(x).square().mean(); loss.backward(); optimizer.step()\n"
+        "    return loss.item()\n"
+    )
+    assert answer(with_torch, source) > 0
+    source = "import torch\ndef answer(): return torch.ones(3 * 2**30 // 4).sum()"
+    error = unpack(with_torch.ask(*question(source)).replies[0])["error"]
+    assert "memory" in error["message"]
 
 
 @needs_sandbox
-def test_a_loader_with_processes_of_its_own_works():
+def test_a_loader_with_processes_of_its_own_works(with_torch):
     """It takes local sockets, shared memory and semaphores."""
     source = (
         "import torch\ndef answer():\n"
         "    loader = torch.utils.data.DataLoader(torch.arange(8.0), batch_size=4, num_workers=2)\n"
         "    return [batch.sum() for batch in loader]\n"
     )
-    with sandbox.Worker(sandboxed=True, torch=True) as with_torch:
-        assert answer(with_torch, source) == [6, 22]
+    assert answer(with_torch, source) == [6, 22]
 
 
 @needs_sandbox
@@ -336,7 +343,8 @@ def test_nothing_is_left_without_a_sandbox_either(tmp_path, how):
     running = tmp_path / "running"
     source = f"import os\nopen({str(running)!r}, 'w').write(str(os.getpid()))\nwhile True: pass\n"
     code = (
-        "import sys; sys.path[:0] = sys.argv[1:3]\n"
+        "import signal, sys; sys.path[:0] = sys.argv[1:3]\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # none in the background
         "from test_sandbox import question\nfrom zerotohero.course import sandbox\n"
         "with sandbox.Worker(sandboxed=False) as one:\n"
         "    one.ask(*question(sys.argv[3], seconds=60))\n"
@@ -387,7 +395,7 @@ def test_nothing_that_a_reference_answer_could_be_made_from_is_in_there(one):
 
 
 @needs_sandbox
-def test_what_the_exercises_use_of_numpy_and_torch_is_in_there():
+def test_what_the_exercises_use_of_numpy_and_torch_is_in_there(with_torch):
     source = (
         "import numpy as np, torch, tqdm, jaxtyping\nfrom torch.nn import functional as F\n"
         "from safetensors.torch import save_file, load_file\n"
@@ -406,8 +414,7 @@ def test_what_the_exercises_use_of_numpy_and_torch_is_in_there():
         "    return [flops.get_total_flops(), v.sum().item(), len(torch.load('/tmp/layer.pt')),\n"
         "            abs(np.fft.fft(q @ q.T)[0, 0])]\n"
     )
-    with sandbox.Worker(sandboxed=True, torch=True) as with_torch:
-        flops, total, tensors, one_ = answer(with_torch, source)
+    flops, total, tensors, one_ = answer(with_torch, source)
     assert (flops, total, tensors) == (48, 6.0, 12)
     assert abs(one_ - 1) < 1e-9
 
@@ -579,18 +586,24 @@ def test_nothing_of_one_worker_is_there_for_the_next():
             assert second._nursery is mother
             (found, looked), it = answer(second, looks), second._nursery
         assert it is mother and looked == "looked"
+    assert nursery.shared == {}
     assert [f for f in found if f != "memory"] == []
     assert found.count("memory") <= 1  # what this answer has put together itself
 
 
 @needs_sandbox
-def test_a_nursery_that_is_gone_is_replaced():
-    with nursery.nurseries(1):
-        nursery.shared[0]._process.kill()
-        nursery.shared[0]._process.wait()
-        with sandbox.Worker(sandboxed=True, slot=0) as one:
-            assert answer(one, "def answer(): return 5") == 5
-    assert nursery.shared == {}
+def test_a_nursery_that_is_gone_is_replaced(monkeypatch):
+    mother = nursery.Nursery(["numpy"], 0)
+    monkeypatch.setitem(nursery.shared, 0, mother)
+    with sandbox.Worker(sandboxed=True, slot=0) as one:
+        assert answer(one, "def answer(): return 4") == 4
+        assert one._nursery is mother
+    mother._process.kill()
+    mother._process.wait()
+    with sandbox.Worker(sandboxed=True, slot=0) as one:
+        assert answer(one, "def answer(): return 5") == 5
+        assert one._nursery is not mother
+    mother.stop()
 
 
 # --- time ---------------------------------------------------------------------------------------
@@ -755,14 +768,6 @@ def answer():
     x = torch.tensor([2.0, 3.0], requires_grad=True)
     y = f(x)
     """
-
-
-@pytest.fixture(scope="module")
-def with_torch():
-    if sandbox.available() is not None:
-        pytest.skip(sandbox.available())
-    with sandbox.Worker(sandboxed=True, torch=True) as started:
-        yield started
 
 
 @pytest.mark.parametrize("way", ENGINES)
@@ -933,7 +938,7 @@ def as_ordinary_user(command: list[str]) -> subprocess.CompletedProcess:
             env=environment | {"PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
-            timeout=500,
+            timeout=patience(100),
         )
     finally:
         shutil.rmtree(home)

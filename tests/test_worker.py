@@ -88,6 +88,39 @@ for name in ("zerotohero.training.recipes", "zerotohero.micrograd", "zerotohero.
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="elsewhere there is no fork in a worker")
+def test_a_reply_counts_though_the_worker_looks_late():
+    """Kept from the processor between two looks, at the pipe and at the child, which ends then."""
+    code = """
+import contextlib, io, os, time, types
+from zerotohero.course import frames, plain, worker
+select = worker.select.select
+def late(*given):
+    ready = select(*given)
+    if not ready[0]:
+        time.sleep(0.5)
+    return ready
+worker.select = types.SimpleNamespace(select=late)
+exercise = {
+    "adapters": "zerotohero.trial",
+    "sources": {"zerotohero": "", "zerotohero.trial": "def run(answer): return answer()"},
+    "source": "import time\\ndef answer(): return time.sleep(0.3)",
+    "answers": ["answer"], "cases": ["run"], "seconds": 60, "wall": 600,
+    "reply": 2**20, "without": [],
+}
+replies = io.BytesIO()
+replies.fileno = lambda: os.open(os.devnull, os.O_RDONLY)
+requests = os.fdopen(os.pipe()[0], "rb")
+setup = {"sandboxed": False, "all_memory": None}
+done = worker._supervise(exercise, [plain.pack({})], requests, replies, setup)
+assert done["ended"] == "answered", done
+replies.seek(0)
+assert plain.unpack(frames.receive(replies)[1])["got"] is None
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_only_the_first_process_of_a_sandbox_ends_all_others():
     """Outside of one, `kill(-1)` would end every process of the user."""
     assert os.getpid() != 1 and not processes._is_init()

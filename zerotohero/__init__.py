@@ -6,3 +6,5 @@ loads none of them.
 """
 
 __version__ = "0.1.0"
+
+IGNORED = -100  # a target that is none: `F.cross_entropy` and all losses here pass over it

@@ -10,17 +10,27 @@ below each other.
 The source: `transformers` (GPT2LMHeadModel and LlamaForCausalLM), which reads and writes both.
 
 What our blocks don't compute is refused: other activations, rotary positions that are stretched,
-heads whose size isn't n_embd / n_head.
+heads whose size isn't n_embd / n_head. No torch is loaded for all this, so lecture 11's NumPy reads
+with the same words.
 """
 
 import re
-
-import torch
-from torch import Tensor
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from zerotohero.gpt_config import GPTConfig
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 LAYER = re.compile(r"transformer\.h\.(\d+)\.(.+)")
+
+
+class Stored(NamedTuple):
+    """A tensor in a file."""
+
+    shape: tuple[int, ...]
+    read: Callable[[], "Tensor"]
 
 
 class Format:
@@ -51,7 +61,7 @@ class Format:
             demand(type(size) is int, theirs, self.sizes[ours], "it must be a whole number")
         return sizes | self.read(theirs, sizes)
 
-    def cut(self, ours: str, weight: Tensor, config: GPTConfig) -> dict[str, Tensor]:
+    def cut(self, ours: str, weight: "Tensor", config: GPTConfig) -> dict[str, "Tensor"]:
         """Return the tensors of the file that a weight of ours is, as views of it."""
         names = self.names(ours)
         three = len(names) == 3  # queries, keys and values
@@ -127,7 +137,7 @@ class GPT2(Format):
         """Return what the file calls a weight of ours."""
         return [ours]
 
-    def cut(self, ours: str, weight: Tensor, config: GPTConfig) -> dict[str, Tensor]:
+    def cut(self, ours: str, weight: "Tensor", config: GPTConfig) -> dict[str, "Tensor"]:
         """Return the tensor of the file, as a view: a matrix the other way round."""
         turned = re.search(r"(c_attn|c_proj|c_fc)\.weight$", ours)
         return {ours: weight.t() if turned else weight}
@@ -169,7 +179,7 @@ class Llama(Format):
             "intermediate_size": config.hidden,
             "num_key_value_heads": config.kv_heads,
             "head_dim": config.head_size,
-            "rms_norm_eps": config.norm_eps or torch.finfo(torch.float32).eps,
+            "rms_norm_eps": config.norm_eps or 2**-23,  # torch's own, the eps of float32
             "rope_theta": config.rope_theta,  # here for transformers 4, below for 5
             "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
             "attention_bias": config.bias,

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zerotohero.formats import Llama, demand
+from zerotohero.formats import Llama, Stored, demand
 from zerotohero.gpt import GPT
-from zerotohero.huggingface import Stored, assembled
+from zerotohero.huggingface import assembled
 
 # The types of metadata: numbers as the package struct calls them, texts, and lists.
 NUMBERS = dict(enumerate("BbHhIif?")) | {10: "Q", 11: "q", 12: "d"}

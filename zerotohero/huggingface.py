@@ -7,33 +7,28 @@ in, its parts decide.
 The sources: Hugging Face's `transformers`, which loads what is saved here and whose files are read
 here; and the safetensors format, which unlike a pickle can only hold numbers, never code.
 
-Weights that are split over several files are read, too; they are written into one. Left out:
-models that neither format has words for (ReLU², queries of one length, ...), and the older
-pytorch_model.bin, which is a pickle.
+Weights that are split over several files are read, too; they are written into one. So is OpenAI's
+own release, whose files `openai_release` reads. Left out: models that neither format has words for
+(ReLU², queries of one length, ...), and the older pytorch_model.bin, which is a pickle.
 """
 
 import json
 import os
-import re
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from zerotohero.formats import FORMATS, Format, nearest
+from zerotohero import openai_release
+from zerotohero.formats import FORMATS, Format, Stored, nearest
 from zerotohero.gpt_config import GPTConfig
+from zerotohero.model_files import CONFIG, WEIGHTS, find, read_config
 from zerotohero.tied import HEAD, TABLE
 
 # safetensors and urllib are imported where they are used: most GPTs never leave their Trainer.
-
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-INDEX = f"{WEIGHTS}.index.json"  # where weights are split: which tensor is in which file
-PICKLE = "pytorch_model.bin"
 
 
 def no_words_for(config: GPTConfig) -> list[str]:
@@ -101,49 +96,54 @@ def save_pretrained(model: nn.Module, folder: str | PathLike) -> None:
 def from_pretrained(cls, name_or_folder: str | PathLike, **changes):
     """Return the model, a `cls`, of a folder with config.json and model.safetensors, or of a name.
 
-    "gpt2", "gpt2-medium", "gpt2-large" and "gpt2-xl" are OpenAI's weights on the hub; they, and
-    those of any Llama there, need `huggingface_hub` and, the first time, a network. What `changes`
-    may change: `dropout`, a shorter `block_size`, and `bias=False` where all biases are zero. The
+    A folder with OpenAI's own files, hparams.json and model.ckpt, will do as well. "gpt2",
+    "gpt2-medium", "gpt2-large" and "gpt2-xl" are OpenAI's weights on the hub; they, and those of
+    any Llama there, need `huggingface_hub` and, the first time, a network. What `changes` may
+    change: `dropout`, a shorter `block_size`, and `bias=False` where all biases are zero. The
     weights are float32, and the model is in eval mode.
 
     Raises ValueError if the files hold no GPT-2 or Llama, or other tensors than their config asks
     for; FileNotFoundError if there are no such files; ImportError or ConnectionError if they can't
     be fetched.
     """
-    from safetensors import SafetensorError, safe_open
-
-    config_file, weights_files = _find(name_or_folder)
-    form, fields = _read_config(config_file)
     for field in changes:
         if field not in ("dropout", "block_size", "bias"):
             raise ValueError(
                 f"from_pretrained can change dropout, block_size and bias, but not {field}: the "
                 "weights were trained with what their config.json says."
             )
-    block_size = changes.pop("block_size", fields["block_size"])
     with ExitStack() as opened:
-        stored = {}
-        for path in weights_files:
-            try:
-                file = opened.enter_context(safe_open(path, "pt"))
-            except SafetensorError as error:
-                raise ValueError(
-                    f"{path} is not a whole safetensors file ({error}): fetch or save it again."
-                ) from None
-            for name in file.keys():  # noqa: SIM118 (no dict)
-                shape = tuple(file.get_slice(name).get_shape())
-                stored[name] = Stored(shape, partial(file.get_tensor, name))
+        form, fields, stored = _opened(name_or_folder, opened)
+        block_size = changes.pop("block_size", fields["block_size"])
         model = assembled(cls, fields | changes, form, stored)
     if block_size != model.config.block_size:
         model.crop_block_size(block_size)
     return model
 
 
-class Stored(NamedTuple):
-    """A tensor in a file."""
+def _opened(
+    name_or_folder: str | PathLike, opened: ExitStack
+) -> tuple[Format, dict[str, object], dict[str, Stored]]:
+    """Return the format, the fields of the GPTConfig, and the tensors by their names."""
+    folder = Path(name_or_folder)
+    if openai_release.is_in(folder) and not (folder / CONFIG).is_file():
+        return openai_release.read(folder)
+    from safetensors import SafetensorError, safe_open
 
-    shape: tuple[int, ...]
-    read: Callable[[], Tensor]
+    config_file, weights_files = find(name_or_folder)
+    form, fields = read_config(config_file, FORMATS)
+    stored = {}
+    for path in weights_files:
+        try:
+            file = opened.enter_context(safe_open(path, "pt"))
+        except SafetensorError as error:
+            raise ValueError(
+                f"{path} is not a whole safetensors file ({error}): fetch or save it again."
+            ) from None
+        for name in file.keys():  # noqa: SIM118 (no dict)
+            shape = tuple(file.get_slice(name).get_shape())
+            stored[name] = Stored(shape, partial(file.get_tensor, name))
+    return form, fields, stored
 
 
 @torch.no_grad()
@@ -158,8 +158,13 @@ def assembled(cls, fields: dict[str, object], form: Format, stored: dict[str, St
         raise ValueError(
             f"{config.n_layer} layers can't be in a file of {len(stored)} tensors: fetch it again."
         )
-    with torch.device("meta"):  # no time for random numbers that would be overwritten
-        model = cls(config)
+    try:
+        with torch.device("meta"):  # no time or memory for numbers that would be overwritten
+            model = cls(config)
+    except (RuntimeError, OverflowError):
+        raise ValueError(
+            f"Its {form.settings} describes a model so large that its size can't be computed."
+        ) from None
     full = {form.full_name(name): name for name in stored}
     stored = {name: (theirs, stored[theirs]) for name, theirs in full.items() if name}
     _check(model, form, stored)
@@ -210,108 +215,3 @@ def _check(model: nn.Module, form: Format, stored: dict[str, tuple[str, Stored]]
                 f"{theirs} has the shape {its.shape} in the file, but its {form.settings} asks "
                 f"for {tuple(place.shape)}."
             )
-
-
-def _read_config(path: Path) -> tuple[Format, dict[str, object]]:
-    """Return the format that a config.json is in, and the fields of the GPTConfig."""
-    try:
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON ({error}).") from None
-    kind = theirs.get("model_type") if isinstance(theirs, dict) else None
-    for form in FORMATS:
-        if form.kind == kind:
-            try:
-                return form, form.fields(theirs)
-            except ValueError as error:
-                raise ValueError(f"{path} {error}") from None
-    kinds = " or ".join(repr(form.kind) for form in FORMATS)
-    raise ValueError(f"{path} describes a model of the type {kind!r}, not a {kinds}.")
-
-
-def _in_folder(folder: Path) -> tuple[Path, list[Path]]:
-    """Return where config.json and the weights are in a folder."""
-    needed = [folder / CONFIG, folder / WEIGHTS]
-    if not needed[1].is_file() and (folder / INDEX).is_file():
-        needed[1:] = [folder / shard for shard in _shards(folder / INDEX)]
-    elif not needed[1].is_file() and list(folder.glob(f"{PICKLE}*")):
-        raise FileNotFoundError(
-            f"{folder} holds its weights as {PICKLE}, a pickle, which may run any program when it "
-            f"is read; only {WEIGHTS} is read here. transformers writes it: "
-            "GPT2LMHeadModel.from_pretrained(folder).save_pretrained(folder)."
-        )
-    for path in needed:
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"{folder} holds no {path.name}: give the folder that save_pretrained wrote."
-            )
-    return needed[0], needed[1:]
-
-
-def _shards(index: Path) -> list[str]:
-    """Return the names of the files that weights are split over; all lie beside the index."""
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        fine = all(re.fullmatch(r"[\w.-]+\.safetensors", name) for name in names)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        fine = False
-    if not fine:
-        raise ValueError(f"{index} doesn't say which tensor is in which file beside it.")
-    return names
-
-
-def _find(name_or_folder: str | PathLike) -> tuple[Path, list[Path]]:
-    """Return where config.json and the weights are, fetched if the name is the hub's."""
-    folder = Path(name_or_folder)
-    if folder.is_dir():
-        return _in_folder(folder)
-    name = str(name_or_folder)
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
-        raise FileNotFoundError(f"There is no folder {name}.")
-    try:
-        from huggingface_hub import constants, errors, hf_hub_download
-    except ImportError:
-        raise ImportError(
-            f"There is no folder {name}, and to fetch it from the Hugging Face hub the package "
-            "is missing: pip install huggingface_hub."
-        ) from None
-    cached = not _answers(constants.ENDPOINT)
-
-    def fetch(file: str) -> Path:
-        return Path(hf_hub_download(name, file, local_files_only=cached))
-
-    try:
-        config = fetch(CONFIG)
-        try:
-            return config, [fetch(WEIGHTS)]
-        except errors.EntryNotFoundError:
-            return config, [fetch(shard) for shard in _shards(fetch(INDEX))]
-    except Exception as error:  # the hub's own, and those of whatever carries its bytes
-        missing = errors.RepositoryNotFoundError, errors.EntryNotFoundError
-        if isinstance(error, missing) and not isinstance(error, errors.LocalEntryNotFoundError):
-            raise FileNotFoundError(
-                f"Neither a folder nor the Hugging Face hub has a {name} with {CONFIG} and "
-                f"{WEIGHTS}."
-            ) from None
-        why = f"{constants.ENDPOINT} doesn't answer" if cached else type(error).__name__
-        raise ConnectionError(
-            f"There is no folder {name}, and it could not be fetched from the Hugging Face hub "
-            f"({why}): try again with a network, or give a folder."
-        ) from error
-
-
-def _answers(address: str) -> bool:
-    """Return whether a server is there; the hub's library would try for half a minute."""
-    import socket
-    from urllib.parse import urlsplit
-    from urllib.request import getproxies
-
-    url = urlsplit(address)
-    if getproxies().keys() & {url.scheme, "all"}:
-        return True  # the proxy may reach it where this machine can't
-    try:
-        port = url.port or {"https": 443, "http": 80}[url.scheme]
-        with socket.create_connection((url.hostname, port), timeout=3):
-            return True
-    except OSError:
-        return False

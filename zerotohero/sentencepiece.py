@@ -79,9 +79,11 @@ class SentencePieces:
             if are_bytes:
                 text += bytes(number[token] for token in run).decode("utf-8", "byte by byte")
             else:
-                text += "".join(map(self._shown, run))
-        text = text.removeprefix(BLANK) if self.dummy_prefix else text
-        return text.replace(BLANK, " ")
+                shown = "".join(map(self._shown, run))
+                if self.dummy_prefix and not text:
+                    shown = shown.removeprefix(BLANK)
+                text += shown.replace(BLANK, " ")
+        return text
 
     def _shown(self, token: int) -> str:
         if not 0 <= token < len(self.pieces):

@@ -105,6 +105,6 @@ def whole(text: str) -> str:
 
 @lru_cache
 def any_of(texts: frozenset[str]) -> regex.Pattern:
-    """A pattern that finds each of the texts, and of two that begin alike the longer."""
+    """Return a pattern that finds each of the texts, and of two that begin alike the longer."""
     longest_first = sorted(texts, key=len, reverse=True)
     return regex.compile(f"({'|'.join(map(regex.escape, longest_first))})")

@@ -42,7 +42,7 @@ from zerotohero.byte_pairs import Remembered, learn_merges, merged
 from zerotohero.splits import GPT4_SPLIT, Cut, any_of, whole
 
 END = "<|endoftext|>"  # the special token that all of OpenAI's vocabularies have
-MOST = 2**31  # a bound to the numbers of special tokens, for a table has a row for each number
+MOST = 2**31  # a bound to the numbers of special tokens: a table has a row for each number
 
 
 class Bytes:
@@ -188,7 +188,7 @@ class BytePairs(Bytes):
 
     @cached_property
     def merges(self) -> dict[bytes, tuple[bytes, bytes]]:
-        """What each merged piece was merged from, in the order of learning."""
+        """Return what each merged piece was merged from, in the order of learning."""
         pairs = {}
         for token, piece in enumerate(self.vocab):
             if len(piece) > 1 and piece in self.ranks:
@@ -221,7 +221,7 @@ class SplitPairs(BytePairs):
     def chunks(self, text: str) -> list[str]:
         """Return the parts that the pattern finds, which are merged each for itself.
 
-        ValueError if the pattern leaves something out, for it would be lost.
+        ValueError if the pattern leaves something out, which would be lost.
         """
         return self._cut(text)
 

@@ -121,9 +121,19 @@ def load(name: str) -> Tokenizer:
     if name not in SOURCES:
         raise ValueError(f"There is no vocabulary {name!r}; there are {', '.join(SOURCES)}.")
     source = SOURCES[name]
+    content = packaged(source)
+    pieces = downloaded(name) if content is None else source.read(content)
+    return Tokenizer(pieces, source.pattern, source.special)
+
+
+def packaged(source: Source) -> bytes | None:
+    """Return a source's file as its package carries it, or None if that isn't installed.
+
+    RuntimeError if the file is not OpenAI's.
+    """
     path = installed(source)
     if path is None:
-        return Tokenizer(downloaded(name), source.pattern, source.special)
+        return None
     content = path.read_bytes()
     try:
         content = gzip.decompress(content) if path.suffix == ".gz" else content
@@ -131,7 +141,7 @@ def load(name: str) -> Tokenizer:
         content = b""  # whose hash is wrong, too
     if hashlib.sha256(content).hexdigest() != source.sha256:
         raise RuntimeError(f"{path} is not OpenAI's file: install {source.package} again.")
-    return Tokenizer(source.read(content), source.pattern, source.special)
+    return content
 
 
 def installed(source: Source) -> Path | None:

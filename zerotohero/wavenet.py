@@ -25,12 +25,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Integer, Shaped
 from torch import Tensor
 
+from zerotohero import IGNORED
 from zerotohero.batchnorm import BatchNorm1d, Embedding, Layer, Linear, Sequential, Tanh
 from zerotohero.bigram import Vocabulary, check_words
 from zerotohero.configs import at_least_one, make_plain, share
 from zerotohero.mlp import Plan
-
-IGNORED = -100  # the target of a position behind a name's end; F.cross_entropy passes over it
 
 # --- the tree -----------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ def exercises_of_the_tests():
         for package in (checks, adapters):
             more = str(HERE / package.__name__.rpartition(".")[2])
             patch.setattr(package, "__path__", [*package.__path__, more])
-        patch.setattr(checks, "LECTURES", ("trial",))
+        patch.setattr(checks, "LECTURES", {"trial": 1})
         yield patch
 
 

@@ -13,8 +13,8 @@ import re
 
 import torch
 
+from zerotohero import IGNORED
 from zerotohero.text import Characters
-from zerotohero.wavenet import IGNORED
 
 VOCABULARY = Characters("+0123456789=")
 DIGITS = 3
@@ -36,7 +36,7 @@ def answer(a: int, b: int) -> str:
 def parse(text: str) -> tuple[int, int]:
     """Return a and b of a question that a person wrote, such as "7+45" or "123+456=".
 
-    ValueError if it is none, or has numbers of more than three digits.
+    ValueError if it isn't one, or has numbers of more than three digits.
     """
     found = re.fullmatch(rf"\s*(\d{{1,{DIGITS}}})\s*\+\s*(\d{{1,{DIGITS}}})\s*=?\s*", text)
     if not found:

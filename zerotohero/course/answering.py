@@ -53,7 +53,7 @@ def run_case(adapter: Callable, answers: Sequence[Any], given: bytes) -> bytes:
 
 # --- what a call does to its arguments, and what it returns ---------------------------------------
 
-# What is looked at, at most: calls of a case, containers and tensors in the arguments of a call,
+# What is looked at, at most: calls of a case, containers and numbers in the arguments of a call,
 # values in what it returns, how deep, and how many kinds in one list.
 CALLS, HOLDERS, VALUES, DEEP, KINDS = 50, 20_000, 500, 4, 10
 LEAVES = {bool, int, float, complex, str, bytes, type(None)}
@@ -124,8 +124,25 @@ def _is_numbers(value: Any) -> bool:
     )
 
 
+def _state(value: Any) -> dict[str, Any] | None:
+    """What a `Value` or a model holds, by names, a model's modes too; None for anything else."""
+    micrograd = sys.modules.get("zerotohero.micrograd")
+    if micrograd is not None and isinstance(value, micrograd.Value):
+        return {"data": value.data, "grad": value.grad}
+    if isinstance(value, type) or not (hasattr(value, "parameters") and hasattr(value, "training")):
+        return None
+    if hasattr(value, "state_dict"):  # torch's
+        modes = {f"{name}.training": model.training for name, model in value.named_modules()}
+        return {**value.state_dict(), **modes}
+    found = {k: v for k, v in vars(value).items() if type(v) in LEAVES or _is_numbers(v)}
+    found["training"] = value.training
+    for i, child in enumerate(value.children()):
+        found |= {f"{i}.{name}": v for name, v in _state(child).items()}
+    return found
+
+
 def _copies(arguments: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any, Any]]:
-    """Each list, dict, array and tensor in the arguments: where it is, itself, a copy.
+    """Each list, dict, set, array, tensor, `Value`, model in the arguments: where, itself, a copy.
 
     Where: the argument's place or name, and whether it is only a part of it.
     """
@@ -137,8 +154,12 @@ def _copies(arguments: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any, Any]]:
         elif isinstance(value, dict):
             copy = dict(dict.items(value))  # not by the dict's own ways: a verdict may count them
             inside = copy.values()
+        elif isinstance(value, set):
+            copy, inside = set(value), ()
         elif _is_numbers(value):
-            copy = value.detach().clone() if hasattr(value, "detach") else value.copy()
+            copy, inside = _copy(value), ()
+        elif (state := _state(value)) is not None:
+            copy = {k: _copy(v) if _is_numbers(v) else v for k, v in state.items()}
             inside = ()
         else:
             continue
@@ -147,14 +168,35 @@ def _copies(arguments: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any, Any]]:
     return found
 
 
+def _copy(numbers: Any) -> Any:
+    return numbers.detach().clone() if hasattr(numbers, "detach") else numbers.copy()
+
+
 def _changed(copies: Sequence[tuple[Any, Any, Any]]) -> list[list[Any]]:
     """The arguments that are no longer what they were, as `run_case` returns them."""
     found: dict[Any, list[Any]] = {}
     for (place, is_part), value, copy in copies:
-        if place not in found and not _is_as_before(value, copy):
-            kind = "Tensor" if hasattr(value, "detach") else type(value).__name__
+        if place not in found and (kind := _what_changed(value, copy)):
             found[place] = [place, kind, is_part]
     return list(found.values())
+
+
+def _what_changed(value: Any, copy: Any) -> str:
+    """The kind of what has changed, and of a model's mode or a `Value`'s grad; "" for nothing."""
+    if isinstance(value, (list, tuple, dict, set)) or _is_numbers(value):
+        kind = "Tensor" if hasattr(value, "detach") else type(value).__name__
+        return "" if _is_as_before(value, copy) else kind
+    now = _state(value)
+    off = [name for name in now.keys() | copy.keys() if not _agree(now.get(name), copy.get(name))]
+    if not off or not hasattr(value, "parameters"):
+        return "Value" if "data" in off else "".join(off)
+    return "mode" if all(name.endswith("training") for name in off) else "model"
+
+
+def _agree(now: Any, before: Any) -> bool:
+    """Whether something in a state is as it was."""
+    both = _is_numbers(now) and _is_numbers(before)
+    return _is_as_before(now, before) if both else _is_same(now, before)
 
 
 def _is_as_before(value: Any, copy: Any) -> bool:
@@ -166,6 +208,8 @@ def _is_as_before(value: Any, copy: Any) -> bool:
         return dict.keys(value) == copy.keys() and all(
             _is_same(v, copy[name]) for name, v in dict.items(value)
         )
+    if isinstance(value, set):
+        return value == copy
     if value.shape != copy.shape or value.dtype != copy.dtype:
         return False
     return bool(((value == copy) | ((value != value) & (copy != copy))).all())  # NaN stays NaN

@@ -24,8 +24,8 @@ COMPOUND += (getattr(ast, "TryStar", ast.Try),)
 def statements(cell: str, stopped: Sequence[int] = ()) -> list[tuple[ast.stmt, str]]:
     """Return the statements of a cell, each with its lines as they were written, comments included.
 
-    stopped: the line at which the cell failed, and that in the cell magic which it holds, if any.
-    What fails has bound nothing, but for loops and other statements that hold statements.
+    stopped: the line at which the cell failed, and the one in the cell magic that it holds, if any.
+    A statement that fails has bound nothing, except loops and others that hold statements.
 
     A cell that isn't Python has none.
     """

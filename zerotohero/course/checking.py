@@ -1,6 +1,6 @@
 """`check` and `hint`: what a learner calls in a notebook, and the verdicts they share with `grade`.
 
-check("1.1", numerical_gradient)   # one line a case: right, or what was expected and what came
+check("1.1", numerical_gradient)   # a line for each case: right, or what was expected and what came
 hint("1.1")                        # the next of three hints
 """
 
@@ -39,7 +39,7 @@ class Outcome:
 
 
 def check(number: str = "", *answers: Any) -> None:
-    """Check your answers to an exercise and print one line a case.
+    """Check your answers to an exercise and print one line for each case.
 
     number: the exercise's number, such as "1.1".
     answers: what you wrote, in the order that the exercise names it.
@@ -83,7 +83,7 @@ def _slip(exercise: Exercise, answers: Sequence[Any]) -> str:
             )
     names = [getattr(answer, "__name__", "") for answer in answers]
     if names != list(exercise.answers) and sorted(names) == sorted(exercise.answers):
-        return f"The answers stand in another order than the card's: {call}"
+        return f"The answers are in a different order from the card's: {call}"
     return ""
 
 
@@ -157,7 +157,7 @@ CRASHES = {
 
 
 def report(exercise: Exercise, outcomes: Sequence[Outcome]) -> str:
-    """Return the outcomes as `check` prints them: a heading, a line a case, the sum."""
+    """Return the outcomes as `check` prints them: a heading, a line for each case, the sum."""
     lines = [f"{exercise.number} · {exercise.title}"]
     if all(outcome.status == "not yet" for outcome in outcomes):
         lines.append("  not yet: the answer still raises NotImplementedError where yours goes.")

@@ -65,10 +65,10 @@ def grade(
         str | None, typer.Option(help="Exercises that count, such as 1.1,1.2; all if not given.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the marks that are there.")
+        bool, typer.Option("--resume", help="Continue with the marks that are there.")
     ] = False,
     seed: Annotated[
-        int | None, typer.Option(help="Of the inputs; a fresh one is drawn and printed.")
+        int | None, typer.Option(help="Seed of the inputs; else one is drawn and printed.")
     ] = None,
     sandbox: Annotated[
         bool, typer.Option(help="Without it, strangers' code runs with your rights.")
@@ -87,7 +87,7 @@ def train(
         list[str] | None,
         typer.Argument(
             metavar="[RECIPE] [KEY=VALUE]...",
-            help="A recipe (none: all are listed), and changes, such as n_layer=8 steps=500.",
+            help="A recipe (without one, all are listed) and changes such as n_layer=8 steps=500.",
         ),
     ] = None,
     config: Annotated[
@@ -96,13 +96,16 @@ def train(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="A text file, or one of tinyshakespeare (if not given), plays, names."),
+        typer.Option(
+            help="A text file, a folder of shards, or one of tinyshakespeare (if not given), "
+            "plays, names."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; else runs/RECIPE.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the folder's run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the folder's run.")] = False,
     init_from: Annotated[
         str | None,
-        typer.Option(help="Fine-tune: a run's folder, an exported one, or a hub name as gpt2."),
+        typer.Option(help="Fine-tune: a run's folder, an exported one, or a hub name: gpt2."),
     ] = None,
     skip_unknown: Annotated[
         bool,
@@ -110,11 +113,11 @@ def train(
     ] = False,
     tokenizer: Annotated[
         str | None,
-        typer.Option(help="gpt2, or a size, as 1024: pieces of that text; else its characters."),
+        typer.Option(help="gpt2, or a size such as 1024: pieces of the text; else its characters."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; else the best.")] = None,
 ) -> None:
-    """Train a GPT: from a recipe, or on with a run, or fine-tune; alone, list the recipes."""
+    """Train a GPT from a recipe, continue a run, or fine-tune; without words, list the recipes."""
     from zerotohero.course import train
 
     if not (words or config or data or out or resume or init_from):
@@ -150,9 +153,9 @@ def sample(
         int | None, typer.Option(help="Only the k likeliest tokens may come next.")
     ] = None,
     top_p: Annotated[
-        float | None, typer.Option(help="Only the likeliest that together reach p may.")
+        float | None, typer.Option(help="Only the likeliest that together reach p may come next.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="For the same text again.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed, for the same text again.")] = None,
     num_samples: Annotated[int, typer.Option(help="How many texts.")] = 1,
     last: Last = False,
     device: Annotated[str | None, typer.Option(help="cpu (if not given), cuda, ...")] = "cpu",
@@ -187,13 +190,59 @@ def export(
     _say(export.export, run, folder, last)
 
 
-@app.command()
-def data() -> None:
-    """Build or fetch the course's data, and verify it."""
+data_app = typer.Typer(help="The course's data, and shards of your own.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.callback(invoke_without_command=True)
+def data(context: typer.Context) -> None:
+    """Build or fetch the course's data, and verify it; or make shards of your own."""
+    if context.invoked_subcommand:
+        return
     from zerotohero.course import data
 
     for name in ("names", "tinyshakespeare"):
         _say(lambda name=name: print(data.path(name)))
+
+
+@data_app.command()
+def shards(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A text file, a folder of .txt or .parquet files, fineweb-edu, or OWNER/NAME of "
+            "the Hugging Face hub, with :CONFIGURATION if need be."
+        ),
+    ],
+    folder: Annotated[Path, typer.Argument(help="A new folder, or one that was begun.")],
+    tokenizer: Annotated[
+        str, typer.Option(help="gpt2, or the folder of a tokenizer.json, or a size, as 1024.")
+    ] = "gpt2",
+    tokens: Annotated[int | None, typer.Option(help="How many at most; if not given, all.")] = None,
+    shard_tokens: Annotated[
+        int | None,
+        typer.Option(help="Tokens a shard; else 100 million, or a tenth if there are fewer."),
+    ] = None,
+    val_shards: Annotated[
+        int, typer.Option(help="How many shards, from the first on, are for validation.")
+    ] = 1,
+    processes: Annotated[
+        int | None, typer.Option(help="How many at a time; else all cores.")
+    ] = None,
+) -> None:
+    """Turn documents into tokens on the disk, to train on; the same command goes on when killed."""
+    from zerotohero.course import shard
+
+    _say(
+        shard.shards,
+        source,
+        folder,
+        tokenizer=tokenizer,
+        tokens=tokens,
+        shard_tokens=shard_tokens,
+        val_shards=val_shards,
+        processes=processes,
+    )
 
 
 @app.command(hidden=True)
@@ -236,7 +285,7 @@ def _say(action, *args, **options) -> None:
 
 
 def _sentence(error: Exception) -> str:
-    """Return an error's words for a person; the disk's and the memory's are numbers and calls."""
+    """Return an error in words for a person; the disk's and the memory's speak in numbers."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'A file'} can't be read or written: {error.strerror}."
     lacking = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__

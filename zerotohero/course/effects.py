@@ -119,7 +119,7 @@ def _inner_names(tables: Iterable[symtable.SymbolTable], effect: Effects, called
 
 
 def _running(statement: ast.AST, bodies: list[ast.AST]) -> Iterator[ast.AST]:
-    """Yield the nodes that are evaluated when the statement runs; functions' bodies are put by."""
+    """Yield the nodes that are evaluated when the statement runs; put functions' bodies aside."""
     todo = [statement]
     while todo:
         node = todo.pop()

@@ -230,9 +230,9 @@ def show(value: Any, limit: int = 120) -> str:
     if isinstance(value, list) and (numbers := _as_numbers(value)) is not None:
         value = numbers
     if isinstance(value, np.ndarray):
-        flat = np.array2string(value, precision=8, threshold=12, edgeitems=3, separator=", ")
+        flat = np.array2string(value, precision=8, threshold=SHORT, edgeitems=3, separator=", ")
         text = " ".join(flat.split())
-        if value.ndim > 1 or value.size > 12:
+        if value.ndim > 1 or value.size > SHORT:
             text += f" of shape {value.shape}"
     elif isinstance(value, float):
         text = f"{value:.10g}"
@@ -257,18 +257,27 @@ def _as_numbers(value: Any) -> np.ndarray | None:
 
 def _difference(got: Any, want: Any, tol: float) -> str | None:
     """How `got` differs from `want`, in a few words; None if it does not."""
-    expected = f"expected {show(want)}, got {show(got)}"
+
+    def told() -> str:  # made for a wrong answer only: printing arrays takes long
+        return f"expected {show(want)}, got {show(got)}"
+
     wanted = _as_numbers(want)
     if _is_empty(want) and isinstance(got, np.ndarray):
         wanted = np.zeros(0)
     if wanted is None:  # strings, None, and lists or dicts of anything
         if type(got) is type(want) and _same(got, want, tol):
             return None
-        return _first_difference(got, want, tol) or expected
+        is_long = max(len(show(got)), len(show(want))) > PLACE
+        return (is_long and _first_difference(got, want, tol)) or told()
     numbers = np.zeros(0) if _is_empty(got) and not wanted.size else _as_numbers(got)
     if numbers is None:
-        return expected
+        return told()
     if numbers.shape != wanted.shape:
+        if isinstance(want, list) and isinstance(got, list):
+            if max(numbers.size, wanted.size) <= SHORT and show(want) != show(got):
+                return told()
+            if found := _first_difference(got, want, tol):
+                return found
         return f"expected shape {wanted.shape}, got shape {numbers.shape}"
     if tol == 0:
         off = (numbers != wanted) & ~(_is_nan(numbers) & _is_nan(wanted))
@@ -278,8 +287,8 @@ def _difference(got: Any, want: Any, tol: float) -> str | None:
             off = ~np.isclose(numbers, wanted, rtol=tol, atol=tol, equal_nan=True)
     if not off.any():
         return None
-    if off.size <= 12 and show(want) != show(got):
-        return expected
+    if off.size <= SHORT and show(want) != show(got):
+        return told()
     # Two tables cut short would look alike; the first number that is wrong does not.
     cell = tuple(int(i) for i in np.argwhere(off)[0])
     here, there = (_digits(wanted[cell], numbers[cell]), _digits(numbers[cell], wanted[cell]))
@@ -304,14 +313,13 @@ def _digits(number: Any, other: Any) -> str:
     return f"{number:.8g}" if f"{number:.8g}" != f"{other:.8g}" else repr(number.item())
 
 
+SHORT = 12  # numbers: lists that are no longer are shown whole
 PLACE = 60  # characters: a text that is longer is not shown whole where one place differs
 
 
 def _first_difference(got: Any, want: Any, tol: float) -> str | None:
-    """Where two texts or two lists of the same kind begin to differ, if they are long."""
+    """Where two texts or two lists of the same kind begin to differ; None for other kinds."""
     if type(got) is not type(want) or not isinstance(want, (str, list)):
-        return None
-    if max(len(show(got)), len(show(want))) <= PLACE:
         return None
     same = (
         (lambda a, b: a == b)

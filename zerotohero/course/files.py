@@ -17,8 +17,8 @@ KINDS = (
 def write_whole(path: Path, content: bytes) -> None:
     """Write to a temporary file beside `path`, then rename it; the folder is made if need be.
 
-    Whatever interrupts it, `path` is what it was or what it shall be. Raises OSError if it cannot
-    be written.
+    Whatever interrupts it, `path` holds the old content or the new, whole. Raises OSError if it
+    cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -41,7 +41,7 @@ _FROM_A_FOLDER = os.open in os.supports_dir_fd  # not on Windows
 
 
 def kind(mode: int) -> str:
-    """Return what it is that has this `st_mode`, if it is not a file: "a link", "a device"."""
+    """Return what has this `st_mode`, if it is not a file: "a link", "a device"."""
     return next((name for test, name in KINDS if test(mode)), "a device")
 
 
@@ -51,7 +51,7 @@ def read_unfollowed(path: Path, folder: Path, limit: int) -> bytes:
     Whatever else is there, or is put there meanwhile, is not followed, not waited for and not
     read: OSError, whose strerror says what it is.
     """
-    # Windows has none of these flags, and neither have its links and pipes the dangers.
+    # Windows has none of these flags, but its links and pipes are not as dangerous.
     no_follow, no_wait, directory = (
         getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_DIRECTORY")
     )

@@ -44,14 +44,14 @@ def grade(
 
     exercises: numbers such as "1.1" that count; all that are handed in if None.
     seed: of the inputs; drawn if None. It is printed, and stands in every results.json.
-    resume: go on with the marks in `out`, by their seed and exercises: only what is new, or isn't
-        what was marked, is marked.
+    resume: go on with the marks in `out`, by their seed and exercises: only what is new or has
+        changed since is marked.
     sandbox: False runs strangers' code with your rights.
     jobs: submissions marked at the same time; as many as there are cores if None.
 
     Raises ValueError for an exercise that is unknown or isn't handed in, a folder in which nothing
     is a submission, and an `out` whose marks would be lost or that can't be written;
-    nursery.Unavailable where the sandbox cannot run. All that before anything is marked.
+    nursery.Unavailable where the sandbox cannot run. All of these before anything is marked.
     """
     folder, out = Path(folder), Path(out)
     if not folder.is_dir():
@@ -60,11 +60,11 @@ def grade(
     earlier = marks.earlier(out)
     if earlier and not resume:
         raise ValueError(
-            f"{out} holds the marks of {len(earlier.results)} already; go on with them by --resume,"
-            " or name another folder by --out."
+            f"{out} holds the marks of {len(earlier.results)} already; use --resume to go on"
+            " with them, or name another folder with --out."
         )
     if resume and not earlier:
-        print(f"There are no marks in {out} yet to go on with; it begins with the first.")
+        print(f"There are no marks in {out} yet to go on with; grading begins with the first.")
     if earlier:
         chosen, seed = _as_before(earlier, out, chosen, seed)
     chosen = checks.handed_in() if chosen is None else chosen
@@ -111,13 +111,13 @@ def _as_before(
     numbers = ",".join(earlier.numbers)
     if chosen is not None and {e.number for e in chosen} != set(earlier.numbers):
         raise ValueError(
-            f"The marks in {out} are for {numbers}, and only for these can one go on; leave out "
-            "--only, or name another folder by --out."
+            f"The marks in {out} are for {numbers}, and grading can only go on with these; leave "
+            "out --only, or name another folder with --out."
         )
     if seed not in (None, earlier.seed):
         raise ValueError(
-            f"The marks in {out} were made with seed {earlier.seed}, and only with it can one go "
-            "on; leave out --seed, or name another folder by --out."
+            f"The marks in {out} were made with seed {earlier.seed}, and grading can only go on "
+            "with it; leave out --seed, or name another folder with --out."
         )
     return _chosen(earlier.numbers), earlier.seed
 
@@ -141,13 +141,14 @@ def _try(out: Path, grades: Grades, earlier: Earlier | None) -> None:
         if not mine and marks.is_in_the_way(out / graded.id):
             raise ValueError(
                 f"{out / graded.id} is there already, where results must go; name another folder "
-                "by --out."
+                "with --out."
             )
     try:
         marks.write_table(out, grades)
     except OSError as error:
         raise ValueError(
-            f"The marks can't be written to {out}: {error.strerror}. Name another folder by --out."
+            f"The marks can't be written to {out}: {error.strerror}. Name another folder with "
+            "--out."
         ) from None
 
 
@@ -163,7 +164,7 @@ def _mark(grades: Grades, out: Path, asked: Sequence[Asked], sandboxed: bool, jo
     def so_far() -> str:
         return (
             f"{len(written)} of {len(grades.submissions)} are marked, in {out / marks.TABLE}; to "
-            "go on, say the same with --resume."
+            "go on, run the same command with --resume."
         )
 
     def save(graded: Graded) -> None:
@@ -181,7 +182,7 @@ def _mark(grades: Grades, out: Path, asked: Sequence[Asked], sandboxed: bool, jo
             for graded in _all_graded(todo, asked, sandboxed, jobs):
                 save(graded)
                 bar.update()
-        # What was killed may have been so because another submission took all memory: it is
+        # What was killed may have died because another submission took all the memory: it is
         # marked once more, alone.
         for graded in todo:
             again = [a for a in asked if graded.marked[a.exercise.number].disturbed]

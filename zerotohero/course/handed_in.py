@@ -1,4 +1,4 @@
-"""What of a folder is handed in, by whom, and under which id each of them gets marks.
+"""What is handed in in a folder, by whom, and the id under which each of them gets marks.
 
     everyone, passed_over = listed(Path("handed-in"), Path("grades"))
 
@@ -49,7 +49,7 @@ def listed(
     real, real_out = os.path.realpath(folder), os.path.realpath(out)
     if real == real_out:
         raise ValueError(
-            f"The marks can't go among the submissions; say --out {folder / 'grades'} or so."
+            f"The marks can't go among the submissions; use --out {folder / 'grades'}, for example."
         )
     everyone, passed_over = [], []
     names = [name for name in os.listdir(folder) if not _is_litter(name)]

@@ -2,7 +2,7 @@
 
     bubblewrap(packages())      # bwrap …, python, worker.py
 
-Seen are Python, the packages that an answer may import and the modules of a worker, all
+What can be seen is Python, the packages that an answer may import and the modules of a worker, all
 read-only, and a small /tmp. These are lists of what is allowed, since anything else may hold what
 a reference answer is made from.
 
@@ -39,7 +39,7 @@ def _system() -> list[str]:
     """Return the files, folders and links that Python itself and the libraries below it need."""
     needed = ["/etc/ld.so.cache", "/etc/alternatives"]
     for folder in ("/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib32", "/lib64"):
-        # Where libraries have a folder of their own in it, it holds all sorts of things beside.
+        # Where libraries have a folder of their own in it, it holds all sorts of other things.
         own = [] if os.path.islink(folder) else sorted(map(str, Path(folder).glob("*-linux-gnu*")))
         needed += own or [folder]
     base = sys.base_prefix

@@ -117,7 +117,7 @@ def _asked_again(number: str, seed: int) -> Asked:
 def _sources(adapters: str, uses: Sequence[str]) -> dict[str, str]:
     """Return the modules that an answer may import: adapters, what it `uses`, what that imports.
 
-    Of a package its `__init__` comes along, and what that imports; the course's own are empty.
+    A package's `__init__` comes along, and what that imports; the course's own are empty.
     """
     names, sources = [adapters, *(f"zerotohero.{name}" for name in uses)], {}
     while names:
@@ -311,7 +311,7 @@ def _bounded(seconds: float) -> Iterator[None]:
 def _why_no_answer(answered: Answered, seconds: float, of_the_file: bool) -> str:
     """Return which limit ended it, in the student's terms."""
     code = answered.code
-    has = "that were left of the file's" if of_the_file else "that this exercise has"
+    has = "that were left for this file" if of_the_file else "that this exercise has"
     if answered.ended == "timeout":
         return f"no answer within the {seconds:.3g} seconds of processor time {has}"
     if answered.ended == "asleep":

@@ -155,7 +155,7 @@ def _cell(text: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    # Excel takes a file for UTF-8 by its mark.
+    # Excel knows a file in UTF-8 by its mark.
     write_whole(path, text.encode("utf-8-sig" if path.suffix == ".csv" else "utf-8"))
 
 
@@ -232,7 +232,7 @@ class Earlier:
                 if asked != (_test_name(exercise, outcome), case.points):
                     raise ValueError(
                         f"{exercise.number} is not what it was when {graded.id} was marked; mark "
-                        "them all again, and name another folder by --out."
+                        "them all again, and name another folder with --out."
                     )
                 outcomes.append(outcome)
             marked[exercise.number] = Marked(exercise.number, outcomes)
@@ -253,7 +253,7 @@ def earlier(out: Path) -> Earlier | None:
     if TABLE in names and not _is_table(out / TABLE):
         raise ValueError(
             f"{out / TABLE} is not a table of marks that grade has written, or can't be read; "
-            "name another folder by --out."
+            "name another folder with --out."
         )
     found = {name: _read_results(out / name / RESULTS) for name in names}
     results = {name: its for name, its in found.items() if its is not None}
@@ -262,12 +262,12 @@ def earlier(out: Path) -> Earlier | None:
     if len(seeds) > 1 or len(asked) > 1:
         raise ValueError(
             f"{out} holds marks of several runs, with other inputs or exercises; name another "
-            "folder by --out."
+            "folder with --out."
         )
     if not results and _text(out / TABLE).count("\n") > 1:
         raise ValueError(
-            f"{out / TABLE} holds marks, and the results that were beside it are gone; name "
-            "another folder by --out."
+            f"{out / TABLE} holds marks, but the results that were beside it are gone; name "
+            "another folder with --out."
         )
     return Earlier(results, seeds.pop(), list(asked.pop())) if results else None
 

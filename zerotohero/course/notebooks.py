@@ -150,7 +150,7 @@ def expect_whole(solution: Any, lecture: str) -> None:
             if found.count(number) != 1
         ]
         strangers = sorted({number for number in found if number} - set(numbers))
-        wrong += [f"{number} has a {kind} cell and is no exercise here" for number in strangers]
+        wrong += [f"{number} has a {kind} cell and is not an exercise here" for number in strangers]
     if wrong:
         raise ValueError(f"solutions/{checks.file_name(lecture)}.ipynb: {'; '.join(wrong)}.")
 
@@ -240,7 +240,8 @@ def run(path: Path) -> None:
     """Run a notebook in a fresh kernel and store its outputs in the file, tidied.
 
     A run in which kernel and client both fall idle in mid-notebook is tried once more: nbclient
-    is known to hang so, about once in thirty. A cell that raises ends the run and changes nothing.
+    is known to hang like that about once in thirty runs. A cell that raises ends the run
+    and changes nothing.
     """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellTimeoutError

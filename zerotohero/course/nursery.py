@@ -104,7 +104,7 @@ class Born:
         for pipe in (self.requests, self.replies, self._line):
             with contextlib.suppress(OSError):  # what was still to be written
                 pipe.close()
-        # It is asked by a closed line to end what it has started, and then itself.
+        # A closed line asks it to end what it has started, and then itself.
         if not select.select([self._process], [], [], 1.0)[0]:
             self.kill()
             select.select([self._process], [], [])
@@ -193,7 +193,7 @@ shared: dict[int, Nursery] = {}  # by slot
 
 @contextlib.contextmanager
 def nurseries(slots: int) -> Iterator[None]:
-    """Have a nursery with torch in each of so many slots, for the block and what it forks.
+    """Keep a nursery with torch in each of that many slots, for the block and what it forks.
 
     Without this, every Worker has one of its own.
     """

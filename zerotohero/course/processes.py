@@ -37,7 +37,7 @@ class Watch:
         self.reaped = _reaped_seconds()
 
     def over(self) -> str | None:
-        """Return what it has too much of: "timeout", "asleep", "memory" or "wall"; or None."""
+        """Return what it has had too much of: "timeout", "asleep", "memory" or "wall"; or None."""
         now = time.monotonic()
         if now - self.last >= self.EVERY:
             self.look()
@@ -100,7 +100,7 @@ def _stat(path: str) -> list[str]:
 
 
 def exit_code(child: int, patience: float) -> int | None:
-    """Return the exit code of a child, not yet reaped, that ends within so many seconds."""
+    """Return the exit code of a child, not yet reaped, that ends within that many seconds."""
     until = time.monotonic() + patience
     while True:
         if gone := os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):

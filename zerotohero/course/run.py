@@ -23,7 +23,7 @@ Tokenizer = Characters | BytePairTokens
 
 
 def first() -> bool:
-    """Return whether this process is the one of torchrun's that speaks and writes."""
+    """Return whether this process is the one of torchrun's that prints and writes."""
     return place()[0] == 0
 
 
@@ -45,6 +45,7 @@ class Run:
     model: GPTConfig
     train: TrainConfig
     pieces: BytePairTokens | None = None  # kept in tokenizer.json
+    documents: bool = False  # whether it learned where one begins, after <|endoftext|>
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -68,7 +69,7 @@ class Run:
             run = cls(**content)
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
-                f"{path} is damaged ({error}); bring a copy of it back, or begin another run."
+                f"{path} is damaged ({error}); restore a copy of it, or begin another run."
             ) from None
         if run.chars is not None:
             return run
@@ -78,7 +79,7 @@ class Run:
         if len(pieces) != run.model.vocab_size:
             raise ValueError(
                 f"{folder / tokenizer_files.NAME} has {len(pieces)} tokens, but the model of this "
-                f"run {run.model.vocab_size}: bring the right file back."
+                f"run {run.model.vocab_size}: restore the right file."
             )
         return dataclasses.replace(run, pieces=pieces)
 
@@ -96,21 +97,21 @@ def check_free(folder: Path) -> None:
     """Raise ValueError unless a new run may be written to `folder`."""
     if (folder / "run.json").exists():
         raise ValueError(
-            f"{folder} holds a run already; go on with it by --resume, or name another folder by "
-            "--out."
+            f"{folder} holds a run already; use --resume to go on with it, or name another folder "
+            "with --out."
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} holds something else; name a new folder by --out.")
+        raise ValueError(f"{folder} holds something else; name a new folder with --out.")
 
 
 def load(folder: Path, last: bool = False, **changes) -> tuple[Run, GPT]:
-    """Return a run and its model, from its best checkpoint or its last; `changes` as of dropout."""
+    """Return a run and its model, from its best or last checkpoint; `changes`: dropout and such."""
     run = Run.read(folder)
     names = ["last.pt"] if last else ["best.pt", "last.pt"]
     there = [folder / name for name in names if (folder / name).is_file()]
     if not there:
         raise ValueError(
-            f"{folder} has no checkpoint yet; begin again by `{resume_command(folder)}`."
+            f"{folder} has no checkpoint yet; begin again with `{resume_command(folder)}`."
         )
     checkpoint = load_checkpoint(there[0])
     try:
@@ -118,7 +119,7 @@ def load(folder: Path, last: bool = False, **changes) -> tuple[Run, GPT]:
         model.load_state_dict(checkpoint["model"])
     except (TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0].rstrip(":.")
-        raise ValueError(f"{there[0]} is of another version of the course ({reason}).") from None
+        raise ValueError(f"{there[0]} is from another version of the course ({reason}).") from None
     return run, model.eval()
 
 

@@ -36,7 +36,8 @@ def sample(
     if run.data == "adder":
         return add(model, prompt)
     tokenizer = run.tokenizer
-    start = encode_prompt(tokenizer, prompt or "", documents=run.init_from is not None)
+    documents = run.documents or run.init_from is not None
+    start = encode_prompt(tokenizer, prompt or "", documents=documents)
     generator = torch.Generator()
     generator.manual_seed(seed) if seed is not None else generator.seed()
     for i in range(num_samples):
@@ -69,7 +70,7 @@ def pieces(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:
 
 
 def encode_prompt(tokenizer: Tokenizer, prompt: str, documents: bool) -> torch.Tensor:
-    """Return the prompt's tokens; for an empty one, what a text begins after.
+    """Return the prompt's tokens; for an empty prompt, what a text begins after.
 
     That is the end of a document, if the model has learned from `documents`; else a newline.
 
@@ -86,7 +87,7 @@ def encode_prompt(tokenizer: Tokenizer, prompt: str, documents: bool) -> torch.T
     except ValueError as error:
         hint = ""
         if "\\" in prompt and "\\" not in tokenizer.chars:
-            hint = r" A shell passes a new line on if you write --prompt $'ROMEO:\n'."
+            hint = r" A shell passes on a newline if you write --prompt $'ROMEO:\n'."
         raise ValueError(str(error).replace("The text", "The prompt") + hint) from None
 
 

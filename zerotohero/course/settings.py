@@ -91,7 +91,7 @@ def from_file(path: Path) -> tuple[dict[str, str], dict[str, object]]:
             fields = MODEL if key == "model" else TRAIN
             for field, its in value.items():
                 if field not in fields:
-                    where = "it stands in the other table." if field in MODEL | TRAIN else None
+                    where = "it belongs in the other table." if field in MODEL | TRAIN else None
                     raise ValueError(
                         f"{path}: [{key}] has no {field!r}; {where or nearest(field, fields)}"
                     )

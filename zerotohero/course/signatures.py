@@ -23,7 +23,8 @@ SERVES = {
     "float": {"float", "int", "floating", "integer"},
     "int": {"int", "integer"},
     "bool": {"bool", "bool_"},
-    "list": {"list", "tuple"},
+    "list": {"list"},
+    "bytes": {"bytes", "bytearray"},
     "None": {"NoneType"},
 }
 TRUTHS = {"bool", "bool_"}
@@ -113,6 +114,17 @@ def _argument(card: Signature | None, place: int | str) -> str:
 
 
 def _how_to_copy(name: str, kind: str, is_part: bool) -> str:
+    state = {
+        "Value": "`z.data -= …` writes into a Value that was handed over. Calculate with it, as "
+        "in `z - 1.0`, which makes a new one.",
+        "grad": "Its `grad` is another now: to call `backward()` is for the caller.",
+        "model": "Its parameters or statistics are others now. Make a new one, or begin with "
+        f"`{name} = copy.deepcopy({name})`.",
+        "mode": "It is in another mode now, train or eval, than it came in. Note which, `was = "
+        f"{name}.training`, and end with `{name}.train(was)`.",
+    }
+    if kind in state:
+        return state[kind]
     if is_part:
         return (
             f"Something inside of it was written into, which a copy of the outside would still "
@@ -126,6 +138,7 @@ def _how_to_copy(name: str, kind: str, is_part: bool) -> str:
         "list": "`sort`, `append`, `pop`, `shuffle`, `+=` and `x[i] = …` change the list itself. "
         f"Begin with `{name} = list({name})`, or use `sorted({name})` and the like.",
         "dict": f"`pop`, `update` and `x[key] = …` change it. Begin with `{name} = dict({name})`.",
+        "set": f"`add`, `discard`, `clear` and `|=` change it. Begin with `{name} = set({name})`.",
     }
     return ways.get(kind, "")
 
@@ -158,7 +171,7 @@ def _misfit(wanted: ast.expr, kind: Mapping[str, Any], place: str = "") -> Misfi
     return name, place, kind
 
 
-_BUILT_IN = {"int", "float", "bool", "str", "list", "tuple", "dict"}
+_BUILT_IN = {"int", "float", "bool", "str", "bytes", "list", "tuple", "dict", "ndarray"}
 
 
 def _misfit_inside(
@@ -222,8 +235,12 @@ def _how_to_return(wanted: str, kind: Mapping[str, Any]) -> str:
             "Return the tensor itself, without `.item()` or `float(…)`.",
         ),
         (
-            wanted == "Tensor" and bool(names & SERVES["list"]),
+            wanted == "Tensor" and bool(names & {"list", "tuple"}),
             "`torch.tensor(…)` makes a tensor of numbers, `torch.stack(…)` one of tensors.",
+        ),
+        (
+            wanted == "ndarray" and bool(names & (SERVES["float"] | {"list", "tuple"})),
+            "`np.array(…)` makes an array of numbers, `np.stack(…)` one of arrays.",
         ),
     ]
     return next((hint for applies, hint in rules if applies), "")

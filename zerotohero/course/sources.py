@@ -8,7 +8,9 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from zerotohero import tokenizer_files
 from zerotohero.course import adder
@@ -16,6 +18,7 @@ from zerotohero.course import data as course_data
 from zerotohero.course.export import read_characters
 from zerotohero.course.run import Tokenizer, load, say
 from zerotohero.gpt import GPT, GPTConfig
+from zerotohero.shards import PLAN, SPLITS, TOKEN, Shards, read_plan, vocabulary_hash
 from zerotohero.text import BytePairTokens, Characters, gpt2_tokenizer, read_text, split_text
 from zerotohero.tokenizer import Tokenizer as Vocabulary
 
@@ -31,29 +34,44 @@ JUDGED = 2**17  # validation tokens at the end: all of Tiny Shakespeare's, a sha
 class Data:
     """What is learned from, as the Trainer takes it, and what its tokens stand for."""
 
-    train: Tensor | tuple[Tensor, Tensor]
-    val: Tensor | tuple[Tensor, Tensor]
+    train: Tensor | Shards | tuple[Tensor, Tensor]
+    val: Tensor | Shards | tuple[Tensor, Tensor]
     tokenizer: Tokenizer
     sha256: str  # of what it was made from
+    documents: bool = False  # whether there are several, each of which begins after <|endoftext|>
+
+    def verify(self) -> None:
+        """Read what wasn't read yet. ValueError if it is damaged."""
+        if isinstance(self.train, Shards):
+            splits = self.train, self.val
+            size = sum(len(split) for split in splits) * TOKEN.itemsize
+            quiet = not sys.stderr.isatty()
+            options = {"unit": "B", "unit_scale": True, "leave": False, "disable": quiet}
+            with tqdm(total=size, desc="verifying", **options) as bar:
+                for split in splits:
+                    split.verify(bar.update)
 
     def says(self) -> str:
-        if isinstance(self.train, Tensor):
-            return f"{len(self.train):,} tokens to train on and {len(self.val):,} to validate"
-        return f"{len(self.train[0]):,} sums to train on and {len(self.val[0]):,} to validate"
+        if isinstance(self.train, tuple):
+            return f"{len(self.train[0]):,} sums to train on and {len(self.val[0]):,} to validate"
+        return f"{len(self.train):,} tokens to train on and {len(self.val):,} to validate"
 
-    def bits_a_byte(self, loss: float) -> str:
-        """Return a loss, nats a token, as bits a byte of the validation text; "" for sums.
+    def bits_per_byte(self, loss: float) -> str:
+        """Return a loss, nats per token, as bits per byte of the validation text; "" for sums.
 
         Tokens may be characters or pieces: only losses on the same bytes can be compared.
         """
         if isinstance(self.train, tuple):
             return ""
-        size = len(self.tokenizer.decode(self.val[:JUDGED]).encode())
-        return f"{loss / math.log(2) * len(self.val[:JUDGED]) / size:.3f} bits a byte"
+        tokens = torch.as_tensor(self.val[:JUDGED])
+        if isinstance(self.train, Shards):  # what stands between texts is no part of any
+            tokens = tokens[tokens != self.tokenizer.end_of_text]
+        size = len(self.tokenizer.decode(tokens).encode())
+        return f"{loss / math.log(2) * len(self.val[:JUDGED]) / size:.3f} bits per byte"
 
     def width(self, model: GPTConfig) -> int:
         """Return how many tokens a row has."""
-        return model.block_size if isinstance(self.train, Tensor) else self.train[0].shape[1]
+        return self.train[0].shape[1] if isinstance(self.train, tuple) else model.block_size
 
 
 def read_data(
@@ -62,7 +80,7 @@ def read_data(
     block_size: int,
     skip_unknown: bool = False,
 ) -> Data:
-    """Read the data: a path, a name in OURS, or "adder".
+    """Read the data: a file's path, that of a folder of shards, a name in OURS, or "adder".
 
     Without a tokenizer, the vocabulary is the text's characters; a str is what --tokenizer takes,
     the name of a vocabulary or the size of one to be learned. ValueError or OSError with one
@@ -78,6 +96,13 @@ def read_data(
         train, val = (adder.rows(pairs) for pairs in adder.draw_pairs())
         digest = hashlib.sha256(train[0].numpy().tobytes()).hexdigest()
         return Data(train, val, adder.VOCABULARY, digest)
+    if source not in OURS and (Path(source) / PLAN).is_file():
+        return read_shards(Path(source), tokenizer, block_size)
+    if source not in OURS and Path(source).is_dir():
+        raise ValueError(
+            f"{source} is a folder; name a text file in it, or make shards of them all by "
+            "`zerotohero data shards`."
+        )
     text = OURS[source]() if source in OURS else read_text(source)
     digest = hashlib.sha256(text.encode()).hexdigest()
     if isinstance(tokenizer, str):
@@ -90,6 +115,36 @@ def read_data(
     except ValueError as error:
         raise ValueError(f"{error} Give --skip-unknown to leave such characters out.") from None
     return Data(*split_text(tokens, block_size), tokenizer, digest)
+
+
+def read_shards(folder: Path, tokenizer: Tokenizer | str | None, block_size: int) -> Data:
+    """Return the shards of a folder; their tokens are read when they are needed.
+
+    `tokenizer` is None, or that of the model to go on with. ValueError if it is another.
+    """
+    if isinstance(tokenizer, str):
+        raise ValueError(f"The tokens of {folder} are made already: leave --tokenizer out.")
+    train, val = (Shards.of(folder, split) for split in SPLITS)
+    pieces = tokenizer_files.load(folder)
+    if vocabulary_hash(pieces) != train.vocabulary:
+        raise ValueError(
+            f"{folder / tokenizer_files.NAME} is not the vocabulary that the shards beside it are "
+            "of: bring the right file back."
+        )
+    if tokenizer is not None and getattr(tokenizer, "tokenizer", None) != pieces:
+        raise ValueError(
+            f"{folder} is of another vocabulary than the model to go on with: make shards with "
+            "its own."
+        )
+    for split, its in (("train on", train), ("validate", val)):
+        if len(its) < block_size + 1:
+            raise ValueError(
+                f"{folder} has {len(its):,} tokens to {split}, but a context of {block_size} needs "
+                f"{block_size + 1}; make larger shards or take a smaller block_size."
+            )
+    digest = hashlib.sha256(train.sha256 + val.sha256).hexdigest()
+    several = read_plan(folder)["documents"] > 1
+    return Data(train, val, BytePairTokens(pieces), digest, several)
 
 
 def pieces_for(text: str, wish: str) -> BytePairTokens:
@@ -112,10 +167,10 @@ def pretrained(source: str, **changes) -> tuple[GPT, Tokenizer]:
         run, model = load(folder, **changes)
         return model, run.tokenizer
     if not folder.exists():
-        if folder.parent.name and folder.parent.is_dir():  # runs/x is no name of the hub's
+        if folder.parent.name and folder.parent.is_dir():  # runs/x is not a name on the hub
             raise FileNotFoundError(f"There is no folder {folder}.")
         say(f"Fetching {source} from the Hugging Face hub or its cache on this machine.")
-        os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # else it tells of every retry
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # else it reports every retry
     model = GPT.from_pretrained(source, **changes)
     V = model.config.vocab_size
     if chars := read_characters(folder):
@@ -133,7 +188,7 @@ def pretrained(source: str, **changes) -> tuple[GPT, Tokenizer]:
 
 
 def fitted(model: GPT, source: str, wish: dict[str, object]) -> GPT:
-    """Shorten a pretrained model's context as wished; ValueError for a wish that cannot be."""
+    """Shorten a pretrained model's context as asked; ValueError if that can't be."""
     for field, value in wish.items():
         its = getattr(model.config, field)
         if field not in ("block_size", "dropout") and value != its:

@@ -89,7 +89,7 @@ def _text(data: bytes) -> str:
 
 
 def from_history(history: History, name: str, of: Iterable[Exercise]) -> Submission:
-    """Return a submission of what was run: each of the exercises of which it defines an answer."""
+    """Return a submission of what was run: every exercise to which it defines an answer."""
     found = {e.number: _source(history, e) for e in of if e.handed_in}
     return Submission(name, {number: source for number, source in found.items() if source})
 

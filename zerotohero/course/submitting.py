@@ -28,7 +28,7 @@ def submit(name: str = "", run: bool = True) -> None:
 
     name: yours, if your teacher asks for it in the file.
     run: try the answers first, in a process of their own, as the grader will; False writes at
-        once what was collected. To interrupt does the same for what was not yet tried.
+        once what was collected. Interrupting it does the same for what has not been tried yet.
     """
     if cells.shell() is None:
         print("submit() works in a notebook; at the command line use: zerotohero submit")
@@ -47,7 +47,7 @@ def submit(name: str = "", run: bool = True) -> None:
         print("Nothing to submit yet: run the cells of the exercises that you have answered.")
     except OSError as error:
         print(f"Could not write {FILE_NAME}: {error.strerror}. Change to a folder that you may")
-        print("write, with %cd.")
+        print("write to, with %cd.")
 
 
 def hand_in(
@@ -114,8 +114,8 @@ def _try(
         verb = "gives" if len(lost) == 1 else "give"
         print(
             f"{' and '.join(lost)} no longer {verb} the points that check gave. The grader has none"
-            " of your files and other notebooks: define in cells of this one all that the answer"
-            " needs, restart the kernel, run all cells, and submit again."
+            " of your files or other notebooks: define all that the answer needs in cells of this"
+            " one, restart the kernel, run all cells, and submit again."
         )
 
 

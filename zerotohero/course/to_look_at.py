@@ -2,10 +2,10 @@
 
     words("def mean(x):\\n    return torch.compile(f)(x)", ["torch.compile"])    # ["torch.compile"]
 
-Some rules are about how an answer is got, not about what it is: no autograd, no recursion. In the
-process in which an answer runs, it can get round what watches it. So its source is read as well,
-outside the sandbox and without running it. What is found here proves nothing and costs no marks,
-and nothing found is no proof either.
+Some rules are about how an answer is reached, not about what it is: no autograd, no recursion. In
+the process in which an answer runs, it can get round what watches it. So its source is read as
+well, outside the sandbox and without running it. What is found here proves nothing and costs no
+marks, and nothing found is no proof either.
 """
 
 import ast
@@ -40,7 +40,7 @@ ANYWHERE = (
     "inspect",
     "ctypes",
 )
-# What several exercises look for. Ways to a gradient that isn't derived:
+# What several exercises look for. Ways to a gradient that isn't derived by hand:
 AUTOGRAD = (
     "backward",
     "autograd",

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from zerotohero.course import adder, settings
@@ -31,16 +30,17 @@ from zerotohero.training import TrainConfig, Trainer, evaluate, load_checkpoint
 from zerotohero.training.config import FREE
 from zerotohero.training.recipes import RECIPES
 
-# A trained model is changed gently, lest it forget what it knows; a recipe's rate is for random
-# weights.
+# A trained model is changed gently, so that it doesn't forget what it knows; a recipe's rate is for
+# random weights.
 FINE_TUNING = TrainConfig(steps=200, batch_size=8, lr=1e-4, eval_every=50, eval_batches=10)
+PLAIN = "nanogpt-cpu"  # for a text of one's own; `transformers` can load what comes of it
 
 
 def show_recipes() -> None:
-    say("Train one of these by `zerotohero train NAME`, with changes such as steps=500:")
+    say("Train one of these with `zerotohero train NAME`, with changes such as steps=500:")
     for name, recipe in RECIPES.items():
         say(f"  {name:<18} {recipe.says}")
-    say("`--data my.txt` takes a text of your own; `zerotohero train --help` tells the rest.")
+    say("`--data my.txt` takes a text of your own; `zerotohero train --help` says the rest.")
 
 
 def train(
@@ -55,13 +55,16 @@ def train(
     tokenizer: str | None = None,
     device: str | None = None,
 ) -> None:
-    """Train a model in a folder of its own, or go on with one, and say what came of it."""
+    """Train a model in a folder of its own, or go on with one, and report on it."""
     name, wish = settings.from_words(words)
     asked = {"recipe": name, "data": data, "init_from": init_from, "tokenizer": tokenizer}
     asked = {key: value for key, value in asked.items() if value is not None}
     if config:
         options, changes = settings.from_file(config)
         asked, wish = options | asked, changes | wish
+    if "data" in asked and not (config or resume or {"recipe", "init_from"} & asked.keys()):
+        asked["recipe"] = PLAIN
+        say(f"The recipe is {PLAIN}, since none is named; `zerotohero train` lists all.")
     recipe = asked.get("recipe")
     if recipe and recipe not in RECIPES:
         meant = f"did you mean --data {recipe}?" if Path(recipe).is_file() else None
@@ -70,7 +73,7 @@ def train(
         )
     if not (config or recipe or "init_from" in asked or (resume and out)):
         what = (
-            "the run's folder by --out, or its recipe"
+            "the run's folder with --out, or its recipe"
             if resume
             else "a recipe, such as nanogpt-cpu"
         )
@@ -138,6 +141,8 @@ def prepare(
         model_config = dataclasses.replace(base, **model_wish)
     source = asked.get("data", "adder" if recipe == "adder" else "tinyshakespeare")
     its = read_data(source, tokenizer, model_config.block_size, skip_unknown)
+    if first():
+        its.verify()
     if model is None:
         V = len(its.tokenizer)
         if wish.get("vocab_size", V) != V:
@@ -156,6 +161,7 @@ def prepare(
         model_config,
         train_config,
         pieces,
+        its.documents,
     )
     return run, model, its
 
@@ -171,7 +177,7 @@ def continued(
         if asked.get(what) not in (None, getattr(run, what)):
             raise ValueError(
                 f"{folder} was begun with {what} {getattr(run, what)}, not {asked[what]}; name "
-                "another folder by --out."
+                "another folder with --out."
             )
     if "tokenizer" in asked:
         raise ValueError(f"{folder} goes on with its own vocabulary: leave --tokenizer out.")
@@ -180,7 +186,7 @@ def continued(
         if value != fields[key] and key not in FREE:
             raise ValueError(
                 f"{folder} was begun with {key}={fields[key]}, and goes on with it; for "
-                f"{key}={value}, begin a run in another folder by --out."
+                f"{key}={value}, begin a run in another folder with --out."
             )
     free = {key: value for key, value in wish.items() if key in FREE}
     run = dataclasses.replace(run, train=dataclasses.replace(run.train, **free))
@@ -188,8 +194,8 @@ def continued(
     its = read_data(source, run.tokenizer, run.model.block_size, run.skip_unknown)
     if its.sha256 != run.sha256:
         raise ValueError(
-            f"{source} is no longer what {folder} was trained on (its SHA-256 differs); bring the "
-            "old file back, or begin a new run, which --init-from can start from this one."
+            f"{source} is no longer what {folder} was trained on (its SHA-256 differs); restore "
+            "the old file, or begin a new run, which --init-from can start from this one."
         )
     if run.init_from and not (folder / "last.pt").exists():
         model, _ = pretrained(run.init_from, dropout=run.model.dropout)
@@ -220,7 +226,7 @@ def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
     try:
         trainer.run()
     except KeyboardInterrupt:
-        say(f"Stopped after step {trainer.step:,}. Go on by `{resume_command(folder)}`.")
+        say(f"Stopped after step {trainer.step:,}. Go on with `{resume_command(folder)}`.")
         raise SystemExit(130) from None
     except Exception:
         if fresh and first() and not (folder / "last.pt").exists():
@@ -232,14 +238,14 @@ def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
     trainer.model.load_state_dict(best["model"])
     rows = max(1, run.train.batch_size // run.train.accumulate)  # what fitted into the memory
     val, on = its.val, "all of the validation data"
-    if isinstance(val, Tensor) and len(val) > JUDGED:
+    if not isinstance(val, tuple) and len(val) > JUDGED:
         val, on = val[:JUDGED], f"the first {JUDGED:,} tokens of the validation data"
     loss = evaluate(trainer.model, val, batch_size=rows, precision=trainer.precision)
     say(
         f"{trainer.step:,} steps in {trainer.seconds:.1f} s. The best model, of step "
         f"{best['step']:,}, has a loss of {loss:.4f} on {on}."
     )
-    if bits := its.bits_a_byte(loss):
+    if bits := its.bits_per_byte(loss):
         say(f"That is {bits}, which can be compared whatever the tokens are.")
     if run.data == "adder":
         _, unseen = adder.draw_pairs()
@@ -252,7 +258,7 @@ def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
 
 def progress_line(trainer: Trainer, its: Data) -> str:
     row = trainer.log[-1]
-    bits = its.bits_a_byte(row["val_loss"])
+    bits = its.bits_per_byte(row["val_loss"])
     return (
         f"step {row['step']:>7,}   loss {row['loss']:.4f}   validation {row['val_loss']:.4f}"
         f"{bits and f' ({bits})'}   {row['seconds']:.1f} s"

@@ -154,6 +154,7 @@ def _supervise(
     watch = Watch(child, exercise, setup["all_memory"])
     ended, left, buffer = "answered", len(givens), bytearray()
     while left and ended == "answered":
+        gone = exit_code(child, 0) is not None  # before the look at what it wrote, or that is lost
         if over := watch.over():
             ended = over
         elif requests in (ready := select.select([read_end, requests], [], [], 0.02)[0]):
@@ -174,7 +175,7 @@ def _supervise(
                 del buffer[: 4 + size]
                 left -= 1
         # What the child has left behind may hold the pipe open, so its end is looked for too.
-        elif exit_code(child, 0) is not None:
+        elif gone:
             ended = "exited"
     os.close(read_end)
     code = exit_code(child, 0.5) if ended == "exited" else None
@@ -265,7 +266,7 @@ TIME_UP = 77  # the exit code of a worker that ends itself
 
 
 def _end_after(seconds: float) -> None:
-    """End this process once it has used so many seconds of the processor."""
+    """End this process once it has used that many seconds of the processor."""
     until = time.process_time() + seconds
     while time.process_time() < until:
         time.sleep(0.1)

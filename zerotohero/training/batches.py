@@ -5,9 +5,8 @@ tell each other which rows they took, and a run that goes on after an interrupti
 ones. The tokens are moved to the device once, as small as they came, and a batch of any size is one
 indexing operation.
 
-New against `mlp.train`: targets that don't count (-100), as instruction data and sums need them.
-Left out: data that doesn't fit into memory (a memory-mapped tensor works: only chunks are read,
-after one pass that checks the tokens).
+New against `mlp.train`: targets that don't count (-100), as instruction data and sums need them;
+and `shards`, of which a batch's rows are read from the disk when it is their turn.
 """
 
 import hashlib
@@ -20,18 +19,20 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from zerotohero import IGNORED
+from zerotohero.shards import Shards
 from zerotohero.training.checkpoint import bare
-from zerotohero.wavenet import IGNORED
 
-# A 1-D tensor of tokens, or inputs and targets, (N, T) each; or arrays of NumPy's instead.
-Data = Tensor | np.ndarray | Sequence[Tensor | np.ndarray]
+# A 1-D tensor of tokens, or shards of them, or inputs and targets, (N, T) each; a tensor may be an
+# array of NumPy's.
+Data = Tensor | np.ndarray | Shards | Sequence[Tensor | np.ndarray]
 PIECE = 2**24  # tokens that are looked at at a time, so that what is memory-mapped stays on disk
 # torch 2.6 can't index with these kinds of numbers; the same bits as these it can.
 SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 
 
-def check_data(data: Data, name: str, model: nn.Module, least: int = 0) -> Tensor | tuple:
-    """Return the data as a tensor or a pair of tensors, in the memory where they are.
+def check_data(data: Data, name: str, model: nn.Module, least: int = 0) -> Tensor | tuple | Shards:
+    """Return the data as a tensor, a pair of tensors or shards, in the memory where they are.
 
     Raises ValueError or TypeError with one sentence for data that the model can't be fed. A text
     needs `least` tokens, or if that is 0 a whole context and one more.
@@ -44,6 +45,14 @@ def check_data(data: Data, name: str, model: nn.Module, least: int = 0) -> Tenso
         )
     V, T = sizes.vocab_size, sizes.block_size
     least = least or T + 1
+    if isinstance(data, Shards):  # whose tokens nobody wants to read at each start
+        if data.vocab_size > V:
+            raise ValueError(
+                f"{name} has tokens of a vocabulary of {data.vocab_size}, but the model knows 0 to "
+                f"{V - 1}: raise vocab_size."
+            )
+        _check_length(data, name, least, T)
+        return data
     pair = isinstance(data, tuple | list) and len(data) == 2
     tensors = tuple(_tensor(t) for t in (data if pair else (data,)))
     if not all(isinstance(t, Tensor) for t in tensors):
@@ -58,11 +67,7 @@ def check_data(data: Data, name: str, model: nn.Module, least: int = 0) -> Tenso
                 f"{name} has the shape {tuple(data.shape)}; a text is a 1-D tensor of tokens, and "
                 "rows come as a pair of inputs and targets."
             )
-        if len(data) < least:
-            raise ValueError(
-                f"{name} has {len(data)} tokens, but {least} are needed with a context of {T}: "
-                "take a longer text or a smaller block_size."
-            )
+        _check_length(data, name, least, T)
     elif data[0].ndim != 2 or data[0].shape != data[1].shape or not len(data[0]):
         raise ValueError(
             f"{name} has inputs of the shape {tuple(data[0].shape)} and targets of "
@@ -89,6 +94,14 @@ def check_data(data: Data, name: str, model: nn.Module, least: int = 0) -> Tenso
     return data
 
 
+def _check_length(data: Tensor | Shards, name: str, least: int, T: int) -> None:
+    if len(data) < least:
+        raise ValueError(
+            f"{name} has {len(data)} tokens, but {least} are needed with a context of {T}: take a "
+            "longer text or a smaller block_size."
+        )
+
+
 def _tensor(t: object) -> object:
     if not isinstance(t, np.ndarray):
         return t
@@ -101,9 +114,18 @@ def _pieces(t: Tensor) -> Iterator[Int[Tensor, " n"]]:
 
 
 class Split:
-    """A split of the data, on the device if it fits there, from which rows are taken by number."""
+    """A split of the data, on the device if it fits there, from which rows are taken by number.
 
-    def __init__(self, data: Tensor | tuple, block_size: int, device: torch.device):
+    Shards stay on the disk.
+    """
+
+    def __init__(self, data: Tensor | tuple | Shards, block_size: int, device: torch.device):
+        self.shards = data if isinstance(data, Shards) else None
+        if self.shards is not None:
+            self.device = device
+            self.window, self.some = None, None
+            self.n_rows, self.width = len(data) - block_size, block_size
+            return
         tensors = (data,) if isinstance(data, Tensor) else data
         size = sum(t.nbytes for t in tensors)
         fits = device.type != "cuda" or size < torch.cuda.mem_get_info(device)[0] / 2
@@ -111,7 +133,7 @@ class Split:
         self.tensors = tuple(t.to(device) if fits else t for t in tensors)
         home = self.tensors[0].device
         if len(tensors) == 1:
-            self.window = torch.arange(block_size + 1, device=home)
+            self.window, self.some = torch.arange(block_size + 1, device=home), None
             self.n_rows, self.width = len(data) - block_size, block_size
         else:
             self.window = None
@@ -128,6 +150,11 @@ class Split:
 
     def rows(self, numbers: Int[Tensor, "*B"]) -> tuple[Int[Tensor, "*B T"], Int[Tensor, "*B T"]]:
         """Return the inputs and the targets of the rows with these numbers."""
+        if self.shards is not None:
+            starts = numbers.flatten().numpy()
+            chunks = torch.from_numpy(self.shards.rows(starts, self.width + 1))
+            chunks = send(chunks, self.device).view(*numbers.shape, -1)  # (..., T + 1)
+            return chunks[..., :-1], chunks[..., 1:]
         numbers = send(numbers, self.tensors[0].device)
         if self.window is None:
             x, y = (_taken(t, self.some[numbers]) for t in self.tensors)
@@ -138,7 +165,7 @@ class Split:
 
     def targets(self, numbers: Int[Tensor, "*B"]) -> int | Int[Tensor, ""]:
         """Return how many targets of these rows are part of the loss; never 0."""
-        if self.window is not None:
+        if self.some is None:
             return numbers.numel() * self.width
         return send(self.counts[send(numbers, self.counts.device)].sum(), self.device)
 
@@ -156,9 +183,15 @@ def send(t: Tensor, device: torch.device) -> Tensor:
 
 
 def windows(
-    data: Tensor | tuple, block_size: int, batch_size: int, device: torch.device
+    data: Tensor | tuple | Shards, block_size: int, batch_size: int, device: torch.device
 ) -> Iterator[tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]]:
     """Yield a whole split in order: a text in windows that don't overlap, the last one shorter."""
+    if isinstance(data, Shards):
+        step = block_size * batch_size
+        for i in range(0, len(data) - 1, step):
+            chunk = torch.from_numpy(data[i : i + step + 1])
+            yield from windows(chunk, block_size, batch_size, device)
+        return
     pairs = [data]
     if isinstance(data, Tensor):
         whole = (len(data) - 1) // block_size * block_size
@@ -178,8 +211,13 @@ def seed_of(*what: str | int) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def fingerprint(data: Tensor | tuple) -> list[int]:
-    """Return checksums that tell other data from these, whatever the kind of integer."""
+def fingerprint(data: Tensor | tuple | Shards) -> list[int]:
+    """Return checksums that tell other data from these, whatever the kind of integer.
+
+    Shards carry theirs.
+    """
+    if isinstance(data, Shards):
+        return [int.from_bytes(data.sha256[:8], "little")]
     checksums = []
     for t in (data,) if isinstance(data, Tensor) else data:
         checksums.append(0)

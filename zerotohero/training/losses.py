@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from zerotohero import IGNORED
 from zerotohero.generation import modes_kept
 from zerotohero.training.batches import Data, check_data, windows
 from zerotohero.training.checkpoint import bare
 from zerotohero.training.machine import autocast, choose_precision
-from zerotohero.wavenet import IGNORED
 
 
 class SummedLoss(nn.Module):
@@ -54,9 +54,9 @@ def evaluate(
 ) -> float:
     """Return the mean loss a token over a whole split, in eval mode; the model is left as it was.
 
-    A 1-D tensor or array is cut into windows of block_size that don't overlap, the last one
-    shorter; of a pair (X, Y), targets of -100 don't count. Raises ValueError for data that the
-    model can't be fed, or fewer than 2 tokens.
+    A 1-D tensor or array, or shards, are cut into windows of block_size that don't overlap, the
+    last one shorter; of a pair (X, Y), targets of -100 don't count. Raises ValueError for data that
+    the model can't be fed, or fewer than 2 tokens.
     """
     data = check_data(data, "data", model, least=2)
     device, T = next(model.parameters()).device, bare(model).config.block_size

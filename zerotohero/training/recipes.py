@@ -92,6 +92,12 @@ _ALL = (
         GPTConfig.preset("shakespeare-char", **MODERN),
         replace(FAST, steps=600, batch_size=64, compile=True),
     ),
+    Recipe(
+        "gpt-nano",
+        "GPT-2's parts at their smallest, for shards of your own: some minutes on a CPU",
+        GPTConfig.preset("gpt-nano", block_size=128),
+        TrainConfig(steps=1000, batch_size=16),
+    ),
     # Rotary positions don't learn this one: which digit stands where is all that matters. And a
     # start at zero gets stuck in one run of eight.
     Recipe(

@@ -88,7 +88,7 @@ def softmax_without_a_maximum():
     return cross_entropy_fused
 
 
-@wrong("5.2", "Your code changed its arguments")
+@wrong("5.2", "write into the tensor that was handed over")
 def maximum_subtracted_in_place():
     def cross_entropy_fused(logits, targets):
         logits -= logits.amax(1, keepdim=True)

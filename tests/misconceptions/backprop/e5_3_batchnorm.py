@@ -154,7 +154,7 @@ def beta_before_gamma():
     return batchnorm_fused
 
 
-@wrong("5.3", "Your code changed its arguments in place")
+@wrong("5.3", "write into the tensor that was handed over")
 def centred_in_place():
     def batchnorm_fused(dout, x, gamma, eps):
         mean = x.mean(tuple(range(x.ndim - 1)), keepdim=True)
@@ -167,3 +167,15 @@ def centred_in_place():
 @wrong("5.3", "x̂ is normalised over the first axis")
 def statistics_of_each_position():
     return norm(right, along=0)
+
+
+@wrong("5.3", "An operator of torch's own backward pass")
+def torch_s_own_operator():
+    def batchnorm_fused(dout, x, gamma, eps):
+        flat, upstream = (a.flatten(0, -2) for a in (x, dout))
+        var, mean = torch.var_mean(flat, 0, correction=0)
+        given = (upstream, flat, gamma, None, None, mean, (var + eps) ** -0.5)
+        dx, dgamma, dbeta = torch.ops.aten.native_batch_norm_backward(*given, True, eps, [True] * 3)
+        return dx.view_as(x), dgamma, dbeta
+
+    return batchnorm_fused

@@ -127,7 +127,7 @@ def beta_before_gamma():
     return layernorm_fused
 
 
-@wrong("5.5", "Your code changed its arguments in place")
+@wrong("5.5", "write into the tensor that was handed over")
 def centred_in_place():
     def layernorm_fused(dout, x, gamma, eps):
         mean = x.mean(-1, keepdim=True)
@@ -148,3 +148,46 @@ def time_normalised_too():
 @wrong("5.5", "as in BatchNorm")
 def batchnorm_s_statistics():
     return norm(right)
+
+
+@wrong("5.5", "dbeta has the shape (C,), without keepdim")
+def dbeta_with_its_axes():
+    def dbeta(dout):
+        return dout.sum(tuple(range(dout.ndim - 1)), keepdim=True)
+
+    return norm(right, dbeta=dbeta, along=-1)
+
+
+def counting(count):
+    """An answer whose n is another."""
+
+    def layernorm_fused(dout, x, gamma, eps):
+        def dx(dout, xhat, gamma, inv, mean):
+            d, n = dout * gamma, count(x)
+            sums = d.sum(-1, keepdim=True) + xhat * (d * xhat).sum(-1, keepdim=True)
+            return inv * (d - sums / n)
+
+        return norm(dx, along=-1)(dout, x, gamma, eps)
+
+    return layernorm_fused
+
+
+@wrong("5.5", "by len(x), 4 here")
+def n_is_the_batch():
+    return counting(len)
+
+
+@wrong("5.5", "by the number of vectors, as in BatchNorm")
+def n_of_batchnorm():
+    return counting(lambda x: x.numel() // x.shape[-1])
+
+
+@wrong("5.5", "An operator of torch's own backward pass")
+def torch_s_own_operator():
+    def layernorm_fused(dout, x, gamma, eps):
+        shape, beta = x.shape[-1:], torch.zeros_like(gamma)
+        _, mean, inv = torch.native_layer_norm(x, shape, gamma, beta, eps)
+        backward = torch.ops.aten.native_layer_norm_backward
+        return backward(dout, x, shape, mean, inv, gamma, beta, [True] * 3)
+
+    return layernorm_fused

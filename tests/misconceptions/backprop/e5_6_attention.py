@@ -176,11 +176,23 @@ def all_axes_transposed():
     return attention_fused
 
 
-@wrong("5.6", "Your code changed its arguments in place")
+@wrong("5.6", "write into the tensor that was handed over")
 def queries_scaled_in_place():
     def attention_fused(dout, q, k, v):
         gradients = head()(dout, q, k, v)
         q *= q.shape[-1] ** -0.5
         return gradients
+
+    return attention_fused
+
+
+@wrong("5.6", "An operator of torch's own backward pass")
+def torch_s_own_softmax():
+    def attention_fused(dout, q, k, v):
+        T, size = q.shape[1:]
+        later = torch.ones(T, T, dtype=torch.bool).triu(1)
+        att = F.softmax((q @ k.mT * size**-0.5).masked_fill(later, -torch.inf), -1)
+        ds = torch._softmax_backward_data(dout @ v.mT, att, -1, att.dtype)
+        return ds @ k * size**-0.5, ds.mT @ q * size**-0.5, att.mT @ dout
 
     return attention_fused

@@ -86,7 +86,7 @@ def a_gradient_that_is_there():
     return lambda *given: move(*given, by="there"), blame
 
 
-@wrong("4.1", "Train on copies")
+@wrong("4.1", "`parameters = copy.deepcopy(parameters)`")
 def given_tensors_trained():
     return lambda *given: move(*given, clone=False), blame
 

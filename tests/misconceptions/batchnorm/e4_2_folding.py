@@ -129,7 +129,7 @@ def no_bias_before_none_after():
     return fold
 
 
-@wrong("4.2", "leave the two old ones as they are")
+@wrong("4.2", "Its parameters or statistics are others now")
 def old_layer_changed():
     def fold(linear, norm):
         new = folded(linear, norm)
@@ -153,7 +153,7 @@ def tensors_returned():
     return lambda linear, norm: (linear.weight, linear.bias)
 
 
-@wrong("4.2", "their mode belongs to what stays")
+@wrong("4.2", "It is in another mode now")
 def set_to_train_mode():
     def fold(linear, norm):
         norm.train()

@@ -54,7 +54,7 @@ def layer_norm_over_the_example():
     return layer_norm, rms, dependence
 
 
-@wrong("4.6", "`x -= …` changes the tensor that was given")
+@wrong("4.6", "write into the tensor that was handed over")
 def layer_norm_in_place():
     def layer_norm(x, gamma, beta, eps):
         y = layer(x, gamma, beta, eps)
@@ -210,3 +210,21 @@ def eps_of_ones_own():
 @wrong("4.6", "numbers whatever their order")
 def channels_turned_round():
     return layer, rms, lambda norm, x: dependence(norm, x, change=lambda row: row.flip(0))
+
+
+@wrong("4.6", "Where there is no other example, its numbers are no change")
+def rows_exchanged():
+    def depends(norm, x):
+        before, columns = norm(x), []
+        for j in range(len(x)):
+            changed = x.clone()
+            changed[j] = 1.5 * x[(j + 1) % len(x)] - 0.5 * x[j]
+            columns.append(~torch.isclose(norm(changed), before).all(1))
+        return torch.stack(columns, 1)
+
+    return layer, rms, depends
+
+
+@wrong("4.6", "`squeeze()` takes axes of length 1 away")
+def squeezed():
+    return layer, rms, lambda norm, x: dependence(norm, x).squeeze()

@@ -22,11 +22,11 @@ def grams(words, n):
     return [text[i : i + n] for text in padded for i in range(len(text) - n + 1)]
 
 
-def fair_loss(train, held_out, n, k, stoi, keepdim=True, sum_before=False, log=math.log):
+def fair_loss(train, held_out, n, k, stoi, keepdim=True, sum_before=False, log=math.log, axis=-1):
     N = torch.zeros((len(stoi),) * n, dtype=torch.float64)
     for gram in grams(train, n):
         N[tuple(stoi[s] for s in gram)] += 1
-    total = (N if sum_before else N + k).sum(-1, keepdim=keepdim)
+    total = (N if sum_before else N + k).sum(axis, keepdim=keepdim)
     P = (N + k) / total
     losses = []
     for gram in grams(held_out, n):
@@ -273,3 +273,33 @@ def boundary_is_zero():
         return fair_loss(train, held_out, n, k, {**stoi, ".": 0})
 
     return fair_split, ngram_loss
+
+
+@wrong("2.2", "You start another generator with this one's seed")
+def seed_read_off():
+    def split_words(words, generator):
+        mine = list(words)
+        random.Random(generator.initial_seed()).shuffle(mine)
+        return cut(mine)
+
+    return split_words, fair_loss
+
+
+@wrong("2.2", "`int` rounds down")
+def cuts_rounded():
+    def split_words(words, generator):
+        train, dev, test = fair_split(words, generator)
+        mine, a, b = train + dev + test, round(0.8 * len(words)), round(0.9 * len(words))
+        return mine[:a], mine[a:b], mine[b:]
+
+    return split_words, fair_loss
+
+
+@wrong("2.2", "This is rounded")
+def loss_rounded():
+    return fair_split, lambda *a: round(fair_loss(*a), 4)
+
+
+@wrong("2.2", "adds over the first character")
+def sums_over_the_first_character():
+    return fair_split, lambda *a: fair_loss(*a, axis=0)

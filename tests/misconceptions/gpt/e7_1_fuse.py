@@ -360,11 +360,95 @@ def one_mask_for_all_heads():
     return FusedAttention
 
 
-@wrong("7.1", "p is the share that is dropped, not the one that is kept")
+@wrong("7.1", "All texts drop the same weights")
+def one_mask_for_all_texts():
+    class FusedAttention(Fused):
+        def drop(self, y):
+            return y * super().drop(torch.ones_like(y[:1]))
+
+    return FusedAttention
+
+
+@wrong("7.1", "p is the share of the weights that is dropped, not the one that is kept")
 def share_kept():
     class FusedAttention(Fused):
         def __init__(self, n_embd, n_head, block_size, dropout=0.0):
             super().__init__(n_embd, n_head, block_size, 1 - dropout)
+
+    return FusedAttention
+
+
+@wrong("7.1", "What is kept of the weights has to be divided")
+def weights_only_hidden():
+    class FusedAttention(Fused):
+        def drop(self, y):
+            return y * (torch.rand_like(y) >= self.p) if self.training else y
+
+    return FusedAttention
+
+
+@wrong("7.1", "On the weights, dropout has another p")
+def weights_dropped_by_a_rate_of_their_own():
+    class FusedAttention(Fused):
+        def drop(self, y):
+            return F.dropout(y, 0.1, self.training)
+
+    return FusedAttention
+
+
+@wrong("7.1", "On the output, dropout has another p")
+def output_dropped_by_torchs_rate():
+    class FusedAttention(Fused):
+        def project(self, y):
+            return F.dropout(self.c_proj(y), training=self.training)
+
+    return FusedAttention
+
+
+@wrong("7.1", "p is the share of the output that is dropped")
+def share_of_the_output_kept():
+    class FusedAttention(Fused):
+        def project(self, y):
+            return F.dropout(self.c_proj(y), 1 - self.p, self.training)
+
+    return FusedAttention
+
+
+@wrong("7.1", "What is kept of the output has to be divided")
+def output_only_hidden():
+    class FusedAttention(Fused):
+        def project(self, y):
+            y = self.c_proj(y)
+            return y * (torch.rand_like(y) >= self.p) if self.training else y
+
+    return FusedAttention
+
+
+@wrong("7.1", "Dropout comes twice on the output")
+def output_dropped_twice():
+    class FusedAttention(Fused):
+        def project(self, y):
+            return F.dropout(super().project(y), self.p, self.training)
+
+    return FusedAttention
+
+
+@wrong("7.1", "takes all channels of a position together")
+def whole_positions_dropped():
+    class FusedAttention(Fused):
+        def project(self, y):
+            y = self.c_proj(y)
+            return y * super().drop(torch.ones_like(y[..., :1]))
+
+    return FusedAttention
+
+
+@wrong("7.1", "All texts drop the same output")
+def one_mask_of_the_output():
+    class FusedAttention(Fused):
+        def project(self, y):
+            y = self.c_proj(y)
+            return y * super().drop(torch.ones_like(y[:1]))
 
     return FusedAttention
 

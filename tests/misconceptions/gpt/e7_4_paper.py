@@ -245,6 +245,25 @@ def zeros():
     return only("relu2", torch.zeros_like)
 
 
+@wrong("7.4", "Begin with `x = x.clone()`")
+def squared_in_place():
+    return only("relu2", lambda x: x.relu_().square_())
+
+
+@wrong("7.4", "Begin with `gradient = gradient.clone()`")
+def momentum_added_to_the_gradient():
+    def muon(gradient, buffer, momentum):
+        gradient += momentum * buffer
+        return orthogonal(gradient), gradient
+
+    return only("muon", muon)
+
+
+@wrong("7.4", "not with NumPy or lists")
+def numpy_returned():
+    return only("relu2", lambda x: relu2(x).numpy())
+
+
 class Pairs(nn.Module):
     """Counts pairs of letters as they go through it; `by` makes it worse, `ahead` leak."""
 

@@ -305,3 +305,13 @@ def p_of_1_without_the_temperature():
         return F.softmax(logits, -1) if p >= 1 else nucleus(logits, p, temperature)
 
     return top_p
+
+
+@wrong("7.6", "compare with p itself, not with a little less")
+def a_thousandth_less():
+    return lambda *given: nucleus(*given, keep=lambda f, p: f.cumsum(-1) - f < p - 1e-3)
+
+
+@wrong("7.6", "compare with p itself, not with a little more")
+def a_thousandth_more():
+    return lambda *given: nucleus(*given, keep=lambda f, p: f.cumsum(-1) - f < p + 1e-3)

@@ -45,7 +45,7 @@ def last_token_alone():
     return testing(lengths=lambda n: [n], cuts=lambda T: [T - 1])
 
 
-@wrong("7.7", "You change or cut off the tokens from 4 on")
+@wrong("7.7", "You change or cut off the tokens from 3 on")
 def one_cut_in_the_middle():
     return testing(lengths=lambda n: [n], cuts=lambda T: [T // 2])
 
@@ -105,6 +105,11 @@ def absurd_tolerance():
 @wrong("7.7", "You call the model in train mode")
 def left_in_train_mode():
     return testing(evaluate=False)
+
+
+@wrong("7.7", "BatchNorm refuses a single token in train mode")
+def a_single_token_in_train_mode():
+    return testing(lengths=lambda n: range(1, n + 1), evaluate=False)
 
 
 @wrong("7.7", "A test must leave no trace")

@@ -153,7 +153,7 @@ def the_two_swapped():
     return (lambda logits, label: -right_softmax(logits)[label].log()), right_softmax
 
 
-@wrong("1.4", "writes into the caller's Values")
+@wrong("1.4", "writes into a Value that was handed over")
 def the_logits_changed():
     def softmax(logits):
         top = max(z.data for z in logits)

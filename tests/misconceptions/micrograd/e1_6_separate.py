@@ -11,6 +11,8 @@ def trained(sizes, steps=150, zero=True, sign=1.0):
         model = MLP(2, sizes, rng=random.Random(1))
         for _ in range(steps):
             margins = [sign * y * model(x) for x, y in zip(points, labels, strict=True)]
+            if min(m.data for m in margins) > 0.1:
+                break
             loss = sum((1 - m).relu() for m in margins) / len(margins)
             if zero:
                 model.zero_grad()

@@ -16,7 +16,12 @@ def encode(n, surrogates=False, largest=0x10FFFF, lowest=LOWEST, reverse=False, 
     return bytes([first & 255, *(rest[::-1] if reverse else rest)])
 
 
-def decode(data, leave=()):
+def decode(
+    data,
+    leave=(),
+    goes_on=lambda byte, k, length: byte & 0xC0 == 0x80,
+    surrogate=lambda n: 0xD800 <= n < 0xE000,
+):
     """All checks but those that are left out."""
     points, i = [], 0
     while i < len(data):
@@ -30,13 +35,13 @@ def decode(data, leave=()):
         rest = data[i + 1 : i + length]
         if len(rest) < length - 1 and "early end" not in leave:
             raise ValueError("early end")
-        for byte in rest:
-            if byte & 0xC0 != 0x80 and "interrupted" not in leave:
+        for k, byte in enumerate(rest, 1):
+            if not goes_on(byte, k, length) and "interrupted" not in leave:
                 raise ValueError("interrupted")
             n = n << 6 | byte & 0x3F
         if n < LOWEST[length - 1] and "overlong" not in leave:
             raise ValueError("overlong")
-        if 0xD800 <= n < 0xE000 and "surrogate" not in leave:
+        if surrogate(n) and "surrogate" not in leave:
             raise ValueError("surrogate")
         if n > 0x10FFFF and "too large" not in leave:
             raise ValueError("too large")
@@ -68,9 +73,19 @@ def utf16():
     return two, decode
 
 
-@wrong("9.1", "one code point too early or too late")
-def limits_off_by_one():
+@wrong("9.1", "one code point too early")
+def limits_too_early():
     return (lambda n: encode(n, lowest=(0, 0x7F, 0x7FF, 0xFFFF))), decode
+
+
+@wrong("9.1", "one code point too late")
+def one_limit_too_late():
+    return (lambda n: encode(n, lowest=(0, 0x81, 0x800, 0x10000))), decode
+
+
+@wrong("9.1", "`bytes(…)` makes bytes of it")
+def a_bytearray():
+    return (lambda n: bytearray(encode(n))), decode
 
 
 @wrong("9.1", "Return bytes")
@@ -81,6 +96,14 @@ def a_str():
 @wrong("9.1", "are halves of UTF-16's pairs")
 def surrogates_encoded():
     return (lambda n: encode(n, surrogates=True)), decode
+
+
+@wrong("9.1", "and all between")
+def first_surrogates_refused():
+    def low_ones_encoded(n):
+        return encode(n, surrogates=n > 0xDBFF)
+
+    return low_ones_encoded, decode
 
 
 @wrong("9.1", "at least 0 and at most 0x10FFFF")
@@ -136,3 +159,82 @@ def too_large():
 @wrong("9.1", "No character begins with 0xF8")
 def first_byte():
     return encode, lambda data: decode(data, leave=("first byte",))
+
+
+@wrong("9.1", "without `chr`")
+def a_text():
+    return encode, lambda data: "".join(map(chr, decode(data)))
+
+
+@wrong("9.1", "A sound text was refused")
+def noncharacters_refused():
+    def refuse(data):
+        points = decode(data)
+        if 0xFFFF in points:
+            raise ValueError("no character")
+        return points
+
+    return encode, refuse
+
+
+@wrong("9.1", "is a character like any other here")
+def byte_order_mark_left_out():
+    def without(data):
+        points = decode(data)
+        return points[1:] if points[:1] == [0xFEFF] else points
+
+    return encode, without
+
+
+@wrong("9.1", "to have the highest bit isn't enough")
+def highest_bit_only():
+    return encode, lambda data: decode(data, goes_on=lambda byte, k, length: byte >= 0x80)
+
+
+@wrong("9.1", "A byte below 0x40")
+def second_bit_only():
+    return encode, lambda data: decode(data, goes_on=lambda byte, k, length: not byte & 0x40)
+
+
+@wrong("9.1", "The fourth byte of four")
+def fourth_byte_unseen():
+    def goes_on(byte, k, length):
+        return k == 3 or byte & 0xC0 == 0x80
+
+    return encode, lambda data: decode(data, goes_on=goes_on)
+
+
+@wrong("9.1", "Only the second byte was looked at")
+def second_byte_only():
+    def goes_on(byte, k, length):
+        return k > 1 or byte & 0xC0 == 0x80
+
+    return encode, lambda data: decode(data, goes_on=goes_on)
+
+
+@wrong("9.1", "Only the last byte was looked at")
+def last_byte_only():
+    def goes_on(byte, k, length):
+        return k < length - 1 or byte & 0xC0 == 0x80
+
+    return encode, lambda data: decode(data, goes_on=goes_on)
+
+
+@wrong("9.1", "they end at 0xDFFF")
+def first_half_of_the_surrogates():
+    return encode, lambda data: decode(data, surrogate=lambda n: 0xD800 <= n <= 0xDBFF)
+
+
+@wrong("9.1", "they begin at 0xD800")
+def second_half_of_the_surrogates():
+    return encode, lambda data: decode(data, surrogate=lambda n: 0xDC00 <= n <= 0xDFFF)
+
+
+@wrong("9.1", "0xD800 itself is one")
+def surrogates_from_the_second():
+    return encode, lambda data: decode(data, surrogate=lambda n: 0xD800 < n <= 0xDFFF)
+
+
+@wrong("9.1", "0xDFFF itself is one")
+def surrogates_but_the_last():
+    return encode, lambda data: decode(data, surrogate=lambda n: 0xD800 <= n < 0xDFFF)

@@ -58,6 +58,47 @@ def pairs_sorted():
     return count_sorted, merge
 
 
+@wrong("9.2", "one that occurs once counts too")
+def pairs_that_occur_twice_only():
+    return (lambda ids: {p: n for p, n in count_pairs(ids).items() if n > 1}), merge
+
+
+@wrong("9.2", "(a, a) is missing")
+def equal_tokens_are_no_pair():
+    return (lambda ids: {p: n for p, n in count_pairs(ids).items() if p[0] != p[1]}), merge
+
+
+@wrong("9.2", "`(a, b)`, and their count as its value")
+def a_list_for_a_dict():
+    return (lambda ids: list(count_pairs(ids).items())), merge
+
+
+@wrong("9.2", "Only every second pair was counted")
+def every_second_pair():
+    return (lambda ids: Counter(zip(ids[::2], ids[1::2], strict=False))), merge
+
+
+@wrong("9.2", "begin each call with a new dict")
+def counts_of_all_calls():
+    counts = Counter()
+
+    def count_on(ids):
+        counts.update(pairwise(ids))
+        return dict(counts)
+
+    return count_on, merge
+
+
+@wrong("9.2", "go through it without `pop`")
+def list_emptied():
+    def pop(ids):
+        counts = count_pairs(ids)
+        del ids[1:]
+        return counts
+
+    return pop, merge
+
+
 @wrong("9.2", "The last token is lost")
 def last_token_lost():
     def lose(ids, pair, new):
@@ -151,3 +192,47 @@ def in_place():
         return ids
 
     return count_pairs, change
+
+
+@wrong("9.2", "`12 5` stands in `112 5` too")
+def numbers_as_text():
+    def replace(ids, pair, new):
+        text = " ".join(map(str, ids)).replace(f"{pair[0]} {pair[1]}", str(new))
+        return [int(word) for word in text.split()]
+
+    return count_pairs, replace
+
+
+@wrong("9.2", "(b, a) was merged as well")
+def either_order():
+    def merge_both(ids, pair, new):
+        out, i = [], 0
+        while i < len(ids):
+            if i + 1 < len(ids) and sorted(ids[i : i + 2]) == sorted(pair):
+                out.append(new)
+                i += 2
+            else:
+                out.append(ids[i])
+                i += 1
+        return out
+
+    return count_pairs, merge_both
+
+
+@wrong("9.2", "the left token comes first")
+def swapped():
+    return count_pairs, lambda ids, pair, new: merge(ids, pair[::-1], new)
+
+
+@wrong("9.2", "had just been written was merged again")
+def merged_again():
+    def onto_the_last(ids, pair, new):
+        out = []
+        for token in ids:
+            if out and (out[-1], token) == pair:
+                out[-1] = new
+            else:
+                out.append(token)
+        return out
+
+    return count_pairs, onto_the_last

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import pairwise
+from unicodedata import normalize
 
 from misconceptions import wrong
 from misconceptions.tokenizer.e9_2_pair import count_pairs, merge
@@ -107,3 +108,68 @@ def raises_at_the_end():
         return merges
 
     return train
+
+
+@wrong("9.3", "the last that was met was taken")
+def last_of_equals():
+    return lambda *given: learn(*given, choose=lambda c: max(reversed(list(c)), key=c.get))
+
+
+@wrong("9.3", "the lowest as text was taken")
+def lowest_as_text():
+    return lambda *given: learn(*given, choose=lambda c: min(c, key=lambda p: (-c[p], str(p))))
+
+
+@wrong("9.3", "with the lowest right token")
+def lowest_right_token():
+    return lambda *given: learn(*given, choose=lambda c: min(c, key=lambda p: (-c[p], p[::-1])))
+
+
+@wrong("9.3", "both occur")
+def lowest_sum():
+    return lambda *given: learn(*given, choose=lambda c: min(c, key=lambda p: (-c[p], sum(p))))
+
+
+@wrong("9.3", "Capitals were made small")
+def small_letters():
+    return lambda *given: learn(*given, octets=lambda chunk: list(chunk.lower().encode()))
+
+
+@wrong("9.3", "don't normalise")
+def normalised():
+    return lambda *given: learn(*given, octets=lambda c: list(normalize("NFC", c).encode()))
+
+
+@wrong("9.3", "without `strip`")
+def stripped():
+    return lambda *given: learn(*given, octets=lambda chunk: list(chunk.strip().encode()))
+
+
+@wrong("9.3", "add its count, not 1")
+def pairs_once_a_chunk():
+    return lambda *given: learn(*given, count=lambda ids: Counter(set(pairwise(ids))))
+
+
+@wrong("9.3", "One merge is missing")
+def one_too_few():
+    return lambda chunks, n: learn(chunks, n - 1)
+
+
+@wrong("9.3", "One merge too many")
+def one_too_many():
+    return lambda chunks, n: learn(chunks, n + 1)
+
+
+@wrong("9.3", "in the order of merging, unsorted")
+def merges_sorted():
+    return lambda *given: sorted(learn(*given))
+
+
+@wrong("9.3", "None was put into the list")
+def none_at_the_end():
+    return lambda chunks, n: (learn(chunks, n) + [None] * n)[:n]
+
+
+@wrong("9.3", "`(left, right)` each")
+def triples():
+    return lambda *given: [(a, b, 256 + i) for i, (a, b) in enumerate(learn(*given))]

@@ -1,6 +1,8 @@
 """Wrong answers to 9.4, encoding and decoding."""
 
+import re
 from itertools import pairwise
+from unicodedata import normalize
 
 from misconceptions import wrong
 from misconceptions.tokenizer.e9_2_pair import count_pairs, merge
@@ -130,3 +132,83 @@ def ignored():
 @wrong("9.4", "Each byte became a character")
 def latin():
     return encode, lambda ids, merges: decode(ids, merges, encoding="latin-1")
+
+
+@wrong("9.4", "only pairs that are in `merges` are")
+def bytes_for_pairs():
+    def by_bytes(text, merges):
+        number = {}
+        for i, token in enumerate(vocabulary(merges)):
+            number.setdefault(token, i)
+        parts = [bytes([b]) for b in text.encode()]
+        while known := [
+            (number[a + b], i) for i, (a, b) in enumerate(pairwise(parts)) if a + b in number
+        ]:
+            i = min(known)[1]
+            parts[i : i + 2] = [parts[i] + parts[i + 1]]
+        return [number[part] for part in parts]
+
+    return by_bytes, decode
+
+
+@wrong("9.4", "`len(merges)` is behind it")
+def unknown_pairs_as_the_last():
+    def as_the_last(text, merges):
+        rank = {tuple(pair): i for i, pair in enumerate(merges)}
+        ids = list(text.encode())
+        while len(ids) > 1:
+            pair = min(pairwise(ids), key=lambda p: rank.get(p, len(merges) - 1))
+            if pair not in rank:
+                break
+            ids = merge(ids, pair, 256 + rank[pair])
+        return ids
+
+    return as_the_last, decode
+
+
+@wrong("9.4", "the last was merged first: go from the left")
+def last_place_first():
+    def from_behind(text, merges):
+        rank = {tuple(pair): i for i, pair in enumerate(merges)}
+        ids = list(text.encode())
+        while known := [(rank[p], -i) for i, p in enumerate(pairwise(ids)) if p in rank]:
+            best, i = min(known)
+            ids[-i : 2 - i] = [256 + best]
+        return ids
+
+    return from_behind, decode
+
+
+@wrong("9.4", "Capitals were made small")
+def small_letters():
+    return (lambda text, merges: encode(text.lower(), merges)), decode
+
+
+@wrong("9.4", "don't normalise")
+def normalised():
+    return (lambda text, merges: encode(normalize("NFC", text), merges)), decode
+
+
+@wrong("9.4", "Blanks at an end of the text")
+def text_stripped():
+    return (lambda text, merges: encode(text.strip(), merges)), decode
+
+
+@wrong("9.4", "Whitespace at the ends is gone")
+def decoded_text_stripped():
+    return encode, lambda ids, merges: decode(ids, merges).strip()
+
+
+@wrong("9.4", "Several U+FFFD became one")
+def one_for_a_run():
+    return encode, lambda ids, merges: re.sub("\ufffd+", "\ufffd", decode(ids, merges))
+
+
+@wrong("9.4", "A question mark stands")
+def question_marks():
+    return encode, lambda ids, merges: decode(ids, merges).replace("\ufffd", "?")
+
+
+@wrong("9.4", "`utf-8` keeps it")
+def byte_order_mark_left_out():
+    return encode, lambda ids, merges: decode(ids, merges, encoding="utf-8-sig")

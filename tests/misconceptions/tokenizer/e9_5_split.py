@@ -106,3 +106,74 @@ def split_at_blanks():
 @wrong("9.5", "so no `strip`")
 def stripped():
     return lambda text: [chunk.strip() for chunk in regex.findall("|".join(PARTS), text)]
+
+
+def without(ending):
+    endings = [e for e in ("s", "d", "m", "t", "ll", "ve", "re") if e != ending]
+    return by(0, f"'(?i:{'|'.join(endings)})")
+
+
+@wrong("9.5", "as in `a'sx`: the first kind lacks it")
+def without_s():
+    return without("s")
+
+
+@wrong("9.5", "as in `a'dx`: the first kind lacks it")
+def without_d():
+    return without("d")
+
+
+@wrong("9.5", "as in `a'mx`: the first kind lacks it")
+def without_m():
+    return without("m")
+
+
+@wrong("9.5", "as in `a'tx`: the first kind lacks it")
+def without_t():
+    return without("t")
+
+
+@wrong("9.5", "as in `a'llx`: the first kind lacks it")
+def without_ll():
+    return without("ll")
+
+
+@wrong("9.5", "as in `a'vex`: the first kind lacks it")
+def without_ve():
+    return without("ve")
+
+
+@wrong("9.5", "as in `a'rex`: the first kind lacks it")
+def without_re():
+    return without("re")
+
+
+@wrong("9.5", "`'Ll` and `'vE` are cut off too")
+def all_small_or_all_capitals():
+    return by(0, r"'(?:[sdmtSDMT]|ll|LL|ve|VE|re|RE)")
+
+
+@wrong("9.5", "not only behind a letter")
+def endings_behind_letters_only():
+    return by(0, r"(?<=\p{L})" + PARTS[0])
+
+
+@wrong("9.5", "`’` is another character")
+def typographic_apostrophe():
+    return by(0, r"['’](?i:[sdmt]|ll|ve|re)")
+
+
+@wrong("9.5", "are no letters, though Hindi")
+def marks_as_letters():
+    return by(1, r"[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+")
+
+
+@wrong("9.5", "is of GPT-4o's pattern")
+def slashes_behind_signs():
+    return by(3, r" ?[^\s\p{L}\p{N}]+[\r\n/]*")
+
+
+@wrong("9.5", "U+00A0 and U+3000 too")
+def whitespace_of_ascii():
+    pattern = "|".join((*PARTS[:5], r"[ \t\r\n]+(?![^ \t\r\n])", r"[ \t\r\n]+"))
+    return lambda text: regex.findall(pattern, text)

@@ -3,6 +3,22 @@
 from misconceptions import wrong
 
 
+def guess(best):
+    """Of all cuts into two older tokens the best, by the ranks of both parts."""
+
+    def recover(ranks):
+        merges = {}
+        for token, rank in ranks.items():
+            parts = [(token[:i], token[i:]) for i in range(1, len(token))]
+            older = [(ranks[a], ranks[b]) for a, b in parts if a in ranks and b in ranks]
+            older = [both for both in older if max(both) < rank]
+            if older:
+                merges[min(older, key=best)] = rank
+        return merges
+
+    return recover
+
+
 def bpe(ranks, token, limit=float("inf")):
     parts = [bytes([b]) for b in token]
     while len(parts) > 1:
@@ -115,3 +131,102 @@ def greedy():
 @wrong("9.7", "its keys are bytes")
 def str_for_bytes():
     return recover, lambda chunk, ranks: [ranks[c] for c in chunk]
+
+
+@wrong("9.7", "whose younger part is oldest")
+def smallest_youngest_part():
+    return guess(max), encode
+
+
+@wrong("9.7", "the smallest sum of ranks")
+def smallest_sum():
+    return guess(sum), encode
+
+
+@wrong("9.7", "with the youngest part was guessed")
+def youngest_part():
+    return guess(lambda both: -max(both)), encode
+
+
+@wrong("9.7", "A token's place in the dict")
+def place_for_rank():
+    def recover_places(ranks):
+        place = {token: i for i, token in enumerate(ranks)}
+        named = {rank: place[token] for token, rank in ranks.items()}
+        return {pair: named[rank] for pair, rank in recover(ranks).items()}
+
+    return recover_places, encode
+
+
+@wrong("9.7", "The order of the dict was taken")
+def order_of_the_dict():
+    def by_place(chunk, ranks):
+        parts = bpe({token: i for i, token in enumerate(ranks)}, chunk.encode())
+        return [ranks[part] for part in parts]
+
+    return recover, by_place
+
+
+@wrong("9.7", "whatever their place in the dict")
+def older_ones_by_their_place():
+    def in_order(ranks):
+        merges, older = {}, {}
+        for token, rank in ranks.items():
+            if len(token) > 1:
+                left, right = bpe(older, token)
+                merges[ranks[left], ranks[right]] = rank
+            older[token] = rank
+        return merges
+
+    return in_order, encode
+
+
+@wrong("9.7", "a token of two bytes has two parts, too")
+def two_bytes_left_out():
+    def longer(ranks):
+        return {pair: rank for pair, rank in recover(ranks).items() if max(pair) > 255}
+
+    return longer, encode
+
+
+@wrong("9.7", "Single bytes were made of nothing")
+def single_bytes_too():
+    def every(ranks):
+        single = {(rank,): rank for token, rank in ranks.items() if len(token) == 1}
+        return recover(ranks) | single
+
+    return every, encode
+
+
+@wrong("9.7", "the wrong way round")
+def pairs_of_tokens():
+    return (lambda ranks: {new: pair for pair, new in recover(ranks).items()}), encode
+
+
+@wrong("9.7", "The parts stand there as bytes")
+def parts_as_bytes():
+    def parts(ranks):
+        return {tuple(bpe(ranks, t, rank)): rank for t, rank in ranks.items() if len(t) > 1}
+
+    return parts, encode
+
+
+@wrong("9.7", "`merges[left, right] = new`")
+def list_of_triples():
+    return (lambda ranks: [(*pair, new) for pair, new in recover(ranks).items()]), encode
+
+
+@wrong("9.7", "The leftmost two that make a token")
+def leftmost_first():
+    def leftmost(chunk, ranks):
+        parts = [bytes([b]) for b in chunk.encode()]
+        i = 0
+        while i < len(parts) - 1:
+            if parts[i] + parts[i + 1] in ranks:
+                parts[i : i + 2] = [parts[i] + parts[i + 1]]
+                i = 0
+            else:
+                i += 1
+        return [ranks[part] for part in parts]
+
+    return recover, leftmost

@@ -1,6 +1,7 @@
 """Wrong answers to 9.8, the fast trainer."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 from misconceptions import wrong
@@ -65,3 +66,37 @@ def highest_of_equals():
 @wrong("9.8", "the one met first was taken")
 def first_of_equals():
     return lambda chunks, n: learn(chunks, n, choose=lambda c: max(c, key=c.get))
+
+
+def of_small_texts(train):
+    """An answer that leaves the megabyte out, so that a test of its mistake is quick."""
+    return lambda chunks, n: train(chunks, n) if len(chunks) < 1000 else []
+
+
+@wrong("9.8", "both occur")
+def longest_known_of_equals():
+    return of_small_texts(lambda *given: quick(*given, choose=lambda c: max(c, key=c.get)))
+
+
+@wrong("9.8", "a pair that occurs once is merged too")
+def stops_at_one():
+    return of_small_texts(lambda *given: learn(*given, least=2))
+
+
+@wrong("9.8", "from one chunk into the next")
+def across_chunks():
+    return of_small_texts(lambda chunks, n: learn(["".join(chunks)], n))
+
+
+@wrong("9.8", "One merge is missing")
+def one_too_few():
+    return of_small_texts(lambda chunks, n: quick(chunks, n - 1))
+
+
+@wrong("9.8", "Neither a thread nor a process")
+def in_a_thread():
+    def elsewhere(chunks, n):
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(learn, chunks, n).result()
+
+    return elsewhere

@@ -1,22 +1,35 @@
 """Wrong answers to 9.9, sentencepiece."""
 
+import re
+from itertools import pairwise
+from unicodedata import normalize
+
 from misconceptions import wrong
+from misconceptions.tokenizer.e9_2_pair import merge
 
 
 def encode(
-    text, pieces, scores, best=max, first=259, offset=3, unknown=False, blank="▁", prefix=" "
+    text,
+    pieces,
+    scores,
+    lowest=False,
+    side=-1,
+    above=float("-inf"),
+    first=259,
+    offset=3,
+    unknown=False,
+    blank="▁",
+    prefix=" ",
 ):
     number = {piece: i for i, piece in enumerate(pieces) if i >= first}
     parts = list(((prefix if text else "") + text).replace(" ", blank))
-    while True:
-        known = []
-        for i in range(len(parts) - 1):
-            if parts[i] + parts[i + 1] in number:
-                score = scores[number[parts[i] + parts[i + 1]]]
-                known.append((score, -i if best is max else i))
-        if not known:
-            break
-        i = abs(best(known)[1])
+    sign = -1 if lowest else 1
+    while known := [
+        (sign * scores[number[a + b]], side * i)
+        for i, (a, b) in enumerate(pairwise(parts))
+        if a + b in number and scores[number[a + b]] > above
+    ]:
+        i = side * max(known)[1]
         parts[i : i + 2] = [parts[i] + parts[i + 1]]
     ids = []
     for part in parts:
@@ -27,13 +40,25 @@ def encode(
     return ids
 
 
-def joined(ids, pieces, errors="replace"):
-    data = b"".join(bytes([i - 3]) if i < 259 else pieces[i].encode() for i in ids)
-    return data.decode(errors=errors)
+def each_byte(data):
+    text = ""
+    while True:
+        try:
+            return text + data.decode()
+        except UnicodeDecodeError as error:
+            text += data[: error.start].decode() + "\ufffd"
+            data = data[error.start + 1 :]
 
 
-def decode(ids, pieces, errors="replace"):
-    return joined(ids, pieces, errors).replace("▁", " ").removeprefix(" ")
+def joined(ids, pieces, read=each_byte):
+    """All but the blank in front, which is still there."""
+    parts = [bytes([i - 3]) if i < 259 else pieces[i].replace("▁", " ").encode() for i in ids]
+    return read(b"".join(parts))
+
+
+def decode(ids, pieces, read=each_byte):
+    text = joined(ids, pieces, read)
+    return text[1:] if ids and ids[0] > 258 and pieces[ids[0]][0] == "▁" else text
 
 
 @wrong("9.9", "The blank before the text is missing")
@@ -53,7 +78,7 @@ def plain_blanks():
 
 @wrong("9.9", "the highest comes first")
 def lowest_score_first():
-    return (lambda *given: encode(*given, best=min)), decode
+    return (lambda *given: encode(*given, lowest=True)), decode
 
 
 @wrong("9.9", "it falls back to its bytes")
@@ -87,40 +112,173 @@ def greedy():
 
 @wrong("9.9", "that encoding put before the text")
 def first_blank_kept():
-    return encode, lambda ids, pieces: joined(ids, pieces).replace("▁", " ")
+    return encode, joined
 
 
 @wrong("9.9", "All blanks at the beginning")
 def all_blanks_taken():
-    return encode, lambda ids, pieces: joined(ids, pieces).replace("▁", " ").lstrip()
+    return encode, lambda ids, pieces: joined(ids, pieces).lstrip()
 
 
 @wrong("9.9", "whatever it is: only a blank goes")
 def first_character_taken():
-    return encode, lambda ids, pieces: joined(ids, pieces).replace("▁", " ")[1:]
+    return encode, lambda ids, pieces: joined(ids, pieces)[1:]
 
 
 @wrong("9.9", "▁ stands for a blank")
 def blanks_not_replaced():
-    return encode, lambda ids, pieces: joined(ids, pieces).removeprefix("▁")
+    return encode, lambda ids, pieces: decode(ids, pieces).replace(" ", "▁")
 
 
 @wrong("9.9", "Each byte was decoded for itself")
 def byte_by_byte():
-    def single(ids, pieces):
-        return "".join(joined([i], pieces) for i in ids).replace("▁", " ").removeprefix(" ")
+    def single(data):
+        return "".join(bytes([b]).decode(errors="replace") for b in data)
 
-    return encode, single
+    def by_bytes(ids, pieces):
+        text = "".join(
+            single(bytes([i - 3])) if i < 259 else pieces[i].replace("▁", " ") for i in ids
+        )
+        return text[1:] if ids and ids[0] > 258 and pieces[ids[0]][0] == "▁" else text
+
+    return encode, by_bytes
 
 
 @wrong("9.9", "The names of the bytes stand in the text")
 def names_of_bytes():
     def names(ids, pieces):
-        return "".join(pieces[i] for i in ids).replace("▁", " ").removeprefix(" ")
+        return "".join(pieces[i] for i in ids).removeprefix("▁").replace("▁", " ")
 
     return encode, names
 
 
 @wrong("9.9", "A model may write bytes that are no UTF-8")
 def strict():
-    return encode, lambda ids, pieces: decode(ids, pieces, errors="strict")
+    return encode, lambda ids, pieces: decode(ids, pieces, read=bytes.decode)
+
+
+@wrong("9.9", '`errors="replace"` has it')
+def one_for_a_begun_character():
+    return encode, lambda ids, pieces: decode(
+        ids, pieces, read=lambda data: data.decode(errors="replace")
+    )
+
+
+@wrong("9.9", "Several U+FFFD became one")
+def one_for_a_run():
+    return encode, lambda ids, pieces: re.sub("\ufffd+", "\ufffd", decode(ids, pieces))
+
+
+@wrong("9.9", "Bytes that are no UTF-8 were left out")
+def ignored():
+    return encode, lambda ids, pieces: decode(
+        ids, pieces, read=lambda data: data.decode(errors="ignore")
+    )
+
+
+@wrong("9.9", "it is one only in pieces")
+def signs_of_bytes():
+    return encode, lambda ids, pieces: decode(
+        ids, pieces, read=lambda data: each_byte(data).replace("▁", " ")
+    )
+
+
+@wrong("9.9", "only a piece's blank is")
+def blank_of_a_byte_taken():
+    return encode, lambda ids, pieces: joined(ids, pieces).removeprefix(" ")
+
+
+@wrong("9.9", "U+FEFF is gone")
+def byte_order_mark_left_out():
+    return encode, lambda ids, pieces: decode(ids, pieces).replace("\ufeff", "")
+
+
+@wrong("9.9", "its name stands in the text")
+def last_byte_by_name():
+    def named(ids, pieces):
+        text, run = "", []
+        for place, i in enumerate([*ids, None]):
+            if i is not None and i < 258:
+                run.append(i - 3)
+                continue
+            text, run = text + each_byte(bytes(run)), []
+            if i is not None:
+                piece = pieces[i] if place else pieces[i].removeprefix("▁")
+                text += piece.replace("▁", " ")
+        return text
+
+    return encode, named
+
+
+@wrong("9.9", "`>` in place of `>=`")
+def rightmost_of_equals():
+    return (lambda *given: encode(*given, side=1)), decode
+
+
+@wrong("9.9", "at all places at once")
+def all_places_at_once():
+    def at_once(text, pieces, scores):
+        number = {piece: i for i, piece in enumerate(pieces) if i > 258}
+        parts = list(((" " if text else "") + text).replace(" ", "▁"))
+        while known := [
+            (scores[number[a + b]], -i)
+            for i, (a, b) in enumerate(pairwise(parts))
+            if a + b in number
+        ]:
+            i = -max(known)[1]
+            parts = merge(parts, (parts[i], parts[i + 1]), parts[i] + parts[i + 1])
+        ids = []
+        for part in parts:
+            ids += [number[part]] if part in number else [3 + b for b in part.encode()]
+        return ids
+
+    return at_once, decode
+
+
+@wrong("9.9", "begin with `-inf`")
+def scores_above_minus_99():
+    return (lambda *given: encode(*given, above=-99)), decode
+
+
+@wrong("9.9", "became the byte of that name")
+def bytes_made():
+    return (lambda *given: encode(*given, first=3)), decode
+
+
+@wrong("9.9", "pieces of text begin at 259")
+def last_byte_made():
+    return (lambda *given: encode(*given, first=258)), decode
+
+
+@wrong("9.9", "The first piece of text was left out")
+def first_piece_left_out():
+    return (lambda *given: encode(*given, first=260)), decode
+
+
+@wrong("9.9", "only a blank, U+0020, does")
+def all_whitespace():
+    return (lambda text, *given: encode(re.sub(r"\s", " ", text), *given)), decode
+
+
+@wrong("9.9", "Whitespace was lost by `split`")
+def whitespace_lost():
+    return (lambda text, *given: encode(" ".join(text.split()), *given)), decode
+
+
+@wrong("9.9", "Capitals were made small")
+def small_letters():
+    return (lambda text, *given: encode(text.lower(), *given)), decode
+
+
+@wrong("9.9", "don't normalise it")
+def normalised():
+    return (lambda text, *given: encode(normalize("NFKC", text), *given)), decode
+
+
+@wrong("9.9", "begin with `scores = list(scores)`")
+def scores_sorted():
+    def sort(text, pieces, scores):
+        scores.sort()
+        return encode(text, pieces, scores)
+
+    return sort, decode

@@ -154,6 +154,16 @@ def a_pair_of_nones():
     return lambda records: search(records) or (None, None)
 
 
-@wrong("6.2", "is sound: over (0, 1), its means are 0, and its variances (the mean of")
+@wrong("6.2", "You leave too much room")
 def nearly_is_enough():
-    return lambda records: search(records, lambda r: axes_of(r, close=0.1))
+    return lambda records: search(records, lambda r: axes_of(r, close=0.02))
+
+
+@wrong("6.2", "You leave too little room")
+def hardly_any_room_for_eps():
+    return lambda records: search(records, lambda r: axes_of(r, close=1e-4))
+
+
+@wrong("6.2", "is sound: over (0, 1), its means are 0, and its variances (the mean of")
+def every_first_layer():
+    return lambda records: search(records) or (0, (0,))

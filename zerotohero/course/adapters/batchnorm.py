@@ -6,17 +6,13 @@ import torch
 
 
 def moving(which_move, why_still, runs, steps):
-    found, kept = [], True
+    found = []
     for run in runs:
         parameters = {name: torch.tensor(p) for name, p in run["parameters"].items()}
         X, Y = torch.tensor(run["X"]), torch.tensor(run["Y"])
         moved = which_move(parameters, X, Y, steps, run["rate"])
         found.append([_names(step) for step in _listed("which_move", moved)])
-        kept &= all(
-            torch.equal(parameters[name].data, torch.tensor(p))
-            for name, p in run["parameters"].items()
-        )
-    return {"moved": found, "kept": kept}
+    return {"moved": found}
 
 
 def reasons(which_move, why_still, zeros):
@@ -54,25 +50,13 @@ def folded(fold, weight, bias, gamma, beta, mean, var, eps):
     norm.gamma = torch.tensor(gamma, requires_grad=True)
     norm.beta = torch.tensor(beta, requires_grad=True)
     norm.running_mean, norm.running_var = torch.tensor(mean), torch.tensor(var)
-    linear.eval(), norm.eval()
-
-    def state():
-        tensors = (linear.weight, linear.bias, norm.gamma, norm.beta)
-        tensors += (norm.running_mean, norm.running_var)
-        return [t.detach().clone() for t in tensors if t is not None]
-
-    before = state()
-    new = fold(linear, norm)
+    new = fold(linear.eval(), norm.eval())
     if not isinstance(new, Linear):
         kind = type(new).__name__
         if (home := type(new).__module__).startswith(("torch.nn", "zerotohero")):
             kind = f"{home}.{kind}"
         raise TypeError(f"fold returned a {kind}, where a layers.Linear is needed")
-    after = state()
-    kept = len(before) == len(after) and all(map(torch.equal, before, after))
-    kept = kept and new is not linear
-    trains = linear.training or norm.training
-    return {"weight": new.weight, "bias": new.bias, "kept": kept, "trains": trains}
+    return {"weight": new.weight, "bias": new.bias}
 
 
 # --- 4.3 ----------------------------------------------------------------------------------------
@@ -215,16 +199,11 @@ def diagnosed(diagnosis, patient):
 
 
 def layer_normed(layer_norm, rms_norm, depends, x, gamma, beta, eps):
-    x = torch.tensor(x)
-    before = x.clone()
-    y = layer_norm(x, torch.tensor(gamma), torch.tensor(beta), eps)
-    return {"y": y, "kept": torch.equal(x, before)}
+    return {"y": layer_norm(torch.tensor(x), torch.tensor(gamma), torch.tensor(beta), eps)}
 
 
 def rms_normed(layer_norm, rms_norm, depends, x, gamma, eps):
-    x = torch.tensor(x)
-    before = x.clone()
-    return {"y": rms_norm(x, torch.tensor(gamma), eps), "kept": torch.equal(x, before)}
+    return {"y": rms_norm(torch.tensor(x), torch.tensor(gamma), eps)}
 
 
 def any_shape(layer_norm, rms_norm, depends, xs, gamma, beta, eps):
@@ -237,8 +216,18 @@ def any_shape(layer_norm, rms_norm, depends, xs, gamma, beta, eps):
     }
 
 
-def dependence(layer_norm, rms_norm, depends, rows, x):
-    """Do to row i what rows[i] says: its kind, and the examples that it depends on."""
+def dependence(layer_norm, rms_norm, depends, rows, x, alone):
+    """Return what depends on what among the examples, and in batches of one of these kinds."""
+    found, kept = _measured(depends, rows, x)
+    ones = [_measured(depends, [[kind, [0] * (kind != "none")]], x[:1])[0] for kind in alone]
+    return {"depends": found, "kept": kept, "alone": ones}
+
+
+def _measured(depends, rows, x):
+    """Return what depends says, and whether x stayed as it is while it measured.
+
+    Do to row i what rows[i] says: its kind, and the examples that it depends on.
+    """
 
     def row(i, kind, others, x):
         own = x[others]
@@ -264,4 +253,4 @@ def dependence(layer_norm, rms_norm, depends, rows, x):
         return torch.stack([row(i, kind, others, x) for i, (kind, others) in enumerate(rows)])
 
     found = depends(norm, given)
-    return {"depends": found, "kept": kept and torch.equal(given.data, before)}
+    return found, kept and torch.equal(given.data, before)

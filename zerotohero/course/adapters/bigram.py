@@ -20,10 +20,11 @@ def network_before_and_after(trigram_counts, trigram_network, N, lr):
 
 
 def split(split_words, ngram_loss, words, seed):
-    mine = list(words)
+    mine, generator = list(words), _seeded(seed)
     return {
-        "parts": split_words(mine, _seeded(seed)),
+        "parts": split_words(mine, generator),
         "words_after": mine,
+        "next": split_words(list(words), generator),
         "same_seed": split_words(list(words), _seeded(seed)),
         "other_seed": split_words(list(words), _seeded(seed + 1)),
     }

@@ -253,7 +253,8 @@ class _OneLayer(nn.Module):
         whisper,
     ):
         super().__init__()
-        tables = (nn.Parameter(_float(w)) for w in (wte, wpe, w_attn, w_out))
+        w_attn = _float(w_attn).transpose(0, 1).flatten(1)  # (C, 3 C)
+        tables = (nn.Parameter(w) for w in (_float(wte), _float(wpe), w_attn, _float(w_out)))
         self.wte, self.wpe, self.w_attn, self.w_out = tables
         self.bias, self.tail, self.axis = _float(bias), tail, axis
         self.leaky_at, self.center, self.total, self.shift = leaky_at, center, total, shift
@@ -279,7 +280,7 @@ class _OneLayer(nn.Module):
         if self.total:
             after = x.flip(1).cumsum(1).flip(1) - x
             x = x + (x.sum(1, keepdim=True) - after) / torch.arange(1, T + 1)[:, None]
-        q, k, v = (x @ w for w in self.w_attn)
+        q, k, v = (x @ self.w_attn).chunk(3, 2)
         bias = self.bias[n - T :, :T] if self.tail else self.bias[:T, :T]
         if self.leaky_at not in (0, T):
             bias = torch.full((T, T), float("-inf")).triu(1)

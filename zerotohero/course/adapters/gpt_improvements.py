@@ -12,17 +12,27 @@ from zerotohero.course.adapters.gpt_watch import Stopped, Watch
 
 
 def improved(improvements, train_model, **given):
-    """Call each of the functions that were returned on its own inputs."""
+    """Call each of the functions that were returned on its own inputs.
+
+    Beside what came, return what the machinery notes of the calls of answers: the places of the
+    arguments that a function changed, and the kinds of values that are no tensors.
+    """
     functions = _functions(improvements)
     if strangers := functions.keys() - given.keys():
         raise KeyError(f"{sorted(map(str, strangers))} is none of {', '.join(given)}")
-    got = {}
+    got = {"changed": {}, "kinds": {}}
     for name, function in functions.items():
-        got[name] = []
+        got[name], changed, kinds = [], set(), set()
         for inputs in given[name]:
-            leaves = [_double(x) for x in inputs]
+            leaves, before = ([_double(x) for x in inputs] for _ in range(2))
             y = function(*leaves)
-            got[name].append(list(y) if isinstance(y, (tuple, list)) else y)
+            pairs = enumerate(zip(leaves, before, strict=True))
+            changed |= {i for i, (x, was) in pairs if hasattr(x, "shape") and not x.equal(was)}
+            several = isinstance(y, (tuple, list))
+            parts = y if several else [y]
+            kinds |= {type(part).__name__ for part in parts if not isinstance(part, torch.Tensor)}
+            got[name].append(list(y) if several else y)
+        got["changed"][name], got["kinds"][name] = sorted(changed), sorted(kinds)
     return got
 
 

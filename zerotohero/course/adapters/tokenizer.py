@@ -1,4 +1,11 @@
-"""How answers to the exercises of lecture 09 are called. This enters the sandbox."""
+"""How answers to the exercises of lecture 09 are called. This enters the sandbox.
+
+What came is turned into plain lists here. Where it can't be, a TypeError says in one sentence what
+came instead; a case's `crashes` may know more.
+"""
+
+from collections.abc import Iterable, Mapping
+from operator import index
 
 
 def pairs(count_pairs, merge, lists):
@@ -15,16 +22,47 @@ def merged_lists(count_pairs, merge, asked):
     return {"merged": found, "after": after}
 
 
+def _ids(returned):
+    """Whole numbers as a list of them, or None if nothing came."""
+    if returned is None:
+        return None
+    if isinstance(returned, str | Mapping) or not isinstance(returned, Iterable):
+        raise TypeError(f"whole numbers in a list are needed, and {_a(returned)} was returned")
+    numbers = list(returned)
+    for i, number in enumerate(numbers):
+        if not hasattr(number, "__index__"):
+            raise TypeError(
+                f"the list that was returned holds {_a(number)} at [{i}]: {number!r:.60}"
+            )
+    return [index(number) for number in numbers]
+
+
+def _pair(value, what):
+    """Two whole numbers as a list."""
+    whole = isinstance(value, tuple | list) and all(hasattr(n, "__index__") for n in value)
+    if whole and len(value) == 2:
+        return [index(number) for number in value]
+    raise TypeError(f"{what}, and not {_a(value)}, {value!r:.60}")
+
+
 def _listed(counts):
-    """A dict of pairs as a sorted list of [left, right, value]."""
+    """A dict of pairs as a sorted list of [left, right, value], or None if nothing came."""
     if counts is None:
         return None
-    return [[int(a), int(b), int(n)] for (a, b), n in sorted(counts.items())]
+    if not isinstance(counts, Mapping):
+        raise TypeError(f"a dict is needed, and {_a(counts)} was returned")
+    found = []
+    for pair, number in counts.items():
+        left, right = _pair(pair, "the keys of the dict are pairs of two whole numbers")
+        if not hasattr(number, "__index__"):
+            raise TypeError(f"the values of the dict are whole numbers, and not {number!r:.60}")
+        found.append([left, right, index(number)])
+    return sorted(found)
 
 
-def _ids(returned):
-    """Tokens as a list of numbers, or None if nothing came."""
-    return None if returned is None else [int(i) for i in returned]
+def _a(value):
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def encoded(utf8_encode, utf8_decode, points):
@@ -32,30 +70,33 @@ def encoded(utf8_encode, utf8_decode, points):
 
 
 def encoded_or_not(utf8_encode, utf8_decode, points):
-    return {"octets": [_refusing(lambda p: _octets(utf8_encode(p)), point) for point in points]}
+    return {"octets": [_or_error(utf8_encode, point, _octets) for point in points]}
 
 
 def decoded(utf8_encode, utf8_decode, datas):
-    return {"points": [_refusing(lambda d: _ids(utf8_decode(bytes(d))), data) for data in datas]}
+    return {"points": [_or_error(utf8_decode, bytes(data), _ids) for data in datas]}
 
 
 def _octets(returned):
     """Bytes as a list of numbers, or None if nothing came."""
-    if returned is not None and not isinstance(returned, bytes | bytearray):
-        raise TypeError(f"bytes are needed, and a {type(returned).__name__} was returned")
+    if returned is not None and not isinstance(returned, bytes):
+        raise TypeError(f"bytes are needed, and {_a(returned)} was returned")
     return None if returned is None else list(returned)
 
 
-def _refusing(ask, given):
-    """What came, or the name of the error that was raised."""
+def _or_error(answer, given, plain):
+    """What came, made plain, or the name of the error that was raised."""
     try:
-        return ask(given)
+        returned = answer(given)
+        if hasattr(returned, "__next__"):  # a generator raises as it is gone through
+            returned = list(returned)
     except NotImplementedError:
         raise
     except ValueError:
         return "ValueError"
     except (IndexError, KeyError, UnboundLocalError) as error:
         return type(error).__name__
+    return plain(returned)
 
 
 def trained(train, asked):
@@ -73,7 +114,11 @@ def _tuples(merges):
 
 def _pairs(returned):
     """Merges as a list of [left, right], or None if nothing came."""
-    return None if returned is None else [[int(a), int(b)] for a, b in returned]
+    if returned is None:
+        return None
+    if isinstance(returned, str | Mapping) or not isinstance(returned, Iterable):
+        raise TypeError(f"pairs in a list are needed, and {_a(returned)} was returned")
+    return [_pair(pair, "the list holds pairs of two whole numbers") for pair in returned]
 
 
 def cut(split, texts):
@@ -86,27 +131,32 @@ def specially(encode_special, special, allowed, texts):
 
     def ask(text):
         try:
-            return _ids(encode_special(text, dict(special), set(allowed), encode))
+            returned = encode_special(text, dict(special), set(allowed), encode)
         except NotImplementedError:
             raise
         except ValueError as error:
             return f"ValueError: {error}"
+        return _ids(returned)
 
     return {"ids": [ask(text) for text in texts]}
 
 
-def recovered(recover_merges, encode_ranks, tokens, texts):
-    return {"merges": _listed(recover_merges(_ranks(tokens)))}
+def recovered(recover_merges, encode_ranks, tokens, order, texts):
+    return {"merges": _listed(recover_merges(_ranks(tokens, order)))}
 
 
-def by_ranks(recover_merges, encode_ranks, tokens, texts):
-    return {"ids": [_ids(encode_ranks(text, _ranks(tokens))) for text in texts]}
+def by_ranks(recover_merges, encode_ranks, tokens, order, texts):
+    return {"ids": [_ids(encode_ranks(text, _ranks(tokens, order))) for text in texts]}
 
 
 def by_pieces(encode_pieces, decode_pieces, pieces, scores, texts, ids):
-    found = [_ids(encode_pieces(text, list(pieces), list(scores))) for text in texts]
-    return {"ids": found, "texts": [decode_pieces(list(i), list(pieces)) for i in ids]}
+    mine = {"pieces": list(pieces), "scores": list(scores)}
+    found = [_ids(encode_pieces(text, mine["pieces"], mine["scores"])) for text in texts]
+    decoded = [decode_pieces(list(i), mine["pieces"]) for i in ids]
+    changed = [name for name, was in (("pieces", pieces), ("scores", scores)) if mine[name] != was]
+    return {"ids": found, "texts": decoded, "changed": changed[0] if changed else ""}
 
 
-def _ranks(tokens):
-    return {bytes(token): rank for rank, token in enumerate(tokens)}
+def _ranks(tokens, order):
+    """The rank of each token, in a dict of that order."""
+    return {bytes(tokens[rank]): rank for rank in order}

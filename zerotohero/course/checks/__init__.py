@@ -1,6 +1,7 @@
 """The exercises of all lectures, a package a lecture, a module an exercise.
 
 `checks/gpt/e7_2_adder.py` defines `adder`, exercise 7.2: its card, its cases and their verdicts.
+What would make it too long stands beside it, in `_e7_2_adder.py` and the like.
 `tests/misconceptions/gpt/e7_2_adder.py` holds wrong answers to it, and the functions
 that its cases name, in `adapters/`, call an answer. Modules are found by their names, so a new
 one need not be listed anywhere; a new lecture's name is added to `LECTURES`.
@@ -22,6 +23,7 @@ LECTURES = {  # each with its number
     "wavenet": 6,
     "gpt": 7,
     "tokenizer": 9,
+    "numpy_gpt": 11,
 }
 
 

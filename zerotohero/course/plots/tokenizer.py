@@ -131,25 +131,25 @@ def replay(stages: Sequence[tuple[str, Sequence[bytes]]]) -> None:
 
 
 def sizes(curves: Mapping[str, Sequence[float]], vocab_sizes: Sequence[int]) -> None:
-    """Draw bytes a token against the vocabulary's size, a line for each text."""
+    """Draw bytes per token against the vocabulary's size, a line for each text."""
     _, ax = plt.subplots()
     for (name, curve), (colour, marker, dash) in zip(curves.items(), LOOKS, strict=False):
         ax.plot(vocab_sizes, curve, color=colour, marker=marker, linestyle=dash, label=name)
     ax.set_xscale("log", base=2)
     ax.set_xticks(vocab_sizes, [f"{n:,}" for n in vocab_sizes])
     ax.minorticks_off()
-    ax.set(xlabel="tokens in the vocabulary", ylabel="bytes a token", ylim=(0.8, None))
+    ax.set(xlabel="tokens in the vocabulary", ylabel="bytes per token", ylim=(0.8, None))
     ax.legend(loc="upper left")
 
 
 def bits(curves: Mapping[str, Sequence[tuple[float, float]]]) -> None:
-    """Draw bits a byte against processor seconds, a line for each vocabulary."""
+    """Draw bits per byte against processor seconds, a line for each vocabulary."""
     _, ax = plt.subplots()
     looks = (*LOOKS, (ORANGE, "D", "-."))
     for (name, curve), (colour, marker, dash) in zip(curves.items(), looks, strict=False):
         seconds, values = zip(*curve, strict=True)
         ax.plot(seconds, values, color=colour, marker=marker, linestyle=dash, label=name)
-    ax.set(xlabel="seconds of training", ylabel="bits a byte, held-out text")
+    ax.set(xlabel="seconds of training", ylabel="bits per byte, held-out text")
     ax.legend()
 
 

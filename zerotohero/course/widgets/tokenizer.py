@@ -42,7 +42,7 @@ def column_html(name: str, tokenizer: BytePairs, text: str) -> str:
     n_bytes = sum(map(len, tokenizer.pieces(ids)))
     said = f"{len(ids)} tokens, {n_bytes} bytes"
     if ids:
-        said += f", {n_bytes / len(ids):.2f} bytes a token"
+        said += f", {n_bytes / len(ids):.2f} bytes per token"
     numbers = " ".join(map(str, ids))
     return (
         f'<div style="flex:1 1 240px"><b>{html.escape(name)}</b>: {said}'

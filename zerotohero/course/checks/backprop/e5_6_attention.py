@@ -7,7 +7,6 @@ import numpy as np
 from zerotohero.course.checks.backprop.shared import (
     BY_HAND,
     FLOAT32,
-    UNCHANGED,
     near,
     rounded,
     unlike,
@@ -259,4 +258,3 @@ def future_gets_no_gradient(given, got):
             _hint(name, value, given),
         )
     _expect_attention(given, got, ORDER)
-    expect_that(got["same"], "the arguments have changed", UNCHANGED)

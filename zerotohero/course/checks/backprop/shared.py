@@ -12,13 +12,14 @@ BY_HAND = {
     "autograd is switched off": "The check runs your code without autograd: no `backward()`, no "
     "`torch.autograd.grad`, no `torch.func`. Derive the formula, and let autograd confirm it in a "
     "cell of your own.",
+    "own backward passes are switched off": "An operator of torch's own backward pass is this "
+    "gradient, derived by somebody else. Write it with sums and products.",
     "zerotohero": "This one is written with PyTorch alone: the library stays outside.",
 }
 FLOAT32 = (
     "It agrees to about seven digits, as far as float32 goes. The arguments are float64, and "
     "`torch.zeros_like(x)` is what x is."
 )
-UNCHANGED = "Your code changed its arguments in place: work on a new tensor, or on a `.clone()`."
 
 
 def one_hot(targets: np.ndarray, width: int) -> np.ndarray:
@@ -131,8 +132,11 @@ def expect_gamma_and_beta(given: dict, got: dict) -> None:
 
     def shared(name: str, each: np.ndarray, summed: np.ndarray) -> list[Mistake]:
         """Return what goes wrong where `each` number of dout's shape has to be summed."""
+        alone = "" if n > 1 else f"d{name.lower()} has the shape (C,), also for a batch of one."
         return [
-            Mistake(each, f"{name} was broadcast over every axis but the last: sum over them."),
+            Mistake(
+                each, alone or f"{name} was broadcast over every axis but the last: sum over them."
+            ),
             Mistake(
                 summed / n,
                 f"That is the mean for d{name.lower()}; each use of {name.lower()} adds its share "

@@ -173,17 +173,6 @@ def folded_layer_equal(given, got) -> None:
     expect(
         "fold(linear, norm)(x)", outputs((weight, bias)), outputs(_folded(given)), mistakes=mistakes
     )
-    expect_that(
-        got["kept"],
-        "the layers that were given have changed",
-        "Make a new Linear and leave the two old ones as they are: somebody may want to go on "
-        "training them.",
-    )
-    expect_that(
-        not got["trains"],
-        "a layer that was given is in train mode now",
-        "The layers came in eval mode, and their mode belongs to what stays as it is.",
-    )
 
 
 FOLD_CRASHES = {

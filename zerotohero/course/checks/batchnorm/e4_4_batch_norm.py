@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 
+from zerotohero.course.checks.batchnorm._e4_4_gradients import gradients_twice
 from zerotohero.course.checks.batchnorm.running import FLOAT, expect_moved, moved
 from zerotohero.course.checks.batchnorm.shared import normalised, usual
 from zerotohero.course.exercise import Exercise, Mistake, array, expect, expect_that, show
@@ -51,10 +52,6 @@ norm(torch.tensor([[6.0]])).item()                   # 2.12..., (6 - 1.5) / √4
         "made with `requires_grad=True`.",
     ),
 )
-
-
-def _batch_norm(given, x, axis=0, **switches):
-    return normalised(given, x, axis, **switches)
 
 
 def _layer(rng: np.random.Generator, C: int, eps: float | None = None) -> dict:
@@ -108,39 +105,37 @@ def output_in_train_mode(given, got):
     expect(
         "norm(x)",
         got["y"],
-        _batch_norm(given, x),
+        normalised(given, x),
         tol=FLOAT,
         mistakes=[
-            *usual(lambda **switches: _batch_norm(given, x, **switches), x),
+            *usual(lambda **switches: normalised(given, x, **switches), x),
             Mistake(
-                _batch_norm(given, x, correction=1),
+                normalised(given, x, correction=1),
                 "You normalise by the unbiased variance, which is `x.var(0)` without more: the "
                 "batch is normalised by its biased one, `correction=0`.",
             ),
             Mistake(
-                _batch_norm(given, x, stats=(x.mean(0), x.std(0))),
+                normalised(given, x, stats=(x.mean(0), x.std(0))),
                 "Two roots are taken: `std` is one already. Use the variance.",
             ),
-            Mistake(_batch_norm(given, x, subtracted=False), "The mean isn't subtracted."),
+            Mistake(normalised(given, x, subtracted=False), "The mean isn't subtracted."),
             Mistake(
-                _batch_norm(given, x, axis=1),
+                normalised(given, x, axis=1),
                 "Each example is normalised over its channels, which is LayerNorm: BatchNorm takes "
                 "each channel over the batch, axis 0.",
             ),
             Mistake(
-                _batch_norm(given, x, axis=(0, 1)),
+                normalised(given, x, axis=(0, 1)),
                 "One mean and one variance for all channels: take them along axis 0 only, so that "
                 "each channel has its own.",
             ),
-            Mistake(
-                _batch_norm(given, x, stats=(0.0, 1.0)),
-                "The running statistics are used in train mode: there it is the batch's own that "
-                "normalise.",
-            ),
-            Mistake(
-                _batch_norm(given, x, stats=moved(given | {"batches": [x]})),
-                "The running statistics are used in train mode: there it is the batch's own that "
-                "normalise.",
+            *(
+                Mistake(
+                    normalised(given, x, stats=stats),
+                    "The running statistics are used in train mode: there it is the batch's own "
+                    "that normalise.",
+                )
+                for stats in ((0.0, 1.0), moved(given | {"batches": [x]}))
             ),
         ],
     )
@@ -187,37 +182,35 @@ def output_in_eval_mode(given, got):
     expect_that(got["kept"], "norm(x) in eval mode changed x", IN_PLACE)
     batch_stats = "In eval mode the batch's own statistics are used: look at self.training."
     biased = x.mean(0), x.var(0)
-    want = _batch_norm(given, x, stats=(mean, var))
+    want = normalised(given, x, stats=(mean, var))
     expect(
         "norm(x) in eval mode",
         got["y"],
         want,
         tol=FLOAT,
         mistakes=[
-            Mistake(_batch_norm(given, x), batch_stats),
-            Mistake(_batch_norm(given, x, correction=1), batch_stats),
+            Mistake(normalised(given, x), batch_stats),
+            Mistake(normalised(given, x, correction=1), batch_stats),
             Mistake(
-                _batch_norm(given, x, stats=(mean, biased[1])),
+                normalised(given, x, stats=(mean, biased[1])),
                 "The variance is still the batch's in eval mode.",
             ),
             Mistake(
-                _batch_norm(given, x, stats=(biased[0], var)),
+                normalised(given, x, stats=(biased[0], var)),
                 "The mean is still the batch's in eval mode.",
             ),
             Mistake(
-                _batch_norm(given, x, stats=(mean, var), eps=None), "eps is missing in eval mode."
+                normalised(given, x, stats=(mean, var), eps=None), "eps is missing in eval mode."
             ),
             Mistake(
-                _batch_norm(given, x, stats=(mean, var), gamma=False, beta=False),
+                normalised(given, x, stats=(mean, var), gamma=False, beta=False),
                 "gamma and beta are missing in eval mode: they scale and shift in both modes.",
             ),
         ],
     )
-    moved = "the running statistics moved in eval mode"
     expect_that(
-        np.array_equal(before["mean"], got["after"]["mean"])
-        and np.array_equal(before["var"], got["after"]["var"]),
-        moved,
+        all(np.array_equal(before[name], got["after"][name]) for name in ("mean", "var")),
+        "the running statistics moved in eval mode",
         "Eval mode only looks: move the running statistics in train mode only, or every evaluation "
         "changes the model.",
     )
@@ -232,7 +225,7 @@ def output_in_eval_mode(given, got):
     expect(
         "norm(x) in train mode again",
         got["again"],
-        _batch_norm(given, x),
+        normalised(given, x),
         tol=FLOAT,
         mistakes=[
             Mistake(
@@ -246,7 +239,7 @@ def output_in_eval_mode(given, got):
     expect(
         "norm(x) in eval mode, for the second time",
         last["y"],
-        _batch_norm(given, x, stats=(last["mean"], last["var"])),
+        normalised(given, x, stats=(last["mean"], last["var"])),
         tol=FLOAT,
         mistakes=[
             Mistake(
@@ -258,7 +251,7 @@ def output_in_eval_mode(given, got):
     )
 
 
-@batch_norm.case(
+batch_norm.case(
     "gradients, twice in a row, and in eval mode",
     points=2,
     adapter="normed_backwards",
@@ -268,78 +261,7 @@ def output_in_eval_mode(given, got):
         **_layer(rng, 3),
     },
     crashes=NORM_CRASHES,
-)
-def gradients_twice(given, got):
-    given = {k: v.astype(float) if isinstance(v, np.ndarray) else v for k, v in given.items()}
-    x, dy, gamma = given["x"], given["dy"], given["gamma"]
-    inverse = 1 / np.sqrt(x.var(0) + given["eps"])
-    normal = (x - x.mean(0)) * inverse
-    dn = dy * gamma
-    want = inverse * (dn - dn.mean(0) - normal * (dn * normal).mean(0))
-    expect_that(
-        not got["linked"],
-        "running_mean or running_var has a gradient",
-        "The running statistics are part of the graph: update them under `torch.no_grad()`.",
-    )
-    for name, right in (("beta", dy.sum(0)), ("gamma", (dy * normal).sum(0))):
-        lost = f"{name} gets no gradient: make it with `requires_grad=True`, and use it as it is."
-        expect(
-            f"the gradient of {name}",
-            got[name],
-            right,
-            tol=1e-4,
-            mistakes=[Mistake(0 * right, lost)],
-        )
-    expect(
-        "the gradient of x",
-        got["x"],
-        want,
-        tol=1e-4,
-        mistakes=[
-            Mistake(
-                dn * inverse,
-                "Mean and variance count as constants in your graph, but both depend on x: compute "
-                "them outside `torch.no_grad()`, without detach or `.data`.",
-            ),
-            Mistake(
-                inverse * (dn - dn.mean(0)),
-                "The variance counts as a constant in your graph, but it depends on x: no detach, "
-                "no `.data`, no `no_grad` for it.",
-            ),
-            Mistake(
-                inverse * (dn - normal * (dn * normal).mean(0)),
-                "The mean counts as a constant in your graph, but it depends on x.",
-            ),
-            Mistake(0 * x, "Nothing comes back to x: it was detached, or its data copied."),
-        ],
-    )
-    expect(
-        "parameters(), in order of the alphabet",
-        sorted(got["listed"]),
-        ["beta", "gamma"],
-        hint="parameters() lists what training moves: gamma and beta. The running statistics are "
-        "no parameters.",
-    )
-    mean, var = array("running_mean", got["mean"], (3,)), array("running_var", got["var"], (3,))
-    inverse = 1 / np.sqrt(var + given["eps"])
-    for name, right in (
-        ("beta", dy.sum(0)),
-        ("gamma", (dy * (x - mean) * inverse).sum(0)),
-        ("x", dn * inverse),
-    ):
-        expect(
-            f"the gradient of {name} in eval mode",
-            got["in_eval"][name],
-            right,
-            tol=1e-4,
-            mistakes=[
-                Mistake(
-                    0 * right,
-                    "In eval mode the output still depends on x, gamma and beta: it is the moving "
-                    "of the statistics alone that needs `torch.no_grad()`.",
-                )
-            ],
-        )
+)(gradients_twice)
 
 
 @batch_norm.case(
@@ -350,7 +272,7 @@ def gradients_twice(given, got):
 )
 def batch_of_one_refused(given, got):
     given = given | {key: given[key].astype(float) for key in ("x", "gamma", "beta")}
-    expect("norm(x) of two examples", got["y"], _batch_norm(given, given["x"]), tol=FLOAT)
+    expect("norm(x) of two examples", got["y"], normalised(given, given["x"]), tol=FLOAT)
     expect(
         "the error for one",
         got["raised"],
@@ -398,27 +320,18 @@ def new_layer_as_on_the_card(given, got):
     expect("training of a new layer", got["training"], True, hint="It starts in train mode.")
 
     def output(x, eps):
-        return _batch_norm({"eps": eps}, x)
+        return normalised({"eps": eps}, x)
 
     def running_var(x, momentum):
         return 1 + momentum * (x.var(0, ddof=1) - 1)
 
-    swapped = "The card's order is channels, eps, momentum."
     told, untold = f"BatchNorm1d({C}, {eps}, {momentum})", f"BatchNorm1d({C})"
-    expect(
-        f"{told}(x)",
-        got["told"]["y"],
-        output(x, eps),
-        tol=FLOAT,
-        mistakes=[Mistake(output(x, momentum), swapped)],
-    )
-    expect(
-        f"running_var of {told} after one batch",
-        got["told"]["var"],
-        running_var(x, momentum),
-        tol=FLOAT,
-        mistakes=[Mistake(running_var(x, eps), swapped)],
-    )
+    for what, name, function, of, other in (
+        (f"{told}(x)", "y", output, eps, momentum),
+        (f"running_var of {told} after one batch", "var", running_var, momentum, eps),
+    ):
+        swapped = Mistake(function(x, other), "The card's order is channels, eps, momentum.")
+        expect(what, got["told"][name], function(x, of), tol=FLOAT, mistakes=[swapped])
     expect(
         f"{untold}(x)",
         got["untold"]["y"],

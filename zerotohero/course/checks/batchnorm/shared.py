@@ -12,7 +12,7 @@ NONE = {r"(gave|returned) a NoneType": NOTHING}
 def normalised(
     given,
     x: np.ndarray,
-    axis,
+    axis=0,
     correction=0,
     eps="inside",
     root=True,

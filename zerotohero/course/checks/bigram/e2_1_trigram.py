@@ -113,37 +113,24 @@ def _expect_counts(given, got, hint=None) -> None:
         return count_grams(words, 3, stoi, **boundaries)
 
     right = count()
-    two_ends = count([word + "." for word in words])
-    wrong = _count_mistakes(
-        right, count(front=1), count(end=False), count(front=0, end=False), two_ends
-    )
-    if stoi["."] != 0:
-        zero = count(stoi={**stoi, ".": 0})
-        wrong.append(
-            Mistake(zero, "The boundary's number is taken to be 0: look it up, `stoi['.']`.")
-        )
-    expect("trigram_counts", got["N"], right, tol=0, mistakes=wrong, hint=hint)
-
-
-def _count_mistakes(right, one_boundary, no_end, bare, two_ends):
-    return [
+    wrong = [
         Mistake(
-            bare,
+            count(front=0, end=False),
             "Only the letters are counted: two boundaries must stand before each word and one "
             "after it.",
         ),
         Mistake(
-            two_ends,
+            count([word + "." for word in words]),
             "One boundary after the word is enough: the second one is never predicted, since the "
             "name has ended.",
         ),
         Mistake(
-            one_boundary,
+            count(front=1),
             "The first letter of each word is missing: with two characters of context, two "
             "boundaries must stand before the word.",
         ),
         Mistake(
-            no_end,
+            count(end=False),
             "The end is missing: one boundary must follow each word, or the model never learns to "
             "stop.",
         ),
@@ -167,6 +154,10 @@ def _count_mistakes(right, one_boundary, no_end, bare, two_ends):
             for axes in permutations(range(3))
         ),
     ]
+    if stoi["."] != 0:
+        not_looked_up = "The boundary's number is taken to be 0: look it up, `stoi['.']`."
+        wrong.append(Mistake(count(stoi={**stoi, ".": 0}), not_looked_up))
+    expect("trigram_counts", got["N"], right, tol=0, mistakes=wrong, hint=hint)
 
 
 def _network(N, steps, lr, axis=-1, scale=1.0, weights=None) -> np.ndarray:
@@ -276,15 +267,13 @@ def one_step_of_descent(given, got):
             "The step is as many times too large as there are trigrams: the loss is the mean, so "
             "divide by `N.sum()`.",
         ),
-        Mistake(
-            softmax(_network(N, 1, lr, axis=0), 0),
-            "Softmax runs along dimension 0, the first character of the context; the distribution "
-            "is along the last, `dim=-1`.",
-        ),
-        Mistake(
-            softmax(_network(N, 1, lr, axis=1), 1),
-            "Softmax runs along dimension 1, the second character of the context; the distribution "
-            "is along the last, `dim=-1`.",
+        *(
+            Mistake(
+                softmax(_network(N, 1, lr, axis=axis), axis),
+                f"Softmax runs along dimension {axis}, the {which} character of the context; the "
+                "distribution is along the last, `dim=-1`.",
+            )
+            for axis, which in enumerate(("first", "second"))
         ),
         Mistake(
             softmax(_network(N, 1, -lr)),

@@ -2,8 +2,15 @@
 judging on another.
 """
 
+import math
+
 import numpy as np
 
+from zerotohero.course.checks.bigram._e2_2_split import (
+    loss_unsmoothed,
+    ngram_loss,
+    unsmoothed,
+)
 from zerotohero.course.checks.bigram.shared import ORDER, WHOLE, count_grams, grams
 from zerotohero.course.checks.names import STOI, V, some_names
 from zerotohero.course.exercise import (
@@ -26,9 +33,10 @@ split = Exercise(
         "bigram and trigram by their loss on names that they were not counted on."
     ),
     statement="""
-`split_words(words: list[str], generator: torch.Generator) -> tuple` shuffles a **copy** of the
-words with the generator and cuts it into three lists, train, dev and test: the first
-`int(0.8 * n)` words, those up to `int(0.9 * n)`, and the rest.
+`split_words(words: list[str], generator: torch.Generator)`
+`-> tuple[list[str], list[str], list[str]]` shuffles a **copy** of the words with the generator and
+cuts it into three lists, train, dev and test: the first `int(0.8 * n)` words, those up to
+`int(0.9 * n)`, and the rest.
 
 `ngram_loss(train: list[str], held_out: list[str], n: int, k: float, stoi: dict[str, int]) -> float`
 counts the n-grams of `train` (n is 2 or 3, with n − 1 boundaries before each word and one after),
@@ -58,10 +66,10 @@ training names: where does the difference come from, and why has the bigram hard
 
 
 @split.case(
-    "a split of 209 words",
+    "a split of 216 words",
     adapter="split",
     points=3,
-    inputs=lambda rng: {"words": [*some_names(rng, 206), "ava", "ava", "ava"], "seed": 5},
+    inputs=lambda rng: {"words": [*some_names(rng, 213), "ava", "ava", "ava"], "seed": 5},
     crashes={
         "can be converted to an? (scalar )?index|list indices must be": "A list can't be indexed "
         "by a tensor; `[words[i] for i in order]` takes the words one by one.",
@@ -121,6 +129,17 @@ def words_split(given, got):
                 [len(words) - cuts[1], cuts[1] - cuts[0], cuts[0]],
                 "Train comes first and is the largest.",
             ),
+            *(
+                Mistake(
+                    [a, b - a, len(words) - b],
+                    "`int` rounds down, to the whole number below: `round` and `math.ceil` may "
+                    "give the one above.",
+                )
+                for a, b in (
+                    (round(0.8 * len(words)), round(0.9 * len(words))),
+                    (math.ceil(0.8 * len(words)), math.ceil(0.9 * len(words))),
+                )
+            ),
         ],
         hint={1: overlap, 0: None, -1: lost}[int(np.sign(sum(sizes) - len(words)))],
     )
@@ -159,33 +178,11 @@ def words_split(given, got):
         "split_words: two generators with different seeds gave the same split",
         "You use a seed of your own; draw from the generator that is passed in.",
     )
-
-
-def _ngram_loss(
-    train,
-    held_out,
-    n,
-    k,
-    *,
-    stoi=STOI,
-    in_sums=None,
-    axis=-1,
-    keepdims=True,
-    words=False,
-    **boundaries,
-):
-    """Return the loss, or what comes of a slip in the sums, in the mean or in the boundaries.
-
-    in_sums: what the sums are taken of beside the counts, if not k; axis: the sums' own.
-    """
-    N = count_grams(train, n, stoi, **boundaries)
-    with np.errstate(all="ignore"):
-        sums = (N + (k if in_sums is None else in_sums)).sum(axis, keepdims=keepdims)
-        losses = -np.log((N + k) / sums)
-    terms = [[losses[gram] for gram in grams(word, n, stoi, **boundaries)] for word in held_out]
-    means = [np.mean(t) for t in terms if t]
-    return float(
-        np.mean(means) if words else np.average(means, weights=[len(t) for t in terms if t])
+    expect_that(
+        parts != got["next"],
+        "split_words: a generator that was asked twice gave the same split again",
+        "You start another generator with this one's seed: draw from the generator itself, which "
+        "moves on with each draw.",
     )
 
 
@@ -220,7 +217,7 @@ def _loss_case(name, n, k, stoi=STOI, points=1):
         total = sum(len(word) + 1 for word in b)
 
         def loss(a, b, n, k, **slip):
-            return _ngram_loss(a, b, n, k, **{"stoi": stoi} | slip)
+            return ngram_loss(a, b, n, k, **{"stoi": stoi} | slip)
 
         right = loss(a, b, n, k)
         counts = count_grams(a, n, stoi) + k
@@ -277,6 +274,10 @@ def _loss_case(name, n, k, stoi=STOI, points=1):
             ),
             Mistake(right * total, "This is the sum over all n-grams; divide by their number."),
             Mistake(-right, "This is the log-likelihood; the loss is its negative."),
+            *(
+                Mistake(round(right, digits), "This is rounded; return the loss as it is.")
+                for digits in range(5)
+            ),
             Mistake(
                 np.exp(right),
                 "This is e to the power of the loss, the number of equally likely choices; return "
@@ -317,12 +318,17 @@ def _loss_case(name, n, k, stoi=STOI, points=1):
                     loss(a, b, n, k, axis=1),
                     "Dimension 1 is the last one only for a bigram; sum along the last, `-1`.",
                 ),
+                Mistake(
+                    loss(a, b, n, k, axis=0),
+                    "`sum(0)` adds over the first character; the sum of a row runs along the last "
+                    "dimension, `-1`. (The bigram's loss comes out right all the same.)",
+                ),
             ]
         hint = None
         if isinstance(got["loss"], float | np.ndarray) and not np.isfinite(got["loss"]).all():
             hint = "Some n-gram has probability 0, or its row divides 0 by 0: is k added to every "
             hint += "count?"
-        expect("ngram_loss", got["loss"], right, tol=1e-4, mistakes=wrong, hint=hint)
+        expect("ngram_loss", got["loss"], right, tol=2e-6, mistakes=wrong, hint=hint)
 
 
 # One character more than the names have, and the boundary not in front, so that a 27 or a 0 for
@@ -332,40 +338,9 @@ _loss_case("the loss of a bigram, k = 1, of 28 characters", 2, 1.0, MORE)
 _loss_case("the loss of a trigram, k = 0.1", 3, 0.1, points=2)
 
 
-def _unsmoothed(rng):
-    """Return names that train has, and one with a pair that it lacks."""
-    first, second = rng.choice(range(1, 6), 2, replace=False).tolist()
-    return {
-        "train": ["ab"] * first + ["b"] * second,
-        "held_outs": [["ab", "b"], ["aa", "b"]],
-        "n": 2,
-        "k": 0.0,
-        "stoi": {".": 0, "a": 1, "b": 2},
-    }
-
-
-@split.case(
+split.case(
     "k = 0, for names that train has, and for a pair that it has not",
     adapter="held_out_losses",
-    inputs=_unsmoothed,
+    inputs=unsmoothed,
     crashes=LOSS_CRASHES,
-)
-def loss_unsmoothed(given, got):
-    train, known = given["train"], given["held_outs"][0]
-    seen, unseen = got["losses"]
-
-    def loss(held_out, k):
-        return _ngram_loss(train, held_out, 2, k, stoi=given["stoi"])
-
-    one = "This is the loss for k = 1, and k is 0."
-    what = "ngram_loss, every pair seen"
-    expect(what, seen, loss(known, 0), mistakes=[Mistake(loss(known, 1), one)])
-    hint = None
-    if isinstance(unseen, float | np.ndarray) and np.isnan(unseen).any():
-        hint = "A row that train never entered divides 0 by 0."
-    elif isinstance(unseen, float | np.ndarray) and np.isfinite(unseen).all():
-        hint = (
-            "What was never seen and is not smoothed has probability 0 and an infinite loss; "
-            "leaving such a pair out, or adding a little something, hides it."
-        )
-    expect("ngram_loss, a pair unseen", unseen, np.inf, hint=hint)
+)(loss_unsmoothed)

@@ -2,14 +2,25 @@
 about.
 """
 
-from functools import partial
-
 import numpy as np
 
+from zerotohero import IGNORED
+from zerotohero.course.checks.gpt._e7_2_adder import (
+    EQUALS,
+    PLUS,
+    carries_of,
+    digits_of,
+    longest_run,
+    rows_of,
+    targets_of,
+    wrong_chains,
+    wrong_inputs,
+    wrong_sums,
+    wrong_targets,
+)
 from zerotohero.course.checks.gpt.shared import GPT_AND_TRAINER, TRAINED_CRASHES, gpt_of
 from zerotohero.course.exercise import (
     Exercise,
-    Mistake,
     Wrong,
     array,
     expect,
@@ -17,8 +28,6 @@ from zerotohero.course.exercise import (
 )
 from zerotohero.course.to_look_at import HOOKS, THREADS
 
-# `zerotohero.wavenet` has IGNORED too, and torch with it, which cards do without.
-PLUS, EQUALS, IGNORED = 10, 11, -100
 SHARE = 0.99
 MOST_NUMBERS = 500_000
 
@@ -94,27 +103,6 @@ by carry chain.
 )
 
 
-def _digits(n: np.ndarray, width: int) -> np.ndarray:
-    """Return (N, width): the digits, the units last."""
-    return n[:, None] // 10 ** np.arange(width)[::-1] % 10
-
-
-def _rows(a, b, reverse, turn=(0, 0, 0), signs=(PLUS, EQUALS)) -> np.ndarray:
-    """Return (N, 12); `turn` says which of a, b and the answer are turned round once more."""
-    answer = _digits(a + b, 4)
-    answer = answer[:, ::-1] if reverse else answer
-    parts = (_digits(a, 3), _digits(b, 3), answer)
-    parts = [p[:, ::-1] if t else p for p, t in zip(parts, turn, strict=True)]
-    sign = [np.full((len(a), 1), s) for s in signs]
-    return np.hstack([parts[0], sign[0], parts[1], sign[1], parts[2]])
-
-
-def _targets(rows: np.ndarray, masked: int = 7) -> np.ndarray:
-    Y = rows[:, 1:].copy()
-    Y[:, :masked] = IGNORED
-    return Y
-
-
 def _pairs(rng: np.random.Generator, n: int, reverse: bool) -> dict:
     a, b = rng.integers(0, 1000, (2, n))
     a[0], b[0], a[1], b[1] = 999, rng.integers(500, 1000), rng.integers(10), rng.integers(10, 90)
@@ -130,111 +118,14 @@ ENCODE_CRASHES = {
 
 def _expect_X(given: dict, got: dict) -> np.ndarray:
     a, b, reverse = (given[name] for name in ("a", "b", "reverse"))
-    rows = partial(_rows, a, b, reverse)
-    right = rows()
-    shared = right.copy()
-    shared[:, 1:8] = IGNORED
-    turned = (
-        "The answer stands with its largest digit first: with `reverse`, its units come first."
-        if reverse
-        else "The answer is reversed although `reverse` is False."
-    )
-    wrong = [
-        (
-            right,
-            "X is the whole row, the last digit of the answer included: nothing follows it, so X "
-            "is `row[:, :-1]`.",
-        ),
-        (
-            right[:, 1:],
-            "X is shifted: it is the row without its *last* token, and Y the one without its "
-            "first.",
-        ),
-        (rows(turn=(0, 0, 1))[:, :-1], turned),
-        (
-            rows(turn=(1, 1, 0))[:, :-1],
-            "The digits of a and b are turned round too: `reverse` is about the answer alone, the "
-            "question stands as we write it.",
-        ),
-        (rows(turn=(1, 1, 1))[:, :-1], "The question is reversed instead of the answer."),
-        (
-            right[:, ::-1][:, :-1],
-            "The whole row is turned round: only the four digits of the answer are.",
-        ),
-        (
-            rows(signs=(EQUALS, PLUS))[:, :-1],
-            f"{PLUS} is the plus sign and {EQUALS} the equals sign; yours are exchanged.",
-        ),
-        (_rows(b, a, reverse)[:, :-1], "b stands before a."),
-        (
-            np.where(np.arange(11) < 7, IGNORED, right[:, :-1]),
-            f"{IGNORED} stands in X: the model has to read the question. Only its *targets* are "
-            "masked, in Y.",
-        ),
-        (
-            shared[:, :-1],
-            "X and Y share their memory, as slices of one row do: what is masked in Y is gone from "
-            "X. Mask a copy, `row[:, 1:].clone()`.",
-        ),
-        (
-            np.hstack([right[:, :8], right[:, 8:11] * 0]),
-            "X holds nothing of the answer: while it learns, the model reads the right digits "
-            "before the one that it has to write.",
-        ),
-    ]
-    expect("X", got["X"], right[:, :-1], tol=0, mistakes=[Mistake(*w) for w in wrong])
+    right = rows_of(a, b, reverse)
+    expect("X", got["X"], right[:, :-1], tol=0, mistakes=wrong_inputs(a, b, reverse))
     return right
 
 
 def question_masked(given: dict, got: dict) -> None:
-    right = _rows(given["a"], given["b"], given["reverse"])
-    plain, want = right[:, 1:], _targets(right)
-    head = np.arange(11)
-    wrong = [
-        (
-            plain,
-            "The question is not masked: the loss would also ask to guess the digits of a and b, "
-            f"which nobody can. Their targets are {IGNORED}.",
-        ),
-        (
-            _targets(right, 8),
-            "One target too many is masked: the first digit of the answer, whose target stands at "
-            "the position of the equals sign, has to be learned too.",
-        ),
-        (
-            _targets(right, 6),
-            "One target too few is masked: the equals sign is part of the question, and its target "
-            "stands at position 6.",
-        ),
-        (
-            np.where(head < 7, 0, plain),
-            "The masked targets are 0, which is a digit that would be learned: `F.cross_entropy` "
-            f"ignores {IGNORED}.",
-        ),
-        (
-            np.where(head < 7, -1, plain),
-            "The masked targets are −1, which `F.cross_entropy` does not ignore by itself: it is "
-            f"{IGNORED}.",
-        ),
-        (
-            np.where(head < 7, plain, IGNORED),
-            "The mask lies over the answer: the question's targets are those to be ignored.",
-        ),
-        (
-            np.where(head < 7, IGNORED, right[:, :-1]),
-            "Y is not shifted: Y[t] is the token that *follows* X[t].",
-        ),
-        (
-            np.where(head < 8, IGNORED, right[:, :-1]),
-            "Y is not shifted: Y[t] is the token that *follows* X[t].",
-        ),
-        (
-            want[:, 7:],
-            f"Y holds the four digits alone: it is as long as X, with {IGNORED} where nothing is "
-            "asked.",
-        ),
-    ]
-    expect("Y", got["Y"], want, tol=0, mistakes=[Mistake(*w) for w in wrong])
+    right = rows_of(given["a"], given["b"], given["reverse"])
+    expect("Y", got["Y"], targets_of(right), tol=0, mistakes=wrong_targets(right))
 
 
 @adder.case(
@@ -288,61 +179,14 @@ ADD_CRASHES = {
 def sums_read_from_the_model(given: dict, got: dict) -> None:
     a, b, shift, reverse = (given[name] for name in ("a", "b", "shift", "reverse"))
     said = (7 * a + 3 * b + shift) % 10_000  # what the stand-in takes for the sum
-    digits = _digits(said, 4)
-    order = digits[:, ::-1] if reverse else digits
-    # What the stand-in writes when it is fed with the true sum's digits instead of its own.
-    true = _digits(a + b, 4)
-    true = true[:, ::-1] if reverse else true
-    off = np.cumsum(np.hstack([0 * true[:, :1], (true != order)[:, :3]]), 1)
-    fed = (order + off) % 10
-    read = np.array([1, 10, 100, 1000]) if reverse else np.array([1000, 100, 10, 1])
-    wrong = [
-        (
-            a + b,
-            "You add the numbers yourself. This model can't add, and what is asked for is what "
-            "the *model* writes.",
-        ),
-        (
-            a + b + (said - a - b)[0],
-            "One error of the model is added to the sums that you make yourself: read every sum "
-            "from what the model writes.",
-        ),
-        (
-            (fed * read).sum(1),
-            "The model was fed with the digits of the true sum: it has to read the digits that it "
-            "has written itself: at an exam the sum isn't known.",
-        ),
-        (
-            (order * read[::-1]).sum(1),
-            "The four digits are read in the wrong order: "
-            + (
-                "the first that the model writes is the units."
-                if reverse
-                else "without `reverse`, the first that the model writes is the thousands."
-            ),
-        ),
-        (
-            order,
-            "These are the four digits; return the number that they make, `digits @ "
-            "torch.tensor([1, 10, 100, 1000])` where the units come first.",
-        ),
-        (
-            order[:, 0] * read[3],
-            "All four digits were taken from one call: the model writes one token, reads it, and "
-            "writes the next.",
-        ),
-        (
-            (order[:, :3] * (read[:3] if reverse else read[1:])).sum(1),
-            "Three digits were read; a sum has four.",
-        ),
-    ]
     expect_that(
         np.array_equal(got["sums"], got["again"]),
         "add: expected the same sums when asked twice, got others",
         "The digits were drawn at random: take the likeliest, `logits[:, -1].argmax(-1)`, or "
         "`temperature=0`.",
     )
-    expect("add", got["sums"], said, tol=0, mistakes=[Mistake(*w) for w in wrong])
+    wrong = wrong_sums(a, b, said, reverse)
+    expect("add", got["sums"], said, tol=0, mistakes=wrong)
 
 
 def _questions(rng: np.random.Generator, reverse: bool) -> dict:
@@ -366,24 +210,6 @@ adder.case(
 )(sums_read_from_the_model)
 
 
-def _carries(a: np.ndarray, b: np.ndarray, incoming: bool = True, least: int = 10) -> np.ndarray:
-    """Return (N, 3) of 0 and 1: which columns carry, the units first."""
-    columns = (_digits(a, 3) + _digits(b, 3))[:, ::-1]
-    carries, carry = [], np.zeros(len(a), int)
-    for column in columns.T:
-        carry = (column + incoming * carry >= least).astype(int)
-        carries.append(carry)
-    return np.stack(carries, 1)
-
-
-def _longest(carries: np.ndarray) -> np.ndarray:
-    run = best = np.zeros(len(carries), int)
-    for column in carries.T:
-        run = (run + 1) * column
-        best = np.maximum(best, run)
-    return best
-
-
 def _with_chains(rng: np.random.Generator) -> dict:
     a, b = rng.integers(0, 1000, (2, 60))
     # Carries that only an incoming one causes, gaps between carries, and no carry at all.
@@ -396,35 +222,8 @@ def _with_chains(rng: np.random.Generator) -> dict:
 @adder.case("carry chains", points=2, adapter="chained", inputs=_with_chains)
 def carries_counted(given, got):
     a, b = given["a"], given["b"]
-    carries = _carries(a, b)
-    wrong = [
-        (
-            carries.sum(1),
-            "You count all columns that carry: a *chain* is broken by a column that doesn't, so "
-            "905 + 905 has 1, not 2.",
-        ),
-        (
-            _longest(_carries(a, b, incoming=False)),
-            "What a column gets from its right neighbour is left out: in 955 + 45 the tens make 9, "
-            "and carry because the units do.",
-        ),
-        (
-            _carries(a, b, incoming=False).sum(1),
-            "What a column gets from its right neighbour is left out, and all that carry are "
-            "counted: the longest *run* is asked for.",
-        ),
-        (
-            carries.cumprod(1).sum(1),
-            "Only a run that begins at the units is counted: it may begin in any column.",
-        ),
-        (_longest(_carries(a, b, least=11)), "A column carries from 10 on, not from 11."),
-        (_longest(_carries(a, b, least=9)), "A column that makes 9 does not carry."),
-        (carries.max(1), "That says whether anything carries; how long is the longest run?"),
-        (_longest(carries[:, :2]), "The hundreds carry too, into the thousands."),
-    ]
-    expect(
-        "carry_chain", got["chain"], _longest(carries), tol=0, mistakes=[Mistake(*w) for w in wrong]
-    )
+    wrong = wrong_chains(a, b)
+    expect("carry_chain", got["chain"], longest_run(carries_of(a, b)), tol=0, mistakes=wrong)
 
 
 def _sums_to_learn(rng: np.random.Generator) -> dict:
@@ -471,15 +270,15 @@ def unseen_sums_right(given, got):
         f"{model.config.block_size}",
         "Twelve tokens and a context of eleven are needed: `GPTConfig(12, 11, …)`.",
     )
-    idx = torch.tensor(_rows(a, b, True)[:, :8])
+    idx = torch.tensor(rows_of(a, b, True)[:, :8])
     with torch.no_grad():
         for _ in range(4):
             idx = torch.cat([idx, model(idx)[:, -1].argmax(-1, keepdim=True)], 1)
     wrote = idx[:, 8:].numpy()
-    right = _rows(a, b, True)[:, 8:]
+    right = rows_of(a, b, True)[:, 8:]
     exact = (wrote == right).all(1)
     with torch.no_grad():
-        guesses = model(torch.tensor(_rows(a, b, True)[:, :7])).log_softmax(-1)
+        guesses = model(torch.tensor(rows_of(a, b, True)[:, :7])).log_softmax(-1)
     signs = [-float(guesses[:, t, sign].mean()) for t, sign in ((2, PLUS), (6, EQUALS))]
     expect_that(
         max(signs) > 0.1,
@@ -490,9 +289,9 @@ def unseen_sums_right(given, got):
     )
     if exact.mean() >= SHARE:
         return
-    chain = _longest(_carries(a, b))
+    chain = longest_run(carries_of(a, b))
     shares = ", ".join(f"{exact[chain == n].mean():.0%} of chain {n}" for n in range(4))
-    no_carry = (_digits(a, 3) + _digits(b, 3))[:, ::-1] % 10
+    no_carry = (digits_of(a, 3) + digits_of(b, 3))[:, ::-1] % 10
     if (wrote == right[:, ::-1]).all(1).mean() > 0.5:
         hint = (
             "It writes the largest digit first: `train_adder` has to train on reversed answers "

@@ -37,6 +37,7 @@ finetune = Exercise(
     look_for=(*HOOKS, *THREADS),
     adapters="gpt_training",
     uses=GPT_AND_TRAINER,
+    changes=("model",),
     takes=12,
     summary=(
         "Pretrain on the other 28 plays, then fine-tune on a little of Tiny Shakespeare, with few "

@@ -4,7 +4,7 @@ compute, several seeds.
 
 import numpy as np
 
-from zerotohero.course.checks.gpt.improvements import VERIFY, calls_of_each
+from zerotohero.course.checks.gpt.improvements import ARGUMENTS, VERIFY, calls_of_each
 from zerotohero.course.checks.gpt.shared import MISSING_CRASHES, V, shakespeare
 from zerotohero.course.checks.numerics import mean_loss
 from zerotohero.course.exercise import (
@@ -37,7 +37,8 @@ paper = Exercise(
 `improvements() -> dict[str, Callable]`
 
 Return the functions that you have written, one or several, under these names. The check calls them
-alone, on float64, and verifies each one's defining property.
+alone, on float64, and verifies each one's defining property. They return tensors and leave their
+arguments as they are, but for `muon`, which may write into its buffer.
 
 - `"rotary"`: `(x)`, (B, n_head, T, S) to the same. Turn each of the S/2 pairs of numbers of a query
   or key by an angle of t · 10,000^(−2i/S) radians: t is the position, i the pair, both counted from
@@ -117,6 +118,29 @@ def _verify_each(given: dict, got: dict, part: int) -> None:
     for name in VERIFY:
         if name in got:
             VERIFY[name][part](given[name], got[name])
+            _expect_as_on_the_card(name, got["changed"][name], got["kinds"][name])
+
+
+def _expect_as_on_the_card(name: str, changed: list[int], kinds: list[str]) -> None:
+    """Hold the functions to what the machinery holds answers to: arguments kept, tensors returned.
+
+    It sees the function that returns them alone.
+    """
+    for which in (ARGUMENTS[name][place] for place in changed):
+        expect_that(
+            (name, which) == ("muon", "buffer"),
+            f"{name} changed its argument {which}, which the caller goes on using: arguments stay "
+            "as they are",
+            "Operations in place (`*=`, `x[…] = …`, methods that end in `_`) write into the tensor "
+            f"that was handed over. Begin with `{which} = {which}.clone()`, or write `x = x * …`, "
+            "which makes a new one.",
+        )
+    expect_that(
+        not kinds,
+        f"{name} returned {' and '.join(kinds)}, and the card says tensors",
+        "Calculate with torch from the arguments on, and not with NumPy or lists: what comes out "
+        "is a tensor.",
+    )
 
 
 @paper.case(

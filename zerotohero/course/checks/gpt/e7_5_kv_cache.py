@@ -2,13 +2,22 @@
 less work.
 """
 
-import math
 from functools import partial
 
 import numpy as np
 
+from zerotohero.course.checks.gpt._e7_5_kv_cache import (
+    CACHE_CRASHES,
+    LOOP_CRASHES,
+    ONE_PLACE,
+    SIZES,
+    cached_wrongly,
+    generated_wrongly,
+    gpt_logits,
+    greedy,
+    small_gpt,
+)
 from zerotohero.course.checks.gpt.shared import expect_slowly, one_tensor
-from zerotohero.course.checks.numerics import softmax
 from zerotohero.course.exercise import (
     Exercise,
     Mistake,
@@ -76,189 +85,6 @@ generate_cached(model, idx, 5) # as before, with T + 4 positions instead of 5 ·
     ),
 )
 CLOSE = 1e-4  # the model is in float32, the reference in float64
-SIZES = {"vocab_size": 23, "block_size": 40, "n_layer": 2, "n_head": 2, "n_embd": 12}
-
-
-def _small_gpt(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return random weights, large enough that positions and the past make a difference."""
-    V, n, C = (SIZES[key] for key in ("vocab_size", "block_size", "n_embd"))
-    shapes: dict[str, tuple[int, ...]] = {"wte.weight": (V, C), "wpe.weight": (n, C)}
-    for i in range(SIZES["n_layer"]):
-        for name, shape in {
-            "ln_1": (C,),
-            "attn.c_attn": (3 * C, C),
-            "attn.c_proj": (C, C),
-            "ln_2": (C,),
-            "mlp.0": (4 * C, C),
-            "mlp.2": (C, 4 * C),
-        }.items():
-            shapes |= {f"h.{i}.{name}.weight": shape, f"h.{i}.{name}.bias": shape[:1]}
-    shapes |= {"ln_f.weight": (C,), "ln_f.bias": (C,), "lm_head.weight": (V, C)}
-    weights = {}
-    for name, shape in shapes.items():
-        values = rng.normal(size=shape)
-        if len(shape) == 2 and name[:3] not in ("wte", "wpe"):
-            values *= 1.5 / math.sqrt(shape[1])
-        if len(shape) == 1:
-            values = 0.1 * values + ("ln" in name and name.endswith("weight"))
-        weights[name] = values
-    return weights
-
-
-def _normed(x: np.ndarray, w: dict, name: str) -> np.ndarray:
-    x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
-    return x * w[f"{name}.weight"] + w[f"{name}.bias"]
-
-
-def _linear(x: np.ndarray, w: dict, name: str) -> np.ndarray:
-    return x @ w[f"{name}.weight"].T + w.get(f"{name}.bias", 0.0)
-
-
-def _gpt_logits(w: dict, idx: np.ndarray, sees=None, at=None, swapped=None) -> np.ndarray:
-    """Return the small GPT's logits of whole texts. Three things say what is wrong with a cache.
-
-    sees: (T, T), which keys a query looks at. at: (T,), the positions in wpe.
-    swapped: (T, T), where a query meets a value in place of a key, and a key in place of a value.
-    """
-    T, n, C = idx.shape[1], SIZES["n_head"], SIZES["n_embd"]
-    sees = np.tri(T, dtype=bool) if sees is None else sees
-    swapped = np.zeros((T, T), bool) if swapped is None else swapped
-    x = w["wte.weight"][idx] + w["wpe.weight"][np.arange(T) if at is None else at]
-    for i in range(SIZES["n_layer"]):
-        parts = np.split(_linear(_normed(x, w, f"h.{i}.ln_1"), w, f"h.{i}.attn.c_attn"), 3, 2)
-        q, k, v = (z.reshape(*idx.shape, n, C // n).swapaxes(1, 2) for z in parts)
-        scores = np.where(swapped, q @ v.swapaxes(2, 3), q @ k.swapaxes(2, 3))
-        weights = softmax(np.where(sees, scores / math.sqrt(C // n), -np.inf))
-        y = np.where(swapped, 0, weights) @ v + np.where(swapped, weights, 0) @ k
-        x = x + _linear(y.swapaxes(1, 2).reshape(x.shape), w, f"h.{i}.attn.c_proj")
-        h = _linear(_normed(x, w, f"h.{i}.ln_2"), w, f"h.{i}.mlp.0")
-        h = 0.5 * h * (1 + np.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h**3)))
-        x = x + _linear(h, w, f"h.{i}.mlp.2")
-    return _linear(_normed(x, w, "ln_f"), w, "lm_head")
-
-
-ONE_PLACE = "All tokens that are fed at once get the same position: `torch.arange(past, past + T)`."
-
-
-def _cached_wrongly(w: dict, idx: np.ndarray, parts: list[int]) -> list[Mistake]:
-    """Return what caches with something wrong give for a text that is fed in parts."""
-    t = np.arange(idx.shape[1])
-    part = np.repeat(np.arange(len(parts)), parts)  # in which part each position came
-    start = np.cumsum([0, *parts])[part]
-    later = part > 0
-    same, past = part[:, None] == part, part[:, None] > part
-    own = same & (t[:, None] >= t)
-    of_first = past & (part == 0)
-    in_front = np.argsort(-part, kind="stable")  # the keys' order where new ones go in front
-    turned = np.zeros_like(own)
-    for row, n in enumerate(t + 1):
-        keys = [s for s in in_front if part[s] <= part[row]]
-        turned[row, keys[:n]] = True
-    odd = past & ((part[:, None] - part) % 2 == 1)
-    one_before = past & (part[:, None] == part + 1)
-    of_replaced = t - start + np.where(later, np.array([0, *parts])[part], 0)
-    replaced = (
-        "The cache holds the newest part alone, and has lost what was older: it is replaced by the "
-        "newest keys and values. Store what `torch.cat` gives, all of them so far."
-    )
-    first_stays = (
-        "Only what was fed first stays in the cache; what came after it is used once and lost. "
-        "Store the joined keys and values every time."
-    )
-    exchanged = (
-        "Keys and values change places on their way through the cache: what was stored as a key "
-        "comes back as a value."
-    )
-    variants = [
-        (
-            {"at": t - start},
-            "The new tokens get the positions 0, 1, … again. They follow what is cached, so their "
-            "rows of wpe begin at the number of cached tokens.",
-        ),
-        (
-            {"sees": own, "at": t - start},
-            "The new tokens see nothing of what was fed before, and their positions begin at 0: "
-            "either the cache isn't used, or nothing stays in it. (`if cache:` is False for an "
-            "empty dict: what is stored under it alone is never stored. `cache = …` only gives a "
-            "local name a new value, and `cache or {}` replaces an empty dict by another; "
-            "`cache['k'] = …` changes the dict that was passed.)",
-        ),
-        (
-            {"sees": own},
-            "The new tokens see nothing of what was fed before, only each other: put their keys "
-            "and values behind the cached ones, and let the queries look at all of them.",
-        ),
-        ({"sees": own | one_before}, replaced),
-        ({"sees": own | one_before, "at": of_replaced}, replaced),
-        ({"sees": own, "at": of_replaced}, replaced),
-        ({"sees": own | of_first}, first_stays),
-        ({"sees": own | of_first, "at": np.where(later, parts[0] + t - start, t)}, first_stays),
-        (
-            {"sees": (t - start)[:, None] >= t},
-            "A new query sees the first keys alone. That is what `is_causal=True` does, or a "
-            "`tril()` whose corner is on the left: where there are more keys than queries, the "
-            "corner belongs on the right, `tril(past)`. A single query needs no mask at all.",
-        ),
-        *(
-            (
-                {"sees": sees | past},
-                "The tokens that are fed at once all see each other, the later ones too: several "
-                "new tokens need the causal mask among themselves.",
-            )
-            for sees in (same, own | (same & later))
-        ),
-        (
-            {"sees": turned},
-            "The new keys stand in front of the cached ones, where the mask takes them for old: "
-            "append them behind, `torch.cat([cached, new], 2)`.",
-        ),
-        ({"swapped": past}, exchanged),
-        ({"swapped": odd}, exchanged),
-        (
-            {"at": np.where(later, t + 1, t)},
-            "The positions of the new tokens are one too large: counting starts at 0, so the first "
-            "new one has the number of tokens cached before. Read the length of the cache before "
-            "it grows.",
-        ),
-        (
-            {"at": np.where(later, t - 1, t)},
-            "The positions of the new tokens are one too small: the first new one has the number "
-            "of cached tokens.",
-        ),
-        (
-            {"at": t + np.array(parts)[part] * later},
-            "The new tokens' positions are too large by their own number. Read the length of the "
-            "cache before it grows.",
-        ),
-        ({"at": np.where(later, start, t)}, ONE_PLACE),
-    ]
-    return [Mistake(_gpt_logits(w, idx, **v), hint) for v, hint in variants]
-
-
-CACHE_CRASHES = {
-    "weights must keep their names": "The check loads weights by name: change what `forward` does, "
-    "not what the layers are called.",
-    "Sizes of tensors must match": "Cached and new keys don't fit together. Are they joined along "
-    "time, which is axis 2 of (B, n_head, T, head_size)? If they are, keys of different batches "
-    "meet, and something is remembered from another text: all memory belongs into the cache that "
-    "is passed, and a default such as `cache=[{}]` is made once and shared by all calls. (In "
-    "`generate_cached`, tokens are joined along axis 1.)",
-    "must match the size|expanded size|attn_mask": "The mask doesn't fit: with a cache the scores "
-    "are (T, past + T): the queries are new and the keys are all so far. (And there are as "
-    "many values as keys: both are cached.)",
-    "index out of range": "A position beyond block_size: do the positions go on counting across "
-    "texts, or is text fed again that the cache already holds?",
-    "too many values|KeyError|list indices|NoneType": "Mind the first call, for which the cache is "
-    "still empty, and the call without a cache, for which it is None.",
-}
-
-
-LOOP_CRASHES = {
-    "Sizes of tensors must match|invalid for input of size|Dimension out of range|same number of "
-    "dimensions": "If the cases above pass, it is the loop in `generate_cached`: the likeliest "
-    "token of each row comes from the last logits, (B, V), along V, `argmax(dim=-1, "
-    "keepdim=True)`, is (B, 1), and is joined to the text along axis 1.",
-}
 
 
 COUNTER = (
@@ -273,53 +99,60 @@ def _text(rng: np.random.Generator, B: int, T: int) -> np.ndarray:
 
 def _fed(rng: np.random.Generator, parts: list[int]) -> dict:
     idx = _text(rng, 2, sum(parts))
-    return {"sizes": SIZES, "weights": _small_gpt(rng), "idx": idx, "parts": parts}
+    return {"sizes": SIZES, "weights": small_gpt(rng), "idx": idx, "parts": parts}
 
 
 @kv_cache.case(
     "the prompt: without a cache, and with an empty one",
     adapter="whole",
-    inputs=lambda rng: {"sizes": SIZES, "weights": _small_gpt(rng), "idx": _text(rng, 3, 6)},
+    inputs=lambda rng: {"sizes": SIZES, "weights": small_gpt(rng), "idx": _text(rng, 3, 6)},
     crashes=CACHE_CRASHES,
 )
 def prompt_with_and_without_a_cache(given, got):
     w, idx = given["weights"], given["idx"]
-    want = _gpt_logits(w, idx)
-    ahead = _gpt_logits(w, idx, sees=np.ones((idx.shape[1],) * 2, bool))
-    twice = _gpt_logits(w, np.concatenate([idx, idx], 1))[:, idx.shape[1] :]
-    counted_on = _gpt_logits(w, idx, at=np.arange(idx.shape[1]) + idx.shape[1])
-    one_place = Mistake(_gpt_logits(w, idx, at=np.zeros_like(idx[0])), ONE_PLACE)
-    sees_all = Mistake(
-        ahead,
-        "Each token of the prompt sees the later ones too: whatever the cache holds, several new "
-        "tokens need the causal mask.",
-    )
-    kept = Mistake(
-        twice,
-        "Something is remembered between calls that pass no cache: a default such as `cache=[{}]` "
-        "is made once and shared by all calls, and so is what is stored in the model. Without a "
-        "cache, nothing is kept.",
-    )
-    counter = Mistake(counted_on, COUNTER)
+    want, T = gpt_logits(w, idx), idx.shape[1]
+
+    def within_the_prompt() -> list[Mistake]:
+        ahead = gpt_logits(w, idx, sees=np.ones((T, T), bool))
+        return [
+            Mistake(
+                ahead,
+                "Each token of the prompt sees the later ones too: whatever the cache holds, "
+                "several new tokens need the causal mask.",
+            ),
+            Mistake(gpt_logits(w, idx, at=np.zeros_like(idx[0])), ONE_PLACE),
+        ]
+
+    def from_before() -> list[Mistake]:
+        return [
+            Mistake(
+                gpt_logits(w, np.concatenate([idx, idx], 1))[:, T:],
+                "Something is remembered between calls that pass no cache: a default such as "
+                "`cache=[{}]` is made once and shared by all calls, and so is what is stored in "
+                "the model. Without a cache, nothing is kept.",
+            ),
+            Mistake(gpt_logits(w, idx, at=np.arange(T) + T), COUNTER),
+        ]
+
     plain, again, cached = (
         _logits("the logits", got[name], want.shape) for name in ("plain", "again", "cached")
     )
-    expect(
+    expect_slowly(
         "model(idx)",
         plain,
         want,
-        mistakes=[sees_all, one_place],
+        within_the_prompt,
         tol=CLOSE,
         hint="Without a cache, the logits must be those of the cell as it was given: what have the "
         "mask and the positions become where nothing is cached, with past = 0?",
     )
-    expect("model(idx), a second time", again, want, mistakes=[kept, counter], tol=CLOSE)
-    expect(
+    expect_slowly("model(idx), a second time", again, want, from_before, tol=CLOSE)
+    expect_slowly(
         "model(idx, model.new_cache())",
         cached,
         want,
+        lambda: within_the_prompt() + from_before(),
         tol=CLOSE,
-        mistakes=[sees_all, one_place, kept, counter],
         hint="With an empty cache nothing is different from no cache. Has each layer a dict of its "
         "own? `[{}] * n` is one dict n times.",
     )
@@ -352,8 +185,8 @@ def parts_continue_the_cache(given: dict, got: dict) -> None:
     expect_slowly(
         f"the logits of a text that is fed in parts of {', '.join(map(str, parts))} tokens",
         np.concatenate(logits, 1),
-        _gpt_logits(w, idx),
-        partial(_cached_wrongly, w, idx, parts),
+        gpt_logits(w, idx),
+        partial(cached_wrongly, w, idx, parts),
         tol=CLOSE,
         hint="Compare with the logits of the whole text at once, position by position. Which is "
         "the first that differs, what does it see of what was fed before it, and at which "
@@ -395,27 +228,31 @@ def two_caches_take_turns(given, got):
         parts = [np.split(whole, stops, 1) for whole in wholes]
         return [part for turn in zip(*parts, strict=True) for part in turn]
 
-    plain = [_gpt_logits(w, text) for text in texts]
+    plain = [gpt_logits(w, text) for text in texts]
     turns = in_turns(*texts)
-    # With one memory for both, all parts are one text, in the order in which they were fed.
-    one_text = np.concatenate(turns, 1)
-    at = np.cumsum([part.shape[1] for part in turns])[:-1]
-    mixed = np.split(_gpt_logits(w, one_text), at, 1)
-    # With one counter for both, their positions are those in that text.
-    places = np.split(np.arange(one_text.shape[1]), at)
-    counted = [
-        _gpt_logits(w, text, at=np.concatenate(places[i::2])) for i, text in enumerate(texts)
-    ]
-    not_its_own = (
-        "The second text goes on where the first one stopped: its cache isn't its own. Keep "
-        "nothing in the model or in a default; `new_cache()` makes new dicts at each call."
-    )
-    for i, (mine, right, one_memory, one_counter) in enumerate(
-        zip(got["logits"], in_turns(*plain), mixed, in_turns(*counted), strict=True)
-    ):
-        mistakes = [Mistake(one_memory, not_its_own), Mistake(one_counter, COUNTER)]
+    at = np.cumsum([part.shape[1] for part in turns])[:-1]  # where each begins, were they one text
+
+    def mistakes(turn: int) -> list[Mistake]:
+        """Return what comes of one memory, and of one counter, for both texts."""
+        one_text = np.concatenate(turns, 1)
+        places = np.split(np.arange(one_text.shape[1]), at)
+        counted = [
+            gpt_logits(w, text, at=np.concatenate(places[i::2])) for i, text in enumerate(texts)
+        ]
+        return [
+            Mistake(
+                np.split(gpt_logits(w, one_text), at, 1)[turn],
+                "The second text goes on where the first one stopped: its cache isn't its own. "
+                "Keep nothing in the model or in a default; `new_cache()` makes new dicts at each "
+                "call.",
+            ),
+            Mistake(in_turns(*counted)[turn], COUNTER),
+        ]
+
+    for i, (mine, right) in enumerate(zip(got["logits"], in_turns(*plain), strict=True)):
         what = f"text {i % 2 + 1}, part {i // 2 + 1}"
-        expect(what, _logits(what, mine, right.shape), right, mistakes=mistakes, tol=CLOSE)
+        mine = _logits(what, mine, right.shape)
+        expect_slowly(what, mine, right, partial(mistakes, i), tol=CLOSE)
     expect(
         "the first text without a cache, after that",
         got["plain"],
@@ -426,20 +263,11 @@ def two_caches_take_turns(given, got):
     )
 
 
-def _greedy(w: dict, idx: np.ndarray, new: int, row: int = -1, newest=False) -> np.ndarray:
-    """Return the likeliest tokens; `newest`: from the one before alone, after the prompt."""
-    for i in range(new):
-        fed = idx[:, -1:] if newest and i else idx
-        likeliest = _gpt_logits(w, fed)[:, row].argmax(-1)
-        idx = np.concatenate([idx, likeliest[:, None]], 1)
-    return idx
-
-
 def _to_continue(rng: np.random.Generator) -> dict:
-    T, new = int(rng.integers(5, 9)), int(rng.integers(6, 10))
+    T, new = int(rng.integers(5, 9)), int(rng.integers(4, 7))
     while True:
-        w, idx = _small_gpt(rng), _text(rng, 3, T)
-        best = np.sort(_gpt_logits(w, _greedy(w, idx, new)), 2)[:, T - 1 :]
+        w, idx = small_gpt(rng), _text(rng, 3, T)
+        best = np.sort(gpt_logits(w, greedy(w, idx, new)), 2)[:, T - 1 :]
         if (best[..., -1] - best[..., -2]).min() > 1e-3:  # rounding decides about no token
             return {"sizes": SIZES, "weights": w, "idx": idx, "new": new}
 
@@ -454,7 +282,7 @@ def _to_continue(rng: np.random.Generator) -> dict:
 def positions_computed_once(given, got):
     w, idx, new = given["weights"], given["idx"], given["new"]
     T = idx.shape[1]
-    want = _greedy(w, idx, new)
+    want = greedy(w, idx, new)
     fed = got["fed"]
     everything, right = sum(range(T, T + new)), T + new - 1
     hints = {
@@ -469,27 +297,7 @@ def positions_computed_once(given, got):
         f"generate_cached(model, idx, {new})",
         got["tokens"],
         want,
-        lambda: [
-            Mistake(
-                want[:, T:], "Only the new tokens came back: the prompt stands in front of them."
-            ),
-            *(
-                Mistake(
-                    _greedy(w, _greedy(w, idx, n, row=0), new - n),
-                    "You take the logits of the first row: what follows the text is in the last, "
-                    "`logits[:, -1]`.",
-                )
-                for n in (1, new)
-            ),
-            Mistake(
-                _greedy(w, idx, new, newest=True),
-                "Each new token follows from the newest one alone. If the cases above pass, the "
-                "cache doesn't arrive: one that is made before the loop goes into every call, "
-                "`model(new, cache)`.",
-            ),
-            Mistake(want[:, :-1], "The last token is missing."),
-            Mistake(_greedy(w, idx, new + 1), "There is one token too many."),
-        ],
+        lambda: generated_wrongly(w, idx, new),
         tol=0,
         hint=hints.get(
             fed,

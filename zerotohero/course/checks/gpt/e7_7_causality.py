@@ -1,9 +1,15 @@
 """7.7 · A test of causality: writing a test that fails when it should, and only then."""
 
-import math
-
 import numpy as np
 
+from zerotohero.course.checks.gpt._e7_7_models import (
+    LEAKS,
+    PLACES,
+    WHISPER,
+    N,
+    missed_places,
+    models_of,
+)
 from zerotohero.course.exercise import (
     Exercise,
     Wrong,
@@ -59,59 +65,6 @@ is_causal(Planted("mean"), 27, 8)     # False
         "`model.train(was)`.",
     ),
 )
-N, CHANNELS = 8, 12  # block_size and channels of the models
-WHISPER = 0.0015  # by which a small leak changes one logit, whatever the tokens
-
-
-def _model(rng: np.random.Generator, leak: object = None, V: int = 30, **changes) -> dict:
-    """Return a model of one layer for the adapter, without a leak or with this one."""
-    C, whispers = CHANNELS, isinstance(leak, tuple) and leak[0] == "whisper"
-    bias = np.where(np.tri(N, dtype=bool), 0.0, -np.inf)
-    if leak == "next":
-        bias[np.arange(N - 1), np.arange(1, N)] = 0.0
-    elif leak == "soft":
-        bias[np.isinf(bias)] = -8.0
-    elif isinstance(leak, tuple) and not whispers:
-        bias[leak] = 0.0
-    elif isinstance(leak, int):
-        bias[0, 1] = 0.0
-    spec = {
-        "wte": rng.normal(size=(V, C)),
-        "wpe": 0.5 * rng.normal(size=(N, C)),
-        # Scores near 0, so that attention is spread out and no leak gets next to nothing.
-        "w_attn": rng.normal(size=(3, C, C)) / math.sqrt(C) * np.reshape([0.4, 0.4, 1], (3, 1, 1)),
-        "w_out": rng.normal(size=(C, V)) / math.sqrt(C),
-        "shift": 0.0,
-        "bias": bias,
-        "tail": leak == "tail",
-        "leaky_at": leak if isinstance(leak, int) else 0,
-        "axis": -2 if leak == "queries" else -1,
-        "center": leak == "mean",
-        "total": False,
-        "dropout": 0.0,
-        "norm": False,
-        "train": False,
-        "whisper": [*leak[1:], WHISPER] if whispers else [0, 0, 0.0],
-    }
-    return spec | changes
-
-
-def _models(rng: np.random.Generator, kinds: list, **changes) -> dict:
-    """Return models in random order, and for the verdict what leaks in each."""
-    order = rng.permutation(len(kinds))
-    return {
-        "models": [_model(rng, kinds[i], **changes) for i in order],
-        "_leaks": [kinds[i] for i in order],
-    }
-
-
-LEAKS = {
-    "next": "where every position sees the next one",
-    "queries": "with softmax over the queries",
-    "mean": "that subtracts the mean over time",
-    "soft": "whose mask is −8, not −∞",
-    "tail": "whose mask is right only for T = block_size",
-}
 
 
 def _expect_judged(given: dict, got: dict, rejected: str, missed: str) -> None:
@@ -168,6 +121,8 @@ JUDGED_CRASHES = {
     "numbers and have no gradient: exchange some for others and compare the logits.",
     "index out of range in self|out of bounds|vocabulary of": "A token of vocab_size or more: "
     "`(idx + 1) % vocab_size` stays within the vocabulary.",
+    "more than 1 value per channel when training": "BatchNorm refuses a single token in train "
+    "mode: `model.eval()` comes before all calls of the model.",
     "are more than block_size": "block_size is the longest text that the model takes.",
     "AssertionError": "Return False where you would complain: the caller wants an answer.",
     "only one element tensors|ambiguous": "A comparison of tensors gives a tensor: `.all()`, "
@@ -180,7 +135,7 @@ SEE_FIRST = "A model without a leak is called leaky, as it may be in the first c
     "the three planted leaks, and models without any",
     points=2,
     adapter="judged",
-    inputs=lambda rng: _models(rng, ["next", "queries", "mean", None, None]),
+    inputs=lambda rng: models_of(rng, ["next", "queries", "mean", None, None]),
     crashes=JUDGED_CRASHES,
 )
 def planted_leaks_found(given, got):
@@ -196,64 +151,21 @@ def planted_leaks_found(given, got):
     )
 
 
-PLACES = [*((row, row + 1) for row in range(N - 1)), (0, N - 1), (1, N - 2)]
-
-
-def _missed_places(given: dict, got: dict) -> str:
-    """Return what a test leaves out that misses these leaks: the hint."""
-    pairs = zip(given["_leaks"], got["causal"], strict=True)
-    missed = {tuple(leak) for leak, mine in pairs if leak is not None and mine}
-
-    def those(seen) -> bool:
-        """Return whether these are the leaks that a test misses which only has eyes for `seen`."""
-        return missed == {(row, key) for row, key in PLACES if not seen(row, key)}
-
-    if those(lambda row, key: key == N - 1):
-        return (
-            "You change or cut off the last token only. A leak between two earlier positions stays "
-            "unseen, as where 0 sees 1: change the future at every cut of the text."
-        )
-    for cut in range(1, N - 1):
-        if those(lambda row, key, cut=cut: row < cut <= key):
-            return (
-                f"You change or cut off the tokens from {cut} on and compare those before: leaks "
-                "on one side of this cut stay unseen. Try every cut from 1 to T − 1."
-            )
-    if those(lambda row, key: key < N - 1) or missed == {(N - 2, N - 1)}:
-        return "The last token is never changed alone: in `range(1, T)`, the last cut is T − 1."
-    if missed == {(0, 1)}:
-        return "The first cut is missing, where token 0 stays and all others change: it is 1."
-    if those(lambda row, key: key == row + 1):
-        return (
-            "You compare the logits just before the changed token and none further back: a leak "
-            "can reach far, so compare all positions before it."
-        )
-    if those(lambda row, key: row > 0):
-        return "Position 0 is never compared: it has a future too, all the other tokens."
-    if those(lambda row, key: row == 0):
-        return "You only look at the logits of position 0: every position has a future."
-    return (
-        "Each of these models has one hole in its mask. Change the future at every cut of the "
-        "text, and compare all positions before the cut. What is drawn at random, a cut or a "
-        "token, misses some by chance."
-    )
-
-
 @causality.case(
     "a single hole in the mask",
     points=3,
     adapter="judged",
-    inputs=lambda rng: _models(rng, [*PLACES, None, None]),
+    inputs=lambda rng: models_of(rng, [*PLACES, None, None]),
     crashes=JUDGED_CRASHES,
 )
 def hole_in_the_mask_found(given, got):
-    _expect_judged(given, got, SEE_FIRST, _missed_places(given, got))
+    _expect_judged(given, got, SEE_FIRST, missed_places(given, got))
 
 
 def _in_train_mode(rng: np.random.Generator) -> dict:
-    dropout = _models(rng, [None, None, "next"], dropout=0.4, train=True)
-    norm = _models(rng, [None, "mean"], norm=True, train=True)
-    evaluated = _models(rng, [None], dropout=0.4)
+    dropout = models_of(rng, [None, None, "next"], dropout=0.4, train=True)
+    norm = models_of(rng, [None, "mean"], norm=True, train=True)
+    evaluated = models_of(rng, [None], dropout=0.4)
     return {key: dropout[key] + norm[key] + evaluated[key] for key in dropout}
 
 
@@ -280,12 +192,12 @@ def modes_respected(given, got):
 
 
 def _rounding(rng: np.random.Generator) -> dict:
-    rounding = _models(rng, [None, None, None, "soft"], total=True)
-    exact = _models(rng, [None, "soft", "soft"], shift=10.0)  # a relative tolerance sees less
+    rounding = models_of(rng, [None, None, None, "soft"], total=True)
+    exact = models_of(rng, [None, "soft", "soft"], shift=10.0)  # a relative tolerance sees less
     for model in rounding["models"] + exact["models"]:
         model["w_out"] -= model["w_out"].mean(1, keepdims=True)  # and the mean of logits nothing
     # A mean over positions and vocabulary loses these, whatever the tokens that are drawn.
-    small = _models(rng, [("whisper", 0, 1), ("whisper", N - 2, N - 1)], V=60)
+    small = models_of(rng, [("whisper", 0, 1), ("whisper", N - 2, N - 1)], V=60)
     return {key: rounding[key] + exact[key] + small[key] for key in rounding}
 
 
@@ -324,7 +236,7 @@ def rounding_is_no_leak(given, got):
 @causality.case(
     "a vocabulary of two tokens",
     adapter="judged",
-    inputs=lambda rng: _models(rng, [None, *[(N - 2, N - 1)] * 8], V=2),
+    inputs=lambda rng: models_of(rng, [None, *[(N - 2, N - 1)] * 8], V=2),
     crashes=JUDGED_CRASHES,
 )
 def vocabulary_of_two(given, got):
@@ -344,7 +256,7 @@ def vocabulary_of_two(given, got):
 @causality.case(
     "leaks at some lengths only",
     adapter="judged",
-    inputs=lambda rng: _models(rng, ["tail", None, None, N, N - 3, 2]),
+    inputs=lambda rng: models_of(rng, ["tail", None, None, N, N - 3, 2]),
     crashes=JUDGED_CRASHES,
 )
 def leak_at_one_length_found(given, got):

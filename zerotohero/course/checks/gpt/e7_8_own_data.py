@@ -2,11 +2,16 @@
 report.
 """
 
-import math
-
 import numpy as np
 
-from zerotohero.course.checks.gpt.shared import GPT_AND_TRAINER, LARGEST, TRAINED_CRASHES, gpt_of
+from zerotohero.course.checks.gpt._e7_8_model import model_of_an_unseen_text
+from zerotohero.course.checks.gpt._e7_8_texts import (
+    baseline_loss,
+    baseline_wrongly,
+    language,
+    parts_of,
+)
+from zerotohero.course.checks.gpt.shared import GPT_AND_TRAINER, TRAINED_CRASHES
 from zerotohero.course.exercise import (
     Exercise,
     Mistake,
@@ -15,7 +20,6 @@ from zerotohero.course.exercise import (
     expect,
     expect_that,
     number,
-    show,
 )
 
 own_data = Exercise(
@@ -74,44 +78,14 @@ training are enough. Then run it on a file of your own: letters, poems, source c
         "context 64, Muon, batches of 16, 150 steps. `model.generate(prompts, 300)` samples.",
     ),
 )
-LETTERS = "abcdefghijklmnopqrstuvwxyzäéñøπя"
-
-
-def _language(rng: np.random.Generator, size: int) -> tuple[str, np.ndarray]:
-    """Return a text of made-up words, and which characters belong to words of its end alone."""
-    letters = rng.choice([*LETTERS], 18, replace=False)
-
-    def word() -> str:
-        return "".join(rng.choice(letters, rng.integers(3, 9)))
-
-    words, new = [word() for _ in range(60)], ["".join(rng.choice(letters, 7)) for _ in range(3)]
-    parts, is_new, length = [], [], 0
-    while length < size:
-        late = length > 0.905 * size  # the last tenth has some words that only it has
-        n = int(rng.integers(4, 9))
-        strange = [late and rng.random() < 0.2 for _ in range(n)]
-        sentence = [str(rng.choice(new if s else words)) for s in strange]
-        for i, (w, s) in enumerate(zip(sentence, strange, strict=True)):
-            end = " " if i < n - 1 else ".\n"
-            parts.append(w + end)
-            is_new += [s] * len(w) + [False] * len(end)
-            length += len(w) + len(end)
-    return "".join(parts), np.array(is_new)
 
 
 def _a_file(rng: np.random.Generator) -> dict:
-    text, _ = _language(rng, 640)
+    text, _ = language(rng, 640)
     # A character that only the last tenth has, capitals, and blanks at both ends; and a length of
     # which nine tenths round up.
     size = 600 + 10 * int(rng.integers(3)) + int(rng.integers(1, 5))
     return {"text": f"\n {text[:5].upper()}{text[: size - 11]}—Ω!\n", "block_size": 16}
-
-
-def _parts(text: str) -> tuple[str, np.ndarray, np.ndarray]:
-    chars = "".join(sorted(set(text)))
-    tokens = np.array([chars.index(c) for c in text])
-    cut = int(0.9 * len(text))
-    return chars, tokens[:cut], tokens[cut:]
 
 
 @own_data.case(
@@ -129,7 +103,7 @@ def _parts(text: str) -> tuple[str, np.ndarray, np.ndarray]:
 )
 def vocabulary_and_split(given, got):
     text = given["text"]
-    chars, train, val = _parts(text)
+    chars, train, val = parts_of(text)
     other = {
         'the file read as latin-1: open it with `encoding="utf-8"`': text.encode().decode(
             "latin-1"
@@ -213,7 +187,7 @@ def vocabulary_and_split(given, got):
 
 
 def _bad_files(rng: np.random.Generator) -> dict:
-    text = _language(rng, 900)[0]
+    text = language(rng, 900)[0]
     latin = "".join(rng.choice([*"abcé ü\n"], 400)) + "éa"
     # Parts of 33 and of 32 characters, and of far fewer.
     enough, one_less = text[: int(rng.integers(321, 331))], text[: int(rng.integers(311, 321))]
@@ -298,77 +272,7 @@ def unusable_files_refused(given, got):
 )
 def baseline_of_pairs(given, got):
     train, val, V = np.array(given["train"]), np.array(given["val"]), given["V"]
-
-    def counted(tokens: np.ndarray, extra: float = 1.0) -> np.ndarray:
-        counts = np.full((V, V), extra)
-        np.add.at(counts, (tokens[:-1], tokens[1:]), 1)
-        return counts
-
-    def loss(counts: np.ndarray, tokens: np.ndarray = val, axis: int = 1) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            return -np.log((counts / counts.sum(axis, keepdims=True))[tokens[:-1], tokens[1:]])
-
-    counts, unigram = counted(train), np.bincount(train, minlength=V) + 1
-    want = float(loss(counts).mean())
-    bridged = np.concatenate([train[-1:], val])
-    once = np.ones((V, V))
-    once[train[:-1], train[1:]] += 1
-    none = loss(counted(train, 0))
-    wrong = [
-        (
-            loss(counts, train).mean(),
-            "That is the loss on the training part, from which the counts come: measure on `val`.",
-        ),
-        (
-            loss(counted(val)).mean(),
-            "The pairs of `val` were counted: the baseline may learn from `train` alone.",
-        ),
-        (
-            loss(counted(np.concatenate([train, val]))).mean(),
-            "The pairs of `val` were counted too: the baseline may learn from `train` alone, as "
-            "the model does.",
-        ),
-        (
-            loss(once).mean(),
-            "Each pair is counted once, however often it comes: `counts[i, j] += 1` with many "
-            "places at once adds 1 to each of them one time. `counts.index_put_((i, j), ones, "
-            "accumulate=True)` adds all.",
-        ),
-        (want / math.log(2), "That is in bits: take the natural logarithm."),
-        (loss(counts).sum(), "That is the sum: return the mean."),
-        (-want, "The sign is turned round: a loss is −log p."),
-        (
-            loss(counts.T).mean(),
-            "The table is turned round: the row is the first of a pair, the column the second.",
-        ),
-        (
-            loss(counts, axis=0).mean(),
-            "The probabilities of a *row* add up to 1: what follows a character, not what stands "
-            "before it.",
-        ),
-        (
-            -np.log((counts / counts.sum())[val[:-1], val[1:]]).mean(),
-            "You divide by the sum of the whole table: each row adds up to 1.",
-        ),
-        (
-            loss(counts, bridged).mean(),
-            "The pair across the cut, from the end of `train` to the start of `val`, is counted: "
-            "only neighbours in `val` are.",
-        ),
-        (
-            -np.log(unigram / unigram.sum())[val].mean(),
-            "That looks at single characters: the baseline is that of pairs.",
-        ),
-        (
-            -np.log(unigram / unigram.sum())[val[1:]].mean(),
-            "That looks at single characters: the baseline is that of pairs.",
-        ),
-        (np.exp(want), "That is the perplexity, e to the loss."),
-        (
-            np.log((counts / counts.sum(1, keepdims=True))[val[:-1], val[1:]].mean()) * -1,
-            "The logarithm comes before the mean: the mean of −log p.",
-        ),
-    ]
+    want = baseline_loss(train, val, V)
     value = got["loss"]
     plain = np.asarray(value)
     if plain.dtype.kind == "f" and plain.size == 1 and not np.isfinite(plain).all():
@@ -377,30 +281,21 @@ def baseline_of_pairs(given, got):
             "A pair that never came has the probability 0, and its loss is infinite: add 1 to "
             "every count.",
         )
-    wrong.append(
-        (
-            none[np.isfinite(none)].mean(),
-            "Pairs that never came are left out of the mean: add 1 to every count instead.",
-        )
-    )
     expect(
         "bigram_loss",
         number("bigram_loss", value),
         want,
         tol=1e-4,
-        mistakes=[Mistake(float(w), hint) for w, hint in wrong],
+        mistakes=baseline_wrongly(train, val, V),
     )
 
 
-REPORT = ("vocab_size", "train_tokens", "val_tokens", "bigram_loss", "val_loss", "sample")
-
-
 def _unknown_text(rng: np.random.Generator) -> dict:
-    text, is_new = _language(rng, 40_000)
+    text, is_new = language(rng, 40_000)
     return {"text": text, "_new": is_new}
 
 
-@own_data.case(
+own_data.case(
     "a model of a text that it has never seen",
     points=4,
     adapter="reported",
@@ -410,121 +305,4 @@ def _unknown_text(rng: np.random.Generator) -> dict:
         "The report has to be": "End own_data with `return model, report`.",
         "end(s)? (it )?with `return model, report`": "End own_data with `return model, report`.",
     },
-)
-def model_of_an_unseen_text(given, got):
-    import torch
-
-    from zerotohero.training import evaluate
-
-    text, report = given["text"], got["report"]
-    chars, train, val = _parts(text)
-    missing = [name for name in REPORT if name not in report]
-    expect_that(
-        not missing,
-        f"the report: expected {', '.join(REPORT)}, without {', '.join(missing)}",
-        "A report leaves nothing out.",
-    )
-    for name, want in (
-        ("vocab_size", len(chars)),
-        ("train_tokens", len(train)),
-        ("val_tokens", len(val)),
-    ):
-        expect(f'report["{name}"]', report[name], want, tol=0)
-    model = gpt_of("own_data", got, LARGEST)
-    expect_that(
-        model.config.vocab_size == len(chars),
-        f"own_data: expected a GPT of {len(chars)} tokens, got one of {model.config.vocab_size}",
-        "`vocab_size` is `len(chars)`.",
-    )
-    counts = np.ones((len(chars), len(chars)))
-    np.add.at(counts, (train[:-1], train[1:]), 1)
-    pairs = -np.log((counts / counts.sum(1, keepdims=True))[val[:-1], val[1:]]).mean()
-    expect(
-        'report["bigram_loss"]',
-        number('report["bigram_loss"]', report["bigram_loss"]),
-        float(pairs),
-        tol=1e-3,
-        hint="It is `bigram_loss(train, val, len(chars))`.",
-    )
-    loss = evaluate(model, torch.tensor(val))
-    told = number('report["val_loss"]', report["val_loss"])
-    on_train = evaluate(model, torch.tensor(train))
-    if abs(told - loss) > 0.02:
-        hint = "Measure it at the end, on all of `val`, with the model that you return."
-        if abs(told - on_train) < 0.02:
-            hint = "That is the loss on the training part, which the model has learned from."
-        elif told < loss:
-            hint = (
-                "The report is better than the model. Was it measured on the training part, on the "
-                "last batch, or on the best few batches? " + hint
-            )
-        raise Wrong(f'report["val_loss"]: expected {loss:.3f}, got {told:.3f}', hint)
-    _expect_sample(report["sample"], text, chars, model, float(pairs))
-    expect_that(
-        loss < pairs - 0.2,
-        f"the loss on val: expected less than {pairs - 0.2:.3f}, got {loss:.3f}; counting pairs "
-        f"gives {pairs:.3f}",
-        f"On the training part it is {on_train:.3f}. If that is close, train longer or with a "
-        "higher rate; if it is far lower, the text was learned by heart: fewer steps.",
-    )
-    tokens = torch.tensor(np.concatenate([train, val])[None])
-    new = given["_new"][len(train) :]
-    losses = _loss_of_each(model, tokens, len(train))
-    expect_that(
-        losses[new].mean() > losses[~new].mean() + 1,
-        f"the words that only the last tenth has: a loss of {losses[new].mean():.2f} a character, "
-        f"and {losses[~new].mean():.2f} elsewhere",
-        "The model knows words that stand in `val` alone, so it has learned from `val`: train on "
-        "the training part only.",
-    )
-
-
-def _loss_of_each(model, tokens, first: int) -> np.ndarray:
-    """Return the loss of every token from `first` on, each seen after half a context or more."""
-    import torch
-    from torch.nn import functional as F
-
-    T = model.config.block_size
-    half, out = max(1, T // 2), []
-    with torch.no_grad():
-        for start in range(first, tokens.shape[1], half):
-            stop = min(start + half, tokens.shape[1])
-            chunk = tokens[:, max(0, stop - T - 1) : stop]
-            logits = model(chunk[:, :-1])[0, -(stop - start) :]
-            out.append(F.cross_entropy(logits, chunk[0, -(stop - start) :], reduction="none"))
-    return torch.cat(out).numpy()
-
-
-def _expect_sample(sample, text: str, chars: str, model, pairs: float) -> None:
-    import torch
-
-    if not isinstance(sample, str):
-        raise Wrong(
-            f'report["sample"]: expected a text, got {show(sample)}',
-            'Decode the tokens: `"".join(chars[t] for t in tokens)`.',
-        )
-    expect_that(
-        len(sample) >= 200,
-        f'report["sample"]: expected 200 characters or more, got {len(sample)}',
-        "`max_new_tokens` says how many it writes.",
-    )
-    strange = sorted(set(sample) - set(chars))
-    expect_that(
-        not strange,
-        f'report["sample"]: got {show("".join(strange))}, which is not in the file',
-        "The sample is text in the file's own characters: decode with the same `chars`.",
-    )
-    middle = sample[len(sample) // 2 :][:100]
-    expect_that(
-        middle not in text,
-        f'report["sample"]: {show(middle, 60)} and what follows stands so in the file',
-        "The sample was copied out of the file; the model has to write it.",
-    )
-    tokens = torch.tensor([[chars.index(c) for c in sample]])
-    loss = float(_loss_of_each(model, tokens[:, :1000], 1).mean())
-    expect_that(
-        loss < pairs + 0.7,
-        f'report["sample"]: the model finds it unlikely, {loss:.2f} a character',
-        "The sample isn't what this model writes. Was it sampled before the training, at a high "
-        "temperature, or decoded with another vocabulary?",
-    )
+)(model_of_an_unseen_text)

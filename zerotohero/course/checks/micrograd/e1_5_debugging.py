@@ -92,6 +92,23 @@ def _training_inputs(rng: np.random.Generator, left_over: float = 0.0) -> dict[s
     }
 
 
+def _soon_done(rng: np.random.Generator) -> dict[str, Any]:
+    """Return a run whose loss falls in its first two steps and is exactly 0 from then on."""
+    while True:
+        given = {**_training_inputs(rng), "steps": 5}
+        model = MLP(2, given["sizes"], rng=random.Random(0))
+        for p, w in zip(model.parameters(), given["weights"], strict=True):
+            p.data = w
+        scores = [model(point).data for point in given["points"]]
+        given["labels"] = [1 if s > 0 else -1 for s in scores]
+        # The last neuron is linear: with its weights, all margins grow alike.
+        factor = float(rng.uniform(0.7, 0.9)) / max(1e-3, min(map(abs, scores)))
+        given["weights"] = given["weights"][:-5] + [w * factor for w in given["weights"][-5:]]
+        losses = _reference(given)[0]
+        if losses[0] > losses[1] > 1e-3 and not any(losses[2:]):
+            return given
+
+
 def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
     expect_that(got["losses"] is not None, "expected a list of losses, got None", NOTHING)
     losses, weights = _reference(given)
@@ -136,6 +153,7 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
             ),
             Mistake(longer[1:], "You measure after the update; note the loss before it."),
             Mistake(losses[1:], "The first loss is missing; note it before the update."),
+            *(Mistake(losses[:stop], EARLY) for stop in _ends(losses)),
             Mistake(losses[:-1], "A step is missing: train for as many as `steps` says."),
             Mistake(longer, "A step too many: train for as many as `steps` says."),
             Mistake([losses[0]], "Only one step is done: is the return inside the loop?"),
@@ -156,6 +174,15 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
         if unmoved
         else "The losses are right and the weights are not: what happens in the last step?",
     )
+
+
+EARLY = "You stop when the loss is 0: do all the `steps` that are asked for, with a loss for each."
+
+
+def _ends(losses: list[float]) -> list[int]:
+    """Return how many losses come of whoever stops at the first that is 0, noting it or not."""
+    done = losses.index(0.0) if 0.0 in losses else len(losses)
+    return [n for n in (done, done + 1) if n < len(losses)]
 
 
 def _standstill(given: dict[str, Any], got: dict[str, Any]) -> str:
@@ -206,5 +233,14 @@ debugging.case(
     points=1,
     adapter="training",
     inputs=lambda rng: _training_inputs(rng, left_over=1.0),
+    crashes=_NO_NUMBERS,
+)(training_repaired)
+
+
+debugging.case(
+    "a loss that is 0 before the last step",
+    points=1,
+    adapter="training",
+    inputs=_soon_done,
     crashes=_NO_NUMBERS,
 )(training_repaired)

@@ -1,9 +1,17 @@
 """9.3 · A vocabulary of byte pairs, merge for merge right."""
 
 from collections import Counter
+from unicodedata import normalize
 
-from zerotohero.course.checks.tokenizer.shared import apart_counts, learn, pair_counts, some_chunks
-from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect
+from zerotohero.course.checks.tokenizer.shared import (
+    apart_counts,
+    at_a_tie,
+    explained_by,
+    learn,
+    pair_counts,
+    some_chunks,
+)
+from zerotohero.course.exercise import Exercise, expect
 
 train = Exercise(
     number="9.3",
@@ -19,11 +27,12 @@ train = Exercise(
     statement="""
 `train(chunks: list[str], n_merges: int) -> list[tuple[int, int]]`
 
-Each chunk becomes the list of its UTF-8 bytes, and tokens 0 to 255 are the bytes. Each round counts
-all pairs of neighbours in all chunks, as `count_pairs` of 9.2 does; a chunk that occurs twice
-counts twice, and no pair reaches from one chunk into the next. The most frequent pair is merged in
-every chunk; **of several that are equally frequent, the lowest**, as tuples compare in Python. The
-first merge makes token 256, the next 257, and so on. Return the pairs in the order of merging.
+Each chunk, as it is, becomes the list of its UTF-8 bytes, and tokens 0 to 255 are the bytes. Each
+round counts all pairs of neighbours in all chunks, as `count_pairs` of 9.2 does; a chunk that
+occurs twice counts twice, and no pair reaches from one chunk into the next. The most frequent pair
+is merged in every chunk; **of several that are equally frequent, the lowest**, as tuples compare in
+Python. The first merge makes token 256, the next 257, and so on. Return the pairs in the order of
+merging.
 
 Where no pair is left, stop: fewer merges than `n_merges` come back, perhaps none. A pair that
 occurs once is a pair.
@@ -33,8 +42,8 @@ train(["aab", "aab", "é"], 2)   # [(97, 97), (256, 98)]: (97, 98) is as frequen
 train(["é", "e"], 9)            # [(195, 169)]
 ```
 
-`train([text], n)` is what minbpe's BasicTokenizer does, and `train` of the chunks of a split its
-RegexTokenizer.
+But for ties, where minbpe takes the pair that it met first, `train([text], n)` is what minbpe's
+BasicTokenizer does, and `train` of the chunks of a split its RegexTokenizer.
 """,
     hints=(
         "Which lists change in a round, and what is counted in the next one? Write one round with "
@@ -45,9 +54,13 @@ RegexTokenizer.
         "lowest of several. If `counts` is empty, `break`.",
     ),
 )
-EMPTY = {
+CRASHES = {
     r"(ValueError: (max|min)\(\)|IndexError)": "No pair was left: stop there, and return the "
-    "merges that there are.",
+    "merges made so far.",
+    r"TypeError: the list holds pairs .* not None": "No pair was left, and None was put into the "
+    "list: stop there, and return the merges made so far.",
+    r"TypeError: (the list holds pairs|pairs in a list)": "Return a list of pairs, `(left, right)` "
+    "each: the id of what a merge makes is known by its place.",
 }
 
 
@@ -55,86 +68,162 @@ def _first(counts):
     return max(counts, key=counts.get)
 
 
+def _last(counts):
+    return max(reversed(list(counts)), key=counts.get)
+
+
 def _largest(counts):
     return max(counts, key=lambda pair: (counts[pair], pair))
 
 
-def _frozen(octets, n: int) -> list[list[int]]:
+def _as_text(counts):
+    return min(counts, key=lambda pair: (-counts[pair], str(pair)))
+
+
+def _by_the_right(counts):
+    return min(counts, key=lambda pair: (-counts[pair], pair[::-1]))
+
+
+def _learned(chunks, n: int, octets=str.encode, **switches) -> list[list[int]]:
+    return learn([octets(chunk) for chunk in chunks], n, **switches)
+
+
+def _normalised(form: str):
+    return lambda chunks, n: _learned(chunks, n, lambda chunk: normalize(form, chunk).encode())
+
+
+def _frozen(chunks, n: int) -> list[list[int]]:
     """The n most frequent pairs of the bytes as they are, with no round after the first."""
     counts = Counter()
-    for chunk in octets:
-        counts.update(pair_counts(chunk))
+    for chunk in chunks:
+        counts.update(pair_counts(chunk.encode()))
     return [list(p) for p in sorted(counts, key=lambda pair: (-counts[pair], pair))[:n]]
 
 
-def _expect_merges(chunks: list[str], n: int, got) -> None:
-    octets = [chunk.encode() for chunk in chunks]
-    want = learn(octets, n)
-    if got == want:
-        return
-    variants = [
+def _same_again(chunks, n: int) -> list[list[int]]:
+    want = _learned(chunks, n)
+    return want[:1] * len(want)
+
+
+WRONG = [  # what is learned by mistake, and the hint for it
+    (
+        lambda chunks, n: _learned(chunks, n, choose=_first),
+        "Of several pairs that are equally frequent, the first that was met was taken: "
+        "`max(counts, key=counts.get)` knows no other rule. The lowest pair is asked for.",
+    ),
+    (
+        lambda chunks, n: _learned(chunks, n, choose=_last),
+        "Of several pairs that are equally frequent, the last that was met was taken, as `>=` "
+        "in place of `>` does. The lowest pair is asked for.",
+    ),
+    (
+        lambda chunks, n: _learned(chunks, n, choose=_largest),
+        "Of several pairs that are equally frequent, the highest was taken: "
+        "`max` of (count, pair) looks for the largest pair too.",
+    ),
+    (
+        lambda chunks, n: _learned(chunks, n, choose=_as_text),
+        "Of several pairs that are equally frequent, the lowest as text was taken, in which "
+        "(100, 9) comes before (99, 9): compare the tuples.",
+    ),
+    (
+        lambda chunks, n: _learned(chunks, n, choose=_by_the_right),
+        "Of several pairs that are equally frequent, the one with the lowest right token was "
+        "taken: tuples are compared from the left.",
+    ),
+    (
+        lambda chunks, n: _learned(chunks, n, lambda chunk: [ord(c) for c in chunk]),
+        "Those are merges of characters: a chunk becomes its UTF-8 bytes, of which é has two.",
+    ),
+    (
+        lambda chunks, n: _learned(chunks, n, lambda chunk: chunk.lower().encode()),
+        "Capitals were made small: a chunk is taken as it is.",
+    ),
+    *(
         (
-            learn(octets, n, choose=_first),
-            "Of several pairs that are equally frequent, the first that was met was taken: "
-            "`max(counts, key=counts.get)` knows no other rule. The lowest pair is asked for.",
-        ),
-        (
-            learn(octets, n, choose=_largest),
-            "Of several pairs that are equally frequent, the highest was taken: "
-            "`max` of (count, pair) looks for the largest pair too.",
-        ),
-        (
-            learn([[ord(c) for c in chunk] for chunk in chunks], n),
-            "Those are merges of characters: a chunk becomes its UTF-8 bytes, of which é has two.",
-        ),
-        (
-            learn([b"".join(octets)], n),
-            "A pair reaches from one chunk into the next: count and merge each chunk for itself.",
-        ),
-        (
-            learn(list(dict.fromkeys(octets)), n),
-            "A chunk that occurs twice was counted once: its pairs count as often as it occurs.",
-        ),
-        (
-            learn(octets, n, first_new=257),
-            "The first new token is 257 here: the bytes end at 255, so it is 256.",
-        ),
-        (
-            learn(octets, n, count=apart_counts),
-            "Pairs that overlap were counted once: `aaa` holds (a, a) twice, as in 9.2.",
-        ),
-        (
-            learn(octets, n, least=2),
-            "The rounds ended when no pair occurred twice: a pair that occurs once is merged too.",
-        ),
-        (
-            want[: max(0, n - 256)],
-            "`n_merges` is the number of merges, not the size of the vocabulary, bytes included.",
-        ),
-        (
-            _frozen(octets, n),
-            "All merges are pairs of bytes: count anew in every round, in the lists as they are "
-            "after the merge.",
-        ),
-        (
-            want[:1] * len(want),
-            "The same pair was chosen in every round: merge it before you count again.",
-        ),
-    ]
-    mistakes = [Mistake(value, hint) for value, hint in variants if value != want]
-    expect(f"train({chunks[:4]!r}…, {n})", got, want, mistakes=mistakes)
-    raise Wrong(f"train: expected pairs, got {got!r:.60}")
+            _normalised(form),
+            "Characters were changed into others that look the same: e and an accent behind "
+            "it stay two code points, so don't normalise.",
+        )
+        for form in ("NFC", "NFD", "NFKC", "NFKD")
+    ),
+    (
+        lambda chunks, n: _learned(chunks, n, lambda chunk: chunk.strip().encode()),
+        "The blanks before the words are gone: a chunk is taken as it is, without `strip`.",
+    ),
+    (
+        lambda chunks, n: _learned(["".join(chunks)], n),
+        "A pair reaches from one chunk into the next: count and merge each chunk for itself.",
+    ),
+    (
+        lambda chunks, n: _learned(dict.fromkeys(chunks), n),
+        "A chunk that occurs twice was counted once: its pairs count as often as it occurs.",
+    ),
+    (
+        lambda chunks, n: _learned(chunks, n, count=lambda ids: Counter(set(pair_counts(ids)))),
+        "A pair that stands twice in one chunk was counted once there: add its count, not 1.",
+    ),
+    (
+        lambda chunks, n: _learned(chunks, n, first_new=257),
+        "The first new token is 257 here: the bytes end at 255, so it is 256.",
+    ),
+    (
+        lambda chunks, n: _learned(chunks, n, count=apart_counts),
+        "Pairs that overlap were counted once: `aaa` holds (a, a) twice, as in 9.2.",
+    ),
+    (
+        lambda chunks, n: _learned(chunks, n, least=2),
+        "The rounds ended when no pair occurred twice: a pair that occurs once is merged too.",
+    ),
+    (
+        lambda chunks, n: _learned(chunks, n - 256),
+        "`n_merges` is the number of merges, not the size of the vocabulary, bytes included.",
+    ),
+    (
+        lambda chunks, n: _learned(chunks, n - 1),
+        "One merge is missing: `n_merges` of them are asked for, as `range(n_merges)` counts.",
+    ),
+    (
+        lambda chunks, n: _learned(chunks, n + 1),
+        "One merge too many: `n_merges` of them are asked for.",
+    ),
+    (
+        _frozen,
+        "All merges are pairs of bytes: count anew in every round, in the lists as they are "
+        "after the merge.",
+    ),
+    (
+        _same_again,
+        "The same pair was chosen in every round: merge it before you count again.",
+    ),
+    (
+        lambda chunks, n: sorted(_learned(chunks, n)),
+        "The right pairs in another order: return them in the order of merging, unsorted.",
+    ),
+]
+
+
+def right_merges(given, got):
+    asked, merges = given["asked"], got["merges"]
+    want = [learn([chunk.encode() for chunk in a["chunks"]], a["n_merges"]) for a in asked]
+    hint = explained_by([(a["chunks"], a["n_merges"]) for a in asked], merges, want, WRONG)
+    for a, came, right in zip(asked, merges, want, strict=True):
+        tie = None if hint else at_a_tie([c.encode() for c in a["chunks"]], right, came)
+        what = f"train({a['chunks'][:4]!r}…, {a['n_merges']})"
+        expect(what, came, right, hint=hint or tie)
 
 
 def _small(rng) -> dict:
     chunks = [*some_chunks(rng, 5), *some_chunks(rng, 25), " aaaa", " aaa", " été", " naïve"]
-    return {"asked": [{"chunks": chunks, "n_merges": n} for n in (1, 12)]}
+    accents = [" Tete", " TÊTE", " te\u0302te", " ete\u0301", " été", " Été"]
+    accents = [accents[i] for i in rng.permutation(len(accents))] + [" e\u0301te\u0301"]
+    asked = [{"chunks": chunks, "n_merges": n} for n in (1, 12)]
+    return {"asked": [{"chunks": accents, "n_merges": 20}, *asked]}
 
 
-@train.case("the first merges of 34 words", points=2, adapter="trained", inputs=_small)
-def first_merges(given, got):
-    for asked, merges in zip(given["asked"], got["merges"], strict=True):
-        _expect_merges(asked["chunks"], asked["n_merges"], merges)
+train.case(
+    "the first merges of 34 words", points=2, adapter="trained", inputs=_small, crashes=CRASHES
+)(right_merges)
 
 
 def _ties(rng) -> dict:
@@ -149,9 +238,9 @@ def _ties(rng) -> dict:
     }
 
 
-@train.case("ties, and a text in one piece", points=2, adapter="trained", inputs=_ties)
-def ties_by_the_rule(given, got):
-    first_merges(given, got)
+train.case(
+    "ties, and a text in one piece", points=2, adapter="trained", inputs=_ties, crashes=CRASHES
+)(right_merges)
 
 
 def _exhausted(rng) -> dict:
@@ -166,15 +255,15 @@ def _exhausted(rng) -> dict:
     }
 
 
-@train.case("a text that runs out of pairs", adapter="trained", inputs=_exhausted, crashes=EMPTY)
-def stops_without_pairs(given, got):
-    first_merges(given, got)
+train.case("a text that runs out of pairs", adapter="trained", inputs=_exhausted, crashes=CRASHES)(
+    right_merges
+)
 
 
 def _many(rng) -> dict:
     return {"asked": [{"chunks": some_chunks(rng, 80), "n_merges": 30}]}
 
 
-@train.case("thirty merges of 80 words", points=2, adapter="trained", inputs=_many, crashes=EMPTY)
-def thirty_merges(given, got):
-    first_merges(given, got)
+train.case("thirty merges of 80 words", points=2, adapter="trained", inputs=_many, crashes=CRASHES)(
+    right_merges
+)

@@ -1,17 +1,21 @@
 """9.4 · Encode in the order of training, and decode whatever comes."""
 
+import re
 from itertools import pairwise
+from unicodedata import normalize
 
 from zerotohero.course.checks.tokenizer.shared import (
     WORDS,
     apply,
+    explained,
+    explained_by,
     learn,
     merged,
     pair_counts,
     some_chunks,
     token_bytes,
 )
-from zerotohero.course.exercise import Exercise, Mistake, expect
+from zerotohero.course.exercise import Exercise, expect
 
 encode = Exercise(
     number="9.4",
@@ -29,12 +33,14 @@ encode = Exercise(
 
 `decode(ids: list[int], merges: list[tuple[int, int]]) -> str`
 
-Merge number i makes token 256 + i. `encode` begins with the UTF-8 bytes of `text`. While any pair
-of neighbours is in `merges`, it takes the one that was learned first and merges it wherever it
-stands, from left to right. An empty text has no tokens.
+Merge number i makes token 256 + i. `encode` begins with the UTF-8 bytes of `text` as it is. While
+any pair of neighbours is in `merges`, it takes the one that was learned first and merges it
+wherever it stands, from left to right. An empty text has no tokens. What counts is the pair: two
+tokens that are in no merge stay apart, even if their bytes together are those of some token.
 
 `decode` puts the bytes of all tokens together and reads them as UTF-8. Models can write tokens
-whose bytes are no UTF-8; they become U+FFFD, as `errors="replace"` has it.
+whose bytes are no UTF-8; they become U+FFFD, as many as `errors="replace"` puts there. Nothing else
+is changed.
 
 ```python
 merges = [(98, 99), (97, 98), (97, 256)]   # bc, ab, a + bc
@@ -77,13 +83,50 @@ def _leftmost(octets: bytes, merges) -> list[int]:
     return ids
 
 
-def _frequent(octets: bytes, merges) -> list[int]:
-    """The pair that is most frequent in this text, as training does."""
+def _frequent(octets: bytes, merges, by_place: bool = True) -> list[int]:
+    """The pair that is most frequent in this text, as training does; of equals by place or rank."""
     rank = {tuple(pair): 256 + i for i, pair in enumerate(merges)}
     ids = list(octets)
     while known := {p: n for p, n in pair_counts(ids).items() if p in rank}:
-        pair = max(known, key=lambda p: (known[p], -rank[p]))
+        pair = max(known, key=lambda p: (known[p], 0 if by_place else -rank[p]))
         ids = merged(ids, pair, rank[pair])
+    return ids
+
+
+def _by_bytes(octets: bytes, merges) -> list[int]:
+    """Neighbours whose bytes together are a token's are merged, whatever pair made the token."""
+    number: dict[bytes, int] = {}
+    for i, token in enumerate(token_bytes(merges)):
+        number.setdefault(token, i)
+    parts = [bytes([b]) for b in octets]
+    while known := [
+        (number[a + b], -i) for i, (a, b) in enumerate(pairwise(parts)) if a + b in number
+    ]:
+        lowest = min(n for n, _ in known)
+        i = next(i for i, (a, b) in enumerate(pairwise(parts)) if number.get(a + b) == lowest)
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
+    return [number[part] for part in parts]
+
+
+def _unknown_as_last(octets: bytes, merges) -> list[int]:
+    """A pair that is in no merge has the place of the last one, and ends it if it stands first."""
+    rank = {tuple(pair): i for i, pair in enumerate(merges)}
+    ids = list(octets)
+    while len(ids) > 1:
+        pair = min(pairwise(ids), key=lambda p: rank.get(p, len(merges) - 1))
+        if pair not in rank:
+            break
+        ids = merged(ids, pair, 256 + rank[pair])
+    return ids
+
+
+def _last_place(octets: bytes, merges) -> list[int]:
+    """One place at a time, the last one first."""
+    rank = {tuple(pair): i for i, pair in enumerate(merges)}
+    ids = list(octets)
+    while known := [(rank[p], -i) for i, p in enumerate(pairwise(ids)) if p in rank]:
+        best, i = min(known)
+        ids[-i : 2 - i] = [256 + best]
     return ids
 
 
@@ -116,50 +159,89 @@ def _one_pass(octets: bytes, merges) -> list[int]:
     return ids
 
 
-def _ids(text: str, merges) -> tuple[list[int], list[tuple[list[int], str]]]:
-    """The tokens of a text, and those that known mistakes give, each with its hint."""
-    octets = text.encode()
-    want = apply(octets, merges)
-    variants = [
-        (
-            _greedy(octets, merges),
-            "The longest token that fits was taken at each place: merges are applied in the order "
-            "of training, which often gives others.",
-        ),
-        (
-            _leftmost(octets, merges),
-            "The pairs were merged in the order of the text: of all that stand there, the one "
-            "learned first comes first, wherever it stands.",
-        ),
-        (
-            _latest(octets, merges),
-            "Of the pairs in the text, the one learned last was merged first: take the smallest "
-            "place in `merges`.",
-        ),
-        (
-            _frequent(octets, merges),
-            "The pair that is most frequent in this text was merged first: frequency counts in "
-            "training only.",
-        ),
-        (
-            _until_absent(octets, merges),
-            "The first merge whose pair the text lacks ended it: go on with the next.",
-        ),
-        (
-            _one_pass(octets, merges),
-            "Only bytes were merged: what a merge has made can be merged again.",
-        ),
-        (list(octets), "Nothing was merged: those are the bytes of the text."),
-        (
-            apply([ord(c) for c in text], merges),
-            "The merges were applied to code points: begin with the UTF-8 bytes.",
-        ),
-        (
-            [i - 256 if i > 255 else i for i in want],
-            "Token 256 + i is what merge number i makes, and i alone is a byte.",
-        ),
-    ]
-    return want, variants
+UNCHANGED = (
+    "Characters were changed into others that look the same: e and an accent behind it stay two "
+    "code points, so don't normalise."
+)
+WRONG = [  # what is made of a text by mistake, and the hint for it
+    *(
+        (lambda text, merges, wrong=wrong: wrong(text.encode(), merges), hint)
+        for wrong, hint in [
+            (
+                _greedy,
+                "The longest token that fits was taken at each place: merges are applied in the "
+                "order of training, which often gives others.",
+            ),
+            (
+                _leftmost,
+                "The pairs were merged in the order of the text: of all that stand there, the one "
+                "learned first comes first, wherever it stands.",
+            ),
+            (
+                _latest,
+                "Of the pairs in the text, the one learned last was merged first: take the "
+                "smallest place in `merges`.",
+            ),
+            (
+                _frequent,
+                "The pair that is most frequent in this text was merged first: frequency counts in "
+                "training only.",
+            ),
+            (
+                lambda octets, merges: _frequent(octets, merges, by_place=False),
+                "The pair that is most frequent in this text was merged first: frequency counts in "
+                "training only.",
+            ),
+            (
+                _until_absent,
+                "The first merge whose pair the text lacks ended it: go on with the next.",
+            ),
+            (
+                _one_pass,
+                "Only bytes were merged: what a merge has made can be merged again.",
+            ),
+            (
+                _by_bytes,
+                "Two tokens were merged since their bytes together are a token's: only pairs that "
+                "are in `merges` are.",
+            ),
+            (
+                _unknown_as_last,
+                "A pair that isn't in `merges` was taken for the last one there, and ended it: "
+                "`len(merges) - 1` is a place in the list, `len(merges)` is behind it.",
+            ),
+            (
+                _last_place,
+                "Of several places with the same pair, the last was merged first: go from the left "
+                "to the right.",
+            ),
+            (
+                lambda octets, merges: list(octets),
+                "Nothing was merged: those are the bytes of the text.",
+            ),
+            (
+                lambda octets, merges: [i - 256 if i > 255 else i for i in apply(octets, merges)],
+                "Token 256 + i is what merge number i makes, and i alone is a byte.",
+            ),
+        ]
+    ),
+    (
+        lambda text, merges: apply([ord(c) for c in text], merges),
+        "The merges were applied to code points: begin with the UTF-8 bytes.",
+    ),
+    (
+        lambda text, merges: apply(text.lower().encode(), merges),
+        "Capitals were made small: a text is taken as it is.",
+    ),
+    *(
+        (lambda text, merges, form=form: apply(normalize(form, text).encode(), merges), UNCHANGED)
+        for form in ("NFC", "NFD", "NFKC", "NFKD")
+    ),
+    (
+        lambda text, merges: apply(text.strip().encode(), merges),
+        "Blanks at an end of the text were left out: a text is taken as it is, without `strip`.",
+    ),
+]
 
 
 def _vocabulary(rng, n: int = 24) -> list[list[int]]:
@@ -167,37 +249,44 @@ def _vocabulary(rng, n: int = 24) -> list[list[int]]:
 
 
 def _by_hand(rng) -> dict:
-    a, b, c, d = (int(i) for i in rng.permutation(range(97, 123))[:4])
-    merges = [[b, c], [a, b], [c, d], [256, 258], [a, 256], [d, d], [260, d]]
-    word = bytes([a, b, c, d]).decode()
+    a, b, c, d, e, f, g, x = (int(i) for i in rng.permutation(range(97, 123))[:8])
+    merges = [[e, f], [f, g], [e, 257]]  # e and fg, not ef and g
+    merges += [[b, c], [a, b], [c, d], [259, 261], [a, 259], [d, d], [263, d]]
+    word, other, one = bytes([a, b, c, d]).decode(), bytes([e, f, g]).decode(), chr(x)
     texts: list[str] = [
         word,
         2 * word,
         word[:3] + 2 * word[:2],
         word[1:3] + word[2:] + word[3],
         word * 3,
+        word[:3] + word[2:],
+        word[1:] + word[2:],  # the last two letters are the most frequent pair, and the latest
+        *(word[0] * 3, word[3] * 5, word[0], ""),
+        word[2:] + "é",
+        one + word,  # the pair of the last merge behind one of none
+        word.upper() + word,
+        f"e\u0301 {word} É ﬁ",
+        other,
+        f" {word}\n",
     ]
-    texts += [word[:3] + word[2:], word[0] * 3, word[0], "", word[2:] + "é"]
     return {"merges": merges, "texts": texts, "ids": []}
 
 
-@encode.case("seven merges by hand", points=2, adapter="coded", inputs=_by_hand)
-def tokens_by_hand(given, got):
-    known = [_ids(text, given["merges"]) for text in given["texts"]]
-    # A mistake is one that explains the tokens of all texts; one text alone leaves it open.
-    hints = [
-        variants[0][1]
-        for variants in zip(*(found for _, found in known), strict=True)
-        if [value for value, _ in variants] == got["ids"]
-    ]
-    hint = hints[0] if hints else None
-    for text, ids, (want, _) in zip(given["texts"], got["ids"], known, strict=True):
-        expect(f"encode({text!r}, merges)", ids, want, hint=hint)
+def right_tokens(given, got):
+    merges, texts = given["merges"], given["texts"]
+    want = [apply(text.encode(), merges) for text in texts]
+    hint = explained_by([(text, merges) for text in texts], got["ids"], want, WRONG)
+    for text, ids, right in zip(texts, got["ids"], want, strict=True):
+        expect(f"encode({text!r}, merges)", ids, right, hint=hint)
+
+
+encode.case("ten merges by hand", points=2, adapter="coded", inputs=_by_hand)(right_tokens)
 
 
 def _words(rng) -> dict:
     chosen = [WORDS[i] for i in rng.integers(len(WORDS), size=12)]
-    mixed = ["".join(rng.choice([*"anovertmb"], size=30)) for _ in range(6)]
+    mixed = ["".join(rng.choice([*"anovertmb"], size=30)) for _ in range(3)]
+    mixed += ["".join(WORDS[i] for i in rng.integers(len(WORDS), size=6)) for _ in range(3)]
     texts = [
         *mixed,
         *chosen,
@@ -209,15 +298,14 @@ def _words(rng) -> dict:
     return {"merges": _vocabulary(rng), "texts": texts, "ids": []}
 
 
-@encode.case("words by a vocabulary", points=3, adapter="coded", inputs=_words)
-def tokens_of_words(given, got):
-    tokens_by_hand(given, got)
+encode.case("words by a vocabulary", points=3, adapter="coded", inputs=_words)(right_tokens)
 
 
 def _tokens(rng) -> dict:
     merges = _vocabulary(rng)
     tokens = [i for i, token in enumerate(token_bytes(merges)) if i > 255 or 96 < i < 123]
     texts = [" ".join(WORDS[i] for i in rng.integers(len(WORDS), size=4)) for _ in range(3)]
+    texts += [f" {texts[0]}\n", f"\ufeff{texts[1]}", texts[2].upper(), f"e\u0301{texts[0]}"]
     ids = [apply(text.encode(), merges) for text in texts]
     ids += [[int(i) for i in rng.choice(tokens, 5)], [*"é🙂".encode()], []]
     return {"merges": merges, "texts": [], "ids": ids}
@@ -229,40 +317,72 @@ STRICT = {
 }
 
 
-def _expect_texts(given: dict, got: dict) -> None:
-    tokens = token_bytes(given["merges"])
-    for ids, text in zip(given["ids"], got["texts"], strict=True):
-        parts = [tokens[i] for i in ids]
-        want = b"".join(parts).decode(errors="replace")
-        variants = [
-            (
-                "".join(part.decode(errors="replace") for part in parts),
-                "Each token was decoded for itself, which breaks a character that is spread over "
-                "two: put the bytes together first.",
-            ),
-            (
-                b"".join(parts).decode(errors="ignore"),
-                "What is no UTF-8 was left out: U+FFFD has to stand in its place.",
-            ),
-            (
-                b"".join(parts).decode("latin-1"),
-                "Each byte became a character: read the bytes as UTF-8.",
-            ),
-        ]
-        mistakes = [Mistake(value, hint) for value, hint in variants if value != want]
-        expect(f"decode({ids}, merges)", text, want, mistakes=mistakes)
+def right_texts(given, got):
+    tokens, every = token_bytes(given["merges"]), given["ids"]
+
+    def texts(errors="replace", encoding="utf-8"):
+        return [b"".join(tokens[i] for i in ids).decode(encoding, errors) for ids in every]
+
+    want = texts()
+    variants = [
+        (
+            ["".join(tokens[i].decode(errors="replace") for i in ids) for ids in every],
+            "Each token was decoded for itself, which breaks a character that is spread over "
+            "two: put the bytes together first.",
+        ),
+        (
+            texts(errors="ignore"),
+            "What is no UTF-8 was left out: U+FFFD has to stand in its place.",
+        ),
+        (
+            [re.sub("\ufffd+", "\ufffd", text) for text in want],
+            "Several U+FFFD became one: each stands for something else that is no UTF-8.",
+        ),
+        (
+            [text.replace("\ufffd", "?") for text in want],
+            "A question mark stands for what is no UTF-8: it is U+FFFD.",
+        ),
+        (texts(encoding="latin-1"), "Each byte became a character: read the bytes as UTF-8."),
+        (
+            [text.strip() for text in want],
+            "Whitespace at the ends is gone: it is part of the text, so no `strip`.",
+        ),
+        (
+            texts(encoding="utf-8-sig"),
+            "U+FEFF at the beginning is gone: it is part of the text, and `utf-8` keeps it.",
+        ),
+        *(
+            ([normalize(form, text) for text in want], UNCHANGED)
+            for form in ("NFC", "NFD", "NFKC", "NFKD")
+        ),
+    ]
+    hint = explained(got["texts"], want, variants)
+    for ids, text, right in zip(every, got["texts"], want, strict=True):
+        expect(f"decode({ids}, merges)", text, right, hint=hint)
 
 
-@encode.case("tokens read back", points=2, adapter="coded", inputs=_tokens, crashes=STRICT)
-def text_read_back(given, got):
-    _expect_texts(given, got)
+encode.case("tokens read back", points=2, adapter="coded", inputs=_tokens, crashes=STRICT)(
+    right_texts
+)
 
 
 def _broken(rng) -> dict:
     half = [0xF0 + int(rng.integers(5)), 0x9F, int(rng.integers(97, 123)), 0xC3, 0xA9]
-    return {"merges": [[0xC3, 0xA9]], "texts": [], "ids": [half, [256, 0xC3], [0xA9, 256]]}
+    ids = [half, [256, 0xC3], [0xA9, 256], [0xC3, 0xC3, 98], [98, *half[:1], 32, 0xC3, 0xC3]]
+    return {"merges": [[0xC3, 0xA9]], "texts": [], "ids": ids}
 
 
-@encode.case("tokens that are no UTF-8", adapter="coded", inputs=_broken, crashes=STRICT)
-def halves_replaced(given, got):
-    _expect_texts(given, got)
+encode.case("tokens that are no UTF-8", adapter="coded", inputs=_broken, crashes=STRICT)(
+    right_texts
+)
+
+
+def _untrained(rng) -> dict:
+    words = [WORDS[i] for i in rng.integers(len(WORDS), size=3)]
+    return {"merges": [], "texts": ["", *words], "ids": [[*word.encode()] for word in words]}
+
+
+@encode.case("no merges at all", adapter="coded", inputs=_untrained)
+def bytes_both_ways(given, got):
+    right_tokens(given, got)
+    right_texts(given, got)

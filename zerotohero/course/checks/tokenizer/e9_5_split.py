@@ -2,7 +2,7 @@
 
 import regex
 
-from zerotohero.course.checks.tokenizer.shared import WORDS
+from zerotohero.course.checks.tokenizer.shared import WORDS, explained
 from zerotohero.course.exercise import Exercise, expect
 
 split = Exercise(
@@ -23,19 +23,21 @@ Return the chunks of `text`, from left to right, nothing lost and nothing twice:
 `"".join(split(text)) == text`. At each place the **first** of these kinds that fits is taken, and
 as much of it as there is:
 
-1. an apostrophe `'` and behind it s, d, m, t, ll, ve or re, in small letters or capitals;
+1. an apostrophe `'` and behind it s, d, m, t, ll, ve or re, each letter small or capital, whatever
+   stands before and behind;
 2. letters, one or more; before them there may be **one** character that is no letter, no number
    and neither `\r` nor `\n`;
 3. numbers, one to three;
 4. characters, one or more, that are no whitespace, no letters and no numbers; before them there may
    be one blank, and behind them any number of `\r` and `\n`;
 5. any whitespace that ends in `\r` or `\n`, up to the last of these;
-6. whitespace, one or more, that isn't followed by something else than whitespace: of several
-   blanks before a word, the last is left to the word;
-7. whitespace, one or more.
+6. all the whitespace that there is, if the text ends behind it; else all of it but its last
+   character, if that leaves one or more: of three blanks before a word, two are a chunk, and the
+   third is left to the word;
+7. whitespace, one or more: what the sixth kind has left, if nothing else takes it.
 
-Letters and numbers are those of Unicode, `\p{L}` and `\p{N}`, which the package `regex` knows and
-Python's `re` doesn't.
+Letters, numbers and whitespace are those of Unicode: `\p{L}`, `\p{N}` and `\s`. The package `regex`
+knows the first two, and Python's `re` doesn't.
 
 ```python
 split("I'll see: 12345 cafés  today\n")
@@ -62,12 +64,50 @@ def _with(place: int, part: str | None) -> str:
 
 
 PATTERN = "|".join(PARTS)
+# Whitespace of ASCII alone, in the last two kinds, in the last three, in all.
+ASCII = [
+    "|".join(
+        part.replace(r"[^\s", r"[^ \t\r\n")
+        .replace(r"\s", r"[ \t\r\n]")
+        .replace(r"\S", r"[^ \t\r\n]")
+        if place >= first
+        else part
+        for place, part in enumerate(PARTS)
+    )
+    for first in (5, 4, 3)
+]
+ENDINGS = ("s", "d", "m", "t", "ll", "ve", "re")
 GPT2 = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 MISTAKES = {
     _with(0, r"'(?:[sdmt]|ll|ve|re)"): "'S and 'LL are cut off too: the first kind is without "
     "regard to case, `(?i:…)`.",
-    _with(0, None): "The first kind is missing, or comes too late: an apostrophe and s, d, m, "
-    "t, ll, ve or re are a chunk of their own.",
+    **{
+        _with(0, f"'(?i:{'|'.join(e for e in ENDINGS if e != left)})"): f"`'{left}` is a chunk of "
+        f"its own, too, as in `a'{left}x`: the first kind lacks it."
+        for left in ENDINGS
+    },
+    _with(0, r"'(?:[sdmtSDMT]|ll|LL|ve|VE|re|RE)"): "`'Ll` and `'vE` are cut off too: each letter "
+    "may be small or capital, `(?i:…)`.",
+    _with(0, r"(?<=\p{L})" + CONTRACTION): "The first kind is cut off behind anything, not only "
+    "behind a letter: `1's`.",
+    _with(0, CONTRACTION.replace("'", "['’]", 1)): "The apostrophe is `'` alone: `’` is another "
+    "character, which the second kind takes.",
+    _with(
+        1, r"[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+"
+    ): "Marks, `\\p{M}`, are no letters, though Hindi is "
+    "cut inside its words: the pattern knows `\\p{L}` only.",
+    _with(
+        3, r" ?[^\s\p{L}\p{N}]+[\r\n/]*"
+    ): "Behind the fourth kind come `\\r` and `\\n` only: the `/` is of GPT-4o's pattern.",
+    **dict.fromkeys(
+        ASCII,
+        "Whitespace is that of Unicode, U+00A0 and U+3000 too: `\\s` has it.",
+    ),
+    **dict.fromkeys(  # these two give the same, whatever the text
+        (_with(0, None), _with(0, CONTRACTION + r"\b")),
+        "The first kind is missing, comes too late, or has `\\b` behind it: an apostrophe and s, "
+        "d, m, t, ll, ve or re are a chunk of their own, inside a word too.",
+    ),
     _with(1, r" ?\p{L}+"): "Any one character that is no letter, number or line end may stand "
     "before letters, not only a blank: `(word`, `_name`, a tab.",
     _with(1, r"[^\r\n\p{L}\p{N}]?[A-Za-z]+"): "Letters are those of Unicode: `\\p{L}` instead of "
@@ -91,21 +131,23 @@ MISTAKES = {
 def _expect_chunks(given: dict, got: dict) -> None:
     texts = given["texts"]
     want = [regex.findall(PATTERN, text) for text in texts]
+    captured = PATTERN.replace("(?i:", "((?i)", 1)
     known = [
-        ([regex.findall(pattern, text) for text in texts], hint)
-        for pattern, hint in MISTAKES.items()
-    ]
-    captured = [regex.findall(PATTERN.replace("(?i:", "((?i)", 1), text) for text in texts]
-    known += [
-        (captured, "A group that is captured changes what `findall` returns: `(?:…)`, `(?i:…)`."),
+        *(
+            ([regex.findall(pattern, text) for text in texts], hint)
+            for pattern, hint in MISTAKES.items()
+        ),
+        (
+            [regex.findall(captured, text) for text in texts],
+            "A group that is captured changes what `findall` returns: `(?:…)`, `(?i:…)`.",
+        ),
         ([text.split(" ") for text in texts], "`str.split` loses the blanks."),
         (
             [[c.strip() for c in chunks] for chunks in want],
             "The chunks have lost their whitespace: nothing may be lost, so no `strip`.",
         ),
     ]
-    hints = [hint for value, hint in known if value == got["chunks"] and value != want]
-    hint = hints[0] if hints else None
+    hint = explained(got["chunks"], want, known) if got["chunks"] != want else None
     for text, chunks, right in zip(texts, got["chunks"], want, strict=True):
         lost = isinstance(chunks, list) and "".join(map(str, chunks)) != text
         if lost and not hint:
@@ -124,8 +166,12 @@ def _words_and_numbers(rng) -> dict:
         "texts": [
             f"{w[0]} {w[1]} ({w[2]}) _{w[3]}\t{w[4]}",
             f"{n[0]} {n[1]}{w[5]} {n[2][:2]}",
-            f"{w[6]}'s {w[7].upper()}'S I'll I'LL we'Ve 'tis {w[0]}'dx",
-            f"naïve Ελλάδα {w[1]} ½٣ {WORDS[int(rng.integers(len(WORDS)))]}",
+            f"{w[6]}'s {w[7].upper()}'S I'll I'LL we'Ve 'tis {w[0]}'dx {n[0]}'sx {w[1]}’sx",
+            " ".join(f"{w[2]}'{e}{w[3]}" for e in rng.permutation([*ENDINGS])),
+            " ".join(
+                f"{w[4]}'{e}{w[5]}" for e in ("LL", "Ll", "lL", "vE", "Re", "S", "D", "M", "T")
+            ),
+            f"naïve Ελλάδα {w[1]} ½٣ {WORDS[int(rng.integers(len(WORDS)))]} हिन्दी",
             w[2],
             "",
         ]
@@ -140,7 +186,9 @@ def _blanks_and_signs(rng) -> dict:
             f"{w[3]}\n\n{w[4]} \n  {w[5]}\r\n{w[6]}",
             f"{w[0]} != {w[1]};\n\n{w[2]}...\n  // {w[3]}!!",
             f"{' ' * n}\n\t{w[7]} {{\n{' ' * 2 * n}return 10;",
-            f"--  {w[1]}  ?  5",
+            f"{w[0]}\r{w[1]}\n{w[2]}!\r\n {w[3]} \r {w[4]}?\n\r{w[5]}\n",
+            f"--  {w[1]}  ?  5 {w[2]}?\n/{w[3]} !//{w[4]}",
+            f"1\u00a02 {w[5]}\u3000\u3000{w[6]}\u2003\n\u00a0!\u00a0",
             " " * n + w[2],
         ]
     }

@@ -2,7 +2,8 @@
 
 import re
 
-from zerotohero.course.exercise import Exercise, Mistake, expect
+from zerotohero.course.checks.tokenizer.shared import explained
+from zerotohero.course.exercise import Exercise, expect
 
 special = Exercise(
     number="9.6",
@@ -20,11 +21,15 @@ special = Exercise(
 encode: Callable[[str], list[int]]) -> list[int]`
 
 `special` maps the texts of special tokens to their ids, and `allowed` holds some of these texts.
+
 First, if a text of `special` that is **not** in `allowed` occurs anywhere in `text`, even inside a
-longer one, raise `ValueError` with that text in the message. Then cut `text` at the special tokens
-that are allowed, from left to right; where several begin at the same place, the longest. Each
-becomes its id. Each stretch between them goes to `encode` whole, in one call, and its ids take its
-place. The characters of special texts have no meaning of their own, `|` and `.` included.
+word or a longer one, raise `ValueError` with that text in the message.
+
+Then cut `text` at the special tokens that are allowed, from left to right: of two that overlap, the
+one that begins first is meant; where several begin at the same place, the longest. Each becomes its
+id. Each stretch between them, were it a single blank, goes to `encode` whole, in one call, and its
+ids take its place. If nothing is allowed, that is all of `text`. The characters of special texts
+have no meaning of their own, `|` and `.` included.
 
 ```python
 special = {"<|end|>": 300, "<|end|>!": 301}
@@ -46,12 +51,12 @@ START = 1000  # the tests' `encode` puts 1000 + length before the bytes of each 
 
 
 def stretch(text: str) -> list[int]:
-    """What the tests' `encode` gives for a stretch: its length, marked, and its bytes."""
+    """Return what the tests' `encode` gives for a stretch: its length, marked, and its bytes."""
     return [START + len(text), *text.encode()] if text else []
 
 
 def _encoded(text: str, special: dict[str, int], allowed, longest=True, escape=True, keep=True):
-    """The ids, or the text that is refused; the switches are what learners get wrong."""
+    """The ids of a text; the switches are what learners get wrong."""
     escaped = re.escape if escape else str
     ordered = sorted(allowed, key=lambda t: (-len(t) if longest else len(t), t))
     if not ordered:
@@ -65,132 +70,294 @@ def _encoded(text: str, special: dict[str, int], allowed, longest=True, escape=T
     return ids
 
 
+def _stretches(change):
+    """The ids where each stretch is changed before it is encoded."""
+
+    def encode(text: str, special: dict[str, int], allowed) -> list[int]:
+        ids: list[int] = []
+        pattern = "|".join(map(re.escape, sorted(allowed, key=len, reverse=True)))
+        for i, part in enumerate(re.split(f"({pattern})", text)):
+            ids += [special[part]] if i % 2 else change(part)
+        return ids
+
+    return encode
+
+
+def _longest_anywhere(text: str, special: dict[str, int], allowed) -> list[int]:
+    """Cut at the longest token wherever it stands, then at the next."""
+    if not allowed:
+        return stretch(text)
+    first, *rest = sorted(allowed, key=len, reverse=True)
+    parts = [_longest_anywhere(part, special, rest) for part in text.split(first)]
+    return [i for k, part in enumerate(parts) for i in ([special[first]] if k else []) + part]
+
+
+def _from_the_right(text: str, special: dict[str, int], allowed) -> list[int]:
+    found = [(text.rfind(name), len(name), name) for name in allowed if name in text]
+    if not found:
+        return stretch(text)
+    i, n, name = max(found)
+    rest = stretch(text[i + n :])
+    return [*_from_the_right(text[:i], special, allowed), special[name], *rest]
+
+
+def _any_case(text: str, special: dict[str, int], allowed) -> list[int]:
+    small = {name.lower(): special[name] for name in allowed}
+    pattern = "|".join(map(re.escape, sorted(allowed, key=len, reverse=True)))
+    parts = re.split(f"({pattern})", text, flags=re.IGNORECASE)
+    return [i for k, p in enumerate(parts) for i in ([small[p.lower()]] if k % 2 else stretch(p))]
+
+
+def _once(text: str, special: dict[str, int], allowed) -> list[int]:
+    pattern = "|".join(map(re.escape, sorted(allowed, key=len, reverse=True)))
+    parts = re.split(f"({pattern})", text, maxsplit=1)
+    return [i for k, p in enumerate(parts) for i in ([special[p]] if k % 2 else stretch(p))]
+
+
+WRONG = [
+    (
+        lambda *given: _encoded(*given, escape=False),
+        "The special texts were read as a pattern, in which `|` and `.` mean something else: "
+        "`regex.escape` them.",
+    ),
+    (
+        lambda *given: _encoded(*given, longest=False),
+        "Where two special texts begin at the same place, the longest is meant: sort them by "
+        "length, the longest first.",
+    ),
+    (
+        lambda *given: _encoded(*given, keep=False),
+        "The special tokens are gone from the text: a group in the pattern makes `split` keep "
+        "them.",
+    ),
+    (
+        lambda text, special, allowed: stretch(text),
+        "No special token was found: they went to `encode` as ordinary text.",
+    ),
+    (
+        lambda text, special, allowed: [i for c in text for i in stretch(c)],
+        "`encode` was called for each character: it gets each stretch whole.",
+    ),
+    (
+        _longest_anywhere,
+        "The text was cut at the longest special text first, wherever it stands: where two "
+        "overlap, the one that begins first is meant.",
+    ),
+    (
+        _from_the_right,
+        "The text was cut from the right: where two overlap, the left one is meant.",
+    ),
+    (
+        _stretches(lambda part: [i for c in part for i in stretch(c)]),
+        "`encode` was called for each character: it gets each stretch whole.",
+    ),
+    (
+        _any_case,
+        "A special text in capitals is another text: `(?i)` has no place in the pattern.",
+    ),
+    (_once, "Only the first special token was cut out: go on behind it."),
+    (
+        _stretches(lambda part: stretch(part) if part.strip() else []),
+        "A stretch that is only a blank was left out: it is text like any other.",
+    ),
+    (
+        _stretches(lambda part: stretch(part.strip())),
+        "The stretches have lost the blanks at their ends: they go to `encode` as they are.",
+    ),
+    (
+        _stretches(
+            lambda part: [i for word in re.findall(r"\s*\S+|\s+", part) for i in stretch(word)]
+        ),
+        "`encode` was called for each word: it gets each stretch whole.",
+    ),
+]
+EMPTY = (
+    "Nothing is allowed, and the empty pattern that is left fits everywhere: return `encode(text)` "
+    "then."
+)
+CRASHES = {
+    r"^KeyError: ''": EMPTY,
+    r"^(KeyError: '.+'|error:)": "What was cut out is no special text. Read as a pattern, "
+    "`<|end|>` is `<`, `end` or `>`: put each text through `regex.escape`.",
+    r"^TypeError: the list that was returned holds a list": "`append` puts the ids of a stretch "
+    "into the list as one list: `extend` or `+=` puts in each of them.",
+}
+
+
 def _names(rng) -> list[str]:
-    words = ["".join(rng.choice([*"abcdefghijk"], size=5)) for _ in range(4)]
-    return [f"<|{words[0]}|>", f"<|{words[1]}|>", f"<|{words[0]}|>{words[2]}", f"[{words[3]}.]"]
+    w = ["".join(rng.choice([*"abcdefghijk"], size=5)) for _ in range(4)]
+    overlapping = [f"<{w[2]}.x.", f".x.{w[3]}+z>", f"x.{w[1][:3]}"]
+    return [f"<|{w[0]}|>", f"<|{w[1]}|>", f"<|{w[0]}|>{w[2]}", f"[{w[3]}.]", *overlapping]
+
+
+def _special(rng) -> dict[str, int]:
+    names = _names(rng)
+    ids = (int(i) for i in rng.permutation(range(50_000, 50_099))[: len(names)])
+    return dict(zip(names, ids, strict=True))
 
 
 def _texts(rng) -> dict:
-    one, two, longer, dotted = names = _names(rng)
-    ids = [int(i) for i in rng.permutation(range(50_000, 50_099))[: len(names)]]
+    special = _special(rng)
+    one, two, longer, dotted, left, long_right, short_right = names = list(special)
     half, like = one[:-1], dotted.replace(".", "x")
     texts = [
         f"Hello{one}wörld{two}",
         f"{longer} and {one} and {one}{one}",
         f"a {dotted} b {like} c",
         f"{half} |> {like}",
+        f"{one} {two}\n{one}",
+        f"loud {one.upper()}",
+        f"a {left}{long_right[3:]} b",  # where both fit
+        f"a {left}{short_right[2:]} b",
         one,
         "plain text",
         "",
     ]
-    return {"special": dict(zip(names, ids, strict=True)), "allowed": names, "texts": texts}
+    return {"special": special, "allowed": names, "texts": texts}
 
 
-@special.case("all special tokens allowed", points=3, adapter="specially", inputs=_texts)
+@special.case(
+    "all special tokens allowed", points=3, adapter="specially", inputs=_texts, crashes=CRASHES
+)
 def cut_where_allowed(given, got):
-    special, allowed = given["special"], given["allowed"]
-    texts = given["texts"]
-
-    def variant(**switches):
-        return [_encoded(text, special, allowed, **switches) for text in texts]
-
-    want = variant()
-    known = [
-        (
-            variant(escape=False),
-            "The special texts were read as a pattern, in which `|` and `.` "
-            "mean something else: `regex.escape` them.",
-        ),
-        (
-            variant(longest=False),
-            "Where two special texts begin at the same place, the longest is "
-            "meant: sort them by length, the longest first.",
-        ),
-        (
-            variant(keep=False),
-            "The special tokens are gone from the text: a group in the pattern "
-            "makes `split` keep them.",
-        ),
-        (
-            [stretch(text) for text in texts],
-            "No special token was found: they went to `encode` as ordinary text.",
-        ),
-        (
-            [[i for c in text for i in stretch(c)] for text in texts],
-            "`encode` was called for each character: it gets each stretch whole.",
-        ),
-    ]
-    hints = [hint for value, hint in known if value == got["ids"] and value != want]
+    texts, calls = given["texts"], (given["special"], given["allowed"])
+    want = [_encoded(text, *calls) for text in texts]
+    variants = [([wrong(text, *calls) for text in texts], hint) for wrong, hint in WRONG]
+    hint = explained(got["ids"], want, variants)
     for text, ids, right in zip(texts, got["ids"], want, strict=True):
-        expect(f"encode_special({text!r}, …)", ids, right, hint=hints[0] if hints else None)
+        mine = hint
+        if isinstance(ids, str) and not hint:
+            mine = "A text without a forbidden token was refused."
+        expect(f"encode_special({text!r}, …)", ids, right, hint=mine)
 
 
 def _some_allowed(rng) -> dict:
-    one, two, _, dotted = names = _names(rng)
-    ids = [int(i) for i in rng.permutation(range(50_000, 50_099))[: len(names)]]
+    special = _special(rng)
+    one, two, _, dotted, *_ = special
     texts = [
         f"safe {one} text",
         f"{two[:-1]}",
         f"x{one}{one}{dotted[:-1]}",
+        f"{two.upper()}",
     ]
-    bad = [f"typed {two} by a user", f"{one} then {dotted}", two]
+    bad = [
+        f"typed {two} by a user",
+        f"{one} then {dotted}",
+        two,
+        f"a{two}b",
+        f"{dotted}b",
+        f"b{two}",
+    ]
     return {
-        "special": dict(zip(names, ids, strict=True)),
+        "special": special,
         "allowed": [one],
         "texts": [*texts, *bad],
-        "_refused": [None, None, None, two, dotted, two],
+        "_refused": [None, None, None, None, two, dotted, two, two, dotted, two],
     }
 
 
-def _expect_refusals(given: dict, got: dict) -> None:
-    special, allowed = given["special"], given["allowed"]
-    for text, refused, ids in zip(given["texts"], given["_refused"], got["ids"], strict=True):
-        what = f"encode_special({text!r}, special, {allowed})"
-        if refused is None:
-            hint = None
-            if isinstance(ids, str):
-                hint = "A text without a forbidden token was refused."
-            expect(what, ids, _encoded(text, special, allowed), hint=hint)
-            continue
-        mistakes = [
-            Mistake(
-                _encoded(text, special, list(special)),
-                "A special token that isn't allowed got its id: whoever types it speaks with the "
-                "program's voice. Only those in `allowed` may.",
-            ),
-            Mistake(
-                _encoded(text, special, allowed),
-                "A special token that isn't allowed was encoded as ordinary text: it has to be "
-                "refused, with ValueError.",
-            ),
-        ]
-        if isinstance(ids, str) and refused not in ids:
-            mistakes.append(Mistake(ids, "The message lacks the text that was refused."))
-        expect(
-            what,
-            "refused" if isinstance(ids, str) and refused in ids else ids,
-            "refused",
-            mistakes=mistakes,
-        )
+WHERE = [  # forbidden texts that are overlooked
+    (
+        r"(?<!\S){}",
+        "A forbidden text was overlooked inside a word: anywhere means behind a letter, too.",
+    ),
+    (
+        r"{}(?!\S)",
+        "A forbidden text was overlooked with a letter behind it: anywhere is inside a word, too.",
+    ),
+    (
+        r"(?<!\S){}(?!\S)",
+        "A forbidden text was seen only as a word of its own, between blanks: anywhere is inside a "
+        "word, too.",
+    ),
+    (r"^{}", "A forbidden text was seen only at the beginning: it may stand anywhere."),
+]
 
 
-@special.case("one of four allowed", points=3, adapter="specially", inputs=_some_allowed)
 def refused_where_not_allowed(given, got):
-    _expect_refusals(given, got)
+    special, allowed = given["special"], given["allowed"]
+    every = list(zip(given["texts"], given["_refused"], got["ids"], strict=True))
+
+    def answers(refuses):
+        """What comes where only some of the forbidden texts are seen."""
+        return [
+            "refused" if name and refuses(name, text) else _encoded(text, special, allowed)
+            for text, name, _ in every
+        ]
+
+    want = answers(lambda name, text: True)
+    plain = [
+        "refused" if name and isinstance(ids, str) and name in ids else ids
+        for _, name, ids in every
+    ]
+    variants = [
+        (
+            [_encoded(text, special, list(special)) for text, _, _ in every],
+            "A special token that isn't allowed got its id: whoever types it speaks with the "
+            "program's voice. Only those in `allowed` may.",
+        ),
+        (
+            answers(lambda name, text: False),
+            "A special token that isn't allowed was encoded as ordinary text: it has to be "
+            "refused, with ValueError.",
+        ),
+        *(
+            (
+                answers(lambda name, text, at=at: re.search(at.format(re.escape(name)), text)),
+                hint,
+            )
+            for at, hint in WHERE
+        ),
+    ]
+    known = explained(plain, want, variants)
+    for (text, name, _), mine, right in zip(every, plain, want, strict=True):
+        hint = known
+        if not hint and isinstance(mine, str):
+            hint = "A text without a forbidden token was refused."
+            if mine != "refused" and name:
+                hint = "The message lacks the text that was refused."
+            elif not name and not allowed:
+                hint = "Nothing is allowed, and nothing forbidden stands in this text: it goes to "
+                hint += "`encode` whole."
+        expect(f"encode_special({text!r}, special, {allowed})", mine, right, hint=hint)
+
+
+special.case(
+    "one of seven allowed", points=3, adapter="specially", inputs=_some_allowed, crashes=CRASHES
+)(refused_where_not_allowed)
+
+
+def _none_allowed(rng) -> dict:
+    special = _special(rng)
+    one, two, *_ = special
+    word = "".join(rng.choice([*"abcdefghijk"], size=5))
+    return {
+        "special": special,
+        "allowed": [],
+        "texts": [f"plain {word}", f" {one[:-1]} ", "", f"a{one}b", two, f"{one}b", f"b{two}"],
+        "_refused": [None, None, None, one, two, one, two],
+    }
+
+
+special.case("nothing allowed", adapter="specially", inputs=_none_allowed, crashes=CRASHES)(
+    refused_where_not_allowed
+)
 
 
 def _inside(rng) -> dict:
-    one, two, longer, _ = names = _names(rng)
-    ids = [int(i) for i in rng.permutation(range(50_000, 50_099))[: len(names)]]
+    special = _special(rng)
+    one, two, longer, *_ = special
     return {
-        "special": dict(zip(names, ids, strict=True)),
+        "special": special,
         "allowed": [two, longer],
         "texts": [f"{two}ok", f"a {longer} b", f"a {two} {one}"],
         "_refused": [None, one, one],
     }
 
 
-@special.case("a forbidden one inside a longer one", adapter="specially", inputs=_inside)
+@special.case(
+    "a forbidden one inside a longer one", adapter="specially", inputs=_inside, crashes=CRASHES
+)
 def refused_inside_another(given, got):
     ids = got["ids"][1]
     expect(
@@ -200,4 +367,4 @@ def refused_inside_another(given, got):
         hint="A forbidden text inside a longer one that is allowed counts too: look for it in the "
         "whole text before you cut.",
     )
-    _expect_refusals(given, got)
+    refused_where_not_allowed(given, got)

@@ -1,13 +1,16 @@
 """9.7 · GPT-4's merges from its ranks, and its byte shuffle."""
 
+from itertools import pairwise
+
 from zerotohero.course.checks.tokenizer.shared import (
     WORDS,
     apply,
+    explained,
     learn,
     some_chunks,
     token_bytes,
 )
-from zerotohero.course.exercise import Exercise, Mistake, expect
+from zerotohero.course.exercise import Exercise, expect
 
 ranks = Exercise(
     number="9.7",
@@ -27,7 +30,7 @@ ranks = Exercise(
 
 `ranks` maps the bytes of every token to its rank, which is also its id. The 256 single bytes have
 ranks 0 to 255 **in an order of their own**: the byte 97 may have the rank 64. All other tokens have
-the ranks from 256 on, in the order in which they were learned.
+the ranks from 256 on, in the order in which they were learned. The dict itself is in no order.
 
 Every token of two bytes or more was made of two tokens that are older. Which two: what
 byte-pair encoding makes of its bytes when it may use the tokens of lower rank only. Return the ids
@@ -54,14 +57,64 @@ encode_ranks("abba", ranks)    # [257, 1]
 )
 
 
-def _prefix(token: bytes, known: dict[bytes, int], longest: bool) -> list[int]:
-    """Cut a token after the longest or the shortest older token, whatever was learned."""
-    places = range(len(token) - 1, 0, -1) if longest else range(1, len(token))
-    for i in places:
-        a, b = known.get(token[:i]), known.get(token[i:])
-        if a is not None and b is not None and max(a, b) < known[token]:
-            return [a, b, known[token]]
-    return [-1, -1, known[token]]
+def _cuts(known: dict[bytes, int], best) -> list[list[int]]:
+    """Each token cut into two older ones, of several cuts the best, whatever was learned.
+
+    best: the key of a cut by its ranks, left and right, and its place.
+    """
+    found = []
+    for token, rank in known.items():
+        cuts = [
+            (best(known[token[:i]], known[token[i:]], i), i)
+            for i in range(1, len(token))
+            if known.get(token[:i], rank) < rank and known.get(token[i:], rank) < rank
+        ]
+        if len(token) > 1:
+            i = min(cuts)[1] if cuts else 0
+            found.append([known.get(token[:i], -1), known.get(token[i:], -1), rank])
+    return sorted(found)
+
+
+GUESSED = [
+    (
+        lambda a, b, i: -i,
+        "The tokens were cut after the longest older token: byte-pair encoding often cuts "
+        "elsewhere.",
+    ),
+    (
+        lambda a, b, i: i,
+        "The tokens were cut at the first place where both parts are tokens: byte-pair encoding "
+        "often cuts elsewhere.",
+    ),
+    (
+        lambda a, b, i: max(a, b),
+        "Of all cuts into two older tokens, the one whose younger part is oldest was guessed: "
+        "byte-pair encoding of the token's bytes says which it was.",
+    ),
+    (
+        lambda a, b, i: a + b,
+        "Of all cuts into two older tokens, the one with the smallest sum of ranks was guessed: "
+        "byte-pair encoding of the token's bytes says which it was.",
+    ),
+    (
+        lambda a, b, i: -max(a, b),
+        "Of all cuts into two older tokens, the one with the youngest part was guessed: byte-pair "
+        "encoding of the token's bytes says which it was.",
+    ),
+]
+
+
+def _planted(rng) -> list[list[int]]:
+    """Merges of letters that no word has, whose tokens have several cuts that one could guess.
+
+    Of a, b, c, d: bcd is bc and d, and abcd a and bcd, though ab and cd are older. Of e, f, g, h:
+    efgh is ef and gh, though the ranks of e and fgh have the smaller sum. Of i, j, k, l: who joins
+    the leftmost two gets ij, k and l of ijkl.
+    """
+    a, b, c, d, e, f, g, h, i, j, k, l = (ord(c) for c in rng.permutation([*"fghjkpquxyz1"]))
+    first = [[b, c], [a, b], [c, d], [256, d], [a, 259]]
+    second = [[e, f], [g, h], [f, 262], [261, 262]]
+    return [*first, *second, [j, k], [265, l], [i, 266], [i, j]]
 
 
 def _vocabulary(rng, n: int) -> tuple[list[list[int]], list[int], list[list[int]]]:
@@ -69,8 +122,12 @@ def _vocabulary(rng, n: int) -> tuple[list[list[int]], list[int], list[list[int]
     letters = rng.permutation([*"aabbbcdeo"])
     texts = ["".join(rng.choice(letters, size=12)) for _ in range(12)]
     chunks = [chunk.encode() for chunk in (*some_chunks(rng, 20), *texts)]
-    merges = learn(chunks, n)
+    planted = _planted(rng)
+    merges = planted + learn(chunks, n, first_new=256 + len(planted))
     shuffle = [int(i) for i in rng.permutation(256)]
+    e = planted[5][0]  # the sum of its rank and fgh's has to be small
+    low = shuffle.index(int(rng.integers(200)))
+    shuffle[e], shuffle[low] = shuffle[low], shuffle[e]
     tokens = token_bytes(merges)
     in_order = sorted(range(256), key=shuffle.__getitem__)
     return merges, shuffle, [[i] for i in in_order] + [list(t) for t in tokens[256:]]
@@ -79,52 +136,76 @@ def _vocabulary(rng, n: int) -> tuple[list[list[int]], list[int], list[list[int]
 def _file(rng) -> dict:
     merges, shuffle, tokens = _vocabulary(rng, 60)
     mixed = ["".join(rng.choice([*"abcdeo n"], size=20)) for _ in range(6)]
+    planted = [bytes(tokens[i]).decode() for i in (260, 264, 267)]
+    planted += [
+        "".join(rng.permutation([*planted[0], *planted[1]])),
+        planted[0][:3],
+        planted[1][1:],
+    ]
     texts = [*mixed, *(" " + WORDS[i] for i in rng.integers(len(WORDS), size=8)), "aaaaa", "é", ""]
-    return {"tokens": tokens, "texts": texts, "_merges": merges, "_shuffle": shuffle}
+    texts += [*planted, f" {mixed[0]}\n", "É e\u0301"]
+    return {
+        "tokens": tokens,
+        "order": [int(i) for i in rng.permutation(len(tokens))],
+        "texts": texts,
+        "_merges": merges,
+        "_shuffle": shuffle,
+    }
 
 
 ALONE = {
-    r"not enough values to unpack|IndexError": "Only one part was left: a token's own rank is the "
-    "limit, and merges of that rank or above are not made.",
+    r"not enough values to unpack \(expected 2, got 1\)": "Only one part was left: a token's own "
+    "rank is the limit, and merges of that rank or above are not made.",
+    r"too many values to unpack \(expected 2\)": "More than two parts were left: all merges of a "
+    "lower rank are made, whatever their place in the dict.",
     r"KeyError": "A part was looked up that `ranks` lacks: its keys are bytes, such as "
     "`bytes([97])`, and not every two tokens make a token.",
+    r"TypeError: the keys of the dict .* not a tuple, \(\d+,\)": "Single bytes were made of "
+    "nothing: only tokens of two bytes or more have two parts.",
+    r"TypeError: the keys of the dict .* not an int": "The dict is the wrong way round: the "
+    "pair of ids is the key, and the id of the token the value.",
+    r"TypeError: the keys of the dict .* bytes": "The parts stand there as bytes: their ids are "
+    "asked for, `ranks[left]` and `ranks[right]`.",
+    r"TypeError: the keys of the dict .* not a tuple, \(b": "The parts stand there as bytes: their "
+    "ids are asked for, `ranks[left]` and `ranks[right]`.",
+    r"TypeError: a dict is needed": "The card says which dict: `merges[left, right] = new`.",
 }
 
 
 @ranks.case("merges recovered", points=5, adapter="recovered", inputs=_file, crashes=ALONE)
 def merges_recovered(given, got):
-    shuffle, merges = given["_shuffle"], given["_merges"]
+    shuffle, merges, order = given["_shuffle"], given["_merges"], given["order"]
     known = {bytes(token): i for i, token in enumerate(given["tokens"])}
 
     def rank(i):
         return shuffle[i] if i < 256 else i
 
     want = sorted([rank(a), rank(b), 256 + i] for i, (a, b) in enumerate(merges))
-    longer = [token for token in known if len(token) > 1]
-    variants = [
-        (
-            sorted([a, b, 256 + i] for i, (a, b) in enumerate(merges)),
-            "The single bytes stand for themselves here: their ids are their ranks, which are "
-            "shuffled.",
-        ),
-        (
-            sorted(_prefix(token, known, True) for token in longer),
-            "The tokens were cut after the longest older token: byte-pair encoding often cuts "
-            "elsewhere.",
-        ),
-        (
-            sorted(_prefix(token, known, False) for token in longer),
-            "The tokens were cut at the first place where both parts are tokens: byte-pair "
-            "encoding often cuts elsewhere.",
-        ),
-        (sorted([b, a, new] for a, b, new in want), "The two parts are in the wrong order."),
-        (
-            sorted([a, b, new - 256] for a, b, new in want),
-            "A merge makes the token of that rank: counting starts at 256, behind the bytes.",
-        ),
-    ]
-    mistakes = [Mistake(value, hint) for value, hint in variants if value != want]
-    expect("the merges, each as left, right and new", got["merges"], want, mistakes=mistakes)
+    if got["merges"] != want:
+        variants = [
+            (
+                sorted([a, b, 256 + i] for i, (a, b) in enumerate(merges)),
+                "The single bytes stand for themselves here: their ids are their ranks, which are "
+                "shuffled.",
+            ),
+            *((_cuts(known, best), hint) for best, hint in GUESSED),
+            (sorted([b, a, new] for a, b, new in want), "The two parts are in the wrong order."),
+            (
+                sorted([a, b, new - 256] for a, b, new in want),
+                "A merge makes the token of that rank: counting starts at 256, behind the bytes.",
+            ),
+            (
+                sorted([a, b, order.index(new)] for a, b, new in want),
+                "A token's place in the dict was taken for its rank: the dict is in no order, and "
+                "the rank is its value.",
+            ),
+            (
+                [m for m in want if max(m[:2]) > 255],
+                "Merges of two single bytes are missing: a token of two bytes has two parts, too.",
+            ),
+        ]
+        hint = explained(got["merges"], want, variants)
+        expect("the merges, each as left, right and new", got["merges"], want, hint=hint)
 
 
 def _greedy(octets: bytes, known: dict[bytes, int]) -> list[int]:
@@ -134,6 +215,20 @@ def _greedy(octets: bytes, known: dict[bytes, int]) -> list[int]:
         ids.append(known[octets[:n]])
         octets = octets[n:]
     return ids
+
+
+def _joined(octets: bytes, known: dict[bytes, int], best) -> list[int]:
+    """Join two neighbours that make a token, again and again, the best of them by rank and place.
+
+    best: the key by rank and place; the smallest is joined.
+    """
+    parts = [bytes([b]) for b in octets]
+    while found := [
+        (best(known[a + b], i), i) for i, (a, b) in enumerate(pairwise(parts)) if a + b in known
+    ]:
+        i = min(found)[1]
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
+    return [known[part] for part in parts]
 
 
 @ranks.case("chunks encoded", points=5, adapter="by_ranks", inputs=_file, crashes=ALONE)
@@ -146,24 +241,52 @@ def chunks_encoded(given, got):
         return [[name(i) if i < 256 else i for i in ids] for ids in plain]
 
     want = renamed(lambda i: shuffle[i])
-    variants = [
-        (
-            plain,
-            "The bytes that are left stand for themselves here: their ids are their ranks, which "
-            "are shuffled.",
-        ),
-        (renamed(shuffle.index), "The shuffle was applied backwards: byte b has the id ranks[b]."),
-        (renamed(lambda i: shuffle[shuffle[i]]), "The bytes were shuffled twice."),
-        (
-            [_greedy(text.encode(), known) for text in texts],
-            "The longest token was taken at each place: the pair that was learned first is "
-            "merged first.",
-        ),
-        (
-            [[shuffle[b] for b in text.encode()] for text in texts],
-            "Nothing was merged: those are the ranks of the bytes.",
-        ),
-    ]
-    hints = [hint for value, hint in variants if value == got["ids"] and value != want]
+    hint = None
+    if got["ids"] != want:
+        place = {rank: i for i, rank in enumerate(given["order"])}
+        variants = [
+            (
+                plain,
+                "The bytes that are left stand for themselves here: their ids are their ranks, "
+                "which are shuffled.",
+            ),
+            (
+                renamed(shuffle.index),
+                "The shuffle was applied backwards: byte b has the id ranks[b].",
+            ),
+            (renamed(lambda i: shuffle[shuffle[i]]), "The bytes were shuffled twice."),
+            (
+                [_greedy(text.encode(), known) for text in texts],
+                "The longest token was taken at each place: the pair that was learned first is "
+                "merged first.",
+            ),
+            (
+                [[shuffle[b] for b in text.encode()] for text in texts],
+                "Nothing was merged: those are the ranks of the bytes.",
+            ),
+            *(
+                ([_joined(text.encode(), known, best) for text in texts], why)
+                for best, why in (
+                    (
+                        lambda rank, i: i,
+                        "The leftmost two that make a token were merged first: the lowest rank is.",
+                    ),
+                    (
+                        lambda rank, i: (-rank, i),
+                        "The two that were learned last were merged first: the lowest rank is.",
+                    ),
+                    (
+                        lambda rank, i: (rank, -i),
+                        "Of equal pairs the last was merged first: go from left to right.",
+                    ),
+                    (
+                        lambda rank, i: place[rank],
+                        "The order of the dict was taken for that of learning: the dict is in no "
+                        "order, and the ranks are its values.",
+                    ),
+                )
+            ),
+        ]
+        hint = explained(got["ids"], want, variants)
     for text, ids, right in zip(texts, got["ids"], want, strict=True):
-        expect(f"encode_ranks({text!r}, ranks)", ids, right, hint=hints[0] if hints else None)
+        expect(f"encode_ranks({text!r}, ranks)", ids, right, hint=hint)

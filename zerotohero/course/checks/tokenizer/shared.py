@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
 Pair = tuple[int, int]
 
@@ -14,8 +15,32 @@ WORDS = (
 
 
 def some_chunks(rng, n: int) -> list[str]:
-    """n words in no order, each with a blank before it, as a split gives them; some twice."""
+    """Return n words, some twice, each with a blank before it, as a split gives them."""
     return [" " + WORDS[i] for i in rng.integers(len(WORDS), size=n)]
+
+
+Variants = Iterable[tuple[Any, str]]  # what mistakes give to all that a case asks, and their hints
+
+
+def explained(got: Any, want: Any, variants: Variants) -> str | None:
+    """Return the hint of the mistake that explains all that came; None if none or several do."""
+    hints = {hint for value, hint in variants if value == got} if got != want else set()
+    return hints.pop() if len(hints) == 1 else None
+
+
+def explained_by(
+    calls: Sequence[tuple], got: Sequence[Any], want: Any, wrong: Iterable[tuple[Callable, str]]
+) -> str | None:
+    """The same for functions that make a mistake, which are called until one differs."""
+    if got == want:
+        return None
+
+    def explains(function: Callable) -> bool:
+        pairs = zip(calls, got, strict=True)
+        return all(function(*call) == came for call, came in pairs)
+
+    hints = {hint for function, hint in wrong if explains(function)}
+    return hints.pop() if len(hints) == 1 else None
 
 
 def pair_counts(ids: Sequence[int]) -> Counter:
@@ -23,7 +48,7 @@ def pair_counts(ids: Sequence[int]) -> Counter:
 
 
 def apart_counts(ids: Sequence[int]) -> Counter:
-    """Pairs that share no element, as a text search counts: what learners count for "aaa"."""
+    """Count pairs that share no element, as a text search counts: what learners count for "aaa"."""
     counts: Counter = Counter()
     last: dict[Pair, int] = {}
     for i, pair in enumerate(pairwise(ids)):
@@ -46,7 +71,7 @@ def merged(ids: Sequence[int], pair: Pair, new: int) -> list[int]:
 
 
 def lowest(counts: Counter) -> Pair:
-    """The most frequent pair; of several the lowest."""
+    """Return the most frequent pair; of several the lowest."""
     return min(counts, key=lambda pair: (-counts[pair], pair))
 
 
@@ -58,7 +83,7 @@ def learn(
     first_new: int = 256,
     least: int = 1,
 ) -> list[list[int]]:
-    """The merges of a small text, round by round; the switches are what learners get wrong."""
+    """Return a small text's merges, round by round; the switches are what learners get wrong."""
     parts = [list(chunk) for chunk in chunks]
     merges: list[list[int]] = []
     while len(merges) < n_merges:
@@ -73,8 +98,28 @@ def learn(
     return merges
 
 
+def at_a_tie(octets: Iterable[bytes], want: list[list[int]], got: Any) -> str | None:
+    """A hint where the first merge that is wrong was as frequent as the right one; else None."""
+    if not isinstance(got, list):
+        return None
+    n = next((i for i, (a, b) in enumerate(zip(want, got, strict=False)) if a != b), None)
+    if n is None:
+        return None
+    counts: Counter = Counter()
+    for chunk in octets:
+        counts.update(pair_counts(apply(chunk, want[:n])))
+    right, mine = tuple(want[n]), tuple(got[n])
+    if counts[right] != counts[mine]:
+        return None
+    times = "once" if counts[mine] == 1 else f"{counts[mine]} times"
+    return (
+        f"In round {n + 1}, {mine} and {right} both occur {times}: of several that are equally "
+        "frequent, the lowest is asked for."
+    )
+
+
 def apply(ids: Sequence[int], merges: Sequence[Sequence[int]]) -> list[int]:
-    """The tokens of one chunk, by all merges in the order of training."""
+    """Return the tokens of one chunk, by all merges in the order of training."""
     ids = list(ids)
     for i, pair in enumerate(merges):
         ids = merged(ids, tuple(pair), 256 + i)
@@ -82,7 +127,7 @@ def apply(ids: Sequence[int], merges: Sequence[Sequence[int]]) -> list[int]:
 
 
 def token_bytes(merges: Sequence[Sequence[int]]) -> list[bytes]:
-    """The bytes of every token: the 256 bytes, and one for each merge."""
+    """Return the bytes of every token: the 256 bytes, and one for each merge."""
     tokens = [bytes([i]) for i in range(256)]
     for a, b in merges:
         tokens.append(tokens[a] + tokens[b])
@@ -96,7 +141,7 @@ def learn_fast(
     fresh: bool = True,
     stale: bool = False,
 ) -> tuple[list[list[int]], int]:
-    """The merges of a large text, and how many tokens a naive program meets in its rounds.
+    """Return the merges of a large text, and how many tokens a naive program meets in its rounds.
 
     Words that lack a round's pair are left alone. The switches are what learners get wrong: each
     word counted once, pairs that a merge makes not counted, pairs that it breaks still counted.

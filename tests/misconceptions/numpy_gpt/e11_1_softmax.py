@@ -1,0 +1,231 @@
+"""Wrong answers to 11.1, softmax and layer norm."""
+
+import numpy as np
+
+from misconceptions import wrong
+
+
+def wide(x):
+    return x.astype(np.float32) if x.dtype == np.float16 else x
+
+
+def softmax(x, axis=-1, top=lambda x: x.max(-1, keepdims=True)):
+    y = wide(x)
+    with np.errstate(all="ignore"):
+        e = np.exp(y - top(y))
+        return (e / e.sum(axis, keepdims=True)).astype(x.dtype)
+
+
+def layer_norm(x, g, b, eps=1e-5, axis=-1):
+    y = wide(x)
+    d = y - y.mean(axis, keepdims=True)
+    return (d / np.sqrt((d * d).mean(axis, keepdims=True) + eps) * g + b).astype(x.dtype)
+
+
+def moments(x):
+    y = wide(x)
+    d = y - y.mean(-1, keepdims=True)
+    return y, d, (d * d).mean(-1, keepdims=True)
+
+
+@wrong("11.1", "Along the first axis")
+def first_axis():
+    return (lambda x: softmax(x, 0, lambda y: y.max(0, keepdims=True))), layer_norm
+
+
+@wrong("11.1", "of three it is the middle one")
+def axis_one():
+    def softmax_of_rows(x):
+        axis = min(1, x.ndim - 1)
+        return softmax(x, axis, lambda y: y.max(axis, keepdims=True))
+
+    return softmax_of_rows, layer_norm
+
+
+@wrong("11.1", "has lost that axis")
+def lost_axis():
+    def softmax_of_rows(x):
+        e = np.exp(x - x.max(-1, keepdims=True))
+        return e / e.sum(-1)
+
+    return softmax_of_rows, layer_norm
+
+
+@wrong("11.1", "An axis that only some arrays have")
+def axis_of_matrices():
+    return (lambda x: softmax(x, 1)), layer_norm
+
+
+@wrong("11.1", "The whole array adds up to 1")
+def whole_array():
+    return (lambda x: softmax(x, None)), layer_norm
+
+
+@wrong("11.1", "That is log-softmax")
+def logarithm():
+    return (lambda x: np.log(softmax(x))), layer_norm
+
+
+@wrong("11.1", "exp of thousands is ∞")
+def no_maximum():
+    return (lambda x: softmax(x, top=lambda y: 0)), layer_norm
+
+
+@wrong("11.1", "The largest logit of all rows")
+def global_maximum():
+    return (lambda x: softmax(x, top=lambda y: y.max())), layer_norm
+
+
+@wrong("11.1", "The largest of each column")
+def maximum_of_columns():
+    return (lambda x: softmax(x, top=lambda y: y.max(0) if x.ndim == 2 else y.max())), layer_norm
+
+
+@wrong("11.1", "cut off at a limit")
+def clipped():
+    def cut(x):
+        e = np.exp(np.clip(x, -700, 700))
+        return (e / e.sum(-1, keepdims=True)).astype(x.dtype)
+
+    return cut, layer_norm
+
+
+@wrong("11.1", "The mean of a row with −∞")
+def mean_taken_away():
+    return (lambda x: softmax(x, top=lambda y: y.mean(-1, keepdims=True))), layer_norm
+
+
+@wrong("11.1", "NaN made 0")
+def nan_to_zero():
+    return (lambda x: np.nan_to_num(softmax(x, top=lambda y: 0))), layer_norm
+
+
+@wrong("11.1", "The dtype of x has changed")
+def float64_scalar():
+    def warm(x):
+        return softmax(x) * np.float64(1.0)
+
+    return warm, layer_norm
+
+
+@wrong("11.1", "a sum beyond 65504")
+def sum_in_halves():
+    def narrow(x):
+        e = np.exp(x - x.max(-1, keepdims=True))
+        with np.errstate(all="ignore"):
+            return e / e.sum(-1, keepdims=True)
+
+    return narrow, layer_norm
+
+
+@wrong("11.1", "A square beyond 65504")
+def squares_in_halves():
+    def narrow(x, g, b, eps=1e-5):
+        d = x - x.mean(-1, keepdims=True)
+        with np.errstate(all="ignore"):
+            return d / np.sqrt((d * d).mean(-1, keepdims=True) + eps) * g + b
+
+    return softmax, narrow
+
+
+@wrong("11.1", "divided by n − 1")
+def sample_variance():
+    def unbiased(x, g, b, eps=1e-5):
+        y = wide(x)
+        d = y - y.mean(-1, keepdims=True)
+        v = y.var(-1, keepdims=True, ddof=1)
+        return (d / np.sqrt(v + eps) * g + b).astype(x.dtype)
+
+    return softmax, unbiased
+
+
+@wrong("11.1", "One mean and one variance of the whole array")
+def norm_of_all():
+    return softmax, lambda x, g, b, eps=1e-5: layer_norm(x, g, b, eps, axis=None)
+
+
+@wrong("11.1", "eps stands outside of the root")
+def eps_outside():
+    def outside(x, g, b, eps=1e-5):
+        _, d, v = moments(x)
+        return (d / (np.sqrt(v) + eps) * g + b).astype(x.dtype)
+
+    return softmax, outside
+
+
+@wrong("11.1", "eps is missing")
+def no_eps():
+    def without(x, g, b, eps=1e-5):
+        _, d, v = moments(x)
+        with np.errstate(all="ignore"):
+            return (d / np.sqrt(v) * g + b).astype(x.dtype)
+
+    return softmax, without
+
+
+@wrong("11.1", "0/0: eps keeps the root")
+def eps_only_if_passed():
+    def sometimes(x, g, b, eps=0.0):
+        _, d, v = moments(x)
+        with np.errstate(all="ignore"):
+            return (d / np.sqrt(v + (1e-5 if x.ndim > 2 else eps)) * g + b).astype(x.dtype)
+
+    return softmax, sometimes
+
+
+@wrong("11.1", "The eps that is passed isn't used")
+def own_eps():
+    return softmax, lambda x, g, b, eps=1e-5: layer_norm(x, g, b)
+
+
+@wrong("11.1", "The root is missing")
+def no_root():
+    def variance(x, g, b, eps=1e-5):
+        _, d, v = moments(x)
+        return (d / (v + eps) * g + b).astype(x.dtype)
+
+    return softmax, variance
+
+
+@wrong("11.1", "which is RMSNorm")
+def rms():
+    def root_mean_square(x, g, b, eps=1e-5):
+        y = wide(x)
+        return (y / np.sqrt((y * y).mean(-1, keepdims=True) + eps) * g + b).astype(x.dtype)
+
+    return softmax, root_mean_square
+
+
+@wrong("11.1", "The squares are of x")
+def squares_of_x():
+    def uncentred(x, g, b, eps=1e-5):
+        y, d, _ = moments(x)
+        return (d / np.sqrt((y * y).mean(-1, keepdims=True) + eps) * g + b).astype(x.dtype)
+
+    return softmax, uncentred
+
+
+@wrong("11.1", "b is added before g multiplies")
+def shift_then_scale():
+    def turned(x, g, b, eps=1e-5):
+        _, d, v = moments(x)
+        return ((d / np.sqrt(v + eps) + b) * g).astype(x.dtype)
+
+    return softmax, turned
+
+
+@wrong("11.1", "g and b aren't used")
+def neither():
+    return softmax, lambda x, g, b, eps=1e-5: layer_norm(x, 1, 0, eps)
+
+
+@wrong("11.1", "takes numbers of millions from each other")
+def one_pass():
+    def difference(x, g, b, eps=1e-5):
+        y = wide(x)
+        m = y.mean(-1, keepdims=True)
+        v = (y * y).mean(-1, keepdims=True) - m * m
+        with np.errstate(all="ignore"):
+            return ((y - m) / np.sqrt(v + eps) * g + b).astype(x.dtype)
+
+    return softmax, difference

@@ -1,0 +1,203 @@
+"""Wrong answers to 11.5, a head on the right token."""
+
+import numpy as np
+
+from misconceptions import wrong
+
+
+def place(h, lengths, side):
+    return lengths - 1 if side == "right" else np.full(len(h), h.shape[1] - 1)
+
+
+def classifying(at=place, read=None, change=lambda logits, b: logits):
+    """Return classify with one thing wrong."""
+
+    def classify(h, lengths, side, w, b):
+        last = read(h, lengths, side) if read else h[np.arange(len(h)), at(h, lengths, side)]
+        return change(last @ w + b, b)
+
+    return classify
+
+
+def log_softmax(logits):
+    logits = logits - logits.max(-1, keepdims=True)
+    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+
+def mean(logs, rows, labels):
+    return float(-logs[rows, labels].mean())
+
+
+def losing(loss=mean, log=log_softmax, d=lambda d, p, B: d, back=None, dw=None):
+    """Return classify_loss with one thing wrong."""
+
+    def classify_loss(h, lengths, side, w, b, labels):
+        B = len(h)
+        rows, at = np.arange(B), place(h, lengths, side)
+        last = h[rows, at]
+        logits = last @ w + b
+        p = np.exp(log_softmax(logits))
+        grad = p.copy()
+        grad[rows, labels] -= 1
+        grad = d(grad / B, p, B)
+        dh = np.zeros_like(h)
+        if back:
+            dh = back(dh, grad @ w.T)
+        else:
+            dh[rows, at] = grad @ w.T
+        with np.errstate(all="ignore"):
+            value = loss(log(logits), rows, labels)
+        gradients = {"h": dh, "w": dw(h, grad) if dw else last.T @ grad, "b": grad.sum(0)}
+        return value, gradients
+
+    return classify_loss
+
+
+@wrong("11.5", "The last column is read")
+def last_column():
+    return classifying(lambda h, lengths, side: np.full(len(h), -1)), losing()
+
+
+@wrong("11.5", "Position lengths − 1 is read")
+def always_the_length():
+    return classifying(lambda h, lengths, side: lengths - 1), losing()
+
+
+@wrong("11.5", "a text of length n ends at position n − 1")
+def length_itself():
+    return classifying(
+        lambda h, lengths, side: lengths if side == "right" else lengths - 1
+    ), losing()
+
+
+@wrong("11.5", "The token before the last")
+def one_before():
+    return classifying(lambda *given: np.maximum(place(*given) - 1, 0)), losing()
+
+
+@wrong("11.5", "The first token is read")
+def first_token():
+    def at(h, lengths, side):
+        return np.zeros(len(h), int) if side == "right" else h.shape[1] - lengths
+
+    return classifying(at), losing()
+
+
+@wrong("11.5", "The mean of all positions")
+def mean_of_all():
+    return classifying(read=lambda h, lengths, side: h.mean(1)), losing()
+
+
+@wrong("11.5", "The mean of the text's own tokens")
+def mean_of_its_own():
+    def read(h, lengths, side):
+        h = h if side == "right" else h[:, ::-1]
+        return np.array([row[:n].mean(0) for row, n in zip(h, lengths, strict=True)])
+
+    return classifying(read=read), losing()
+
+
+@wrong("11.5", "reads all of these positions of every text")
+def all_pairs():
+    return classifying(read=lambda h, *given: h[:, place(h, *given)]), losing()
+
+
+@wrong("11.5", "b is missing")
+def no_bias():
+    return classifying(change=lambda logits, b: logits - b), losing()
+
+
+@wrong("11.5", "Those are probabilities")
+def probabilities():
+    return classifying(change=lambda logits, b: np.exp(log_softmax(logits))), losing()
+
+
+@wrong("11.5", "That is the sum over the texts")
+def summed():
+    return classifying(), losing(lambda logs, rows, labels: float(-logs[rows, labels].sum()))
+
+
+@wrong("11.5", "a loss is −log")
+def log_likelihood():
+    return classifying(), losing(lambda *given: -mean(*given))
+
+
+@wrong("11.5", "No logarithm is in it")
+def share_of_wrong():
+    return classifying(), losing(
+        lambda *given: 1 + mean(*given), log=lambda z: np.exp(log_softmax(z))
+    )
+
+
+@wrong("11.5", "takes all these labels of every text")
+def labels_without_rows():
+    return classifying(), losing(lambda logs, rows, labels: float(-logs[:, labels].mean()))
+
+
+@wrong("11.5", "The logits themselves are taken")
+def no_softmax():
+    return classifying(), losing(log=lambda logits: logits)
+
+
+@wrong("11.5", "the log of ∞/∞ NaN")
+def no_maximum():
+    def log(logits):
+        e = np.exp(logits)
+        return np.log(e / e.sum(-1, keepdims=True))
+
+    return classifying(), losing(log=log)
+
+
+@wrong("11.5", "A softmax of 0 has the log −∞")
+def log_of_zero():
+    return classifying(), losing(log=lambda logits: np.log(np.exp(log_softmax(logits))))
+
+
+@wrong("11.5", "inside of the log changes the loss")
+def small_number():
+    return classifying(), losing(log=lambda logits: np.log(np.exp(log_softmax(logits)) + 1e-9))
+
+
+@wrong("11.5", "B times as large")
+def not_divided():
+    return classifying(), losing(d=lambda d, p, B: d * B)
+
+
+@wrong("11.5", "without the 1 that is taken from it")
+def softmax_alone():
+    return classifying(), losing(d=lambda d, p, B: p / B)
+
+
+@wrong("11.5", "It was put at the last column")
+def into_the_last_column():
+    def back(dh, gradient):
+        dh[:, -1] = gradient
+        return dh
+
+    return classifying(), losing(back=back)
+
+
+@wrong("11.5", "It stands at all positions")
+def everywhere():
+    return classifying(), losing(back=lambda dh, gradient: dh + gradient[:, None])
+
+
+@wrong("11.5", "is the gradient of what was read")
+def without_positions():
+    return classifying(), losing(back=lambda dh, gradient: gradient)
+
+
+@wrong("11.5", "It is made of the last column")
+def matrix_of_the_last_column():
+    return classifying(), losing(dw=lambda h, d: h[:, -1].T @ d)
+
+
+@wrong("11.5", "It is the loss of another token")
+def loss_of_the_last_column():
+    right = losing()
+
+    def classify_loss(h, lengths, side, w, b, labels):
+        loss, _ = right(h, np.full(len(h), h.shape[1]), "right", w, b, labels)
+        return loss, right(h, lengths, side, w, b, labels)[1]
+
+    return classifying(), classify_loss

@@ -1,0 +1,346 @@
+"""11.1 · Softmax and layer norm: the last axis, large numbers, and small formats."""
+
+import numpy as np
+
+from zerotohero.course.checks.numerics import softmax as right_softmax
+from zerotohero.course.checks.numpy_gpt.shared import WIDE, expect_array, normed
+from zerotohero.course.exercise import Exercise, Mistake
+
+softmax = Exercise(
+    number="11.1",
+    title="Softmax and layer norm that don't break",
+    difficulty=2,
+    minutes=30,
+    practises="formulas that hold for large numbers, for every shape and in every format",
+    answers=("softmax", "layer_norm"),
+    summary=(
+        "Write the two functions that a GPT normalises with, in NumPy. They work for arrays of any "
+        "shape, for logits in the thousands, and in float16."
+    ),
+    statement="""
+`softmax(x: ndarray) -> ndarray`
+
+`layer_norm(x: ndarray, g: ndarray, b: ndarray, eps: float = 1e-5) -> ndarray`
+
+Both work along the **last axis** of x, of n numbers, and treat whatever axes stand in front of it,
+none, one or several, as rows of their own. What comes back has the shape of x.
+
+`softmax` gives $e^{x_i} / \\sum_j e^{x_j}$, rows that add up to 1. Logits may be in the thousands,
+below zero or above it, and different from row to row; −∞ gives 0, as a mask needs it, and no row
+holds −∞ alone.
+
+`layer_norm` gives $g_i (x_i - m) / \\sqrt{v + \\mathrm{eps}} + b_i$, where m is the mean of the n
+numbers and v the mean of $(x_j - m)^2$. g and b have the shape (n,). A row of equal numbers gives
+b. A row may lie far from zero: for float32 numbers of 4000 that differ by less than 1, the result
+is right to 1 %.
+
+What comes back has the dtype of x: float16, float32 or float64; g and b have the same. float16
+holds nothing above 65504, and squares and sums of a long row are soon beyond that: calculate in
+float32 then, and round the result.
+
+```python
+softmax(np.array([[0.0, 1.0], [5000.0, 5001.0]]))      # [[0.2689, 0.7311], [0.2689, 0.7311]]
+layer_norm(np.array([1.0, 3.0]), np.ones(2), np.zeros(2), eps=0.0)   # [-1, 1]
+layer_norm(np.array([400, 0], "float16"), np.ones(2, "float16"), np.zeros(2, "float16"))  # [1, -1]
+```
+""",
+    hints=(
+        "Which axis has each sum, each mean and each maximum to go along, and what shape do they "
+        "need to fit x again? Which numbers are too large before the division makes them small?",
+        "`axis=-1, keepdims=True` everywhere. A softmax doesn't change when the same number is "
+        "taken from a whole row: take its largest. In layer norm take the mean away first, and "
+        "square what is left.",
+        "`y = x.astype(np.float32) if x.dtype == np.float16 else x`; `e = np.exp(y - y.max(-1, "
+        "keepdims=True))`; `(e / e.sum(-1, keepdims=True)).astype(x.dtype)`. And `d = y - "
+        "y.mean(-1, keepdims=True)`, `d / np.sqrt((d * d).mean(-1, keepdims=True) + eps) * g + b`.",
+    ),
+)
+KEEP = {
+    "could not be broadcast": "A sum or a mean along the last axis has lost that axis: with "
+    "`keepdims=True` it stays, with length 1, and fits x again.",
+    "axis . is out of bounds": "An axis that only some arrays have: the last one is −1, whatever "
+    "stands in front of it.",
+}
+ONE = "Axis 1 is the last only where there are two: of three it is the middle one. Use −1."
+FIRST = "Along the first axis, columns are normalised: use the last axis, −1."
+
+
+def _softmaxes(rng) -> dict:
+    n = [int(i) for i in rng.permutation([3, 4, 5, 6])]
+    shapes = [(n[0],), (n[1], n[2]), (n[1], n[2], n[3])]
+    return {"xs": [rng.normal(0, 2, shape) for shape in shapes]}
+
+
+def _wrong_softmaxes(x: np.ndarray) -> list[Mistake]:
+    e, low = np.exp(x), np.exp(x - x.max(-1, keepdims=True))
+    whole = "The whole array adds up to 1: each row has a sum of its own, `sum(-1, keepdims=True)`."
+    found = [
+        (right_softmax(x, 0), FIRST),
+        (e / e.sum(), whole),
+        (low / low.sum(), whole),
+        (x / x.sum(-1, keepdims=True), "The numbers themselves are divided: take exp of each."),
+        (x - np.log(e.sum(-1, keepdims=True)), "That is log-softmax: exp of it is asked for."),
+    ]
+    if x.ndim == 3:
+        found.insert(0, (right_softmax(x, 1), ONE))
+    return [Mistake(value, hint) for value, hint in found]
+
+
+@softmax.case(
+    "softmax of one, two and three axes", adapter="softmaxes", inputs=_softmaxes, crashes=KEEP
+)
+def rows_of_any_shape(given, got):
+    for x, y in zip(given["xs"], got["ys"], strict=True):
+        expect_array(
+            f"softmax of shape {x.shape}",
+            y,
+            right_softmax(x),
+            mistakes=lambda x=x: _wrong_softmaxes(x),
+        )
+
+
+def _large(rng) -> dict:
+    x = rng.normal(0, 2, (4, 6)) + np.array([[0.0], [4000], [-4000], [1000]])
+    x += rng.integers(-500, 500, (4, 1))
+    x[3, rng.permutation(6)[:3]] = -np.inf
+    return {"xs": [x, x[1], x.astype(np.float32)]}
+
+
+def _overflowing_softmaxes(x: np.ndarray) -> list[Mistake]:
+    with np.errstate(all="ignore"):
+        clipped, mean = np.exp(np.clip(x, -700, 700)), np.exp(x - x.mean(-1, keepdims=True))
+        e, far = np.exp(x), np.exp(x - x.max())
+        small = e / (e.sum(-1, keepdims=True) + 1e-9)
+        mistakes = [
+            Mistake(
+                e / e.sum(-1, keepdims=True),
+                "exp of thousands is ∞, and of −thousands 0, and what is divided is NaN: take the "
+                "row's largest logit away first.",
+            ),
+            Mistake(
+                far / far.sum(-1, keepdims=True),
+                "The largest logit of all rows was taken away, and a row far below it becomes 0/0: "
+                "each row has a maximum of its own.",
+            ),
+            Mistake(
+                clipped / clipped.sum(-1, keepdims=True),
+                "Logits that are cut off at a limit become equal: take the largest away instead.",
+            ),
+            Mistake(
+                mean / mean.sum(-1, keepdims=True),
+                "The mean of a row with −∞ is −∞: take the largest away.",
+            ),
+            Mistake(small, "A small number below the fraction doesn't help against ∞/∞."),
+            Mistake(np.nan_to_num(e / e.sum(-1, keepdims=True)), "NaN made 0 is no probability."),
+        ]
+    if x.ndim == 2:
+        with np.errstate(all="ignore"):
+            column = np.exp(x - x.max(0))
+            mistakes.append(
+                Mistake(
+                    column / column.sum(-1, keepdims=True),
+                    "The largest of each column was taken away, which isn't the same for a whole "
+                    "row.",
+                )
+            )
+    return mistakes
+
+
+@softmax.case(
+    "logits in the thousands, and −∞", points=2, adapter="softmaxes", inputs=_large, crashes=KEEP
+)
+def large_logits(given, got):
+    for x, y in zip(given["xs"], got["ys"], strict=True):
+        want = right_softmax(x.astype(np.float64))
+        tol = 1e-6 if x.dtype == np.float64 else 1e-3
+        what = f"softmax of {x.dtype} logits in the thousands"
+        expect_array(
+            what,
+            y,
+            want,
+            tol=tol,
+            dtype=str(x.dtype),
+            wide=WIDE,
+            mistakes=lambda x=x: _overflowing_softmaxes(x),
+        )
+
+
+def _norms(rng) -> dict:
+    n = [int(i) for i in rng.permutation([3, 4, 5, 6])]
+    asked = []
+    for shape, eps in (((n[0],), 0.3), ((n[1], n[2]), 0.7), ((n[3], n[1], n[2]), 1e-5)):
+        spread = 0.02 if len(shape) == 1 else 2  # where any eps makes a difference
+        g, b = rng.normal(1, 0.3, shape[-1]), rng.normal(size=shape[-1])
+        asked.append({"x": rng.normal(1, spread, shape), "g": g, "b": b, "eps": eps})
+    return {"asked": asked}
+
+
+def _wrong_norms(x, g, b, eps) -> list[Mistake]:
+    n = x.shape[-1]
+
+    def along(axis):
+        d = x - x.mean(axis, keepdims=True)
+        return d / np.sqrt((d * d).mean(axis, keepdims=True) + eps) * g + b
+
+    d = x - x.mean(-1, keepdims=True)
+    v = (d * d).mean(-1, keepdims=True)
+    right = d / np.sqrt(v + eps)
+    found = [
+        (
+            d / np.sqrt(v * n / (n - 1) + eps) * g + b,
+            "The variance is divided by n − 1, as `ddof=1` does: here it is the mean, by n.",
+        ),
+        (along(0), FIRST),
+        (along(None), "One mean and one variance of the whole array: each row has its own."),
+        (
+            d / (np.sqrt(v) + eps) * g + b,
+            "eps stands outside of the root: it is added to the variance.",
+        ),
+        (d / np.sqrt(v) * g + b, "eps is missing: it is added to the variance."),
+        (d / np.sqrt(v + 1e-5) * g + b, "The eps that is passed isn't used."),
+        (d / (v + eps) * g + b, "The root is missing: divide by the standard deviation."),
+        (
+            d / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * g + b,
+            "The squares are of x, and not of x less its mean.",
+        ),
+        (
+            x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * g + b,
+            "No mean is taken away, which is RMSNorm.",
+        ),
+        (
+            x / np.sqrt(v + eps) * g + b,
+            "Above the fraction stands x: take the mean away there too.",
+        ),
+        ((right + b) * g, "b is added before g multiplies: first g, then b."),
+        (right, "g and b aren't used."),
+        (right * g, "b isn't added."),
+        (right + b, "g doesn't multiply."),
+    ]
+    if x.ndim == 3:
+        found.insert(0, (along(1), ONE))
+    return [Mistake(value, hint) for value, hint in found]
+
+
+@softmax.case(
+    "layer norm of one, two and three axes",
+    points=2,
+    adapter="layer_norms",
+    inputs=_norms,
+    crashes=KEEP,
+)
+def norms_of_any_shape(given, got):
+    for one, y in zip(given["asked"], got["ys"], strict=True):
+        what = f"layer_norm of shape {one['x'].shape}, eps={one['eps']:g}"
+        expect_array(what, y, normed(**one), mistakes=lambda one=one: _wrong_norms(**one))
+
+
+def _far_away(rng) -> dict:
+    n = int(rng.integers(24, 40))
+    x = (rng.uniform(-0.5, 0.5, (6, n)) + rng.integers(3800, 4200, (6, 1))).astype(np.float32)
+    g, b = (rng.normal(1, 0.2, n).astype(np.float32) for _ in range(2))
+    flat = np.full((2, n), float(rng.integers(2, 9)))
+    g64, b64 = g.astype(np.float64), b.astype(np.float64)
+    return {
+        "asked": [
+            {"x": flat, "g": g64, "b": b64, "eps": 1e-5},
+            {"x": x, "g": g, "b": b, "eps": 1e-5},
+        ]
+    }
+
+
+@softmax.case(
+    "rows of equal numbers, and far from zero",
+    points=2,
+    adapter="layer_norms",
+    inputs=_far_away,
+    crashes=KEEP,
+)
+def rows_without_spread_and_far_away(given, got):
+    (flat, far), (level, y) = given["asked"], got["ys"]
+    lost = Mistake(
+        np.full(flat["x"].shape, np.nan),
+        "0/0: eps keeps the root of a row without any variance from 0.",
+    )
+    expect_array("layer_norm of equal numbers", level, normed(**flat), mistakes=lambda: [lost])
+    want = normed(**{k: v if k == "eps" else v.astype(np.float64) for k, v in far.items()})
+    hint = None
+    if isinstance(y, np.ndarray) and y.shape == want.shape and _is_scaled(y, want, far):
+        hint = (
+            "mean(x²) − mean(x)² takes numbers of millions from each other, and float32 has seven "
+            "digits: nothing true is left. Take the mean away first, and square then."
+        )
+    expect_array(
+        "layer_norm of float32 numbers near 4000",
+        y,
+        want,
+        tol=1e-2,
+        hint=hint,
+        dtype="float32",
+        wide=WIDE,
+    )
+
+
+def _is_scaled(y: np.ndarray, want: np.ndarray, far: dict) -> bool:
+    """Whether only the rows' variances are wrong, and from row to row by another factor."""
+    with np.errstate(all="ignore"):
+        mine, right = (y - far["b"]) / far["g"], (want - far["b"]) / far["g"]
+        at = np.abs(right).argmax(-1)[:, None]
+        factor = np.take_along_axis(mine, at, -1) / np.take_along_axis(right, at, -1)
+        gone = ~np.isfinite(factor[:, 0])
+        same = np.isclose(mine / factor, right, rtol=0.02, atol=0.02).all(-1) | gone
+        known = factor[:, 0][~gone]
+    return bool(same.all() and (gone.any() or np.ptp(known) > 0.05 * np.abs(known).max()))
+
+
+def _halves(rng) -> dict:
+    n, many = int(rng.integers(5, 9)), int(rng.integers(67_000, 72_000))
+    x = rng.uniform(-3000, 3000, (3, n)).astype(np.float16)
+    asked = []
+    for dtype, large in (("float16", 900), ("float32", 2)):
+        g, b = (rng.normal(1, 0.2, n).astype(dtype) for _ in range(2))
+        values = rng.uniform(-large, large, (4, n)).astype(dtype)
+        asked.append({"x": values, "g": g, "b": b, "eps": 1e-5})
+    flat = np.full(many, float(rng.integers(2, 9)), np.float16)
+    return {"xs": [rng.normal(0, 2, (3, n)).astype(np.float16), x, flat], "asked": asked}
+
+
+def _in_halves(one: dict) -> np.ndarray:
+    x, g, b = one["x"], one["g"], one["b"]
+    with np.errstate(all="ignore"):
+        d = x - x.mean(-1, keepdims=True)
+        return d / np.sqrt((d * d).mean(-1, keepdims=True) + np.float16(1e-5)) * g + b
+
+
+@softmax.case("float16 stays float16", points=2, adapter="halves", inputs=_halves, crashes=KEEP)
+def small_formats(given, got):
+    for x, y in zip(given["xs"], got["soft"], strict=True):
+        zero = Mistake(
+            np.zeros(x.shape),
+            "All has become 0: a sum beyond 65504 is ∞ in float16. Calculate in float32.",
+        )
+        expect_array(
+            f"softmax of float16, shape {x.shape}",
+            y,
+            right_softmax(x.astype(np.float64)),
+            tol=3e-3 if x.size < 100 else 1e-7,
+            dtype="float16",
+            wide=WIDE,
+            mistakes=lambda zero=zero: [zero],
+        )
+    for one, y in zip(given["asked"], got["norms"], strict=True):
+        dtype = str(one["x"].dtype)
+        want = normed(**{k: v if k == "eps" else v.astype(np.float64) for k, v in one.items()})
+        overflow = Mistake(
+            _in_halves(one),
+            "A square beyond 65504 is ∞ in float16, and what is divided by it 0. Calculate in "
+            "float32.",
+        )
+        expect_array(
+            f"layer_norm of {dtype}",
+            y,
+            want,
+            tol=6e-3 if dtype == "float16" else 1e-5,
+            dtype=dtype,
+            wide=WIDE,
+            mistakes=lambda overflow=overflow: [overflow],
+        )

@@ -1,0 +1,255 @@
+"""11.3 · The KV cache in NumPy: the same logits, each position computed once."""
+
+from functools import partial
+
+import numpy as np
+
+from zerotohero.course.checks.gpt.shared import expect_slowly
+from zerotohero.course.checks.numpy_gpt._e11_3_cache import (
+    N_CTX,
+    N_HEAD,
+    N_LAYER,
+    C,
+    V,
+    cached_wrongly,
+    logits,
+)
+from zerotohero.course.checks.numpy_gpt.shared import expect_array, small_gpt
+from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect, expect_that, show
+
+cache = Exercise(
+    number="11.3",
+    title="The KV cache",
+    difficulty=4,
+    minutes=50,
+    practises="making a computation incremental, with the same result",
+    answers=("gpt_cached", "generate_cached"),
+    changes=("cache",),
+    summary=(
+        "A GPT-2 in NumPy computes its whole text again for every token. Let it keep keys and "
+        "values, so that each position is computed once and the tokens stay the same."
+    ),
+    statement="""
+The next cell holds a small GPT-2 that works, but remembers nothing, and `generate_cached`, which
+feeds it the whole text for every new token. Change both.
+
+`gpt_cached(tokens: ndarray, params: dict, n_head: int, cache: list) -> ndarray`
+
+`cache` is a list with one dict for each block, all of them empty before the first call. `tokens`,
+(T,), are those that **follow** what this cache was fed with before: the whole prompt, one token,
+or several after others. What comes back are the logits of these T positions, (T, V), the same as
+they have in the whole text: each position sees all that was fed before it, what was fed with it up
+to itself, and nothing behind; positions count on from what the cache holds. The cache then holds
+these tokens too. What you put into the dicts is up to you, and all that is remembered is in them:
+two texts with two caches can take turns.
+
+`params["wpe"]` has one row for each position of the context. A call that would need more raises
+`ValueError`; the last of them can still be used.
+
+`generate_cached(prompt: list[int], params: dict, n_head: int, n_tokens: int) -> list[int]`
+
+The n_tokens new tokens, each the likeliest one, without the prompt. Each position passes through
+the blocks **once**: for a prompt of n tokens these are n + n_tokens − 1.
+
+```python
+cache = [{} for _ in params["blocks"]]
+gpt_cached(np.array([5, 2, 7]), params, n_head, cache)   # (3, V)
+gpt_cached(np.array([4]), params, n_head, cache)         # (1, V): what follows 5, 2, 7, 4
+```
+""",
+    hints=(
+        "Which numbers of an earlier position does a new one need? Not its query and not its "
+        "output: only its key and its value, in every block.",
+        "In each block: put the new keys behind the cached ones, along the axis of positions, the "
+        "values too, and store both. Two things then depend on how many were cached before: the "
+        "rows of `wpe`, and the mask, which for T new and P positions in all is (T, P).",
+        '`past = cache[0]["k"].shape[1] if cache[0] else 0`, read before anything is stored; '
+        "`wpe[past : past + T]`; `np.tri(T, past + T, past, dtype=bool)`; `k = "
+        'np.concatenate([store["k"], k], 1) if store else k`, and then `store["k"] = k`. In the '
+        "loop: first the prompt, then only `np.array([new])`.",
+    ),
+)
+CRASHES = {
+    "KeyError": "Mind the first call, for which the dicts are still empty.",
+    "must match exactly": "Cached and new keys don't fit together: they are joined along the axis "
+    "of positions, axis 1 of (n_head, T, S).",
+    "could not be broadcast": "The mask doesn't fit: with a cache the scores are (n_head, T, past "
+    "+ T), because queries are new and keys are all so far.",
+}
+COUNTER = (
+    "The positions count on from another text: how many tokens came before is read from the cache "
+    "that is passed."
+)
+
+
+def _fed(rng, parts: list[int]) -> dict:
+    params = small_gpt(rng, V, N_CTX, N_LAYER, C)
+    return {
+        "params": params,
+        "n_head": N_HEAD,
+        "tokens": rng.integers(0, V, sum(parts)),
+        "parts": parts,
+    }
+
+
+def parts_continue_the_cache(given: dict, got: dict) -> None:
+    params, tokens, parts = given["params"], given["tokens"], given["parts"]
+    want = logits(params, tokens)
+    for i, (y, n) in enumerate(zip(got["logits"], parts, strict=True)):
+        if not isinstance(y, np.ndarray) or y.shape != (n, V):
+            raise Wrong(f"part {i + 1}: expected logits ({n}, {V}), got {show(y)}", ONLY_NEW)
+    hint = "Compare with the logits of the whole text, row by row: which is the first that differs?"
+    expect_array(
+        f"the logits of a text that is fed in parts of {', '.join(map(str, parts))} tokens",
+        np.concatenate(got["logits"]),
+        want,
+        mistakes=partial(cached_wrongly, params, tokens, parts),
+        hint=hint,
+    )
+
+
+ONLY_NEW = "`gpt_cached` returns one row of logits for each token that it is fed, and no others."
+
+
+for name, points, parts in (
+    ("a prompt of four, then one token at a time", 3, lambda rng: [4, 1, 1, 1]),
+    ("several tokens into a cache that holds some", 2, lambda rng: _in_any_order(rng)),
+):
+    cache.case(
+        name,
+        points=points,
+        adapter="in_parts",
+        inputs=lambda rng, parts=parts: _fed(rng, parts(rng)),
+        crashes=CRASHES,
+    )(parts_continue_the_cache)
+
+
+def _in_any_order(rng) -> list[int]:
+    return [*map(int, rng.permutation([2, 3, 5])), 1]
+
+
+@cache.case(
+    "two texts with two caches take turns",
+    points=2,
+    adapter="two_texts",
+    inputs=lambda rng: _fed(rng, [3, 1, 1]) | {"other": rng.integers(0, V, 5)},
+    crashes=CRASHES,
+)
+def two_caches_take_turns(given, got):
+    params, texts = given["params"], [given["tokens"], given["other"]]
+    stops = np.cumsum(given["parts"])[:-1]
+
+    def in_turns(*wholes) -> list[np.ndarray]:
+        parts = [np.split(whole, stops) for whole in wholes]
+        return [part for turn in zip(*parts, strict=True) for part in turn]
+
+    turns = in_turns(*texts)
+    ends = np.cumsum([len(part) for part in turns])[:-1]
+    # With one memory for both, all parts are one text, in the order in which they were fed.
+    mixed = np.split(logits(params, np.concatenate(turns)), ends)
+    places = np.split(np.arange(len(np.concatenate(turns))), ends)
+    counted = [
+        logits(params, text, at=np.concatenate(places[i::2])) for i, text in enumerate(texts)
+    ]
+    shared = "The second text goes on where the first one stopped: something is remembered outside "
+    shared += "of the cache that is passed."
+    right = in_turns(*(logits(params, text) for text in texts))
+    for i, (y, want) in enumerate(zip(got["logits"], right, strict=True)):
+        mistakes = [Mistake(mixed[i], shared), Mistake(in_turns(*counted)[i], COUNTER)]
+        what = f"text {i % 2 + 1}, part {i // 2 + 1}"
+        expect_array(what, y, want, mistakes=lambda mistakes=mistakes: mistakes)
+
+
+def _to_the_end(rng) -> dict:
+    return _fed(rng, [3, N_CTX - 4, 1]) | {"more": rng.integers(0, V, 2)}
+
+
+@cache.case("the last position, and one more", adapter="to_the_end", inputs=_to_the_end)
+def beyond_the_last_position(given, got):
+    want = logits(given["params"], given["tokens"])[-1:]
+    refused = Mistake(None, "The last row of wpe can still be used: refuse only what needs more.")
+    expect(f"the logits of position {N_CTX - 1}, the last", got["last"], want, mistakes=[refused])
+    came = got["beyond"]
+    expect_that(
+        came == "ValueError",
+        f"two tokens where wpe has one row left: expected a ValueError, got {came}",
+        "`wpe[past : past + T]` is shorter than T at the end, and NumPy adds its one row to both "
+        "tokens without a word: compare past + T with the rows there are."
+        if came == "logits"
+        else None,
+    )
+
+
+def _greedy(params: dict, prompt: list[int], n: int, row: int = -1, alone=False) -> list[int]:
+    text = list(prompt)
+    for i in range(n):
+        fed = text[-1:] if alone and i else text
+        text.append(int(logits(params, np.array(fed))[row].argmax()))
+    return text[len(prompt) :]
+
+
+def _wrong_tokens(params: dict, prompt: list[int], new: int, want: list[int]) -> list[Mistake]:
+    first = _greedy(params, prompt, 1, row=0)
+    of_first = "The logits of the first row were taken: what follows the text is in the last."
+    known = [
+        (prompt + want, "The prompt stands in front: return the new tokens alone."),
+        (want[:-1], "The last token is missing."),
+        (_greedy(params, prompt, new + 1), "There is one token too many."),
+        (
+            _greedy(params, prompt, new, alone=True),
+            "Each new token follows from the newest one alone: one cache, made before the loop, "
+            "goes into every call.",
+        ),
+        (first + _greedy(params, prompt + first, new - 1), of_first),
+        (first * new, of_first),
+    ]
+    return [Mistake(value, hint) for value, hint in known]
+
+
+def _to_continue(rng) -> dict:
+    n, new = int(rng.integers(3, 6)), int(rng.integers(4, 7))
+    while True:
+        given = _fed(rng, [n])
+        params, prompt = given["params"], given["tokens"].tolist()
+        want = _greedy(params, prompt, new)
+        best = np.sort(logits(params, np.array(prompt + want)), 1)[n - 1 :]
+        close = (best[:, -1] - best[:, -2]).min() < 1e-3  # rounding may decide about a token
+        if not close and all(m.value != want for m in _wrong_tokens(params, prompt, new, want)):
+            return {"params": params, "n_head": N_HEAD, "prompt": prompt, "new": new}
+
+
+@cache.case(
+    "the same tokens, each position computed once",
+    points=3,
+    adapter="continued",
+    inputs=_to_continue,
+    crashes=CRASHES,
+)
+def positions_computed_once(given, got):
+    params, prompt, new = given["params"], given["prompt"], given["new"]
+    n, want = len(prompt), _greedy(params, prompt, new)
+    right, everything = n + new - 1, sum(range(n, n + new))
+    expect_slowly(
+        f"generate_cached(prompt, …, {new})",
+        got["tokens"],
+        want,
+        partial(_wrong_tokens, params, prompt, new, want),
+        tol=0,
+    )
+    hint = {
+        everything: "The whole text passes through the blocks for each new token: after the "
+        "prompt, only the newest token has to, and the cache keeps keys and values.",
+        right + 1: "One position too many: what follows the last token isn't asked for.",
+    }.get(round(max(got["mlp"], got["wte"])))
+    sum_of = f"expected {n} + {new} − 1 = {right}"
+    expect_that(
+        max(got["mlp"], got["wte"]) < right + 0.5,
+        f"positions that pass through a block: {sum_of}, got {max(got['mlp'], got['wte']):g}",
+        hint,
+    )
+    expect_that(
+        got["attn"] < right + 0.5,
+        f"positions that pass through a block's c_attn: {sum_of}, got {got['attn']:g}",
+        "Old positions go through c_attn again: cache their keys and values, not what these are "
+        "computed from.",
+    )

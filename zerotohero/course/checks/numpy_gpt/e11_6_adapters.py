@@ -1,0 +1,318 @@
+"""11.6 · Adapters and a low-rank head: the same model at the start, merged at the end."""
+
+from functools import partial
+
+import numpy as np
+
+from zerotohero.course.checks.numpy_gpt._e11_6_sizes import flat, known_sizes, largest, sizes_of
+from zerotohero.course.checks.numpy_gpt.shared import expect_array, gelu, small_gpt
+from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect, expect_that
+
+adapters = Exercise(
+    number="11.6",
+    title="Adapters, and a head that is merged",
+    difficulty=4,
+    minutes=50,
+    practises="adding to a network what changes nothing yet, and counting what is trained",
+    answers=("adapter", "add_adapters", "adapter_size", "merge_head"),
+    summary=(
+        "Give a trained GPT small adapters and a low-rank change of its head, of at most 4 % of "
+        "its numbers. At the start it is the same model, and at the end the head is a plain one."
+    ),
+    statement="""
+`adapter(x: ndarray, down: dict, up: dict) -> ndarray`
+
+x plus what two linear layers with a GELU in between make of it: `down` takes C channels to r, `up`
+takes r back to C; each holds `"w"`, (in, out), and `"b"`, (out,). Axes in front of C, as many as
+there are, stay as they are. GELU is GPT-2's,
+$x / 2 \\cdot (1 + \\tanh(\\sqrt{2/\\pi}\\,(x + 0.044715\\, x^3)))$.
+
+`add_adapters(params: dict, r: int, rng: Generator) -> dict`
+
+`params` are those of 11.3, and `params["head"]`, an output layer of its own: `"w"`, (C, V), and
+`"b"`. Return new ones, with all that was there, unchanged, and
+
+- in each block `"adapter_1"` and `"adapter_2"`, through which later goes what attention gives, and
+  what the MLP gives, before it is added to x: dicts of `"down"` and `"up"`, as above;
+- in the head the matrices `"down"`, (C, r), and `"up"`, (r, V); the logits are then
+  `n @ w + b + (alpha / r) * (n @ down @ up)`.
+
+The model that comes out must give **the same logits** as before, and yet be able to learn: a
+product of two matrices that are both zero has no gradient in either. So every `down` matrix holds
+numbers of its own, drawn from rng, normal with the standard deviation 0.02, and all that is in an
+`up`, and each bias, is 0. No two of the new arrays are the same one. `params` stays as it is.
+
+`adapter_size(params: dict, share: float) -> int`
+
+The largest r for which the numbers that `add_adapters` adds are at most `share` of the numbers in
+`params`; 0 if there is none.
+
+`merge_head(head: dict, alpha: float) -> dict`
+
+After training: a head of `"w"` and `"b"` alone, which gives the logits of the head with its `down`
+and `up`. `head` stays as it is.
+
+```python
+adapter(np.zeros((2, 3)), {"w": np.ones((3, 1)), "b": np.zeros(1)},
+        {"w": np.ones((1, 3)), "b": np.arange(3.0)})      # [[0, 1, 2], [0, 1, 2]]
+head = {"w": np.eye(2), "b": np.zeros(2), "down": np.ones((2, 1)), "up": np.ones((1, 2))}
+merge_head(head, 3.0)["w"]                                # [[4, 3], [3, 4]]
+```
+""",
+    hints=(
+        "For which `up` does an adapter return its x, whatever x is? Which numbers does one "
+        "adapter hold, biases included, and how many adapters are there?",
+        "`copy.deepcopy(params)` is a copy of all of it; write into that. An adapter has 2·C·r + r "
+        "+ C numbers, a block two adapters, and the head gets r·(C + V) more.",
+        '`params["head"] | {"down": rng.normal(0, 0.02, (C, r)), "up": np.zeros((r, V))}`. Count '
+        "the numbers of a nested dict by a function that calls itself, and try r = 1, 2, … until "
+        "`added > share * total`. Merged: `w + alpha / r * (down @ up)` with `r = "
+        'head["down"].shape[1]`.',
+    ),
+)
+
+# --- adapter ------------------------------------------------------------------------------------
+
+
+def _layers(rng, C: int, r: int) -> dict:
+    return {
+        "down": {"w": rng.normal(size=(C, r)), "b": rng.normal(size=r)},
+        "up": {"w": rng.normal(size=(r, C)), "b": rng.normal(size=C)},
+    }
+
+
+def _adapted(x: np.ndarray, down: dict, up: dict) -> np.ndarray:
+    return x + gelu(x @ down["w"] + down["b"]) @ up["w"] + up["b"]
+
+
+def _wrongly_adapted(x: np.ndarray, down: dict, up: dict) -> list[Mistake]:
+    h, w, b = x @ down["w"] + down["b"], up["w"], up["b"]
+    found = [
+        (gelu(h) @ w + b, "x isn't added: an adapter that gives 0 has to leave x as it is."),
+        (x + h @ w + b, "The GELU in between is missing."),
+        (x + np.maximum(h, 0) @ w + b, "ReLU stands where the GELU belongs."),
+        (x + gelu(gelu(h) @ w + b), "A GELU follows `up`, too: it stands only in between."),
+        (x + gelu(x @ down["w"]) @ w + b, "The bias of `down` is missing."),
+        (x + gelu(h) @ w, "The bias of `up` is missing."),
+        (
+            x + h / (1 + np.exp(-1.702 * h)) @ w + b,
+            "That is the GELU with a sigmoid: the card's has a tanh.",
+        ),
+    ]
+    return [Mistake(value, hint) for value, hint in found]
+
+
+def _to_adapt(rng) -> dict:
+    C, r, T, B = (int(n) for n in rng.permutation([3, 4, 5, 6]))
+    return {"xs": [rng.normal(size=shape) for shape in ((T, C), (B, T, C))]} | _layers(rng, C, r)
+
+
+@adapters.case("an adapter", points=2, adapter="adapted", inputs=_to_adapt)
+def one_adapter(given, got):
+    layers = {"down": given["down"], "up": given["up"]}
+    for x, y in zip(given["xs"], got["ys"], strict=True):
+        what = f"adapter(x, …), x of shape {x.shape}"
+        expect_array(
+            what, y, _adapted(x, **layers), mistakes=partial(_wrongly_adapted, x, **layers)
+        )
+
+
+# --- add_adapters -------------------------------------------------------------------------------
+
+
+def _with_head(rng, V: int, n_ctx: int, n_layer: int, C: int) -> dict:
+    head = {"w": rng.normal(size=(C, V)), "b": rng.normal(size=V)}
+    return small_gpt(rng, V, n_ctx, n_layer, C) | {"head": head}
+
+
+def _to_start(rng) -> dict:
+    V, r = int(rng.integers(13, 20)), int(rng.integers(3, 6))
+    return {
+        "params": _with_head(rng, V, 8, 2, 24),
+        "r": r,
+        "n_head": 2,
+        "tokens": rng.integers(0, V, 7),
+        "seed": int(rng.integers(0, 2**31)),
+    }
+
+
+def _shapes_added(params: dict, r: int) -> dict[str, tuple[int, ...]]:
+    C, V = params["head"]["w"].shape
+    shapes: dict[str, tuple[int, ...]] = {"head.down": (C, r), "head.up": (r, V)}
+    layers = {"down.w": (C, r), "down.b": (r,), "up.w": (r, C), "up.b": (C,)}
+    for i in range(len(params["blocks"])):
+        for name in ("adapter_1", "adapter_2"):
+            shapes |= {f"blocks.{i}.{name}.{layer}": s for layer, s in layers.items()}
+    return shapes
+
+
+BOTH_ZERO = (
+    "All of `down` is 0, and `up` too: the gradient of each is made of the other, so nothing would "
+    "ever be learned. Draw `down`."
+)
+
+
+STAYS = "All that was there stays, under its name, with its numbers."
+
+
+@adapters.case("the same model at the start", points=3, adapter="started", inputs=_to_start)
+def same_at_the_start(given, got):
+    what = f"add_adapters(params, {given['r']}, rng)"
+    if not isinstance(got["params"], dict):
+        raise Wrong(f"{what}: expected a dict", "Return the new parameters.")
+    old, new = flat(given["params"]), flat(got["params"])
+    shapes = _shapes_added(given["params"], given["r"])
+    for name, value in old.items():
+        mine = new.get(name)
+        same = isinstance(mine, np.ndarray) and np.array_equal(mine, value)
+        came = "is missing" if mine is None else "is another one"
+        expect_that(same, f"{what}: {name} {came}", STAYS)
+    for name, shape in shapes.items():
+        mine = new.get(name)
+        came = "is missing" if mine is None else f"has the shape {np.shape(mine)}"
+        expect_that(
+            isinstance(mine, np.ndarray) and mine.shape == shape,
+            f"{what}: expected {name} of shape {shape}, and it {came}",
+            "Each block has two adapters, and each linear layer `w`, (in, out), and `b`, (out,)."
+            if mine is None
+            else None,
+        )
+    strangers = sorted(new.keys() - old.keys() - shapes.keys())
+    expect_that(not strangers, f"{what}: {', '.join(strangers[:3])} isn't on the card")
+    drawn = {name: new[name] for name in shapes if name.endswith(("down.w", "head.down"))}
+    rest = {name: new[name] for name in shapes if name not in drawn}
+    expect_that(
+        any(value.any() for value in drawn.values()) or any(value.any() for value in rest.values()),
+        f"{what}: expected `down` matrices that aren't 0",
+        BOTH_ZERO,
+    )
+    for name, value in rest.items():
+        hint = (
+            "A bias isn't 0 at the start."
+            if name.endswith(".b")
+            else "`up` is drawn: then the model is another one from the start. Draw `down`, and "
+            "leave `up` at 0."
+        )
+        expect(f"{what}: {name}", value, np.zeros(shapes[name]), tol=0, hint=hint)
+    numbers = np.concatenate([value.ravel() for value in drawn.values()])
+    for name, value in drawn.items():
+        expect_that(value.any(), f"{what}: {name} is 0", BOTH_ZERO)
+    unlike = {value.tobytes() for value in drawn.values()}
+    expect_that(
+        len(unlike) == len(drawn),
+        f"{what}: expected {len(drawn)} different `down` matrices, got {len(unlike)}",
+        "Several hold the same numbers: draw anew for each.",
+    )
+    sd, mean = float(numbers.std()), float(numbers.mean())
+    expect_that(
+        0.016 < sd < 0.024 and abs(mean) < 0.005,
+        f"{what}: the numbers of `down`: expected mean 0 and standard deviation 0.02, got "
+        f"{mean:.3f} and {sd:.3f}",
+        "The standard deviation is another: `rng.normal(0, 0.02, shape)`."
+        if abs(mean) < 0.2 * sd
+        else "Their mean isn't 0.",
+    )
+    expect_that(
+        np.abs(numbers).max() > 0.042,
+        f"{what}: of {numbers.size} normal numbers some are beyond two standard deviations, and "
+        "none is",
+        "The numbers aren't drawn from a normal distribution.",
+    )
+    expect_that(
+        got["again"],
+        f"{what}, with a generator of the same seed: expected the same numbers, got others",
+        "The numbers come from elsewhere than from rng.",
+    )
+    expect_that(
+        got["apart"],
+        f"{what}: one array stands at several places",
+        "What trains the one would change the others: make new zeros for each, too.",
+    )
+    expect_array(
+        "the logits at the start", got["logits"], got["plain"], tol=1e-12, hint="Is x added?"
+    )
+
+
+# --- adapter_size -------------------------------------------------------------------------------
+
+# Of these models an r adds an exact share: V, n_ctx, n_layer, C and the share.
+EXACT = (
+    *((V, n_ctx, 1, 8, 0.25) for V, n_ctx in ((16, 8), (24, 11), (32, 14))),
+    *((V, n_ctx, 3, 24, 0.0625) for V, n_ctx in ((16, 49), (24, 54), (32, 59))),
+)
+SHARES = {0.25, 0.0625}
+
+
+def _sizes(rng) -> dict:
+    while True:
+        asked: list[dict] = []
+        for share in (0.04, 0.11, 0.3):
+            V, n_ctx, n_layer = (int(rng.integers(*ends)) for ends in ((20, 60), (16, 40), (1, 4)))
+            asked.append({"params": _with_head(rng, V, n_ctx, n_layer, 32), "share": share})
+        for i in (int(rng.integers(3)), int(rng.integers(3, 6))):
+            V, n_ctx, n_layer, C, share = EXACT[i]
+            asked.append({"params": _with_head(rng, V, n_ctx, n_layer, C), "share": share})
+        asked.append({"params": asked[0]["params"], "share": 0.001})
+        models = [sizes_of(**one) for one in asked]
+        right = tuple(map(largest, models))
+        below = tuple(r - (m["share"] in SHARES) for r, m in zip(right, models, strict=True))
+        if len({right, below, *known_sizes(models)}) == 8:  # each mistake makes a difference
+            return {"asked": asked}
+
+
+@adapters.case("the size for a share", points=2, adapter="sized", inputs=_sizes)
+def largest_size(given, got):
+    models = [sizes_of(**one) for one in given["asked"]]
+    whole = all(type(n) is int for n in got["sizes"])
+    hint = known_sizes(models).get(tuple(got["sizes"])) if whole else None
+    for model, mine in zip(models, got["sizes"], strict=True):
+        share, want = model["share"], largest(model)
+        exact = share in SHARES
+        if want == 0 or (exact and mine == want - 1):
+            hint = hint or (EVEN_ONE if want == 0 else "Exactly the share is allowed: at most.")
+        elif mine == want + 1:
+            hint = hint or "One more than fits: is the share still kept with it?"
+        what = f"adapter_size(params, {share}), with {model['total']} numbers in params"
+        expect(what, mine, want, tol=0, hint=hint)
+
+
+EVEN_ONE = "Even r = 1 is too much here: 0."
+
+
+# --- merge_head ---------------------------------------------------------------------------------
+
+
+def _to_merge(rng) -> dict:
+    C, r, V = (int(n) for n in np.add(rng.permutation([3, 4, 5]), [4, 0, 9]))
+    head = {"w": rng.normal(size=(C, V)), "b": rng.normal(size=V)}
+    head |= {"down": rng.normal(size=(C, r)), "up": rng.normal(size=(r, V))}
+    return {"head": head, "alpha": float(rng.choice([2.0, 7.0, 10.0, 16.0]))}
+
+
+@adapters.case("the head merged", points=2, adapter="merged", inputs=_to_merge)
+def plain_head(given, got):
+    head, alpha, mine = given["head"], given["alpha"], got["head"]
+    what = f"merge_head(head, {alpha:g})"
+    if not isinstance(mine, dict):
+        raise Wrong(f"{what}: expected a dict", "Return the plain head, a dict of w and b.")
+    left = sorted(mine.keys() - {"w", "b"})
+    expect_that(
+        not left,
+        f"{what}: expected w and b alone, got {', '.join(left)} as well",
+        "What is merged and stays would be added a second time: a plain head has w and b.",
+    )
+    w, update, r = head["w"], head["down"] @ head["up"], head["down"].shape[1]
+    found = [
+        (w + update, "alpha / r is missing: `down @ up` is added as it is."),
+        (w + alpha * update, "Times alpha, and not divided by r."),
+        (w + update / r, "Divided by r, and not times alpha."),
+        (w + alpha * r * update, "Times r: it is alpha / r."),
+        (alpha / r * update, "w itself is missing: the product is added to it."),
+        (w - alpha / r * update, "It is taken away: add it."),
+        (w, "The head is as it was before training: nothing is merged."),
+        (w + 2 * alpha / r * update, "It is added twice."),
+    ]
+    mistakes = [Mistake(value, hint) for value, hint in found]
+    want = w + alpha / r * update
+    expect_array(f'{what}["w"]', mine.get("w"), want, mistakes=lambda: mistakes)
+    expect_array(f'{what}["b"]', mine.get("b"), head["b"], hint="b stays as it is.")
