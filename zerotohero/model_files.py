@@ -46,7 +46,7 @@ def _in_folder(folder: Path) -> tuple[Path, list[Path]]:
         raise FileNotFoundError(
             f"{folder} holds its weights as {PICKLE}, a pickle, which may run any program when it "
             f"is read; only {WEIGHTS} is read here. transformers writes it: "
-            "GPT2LMHeadModel.from_pretrained(folder).save_pretrained(folder)."
+            "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder)."
         )
     for path in needed:
         if not path.is_file():
