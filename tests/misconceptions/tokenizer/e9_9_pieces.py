@@ -282,3 +282,24 @@ def scores_sorted():
         return encode(text, pieces, scores)
 
     return sort, decode
+
+
+@wrong("9.9", "A score of 0 was taken for none")
+def zero_for_none():
+    def truthy(text, pieces, scores):
+        number = {piece: i for i, piece in enumerate(pieces) if i > 258}
+        parts = list(((" " if text else "") + text).replace(" ", "▁"))
+        while True:
+            best = at = None
+            for i, (a, b) in enumerate(pairwise(parts)):
+                if a + b in number and (not best or scores[number[a + b]] > best):
+                    best, at = scores[number[a + b]], i
+            if at is None:
+                break
+            parts[at : at + 2] = [parts[at] + parts[at + 1]]
+        ids = []
+        for part in parts:
+            ids += [number[part]] if part in number else [3 + b for b in part.encode()]
+        return ids
+
+    return truthy, decode

@@ -10,6 +10,7 @@ from zerotohero.course.drawing import Drawing
 from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, RED
 from zerotohero.course.plots.diagram import diagram
 
+CLEAR = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # behind letters that a line crosses
 NEW, KEPT, NEVER = "#f5c26b", "#cfe3f3", "#f2f2f2"
 
 # --- diagrams -------------------------------------------------------------------------------------
@@ -176,9 +177,9 @@ def speeds(rates: Mapping[str, float], limit: float) -> None:
     names = list(rates)[::-1]
     ax.barh(names, [rates[name] for name in names], color=BLUE, height=0.6)
     for i, name in enumerate(names):
-        ax.text(rates[name], i, f" {rates[name]:.1f}", va="center")
+        ax.text(rates[name], i, f" {rates[name]:.1f}", va="center", bbox=CLEAR, zorder=3)
     ax.axvline(limit, color=RED, linestyle="--")
-    ax.text(limit, len(names) - 0.4, " the weights read once", color=BLACK, size=9, ha="center")
+    ax.text(limit, len(names) - 0.45, "the weights read once", size=9, ha="center", bbox=CLEAR)
     ax.set(xlabel="tokens per second", xlim=(0, 1.25 * max(limit, *rates.values())))
     ax.set_ylim(-0.5, len(names) - 0.1)
     ax.grid(axis="y", visible=False)

@@ -31,9 +31,9 @@ as much of it as there is:
 4. characters, one or more, that are no whitespace, no letters and no numbers; before them there may
    be one blank, and behind them any number of `\r` and `\n`;
 5. any whitespace that ends in `\r` or `\n`, up to the last of these;
-6. all the whitespace that there is, if the text ends behind it; else all of it but its last
-   character, if that leaves one or more: of three blanks before a word, two are a chunk, and the
-   third is left to the word;
+6. whitespace up to the end of the text. Where the text goes on behind the whitespace, its last
+   character doesn't belong to this kind: of three blanks before a word, two are a chunk, and the
+   third is left to the word. A single one is then none of this kind;
 7. whitespace, one or more: what the sixth kind has left, if nothing else takes it.
 
 Letters, numbers and whitespace are those of Unicode: `\p{L}`, `\p{N}` and `\s`. The package `regex`
