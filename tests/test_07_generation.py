@@ -15,6 +15,15 @@ MODERN = {"norm": "rmsnorm", "position": "rotary", "activation": "relu2", "qk_no
 KINDS = {
     "gpt2": {},
     "modern": MODERN | {"bias": False},
+    "llama": {
+        "norm": "rmsnorm",
+        "norm_gain": True,
+        "position": "rotary",
+        "activation": "swiglu",
+        "n_head": 4,
+        "n_kv_head": 2,
+        "bias": False,
+    },
     "no positions": {"position": "none"},
 }
 

@@ -1,7 +1,10 @@
 """The GPT of lecture 07: its attention, its initialisation, its sizes and its methods."""
 
 import dataclasses
+import functools
+import itertools
 import math
+import random
 import subprocess
 import sys
 
@@ -10,22 +13,36 @@ import torch
 import torch.nn.functional as F
 
 from untyped import jaxtyping_off
+from zerotohero.generation import KVCache
 from zerotohero.gpt import (
     GPT,
-    PRESETS,
+    MLP,
     Block,
     CausalSelfAttention,
     GPTConfig,
     norm,
     plain_attention,
 )
+from zerotohero.gpt_config import PRESETS
 from zerotohero.rotary import rotary_angles, rotate
 
 TINY = GPTConfig(vocab_size=11, block_size=8, n_layer=2, n_head=2, n_embd=8)
 MODERN = dataclasses.replace(
     TINY, norm="rmsnorm", position="rotary", activation="relu2", qk_norm=True, bias=False
 )
-BOTH = pytest.mark.parametrize("config", [TINY, MODERN], ids=["gpt2", "modern"])
+LLAMA = dataclasses.replace(
+    TINY,
+    norm="rmsnorm",
+    norm_gain=True,
+    norm_eps=1e-3,
+    position="rotary",
+    rope_theta=100.0,
+    activation="swiglu",
+    n_hidden=20,
+    n_kv_head=1,
+    bias=False,
+)
+ALL = pytest.mark.parametrize("config", [TINY, MODERN, LLAMA], ids=["gpt2", "modern", "llama"])
 
 
 def randomised(config: GPTConfig, seed: int = 0) -> GPT:
@@ -60,7 +77,7 @@ def test_heads_as_a_batch_equal_heads_one_by_one():
     torch.testing.assert_close(attention(x), expected, atol=1e-6, rtol=1e-5)
 
 
-@BOTH
+@ALL
 def test_the_plain_path_gives_the_same(config):
     model, idx = randomised(config), tokens(3, 8)
     fused = model(idx)
@@ -78,7 +95,7 @@ def test_the_plain_path_takes_the_queries_for_the_last_positions():
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 6))
 
 
-@BOTH
+@ALL
 def test_the_future_does_not_leak(config):
     model, idx = randomised(config), tokens(2, 8)
     before = model(idx)
@@ -141,6 +158,151 @@ def test_rms_norm_is_its_formula():
     assert (y.mean(-1).abs() > 0.1).any(), "no mean is subtracted"
 
 
+def test_rms_norm_may_learn_a_gain_and_has_its_epsilon():
+    config = dataclasses.replace(LLAMA, n_embd=16)
+    x = torch.randn(4, 5, 16, generator=torch.Generator().manual_seed(0)) * 0.1
+    learned = norm(config)
+    assert torch.equal(learned.weight, torch.ones(16))
+    learned.weight.data.uniform_(generator=torch.Generator().manual_seed(1))
+    expected = learned.weight * x / (x.square().mean(-1, keepdim=True) + 1e-3).sqrt()
+    torch.testing.assert_close(learned(x), expected)
+    assert norm(dataclasses.replace(config, norm_gain=False)).weight is None
+
+
+def test_layer_norm_has_its_epsilon_and_without_one_gpt2s():
+    x = torch.randn(4, 5, 8, generator=torch.Generator().manual_seed(0)) * 0.1
+    for eps, used in ((None, 1e-5), (1e-2, 1e-2)):
+        y = norm(dataclasses.replace(TINY, norm_eps=eps))(x)
+        torch.testing.assert_close(y, F.layer_norm(x, (8,), eps=used))
+
+
+def test_the_pairs_turn_at_the_speeds_of_their_theta():
+    angles = rotary_angles(5, 6, theta=64.0)
+    torch.testing.assert_close(angles[1], torch.tensor([1.0, 1 / 4, 1 / 16]))
+    torch.testing.assert_close(angles, torch.arange(5.0)[:, None] * angles[1])
+    here, idx = randomised(LLAMA), tokens(1, 8)
+    there = GPT(dataclasses.replace(LLAMA, rope_theta=2.0)).eval()
+    there.load_state_dict(here.state_dict())
+    assert (here(idx) - there(idx)).abs().max() > 1e-3
+
+
+def test_swiglu_is_a_product_with_a_gate():
+    torch.manual_seed(0)
+    for bias in (False, True):
+        mlp = MLP(dataclasses.replace(LLAMA, n_hidden=20, bias=bias))
+        x = torch.randn(2, 3, 8)
+        gate, up = mlp.c_fc.weight.split(20)
+        gate, up = x @ gate.T, x @ up.T
+        if bias:
+            gate, up = gate + mlp.c_fc.bias[:20], up + mlp.c_fc.bias[20:]
+        torch.testing.assert_close(mlp(x), mlp.c_proj(gate * gate.sigmoid() * up))
+
+
+@pytest.mark.parametrize("activation", ["gelu", "relu2", "swiglu"])
+def test_an_mlp_has_the_size_that_was_asked_for_or_four_times_the_channels(activation):
+    for n_hidden, size in ((None, 32), (20, 20)):
+        mlp = MLP(dataclasses.replace(TINY, activation=activation, n_hidden=n_hidden))
+        assert mlp.c_proj.weight.shape == (8, size)
+        assert mlp.c_fc.weight.shape == ((2 * size if activation == "swiglu" else size), 8)
+
+
+@pytest.mark.parametrize("n_kv_head", [1, 2, 4])
+def test_heads_that_share_keys_and_values_equal_heads_with_copies_of_them(n_kv_head):
+    """Neighbouring heads of queries share; those of another order would give something else."""
+    config = dataclasses.replace(TINY, n_head=4, n_embd=16, position="rotary", tied=False)
+    shared = randomised(dataclasses.replace(config, n_kv_head=n_kv_head))
+    state = shared.state_dict()
+    assert state["transformer.h.0.attn.c_attn.weight"].shape == (16 + 2 * 4 * n_kv_head, 16)
+    for name in [name for name in state if "c_attn" in name]:
+        q, *kv = state[name].split([16, 4 * n_kv_head, 4 * n_kv_head])
+        heads = (part.unflatten(0, (n_kv_head, 4)) for part in kv)
+        copied = (part.repeat_interleave(4 // n_kv_head, 0).flatten(0, 1) for part in heads)
+        state[name] = torch.cat([q, *copied])
+    alone = GPT(config).eval()
+    alone.load_state_dict(state)
+    idx = tokens(3, 8)
+    torch.testing.assert_close(shared(idx), alone(idx), atol=1e-5, rtol=1e-5)
+
+
+def combinations() -> list[GPTConfig]:
+    """Every part with every other, sizes that could be confused different."""
+    parts = itertools.product(
+        [("layernorm", False), ("rmsnorm", False), ("rmsnorm", True)],
+        ["learned", "rotary", "none"],
+        ["gelu", "relu2", "swiglu"],
+        [None, 1, 2],
+    )
+    draw = random.Random(0)
+    return [
+        GPTConfig(
+            11,
+            8,
+            n_layer=2,
+            n_head=4,
+            n_embd=24,
+            norm=kind,
+            norm_gain=gain,
+            position=position,
+            activation=activation,
+            n_kv_head=n_kv_head,
+            norm_eps=draw.choice([None, 1e-2]),
+            rope_theta=draw.choice([10_000.0, 50.0]),
+            n_hidden=draw.choice([None, 28]),
+            qk_norm=draw.random() < 0.5,
+            bias=draw.random() < 0.5,
+            tied=draw.random() < 0.5,
+            zero_init=draw.random() < 0.5,
+        )
+        for (kind, gain), position, activation, n_kv_head in parts
+    ]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["layernorm", "rmsnorm"])
+def test_whatever_the_parts_every_way_to_the_logits_gives_the_same(kind, tmp_path):
+    """The plain path, the cache in pieces and one by one, the last alone, writing, cropping, and
+    a file."""
+    idx = tokens(2, 8)
+    for config in combinations():
+        if config.norm != kind:
+            continue
+        model = randomised(config).double()
+        expected = model(idx)
+        assert expected.std() > 0.1
+        same = functools.partial(torch.testing.assert_close, atol=1e-9, rtol=0, msg=str(config))
+        maps = model.attention_maps(idx)
+        assert maps[0].shape == (2, 4, 8, 8)
+        for block in model.transformer.h:
+            block.attn.plain = True
+        same(model(idx), expected)
+        for block in model.transformer.h:
+            block.attn.plain = False
+        for cut in ([1, 4, 3], [1] * 8):
+            cache = KVCache(2)
+            same(torch.cat([model(piece, cache) for piece in idx.split(cut, 1)], 1), expected)
+        same(model(idx, last=True), expected[:, -1:])
+        written = model.generate(idx[:, :3], 9, temperature=0)  # longer than the block
+        assert written == model.generate(idx[:, :3], 9, temperature=0, use_cache=False)
+        torch.save(model.state_dict(), tmp_path / "model.pt")
+        again = GPT(GPTConfig(**dataclasses.asdict(config))).double().eval()
+        again.load_state_dict(torch.load(tmp_path / "model.pt"))
+        assert torch.equal(again(idx), expected)
+        again.crop_block_size(5)
+        same(again(idx[:, :5]), expected[:, :5])
+
+
+def test_a_checkpoint_from_before_a_part_came_still_loads():
+    """Its configuration has lecture 07's fields alone; what the norms add was torch's."""
+    new = {"norm_gain", "norm_eps", "rope_theta", "n_hidden", "n_kv_head"}
+    for config in (TINY, MODERN):
+        fields = dataclasses.asdict(config)
+        assert new < fields.keys()
+        assert GPTConfig(**{n: value for n, value in fields.items() if n not in new}) == config
+    x = torch.randn(4, 8, generator=torch.Generator().manual_seed(0)) * 1e-3
+    assert torch.equal(norm(MODERN)(x), F.rms_norm(x, (8,)))
+    assert torch.equal(norm(TINY)(x), F.layer_norm(x, (8,)))
+
+
 def test_initialisation_is_gpt2s():
     config = dataclasses.replace(TINY, n_embd=256, n_layer=8, vocab_size=500, block_size=64)
     model = GPT(config, torch.Generator().manual_seed(0))
@@ -155,7 +317,7 @@ def test_initialisation_is_gpt2s():
             assert (parameter == 1).all(), name
 
 
-@BOTH
+@ALL
 def test_the_first_loss_is_that_of_knowing_nothing(config):
     idx = tokens(16, 9)
     for zero_init in (False, True):
@@ -215,7 +377,7 @@ def test_presets_have_the_published_sizes():
 
 def test_flops_are_counted_product_by_product():
     """6 for every weight of a product, and the two products of attention, forward and back."""
-    for config in (TINY, dataclasses.replace(TINY, tied=False), MODERN):
+    for config in (TINY, dataclasses.replace(TINY, tied=False), MODERN, LLAMA):
         model = GPT(config)
         products = sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear))
         vectors = sum(p.numel() for p in model.parameters() if p.ndim == 1)
@@ -224,7 +386,7 @@ def test_flops_are_counted_product_by_product():
 
 
 def test_a_batch_is_learned_by_heart():
-    for config in (TINY, dataclasses.replace(MODERN, zero_init=True)):
+    for config in (TINY, LLAMA, dataclasses.replace(MODERN, zero_init=True)):
         config = dataclasses.replace(config, n_embd=32)
         model = GPT(config, torch.Generator().manual_seed(0))
         data = tokens(4, 9)
@@ -252,7 +414,7 @@ def test_dropout_is_on_in_training_only():
 
 
 def test_crop_block_size_keeps_what_remains():
-    for config in (TINY, MODERN):
+    for config in (TINY, MODERN, LLAMA):
         model, idx = randomised(config), tokens(2, 5)
         before = model(idx)
         model.crop_block_size(5)
@@ -294,10 +456,18 @@ def test_attention_maps_are_the_weights_that_were_used():
         ({"position": "sine"}, "learned, rotary, none"),
         ({"activation": "tanh"}, "gelu, relu2"),
         ({"n_embd": 6, "position": "rotary"}, "n_embd / n_head even"),
+        ({"n_embd": 16, "n_head": 4, "n_kv_head": 3}, "make n_head a multiple of n_kv_head"),
+        ({"n_kv_head": 4}, "n_head is 2 and n_kv_head is 4"),
+        ({"n_kv_head": 0}, "n_kv_head is 0; it must be at least 1"),
+        ({"n_hidden": 0}, "n_hidden is 0; it must be at least 1"),
+        ({"n_hidden": 2.5}, "n_hidden is 2.5; it must be a whole number"),
+        ({"norm_eps": 0.0}, "norm_eps is 0.0; it must be a positive number"),
+        ({"norm_eps": "1e-5"}, "norm_eps is '1e-5'; it must be a number"),
+        ({"rope_theta": math.inf}, "rope_theta is inf; it must be a positive number"),
     ],
 )
 def test_a_configuration_that_cannot_work_says_what_to_change(changes, says):
-    with pytest.raises(ValueError, match=says):
+    with jaxtyping_off(), pytest.raises(ValueError, match=says):
         dataclasses.replace(TINY, **changes)
 
 
@@ -310,7 +480,7 @@ def test_a_preset_by_a_wrong_name():
 NARROW = [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32]
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("dtype", NARROW)
 def test_tokens_may_be_of_any_whole_number_type(config, dtype):
     model, idx = randomised(config), tokens(2, 8)
@@ -354,7 +524,7 @@ def test_a_context_too_long_says_so():
         GPT(TINY)(tokens(1, 9))
 
 
-@BOTH
+@ALL
 def test_blocks_read_a_normalised_copy_and_add_to_the_path(config):
     """Ten times the input of a block's path makes the same additions."""
     block = Block(dataclasses.replace(config, bias=False))

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from zerotohero import gpt2_files
+from zerotohero import model_files
 from zerotohero.gpt import GPT, GPTConfig
 
 transformers.logging.set_verbosity_error()
@@ -253,7 +253,7 @@ def test_split_weights_are_fetched_from_the_hub(tmp_path, monkeypatch):
             raise errors.EntryNotFoundError(file)
         return str(tmp_path / file)
 
-    monkeypatch.setattr(gpt2_files, "_answers", lambda address: True)
+    monkeypatch.setattr(model_files, "_answers", lambda address: True)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     assert_same_logits(GPT.from_pretrained("somebody/split"), other)
 
@@ -288,7 +288,12 @@ def test_the_course_loads_what_transformers_saves(sizes, tied, tmp_path):
 
 
 def test_there_and_back_nothing_is_lost(tmp_path):
-    for config in (SMALL, GPTConfig(23, 16, 3, 2, 12, dropout=0.2, bias=False, tied=False)):
+    for changes in (
+        {},
+        {"dropout": 0.2, "bias": False, "tied": False},
+        {"norm_eps": 1e-3, "n_hidden": 20},
+    ):
+        config = dataclasses.replace(SMALL, **changes)
         ours = randomise(GPT(config))
         ours.save_pretrained(tmp_path / "ours")
         GPT2LMHeadModel.from_pretrained(tmp_path / "ours").save_pretrained(tmp_path / "theirs")
@@ -384,7 +389,7 @@ def test_a_name_is_fetched_from_the_hub(saved, monkeypatch):
         return str(saved / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr(gpt2_files, "_answers", lambda address: True)
+    monkeypatch.setattr(model_files, "_answers", lambda address: True)
     model = GPT.from_pretrained("openai-community/gpt2", dropout=0.1)
     assert model.config.n_layer == 3
     assert asked == [
@@ -412,7 +417,7 @@ def test_without_a_network_what_was_fetched_before_is_there(saved, monkeypatch):
         return str(saved / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr(gpt2_files, "_answers", lambda address: False)
+    monkeypatch.setattr(model_files, "_answers", lambda address: False)
     assert GPT.from_pretrained("gpt2").config.n_layer == 3
 
 
@@ -422,11 +427,11 @@ def test_a_server_answers_or_a_proxy_is_trusted_to(monkeypatch):
         monkeypatch.delenv(name.upper(), raising=False)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
-        assert gpt2_files._answers(address)
-    assert not gpt2_files._answers(address)
-    assert not gpt2_files._answers("https://nowhere.invalid")
+        assert model_files._answers(address)
+    assert not model_files._answers(address)
+    assert not model_files._answers("https://nowhere.invalid")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    assert gpt2_files._answers("https://nowhere.invalid") and not gpt2_files._answers(address)
+    assert model_files._answers("https://nowhere.invalid") and not model_files._answers(address)
 
 
 def test_others_may_read_what_was_saved(saved):
@@ -504,11 +509,13 @@ def test_biases_that_are_zero_can_be_left_out_and_no_others(saved, tmp_path):
         ("position", "none"),
         ("activation", "relu2"),
         ("qk_norm", True),
+        ("n_kv_head", 1),
     ],
 )
 def test_a_model_that_gpt2_has_no_words_for_is_not_saved(field, value, tmp_path):
     model = GPT(GPTConfig(23, 16, 3, 2, 12, **{field: value}))
-    with pytest.raises(ValueError, match=f"GPT-2's format has no {field}={value!r}, only"):
+    named = {"n_kv_head": "kv_heads"}.get(field, field)
+    with pytest.raises(ValueError, match=f"GPT-2's format has no {named}={value!r}, only"):
         model.save_pretrained(tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
@@ -516,23 +523,27 @@ def test_a_model_that_gpt2_has_no_words_for_is_not_saved(field, value, tmp_path)
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"model_type": "llama"}, "describes a model of the type 'llama', not a 'gpt2'"),
-        ({"model_type": None}, "describes a model of the type None, not a 'gpt2'"),
+        ({"model_type": "mamba"}, "a model of the type 'mamba', not a 'gpt2' or 'llama'"),
+        ({"model_type": None}, "describes a model of the type None, not a 'gpt2' or 'llama'"),
+        ({"model_type": "llama"}, "max_position_embeddings=None; it must be a whole number"),
         ({"activation_function": "relu"}, "activation_function='relu'; a GPT has only"),
-        ({"layer_norm_epsilon": 1e-6}, "layer_norm_epsilon=1e-06; a GPT has only 1e-05"),
+        ({"layer_norm_epsilon": 0}, "norm_eps is 0; it must be a positive number"),
         ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx=True"),
         ({"scale_attn_weights": False}, "scale_attn_weights=False"),
         ({"add_cross_attention": True}, "add_cross_attention=True"),
-        ({"n_inner": 50}, "n_inner=50; a GPT has 4 · n_embd"),
-        ({"n_layer": "3"}, "n_layer='3', which is not a whole number"),
-        ({"n_positions": None}, "n_positions=None, which is not a whole number"),
+        ({"n_inner": 50}, r"c_fc\.weight has the shape \(12, 48\) .* asks for \(12, 50\)"),
+        ({"n_inner": "50"}, "n_hidden is '50'; it must be a whole number"),
+        ({"n_layer": "3"}, "n_layer='3'; it must be a whole number"),
+        ({"n_positions": None}, "n_positions=None; it must be a whole number"),
         ({"n_head": 5}, "make n_embd a multiple of n_head"),
+        ({"n_embd": 12 * 10**9}, r"config\.json describes a model so large that its size can't"),
+        ({"n_layer": 10**9}, "1000000000 layers can't be in a file of 40 tensors"),
         ({"n_layer": 4}, r"lacks transformer\.h\.3\.attn\.c_attn\.bias, .* and 9 more\."),
         ({"n_layer": 2}, r"has no place for: transformer\.h\.2\.attn\.c_attn\.bias, "),
         (
             {"vocab_size": 24},
-            r"transformer\.wte\.weight has the shape \(23, 12\) in the file, but the sizes beside "
-            r"it ask for \(24, 12\)",
+            r"transformer\.wte\.weight has the shape \(23, 12\) in the file, but its config\.json "
+            r"asks for \(24, 12\)",
         ),
     ],
 )

@@ -155,6 +155,21 @@ def test_a_pattern_that_would_lose_text_is_refused():
     assert len(SplitPairs(pattern=r"\w+|[\s\S]").encode("a, b\n")) == 5
 
 
+def test_a_vocabulary_may_hold_its_special_tokens_itself():
+    """SmolLM2's begins with them: they have their numbers, and no text is merged into one."""
+    singles = [bytes([byte]) for byte in range(256)]
+    vocab = [b"stop", *singles, b"st", b"op"]
+    ours = Tokenizer(vocab, GPT2_SPLIT, {"stop": 0, "<|end|>": 300})
+    plain = Tokenizer(vocab, GPT2_SPLIT)
+    assert ours.encode("stop stop", allowed_special={"stop"}) == [0, 1 + ord(" "), 0]
+    assert ours.encode_ordinary("stop") == [257, 258] and plain.encode("stop") == [0]
+    assert ours.decode([0, 257, 258, 300]) == "stopstop<|end|>"
+    assert list(ours.merges) == [b"st", b"op"] and len(ours) == 301
+    for text, token in (("stop", 1), ("sto", 0), ("a", 1 + ord("a"))):
+        with pytest.raises(ValueError, match="can't have the number"):
+            Tokenizer(vocab, GPT2_SPLIT, {text: token})
+
+
 def test_special_tokens_take_no_part_in_learning():
     mine = Tokenizer.learn(f"ab{END}ab{END}" * 5, 258, special=[END])
     assert mine.vocab[256:] == [b"ab"] and mine.special == {END: 257} and len(mine) == 258

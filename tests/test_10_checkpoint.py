@@ -250,9 +250,12 @@ def test_a_run_begins_with_openais_files_and_gpt2s_tokens(tmp_path, monkeypatch)
     [
         ({"n_layer": 2}, r"n_layer=2, but model\.ckpt beside it has 3 layers"),
         ({"n_layer": 10**9}, "n_layer=1000000000, but"),
-        ({"n_vocab": 24}, r"wte\.weight has the shape \(23, 12\) .* ask for \(24, 12\)"),
-        ({"n_ctx": 10**12}, r"wpe\.weight has the shape \(16, 12\)"),
-        ({"n_embd": 12 * 10**6}, r"wte\.weight has the shape \(23, 12\)"),
+        (
+            {"n_vocab": 24},
+            r"model/wte has the shape \(23, 12\) .* hparams\.json asks for \(24, 12\)",
+        ),
+        ({"n_ctx": 10**12}, r"model/wpe has the shape \(16, 12\)"),
+        ({"n_embd": 12 * 10**6}, r"model/wte has the shape \(23, 12\)"),
         ({"n_embd": 12 * 10**9}, "so large that its size can't be computed"),
         ({"n_head": 5}, "make n_embd a multiple of n_head"),
         ({"n_head": "2"}, "as whole numbers"),

@@ -187,10 +187,11 @@ def test_the_arrays_are_floats_of_their_own_and_the_table_is_read_by_columns(sav
         ({"n_layer": 4}, "lacks h.3."),
         ({"n_layer": 10**12}, "lacks h.999999999999."),
         ({"n_layer": 2}, "holds what a GPT-2 has no place for: h.2."),
-        ({"n_layer": "3"}, "n_layer='3', which is not a whole number"),
+        ({"n_layer": "3"}, "n_layer='3'; it must be a whole number"),
         ({"vocab_size": 24}, r"wte.weight has the shape \(23, 12\) in the file, .* \(24, 12\)"),
         ({"activation_function": "relu"}, "activation_function='relu'"),
-        ({"layer_norm_epsilon": 1e-6}, "layer_norm_epsilon=1e-06"),
+        ({"layer_norm_epsilon": 1e-6}, "with norm_eps=1e-06; here"),
+        ({"n_inner": 50}, "with n_hidden=50; here"),
         ({"model_type": "llama"}, "of the type 'llama'"),
     ],
 )

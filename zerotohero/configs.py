@@ -3,11 +3,14 @@
 A configuration is a frozen dataclass. It is written into checkpoints and config.json, which hold
 Python's own numbers only; but a size often comes from NumPy or torch, as in
 `vocab_size=tokens.max() + 1`. So each is made plain when the configuration is made. All functions
-here are for `__post_init__`, raise ValueError, and name the field.
+here are for `__post_init__`, raise ValueError, and name the field. A None that a field allows
+passes.
 """
 
 import dataclasses
 import math
+import types
+import typing
 from collections.abc import Collection
 from numbers import Integral, Real
 
@@ -16,13 +19,16 @@ def make_plain(config) -> None:
     """Convert the scalars of NumPy and torch in all fields, also within tuples, to Python's.
 
     ValueError if a field declared as `int` is no whole number, or one declared as `float` no
-    number, or if another kind of object is in a field.
+    number, or if another kind of object is in a field. `int | None` may be None as well.
     """
     for field in dataclasses.fields(config):
         value = plain(getattr(config, field.name))
         object.__setattr__(config, field.name, value)  # the dataclass is frozen
-        kinds = {int: (int,), float: (int, float)}.get(field.type, (type(value),))
-        demand(config, field.name, type(value) in kinds, WANTED.get(field.type, ""))
+        kind = field.type
+        if isinstance(kind, types.UnionType):
+            kind = type(None) if value is None else typing.get_args(kind)[0]
+        kinds = {int: (int,), float: (int, float)}.get(kind, (type(value),))
+        demand(config, field.name, type(value) in kinds, WANTED.get(kind, ""))
         fine = all(type(v) in PLAIN for v in (value if type(value) is tuple else (value,)))
         demand(config, field.name, fine, "a number, True or False, text, or a tuple of these")
 
@@ -51,7 +57,14 @@ def demand(config, name: str, fine: bool, what: str) -> None:
 
 def at_least_one(config, *names: str) -> None:
     for name in names:
-        demand(config, name, getattr(config, name) >= 1, "at least 1")
+        value = getattr(config, name)
+        demand(config, name, value is None or value >= 1, "at least 1")
+
+
+def positive(config, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        demand(config, name, value is None or 0 < value < math.inf, "a positive number")
 
 
 def not_negative(config, *names: str) -> None:

@@ -33,8 +33,10 @@ class KVCache:
     appends theirs: `k, v = cache.append(layer, k, v)`.
     """
 
+    ROOM = 256  # positions beyond those that are needed, so that few appends have to move the rest
+
     def __init__(self, n_layer: int):
-        self._layers: list[tuple[Tensor, Tensor] | None] = [None] * n_layer
+        self._layers: list[list[Tensor]] = [[] for _ in range(n_layer)]
         self.length = 0  # positions held by every layer, so also the next token's position
 
     def append(
@@ -45,13 +47,19 @@ class KVCache:
         `length` grows when the last layer has appended, so that all layers of one pass see the
         same.
         """
+        start, stop = self.length, self.length + k.shape[2]
         held = self._layers[layer]
-        if held is not None:
-            k, v = torch.cat([held[0], k], 2), torch.cat([held[1], v], 2)
-        self._layers[layer] = k, v
+        if not held or held[0].shape[2] < stop:
+            B, H, _, S = k.shape
+            larger = [part.new_empty(B, H, stop + self.ROOM, S) for part in (k, v)]
+            for new, old in zip(larger, held, strict=False):  # none the first time
+                new[:, :, :start] = old[:, :, :start]
+            held[:] = larger
+        for all_of_them, part in zip(held, (k, v), strict=True):
+            all_of_them[:, :, start:stop] = part
         if layer == len(self._layers) - 1:
-            self.length = k.shape[2]
-        return k, v
+            self.length = stop
+        return held[0][:, :, :stop], held[1][:, :, :stop]
 
 
 def next_token_probs(
@@ -236,9 +244,9 @@ def _steps(
 def _read(model, idx: Int[Tensor, "B T"], cache: KVCache | None) -> Float[Tensor, "B V"]:
     """Return the logits behind the last column; the model is back in its mode between tokens."""
     if not model.training:
-        return model(idx, cache)[:, -1]
+        return model(idx, cache, last=True)[:, -1]
     with modes_kept(model):
-        return model.eval()(idx, cache)[:, -1]
+        return model.eval()(idx, cache, last=True)[:, -1]
 
 
 @contextmanager

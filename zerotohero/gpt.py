@@ -8,7 +8,8 @@ still be trained.
 
 The papers: Vaswani et al. (2017), "Attention Is All You Need"; Radford et al. (2019), "Language
 Models are Unsupervised Multitask Learners" (GPT-2), whose sizes, initialisation and weight names
-these are. What came later is the same model, switched on field by field in the configuration.
+these are. What came later is the same model, switched on field by field in the configuration
+(`gpt_config.py`).
 
 New against `wavenet`: which earlier positions are read is decided by the text, not by the wiring;
 every position of a context is trained at once. Left out: training (`training/`), sampling
@@ -17,7 +18,7 @@ every position of a context is trained at once. Left out: training (`training/`)
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -26,89 +27,21 @@ from torch import Tensor, nn
 
 from zerotohero import costs, generation, huggingface
 from zerotohero.bigram import as_tokens, check_tokens
-from zerotohero.configs import at_least_one, make_plain, one_of, share
 from zerotohero.generation import KVCache
+from zerotohero.gpt_config import GPTConfig
 from zerotohero.rotary import rotary_angles, rotate
 from zerotohero.tied import TiedHead
-
-CHOICES = {
-    "norm": ("layernorm", "rmsnorm"),
-    "position": ("learned", "rotary", "none"),
-    "activation": ("gelu", "relu2"),
-}
-
-
-@dataclass(frozen=True)
-class GPTConfig:
-    """The sizes and the parts of a GPT. Raises ValueError for what cannot work."""
-
-    vocab_size: int = 50_257  # V: how many tokens there are
-    block_size: int = 1024  # longest context, in tokens
-    n_layer: int = 12  # blocks
-    n_head: int = 12  # attention heads of a block
-    n_embd: int = 768  # C: numbers that describe one position
-    dropout: float = 0.0  # share of numbers that training sets to zero
-    bias: bool = True  # whether linear layers and LayerNorms add a bias
-    # What came after GPT-2; the defaults are GPT-2.
-    norm: str = "layernorm"  # or "rmsnorm": no mean is subtracted, nothing is learned
-    position: str = "learned"  # a table; or "rotary": queries and keys are turned; or "none"
-    activation: str = "gelu"  # GPT-2's approximation by tanh; or "relu2": the square of a ReLU
-    qk_norm: bool = False  # whether queries and keys are brought to one length
-    zero_init: bool = False  # whether what adds to the residual path starts as zero
-    tied: bool = True  # whether the output layer's weights are the token embeddings
-
-    def __post_init__(self):
-        make_plain(self)
-        at_least_one(self, "vocab_size", "block_size", "n_layer", "n_head", "n_embd")
-        if self.n_embd % self.n_head:
-            raise ValueError(
-                f"n_embd is {self.n_embd} and n_head is {self.n_head}: the channels are shared "
-                "out evenly among the heads, so make n_embd a multiple of n_head."
-            )
-        share(self, "dropout")
-        one_of(self, **CHOICES)
-        if self.position == "rotary" and self.head_size % 2:
-            raise ValueError(
-                f"Rotary positions turn pairs of numbers, and a head has {self.head_size}: make "
-                "n_embd / n_head even."
-            )
-
-    @property
-    def head_size(self) -> int:
-        """Numbers in one head's query, key or value."""
-        return self.n_embd // self.n_head
-
-    @classmethod
-    def preset(cls, name: str, **changes) -> "GPTConfig":
-        """Return PRESETS[name], with `changes` of single fields. ValueError for another name."""
-        if name not in PRESETS:
-            raise ValueError(f"No GPT is called {name!r}; there are {', '.join(PRESETS)}.")
-        return dataclasses.replace(PRESETS[name], **changes)
-
-
-PRESETS = {
-    "gpt-nano": GPTConfig(n_layer=3, n_head=3, n_embd=48),
-    "gpt-micro": GPTConfig(n_layer=4, n_head=4, n_embd=128),
-    "gpt-mini": GPTConfig(n_layer=6, n_head=6, n_embd=192),
-    "shakespeare-char": GPTConfig(
-        65, 256, n_layer=6, n_head=6, n_embd=384, dropout=0.2, bias=False
-    ),
-    "gpt2": GPTConfig(),  # 124 million parameters
-    "gpt2-medium": GPTConfig(n_layer=24, n_head=16, n_embd=1024),  # 350 million
-    "gpt2-large": GPTConfig(n_layer=36, n_head=20, n_embd=1280),  # 774 million
-    "gpt2-xl": GPTConfig(n_layer=48, n_head=25, n_embd=1600),  # 1,558 million
-}
 
 
 def norm(config: GPTConfig) -> nn.Module:
     """Return the normalisation that the configuration asks for.
 
-    RMSNorm divides by the root of the mean square (Zhang & Sennrich 2019); LayerNorm subtracts
-    the mean first, and learns a gain and a bias.
+    RMSNorm divides by the root of the mean square (Zhang & Sennrich 2019), and may learn a gain;
+    LayerNorm subtracts the mean first, and learns a gain and a bias.
     """
     if config.norm == "rmsnorm":
-        return nn.RMSNorm(config.n_embd, elementwise_affine=False)
-    return nn.LayerNorm(config.n_embd, bias=config.bias)
+        return nn.RMSNorm(config.n_embd, config.norm_eps, elementwise_affine=config.norm_gain)
+    return nn.LayerNorm(config.n_embd, config.norm_eps or 1e-5, bias=config.bias)
 
 
 def future(T: int, T_all: int, like: Tensor) -> Float[Tensor, "T T_all"]:
@@ -118,18 +51,37 @@ def future(T: int, T_all: int, like: Tensor) -> Float[Tensor, "T T_all"]:
 
 def plain_attention(
     q: Float[Tensor, "B H T S"],
-    k: Float[Tensor, "B H T_all S"],
-    v: Float[Tensor, "B H T_all S"],
+    k: Float[Tensor, "B H_kv T_all S"],
+    v: Float[Tensor, "B H_kv T_all S"],
     dropout: float = 0.0,
 ) -> tuple[Float[Tensor, "B H T S"], Float[Tensor, "B H T T_all"]]:
     """Return softmax(q kᵀ / √S) v, with the future masked, and the weights of that mixture.
 
-    The queries are those of the last T positions of T_all. This is the formula, for reading and
-    for looking at the weights; `F.scaled_dot_product_attention` gives the same y, faster.
+    The queries are those of the last T positions of T_all; each head of keys and values serves
+    H / H_kv neighbouring heads of queries. This is the formula, for reading and for looking at
+    the weights; `attention` gives the same y, faster.
     """
+    k, v = (part.repeat_interleave(q.shape[1] // k.shape[1], 1) for part in (k, v))
     scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-2, -1)  # (B, H, T, T_all)
     weights = F.softmax(scores + future(*scores.shape[-2:], scores), dim=-1)
     return F.dropout(weights, dropout) @ v, weights
+
+
+def attention(
+    q: Float[Tensor, "B H T S"],
+    k: Float[Tensor, "B H_kv T_all S"],
+    v: Float[Tensor, "B H_kv T_all S"],
+    dropout: float = 0.0,
+) -> Float[Tensor, "B H T S"]:
+    """Return plain_attention's y by torch's kernels."""
+    (B, H, T, S), (H_kv, T_all) = q.shape, k.shape[1:3]
+    attend = partial(F.scaled_dot_product_attention, dropout_p=dropout)
+    if T == 1:  # nothing to mask; so heads that share keys are as many queries of one head
+        return attend(q.reshape(B, H_kv, -1, S), k, v).reshape(q.shape)
+    if T_all == T:
+        return attend(q, k, v, is_causal=True, enable_gqa=H_kv != H)
+    # is_causal would take the queries for the first T positions, not the last.
+    return attend(q, k, v, future(T, T_all, q), enable_gqa=H_kv != H)
 
 
 class CausalSelfAttention(nn.Module):
@@ -138,7 +90,7 @@ class CausalSelfAttention(nn.Module):
     def __init__(self, config: GPTConfig):
         super().__init__()
         self.config = config
-        self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
+        self.c_attn = nn.Linear(config.n_embd, sum(config.qkv_sizes), bias=config.bias)
         self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
         self.resid_dropout = nn.Dropout(config.dropout)
         self.plain = False  # True: by plain_attention, and its weights are kept
@@ -157,13 +109,14 @@ class CausalSelfAttention(nn.Module):
         keys and values of the positions before these T come from there, as layer number `layer`.
         """
         B, T, C = x.shape
-        heads = (B, T, self.config.n_head, self.config.head_size)
-        q, k, v = self.c_attn(x).split(C, dim=-1)  # (B, T, C) each
-        q, k, v = (part.view(heads).transpose(1, 2) for part in (q, k, v))  # (B, H, T, S)
+        H, H_kv, S = self.config.n_head, self.config.kv_heads, self.config.head_size
+        heads = self.c_attn(x).view(B, T, -1, S).transpose(1, 2)  # (B, H + 2 H_kv, T, S)
+        qk, v = heads.split([H + H_kv, H_kv], dim=1)
         if self.config.qk_norm:
-            q, k = (F.rms_norm(part, part.shape[-1:]).type_as(v) for part in (q, k))
+            qk = F.rms_norm(qk, (S,)).type_as(v)
         if angles is not None:
-            q, k = rotate(q, angles), rotate(k, angles)
+            qk = rotate(qk, angles)
+        q, k = qk.split([H, H_kv], dim=1)
         if cache is not None:
             k, v = cache.append(layer, k, v)  # (B, H, T_all, S)
 
@@ -172,28 +125,33 @@ class CausalSelfAttention(nn.Module):
         if self.plain or (q.dtype == torch.bfloat16 and not q.is_cuda):
             y, weights = plain_attention(q, k, v, dropout)
             self.weights = weights if self.plain else None
-        elif k.shape[2] == T:
-            y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
-        else:  # is_causal would take the queries for the first T positions, not the last
-            y = F.scaled_dot_product_attention(q, k, v, future(T, k.shape[2], q), dropout)
+        else:
+            y = attention(q, k, v, dropout)
         y = y.transpose(1, 2).reshape(B, T, C)  # the heads side by side again
         return self.resid_dropout(self.c_proj(y))
 
 
 class MLP(nn.Module):
-    """What each position makes of what it has gathered: out to 4C numbers, a bend, and back."""
+    """What each position makes of what it has gathered: out to more numbers, a bend, and back."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
         self.activation = config.activation
-        self.c_fc = nn.Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
-        self.c_proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
+        # SwiGLU's two products are one, as those of attention are: the gate's rows come first.
+        wide = config.hidden * (2 if config.activation == "swiglu" else 1)
+        self.c_fc = nn.Linear(config.n_embd, wide, bias=config.bias)
+        self.c_proj = nn.Linear(config.hidden, config.n_embd, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
-        x = self.c_fc(x)  # (B, T, 4C)
-        # ReLU²: So et al. (2021), "Primer: Searching for Efficient Transformers".
-        x = F.relu(x).square() if self.activation == "relu2" else F.gelu(x, approximate="tanh")
+        x = self.c_fc(x)  # (B, T, hidden), or twice that
+        if self.activation == "swiglu":
+            gate, x = x.chunk(2, dim=-1)
+            x = F.silu(gate) * x
+        elif self.activation == "relu2":
+            x = F.relu(x).square()
+        else:
+            x = F.gelu(x, approximate="tanh")
         return self.dropout(self.c_proj(x))
 
 
@@ -254,9 +212,9 @@ class GPT(TiedHead):
                 parameter.normal_(0.0, deviation, generator=generator)
 
     def forward(
-        self, idx: Integer[Tensor, "B T"], cache: KVCache | None = None
-    ) -> Float[Tensor, "B T V"]:
-        """Return the logits of the token that follows each position.
+        self, idx: Integer[Tensor, "B T"], cache: KVCache | None = None, last: bool = False
+    ) -> Float[Tensor, "B T_out V"]:
+        """Return the logits of the token that follows each position, or, for `last`, the last one.
 
         With a cache, `idx` are the T tokens that follow those that the cache holds.
 
@@ -280,10 +238,12 @@ class GPT(TiedHead):
         if self.config.position == "learned":
             x = x + self.transformer.wpe.weight[start:stop]  # (T, C) for every row
         elif self.config.position == "rotary":
-            angles = rotary_angles(stop, self.config.head_size, idx.device)[start:]
+            size, theta = self.config.head_size, self.config.rope_theta
+            angles = rotary_angles(stop, size, theta, idx.device)[start:]
         x = self.transformer.drop(x)
         for layer, block in enumerate(self.transformer.h):
             x = block(x, angles, cache, layer)
+        x = x[:, -1:] if last else x  # most of a small model's work can be the output layer's
         return self.lm_head(self.transformer.ln_f(x))
 
     # These have modules of their own; as methods they read better.

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zerotohero.gpt2_files import MASKS, find, read_config
+from zerotohero.formats import GPT2
+from zerotohero.model_files import find, read_config
 
 SIZES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")  # OpenAI's, on the hub
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -105,7 +106,7 @@ def load_gpt2(name_or_folder: str | PathLike) -> tuple[dict, int]:
             f"{name} is neither a folder nor a size of GPT-2; those are {', '.join(SIZES)}."
         )
     config_file, weights_files = find(name_or_folder)
-    config = read_config(config_file)
+    form, config = read_config(config_file, [GPT2()])
     sizes = V, block_size, n_layer, n_head, C = [
         config[size] for size in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd")
     ]
@@ -113,6 +114,12 @@ def load_gpt2(name_or_folder: str | PathLike) -> tuple[dict, int]:
         raise ValueError(
             f"{config_file} describes no GPT-2: {n_head} heads can't share {C} channels."
         )
+    for part in ("n_hidden", "norm_eps"):
+        if config[part] is not None:
+            raise ValueError(
+                f"{config_file} describes a GPT with {part}={config[part]!r}; here it has "
+                "GPT-2's own."
+            )
     if not config["tied"]:
         raise ValueError(
             f"{config_file} describes an output layer of its own; here it is the table of tokens."
@@ -120,10 +127,9 @@ def load_gpt2(name_or_folder: str | PathLike) -> tuple[dict, int]:
     tensors = {}
     for path in weights_files:
         tensors |= read_safetensors(path)
+    names = {name: form.full_name(name) for name in tensors}
     tensors = {
-        name.removeprefix("transformer."): array
-        for name, array in tensors.items()
-        if not MASKS.search(name)
+        full.removeprefix("transformer."): tensors[name] for name, full in names.items() if full
     }
     file = weights_files[0]
     if "lm_head.weight" in tensors:

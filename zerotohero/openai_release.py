@@ -10,23 +10,39 @@ outside of `model/`, such as an optimiser's averages, is not looked at. Left out
 """
 
 import json
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
+from zerotohero.formats import GPT2, Format, Stored
 from zerotohero.tf_checkpoint import TensorFlowCheckpoint
 
-CHECKPOINT, SIZES = "model.ckpt", "hparams.json"
-FIELDS = {  # our names, and OpenAI's
-    "vocab_size": "n_vocab",
-    "block_size": "n_ctx",
-    "n_layer": "n_layer",
-    "n_head": "n_head",
-    "n_embd": "n_embd",
-}
+CHECKPOINT = "model.ckpt"
 LAST = {"w": ["weight"], "g": ["weight"], "b": ["bias"]}
+
+
+class Release(GPT2):
+    """OpenAI's words for a GPT-2, whose sizes take the place of config.json."""
+
+    settings = "hparams.json"
+    sizes = {  # noqa: RUF012
+        "vocab_size": "n_vocab",
+        "block_size": "n_ctx",
+        "n_layer": "n_layer",
+        "n_head": "n_head",
+        "n_embd": "n_embd",
+    }
+
+    def full_name(self, theirs: str) -> str | None:
+        """Return Hugging Face's name for OpenAI's; None for what isn't the model's."""
+        first, *parts = theirs.split("/")
+        if first != "model" or not parts:
+            return None
+        if parts[0][:1] == "h" and parts[0][1:].isdecimal():
+            parts[:1] = "h", parts[0][1:]
+        parts[-1:] = LAST.get(parts[-1], [parts[-1], "weight"])
+        return ".".join(["transformer", *parts])
 
 
 def is_in(folder: Path) -> bool:
@@ -34,50 +50,34 @@ def is_in(folder: Path) -> bool:
     return (folder / f"{CHECKPOINT}.index").is_file()
 
 
-def read(folder: Path) -> tuple[dict, dict[str, Callable[[str], Tensor]]]:
-    """Return the fields of the GPTConfig, and what reads each tensor by its name.
+def read(folder: Path) -> tuple[Format, dict[str, object], dict[str, Stored]]:
+    """Return the format, the fields of the GPTConfig, and the tensors by OpenAI's names.
 
-    The names and shapes are those of Hugging Face's format. FileNotFoundError or ValueError with
-    one sentence if a file is missing or damaged; so do the readers.
+    FileNotFoundError or ValueError with one sentence if a file is missing or damaged. All is
+    verified before the first tensor is copied; until then they take no memory.
     """
-    config = _sizes(folder / SIZES)
-    checkpoint = TensorFlowCheckpoint(folder / CHECKPOINT)
-    names = {_renamed(name): name for name in checkpoint if name.startswith("model/")}
-    layers = {name.split(".")[2] for name in names if name.startswith("transformer.h.")}
-    if len(layers) != config["n_layer"]:
-        raise ValueError(
-            f"{folder / SIZES} says n_layer={config['n_layer']}, but {CHECKPOINT} beside it has "
-            f"{len(layers)} layers: fetch both again."
-        )
-
-    def tensor(ours: str) -> Tensor:
-        array = checkpoint[names[ours]]
-        return torch.tensor(array[0] if array.ndim == 3 and len(array) == 1 else array)
-
-    return config, dict.fromkeys(names, tensor)
-
-
-def _renamed(name: str) -> str:
-    """Return Hugging Face's name for OpenAI's."""
-    _, *parts = name.split("/")
-    if parts[0][:1] == "h" and parts[0][1:].isdecimal():
-        parts[:1] = "h", parts[0][1:]
-    parts[-1:] = LAST.get(parts[-1], [parts[-1], "weight"])
-    return ".".join(["transformer", *parts])
-
-
-def _sizes(path: Path) -> dict:
+    form = Release()
+    path = folder / form.settings
     try:
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-        sizes = {ours: theirs[name] for ours, name in FIELDS.items()}
-        fine = all(type(size) is int for size in sizes.values())
+        fields = form.fields(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"{path.parent} holds no {path.name}: fetch it again; it tells the model's sizes."
+            f"{folder} holds no {path.name}: fetch it again; it tells the model's sizes."
         ) from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        fine = False
-    if not fine:
-        names = ", ".join(FIELDS.values())
-        raise ValueError(f"{path} doesn't give {names} as whole numbers: fetch it again.")
-    return sizes | {"dropout": 0.1, "bias": True, "tied": True}
+    except (ValueError, AttributeError, RecursionError):
+        names = ", ".join(form.sizes.values())
+        raise ValueError(f"{path} doesn't give {names} as whole numbers: fetch it again.") from None
+    checkpoint = TensorFlowCheckpoint(folder / CHECKPOINT)
+    names = {name: full for name in checkpoint if (full := form.full_name(name))}
+    layers = {full.split(".")[2] for full in names.values() if full.startswith("transformer.h.")}
+    if len(layers) != fields["n_layer"]:
+        raise ValueError(
+            f"{path} says n_layer={fields['n_layer']}, but {CHECKPOINT} beside it has "
+            f"{len(layers)} layers: fetch both again."
+        )
+    stored = {}
+    for name in names:
+        array = checkpoint[name]
+        array = array[0] if array.ndim == 3 and len(array) == 1 else array
+        stored[name] = Stored(array.shape, partial(torch.tensor, array))
+    return form, fields, stored

@@ -29,6 +29,15 @@ GPT4_SPLIT = (
     r"|\s+(?!\S)"
     r"|\s+"
 )
+SMOLLM_SPLIT = (  # GPT-2's, for SmolLM2
+    r"'(?:[sdmt]|ll|ve|re)"
+    r"| ?\p{L}+"
+    r"|\p{N}"  # but each digit for itself
+    r"| ?[^\s\p{L}\p{N}]+"
+    r"|\s+(?=\p{N})"  # and before a digit all blanks, for the digits were cut out first
+    r"|\s+(?!\S)"
+    r"|\s+"
+)
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _ENDINGS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 O200K_SPLIT = (  # GPT-4o's
@@ -55,7 +64,9 @@ def _in_ascii(pattern: str) -> re.Pattern:
     return re.compile(pattern, re.ASCII)
 
 
-IN_ASCII = {pattern: _in_ascii(pattern) for pattern in (GPT2_SPLIT, GPT4_SPLIT, O200K_SPLIT)}
+IN_ASCII = {
+    pattern: _in_ascii(pattern) for pattern in (GPT2_SPLIT, GPT4_SPLIT, O200K_SPLIT, SMOLLM_SPLIT)
+}
 
 
 class Cut:

@@ -191,7 +191,7 @@ class BytePairs(Bytes):
         """Return what each merged piece was merged from, in the order of learning."""
         pairs = {}
         for token, piece in enumerate(self.vocab):
-            if len(piece) > 1:
+            if len(piece) > 1 and piece in self.ranks:
                 halves = merged(piece, self.ranks, below=token)
                 if len(halves) != 2:
                     raise ValueError(
@@ -244,7 +244,8 @@ class Tokenizer(SplitPairs):
     ):
         """`special` names the special tokens and their numbers, or names them alone.
 
-        Without numbers they follow the vocabulary. ValueError if a number is taken, or a name
+        Without numbers they follow the vocabulary. A vocabulary may also hold them itself, as text
+        under their numbers; they are no pieces then. ValueError if a number is taken, or a name
         empty.
         """
         super().__init__(vocab, pattern)
@@ -252,7 +253,10 @@ class Tokenizer(SplitPairs):
             special = {text: len(self.vocab) + i for i, text in enumerate(dict.fromkeys(special))}
         self.special = dict(special)
         for text, token in self.special.items():
-            if not text or whole(text) != text or not len(self.vocab) <= index(token) < MOST:
+            within = whole(text) == text and self.ranks.get(text.encode()) == token
+            if within and len(text.encode()) > 1:
+                del self.ranks[text.encode()]
+            elif not text or whole(text) != text or not len(self.vocab) <= index(token) < MOST:
                 raise ValueError(
                     f"The special token {text!r} can't have the number {token}: its text must not "
                     "be empty nor hold half a surrogate pair, and the numbers below "

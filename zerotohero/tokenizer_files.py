@@ -92,7 +92,9 @@ def _described(tokenizer: Tokenizer) -> dict:
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": True,  # a chunk that is a piece is that piece
-            "vocab": {word(piece): token for token, piece in enumerate(tokenizer.vocab)},
+            "vocab": {
+                word(piece): token for token, piece in enumerate(tokenizer.vocab[: len(tokenizer)])
+            },
             "merges": [[word(a), word(b)] for a, b in tokenizer.merges.values()],
         },
     }

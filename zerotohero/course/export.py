@@ -7,7 +7,8 @@ from pathlib import Path
 from zerotohero import tokenizer_files
 from zerotohero.course.files import write_whole
 from zerotohero.course.run import load, say
-from zerotohero.huggingface import later_parts
+from zerotohero.formats import nearest
+from zerotohero.huggingface import no_words_for
 from zerotohero.text import read_text
 from zerotohero.training.recipes import RECIPES
 
@@ -17,12 +18,12 @@ def export(folder: Path, target: Path, last: bool = False) -> None:
     run, model = load(folder, last)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"{target} holds something already; name a new folder.")
-    if later := later_parts(model.config):
-        able = ", ".join(name for name, r in RECIPES.items() if not later_parts(r.model))
-        has = ", ".join(f"{part}={getattr(model.config, part)}" for part in later)
+    if lacking := no_words_for(model.config):
+        able = ", ".join(name for name, r in RECIPES.items() if not no_words_for(r.model))
+        has = ", ".join(f"{part}={getattr(model.config, part)}" for part in lacking)
         raise ValueError(
-            f"{folder} has what came after GPT-2 ({has}), and transformers' GPT-2 has no place for "
-            f"it; what these recipes train can be exported: {able}."
+            f"{folder} has what neither transformers' GPT-2 nor its Llama has a place for ({has}); "
+            f"what these recipes train can be exported: {able}."
         )
     fresh = not target.exists()
     try:
@@ -36,7 +37,7 @@ def export(folder: Path, target: Path, last: bool = False) -> None:
             shutil.rmtree(target, ignore_errors=True)
         raise
     say(f"Wrote {target}. In Python, with the package transformers:")
-    say(f"    GPT2LMHeadModel.from_pretrained({str(target)!r})")
+    say(f"    {nearest(model.config).architecture}.from_pretrained({str(target)!r})")
     say(f"    AutoTokenizer.from_pretrained({str(target)!r})")
 
 

