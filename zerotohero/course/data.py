@@ -43,6 +43,10 @@ FILES = {
         "names.txt",
         "bd02dfd33179e23ec2dd093cbd4de619834f75d660ef1ae04d3127e7a0110053",
     ),
+    "scaling": File(
+        "scaling.json",
+        "38105cc914ceb331aeae38f932fb5e8e70835cc752b11ac611fc4d3e815e6d7d",
+    ),
     "makemore_names": File(
         "makemore_names.txt",
         "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d",

@@ -1,0 +1,280 @@
+"""The figures of lecture 10: the block, several devices, memory, schedules, recipes and scaling."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from zerotohero.course.drawing import Drawing
+from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY
+from zerotohero.course.plots.diagram import diagram
+from zerotohero.scaling import Chinchilla, Point
+
+CLEAR = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # behind letters that a line crosses
+PARTS = {  # of the memory, from the bottom up
+    "weights": BLUE,
+    "optimiser": SKY,
+    "gradients": GREEN,
+    "activations": ORANGE,
+    "logits": RED,
+}
+LOOKS = tuple(zip((BLUE, ORANGE, GREEN, RED, PURPLE, BLACK), "os^Dv*", strict=True))
+
+# --- diagrams -------------------------------------------------------------------------------------
+
+
+def block() -> Drawing:
+    """Return a block of GPT-2 with the names and shapes of Hugging Face's files."""
+    return diagram(
+        """
+        x -> ln_1 : (B, T, C)
+        ln_1 -> attn.c_attn
+        attn.c_attn -> attention : q, k, v
+        attention -> attn.c_proj
+        attn.c_proj -> +
+        x -> +
+        + -> ln_2 : (B, T, C)
+        ln_2 -> mlp.c_fc
+        mlp.c_fc -> gelu : (B, T, 4C)
+        gelu -> mlp.c_proj
+        mlp.c_proj -> +#2
+        + -> +#2
+        +#2 -> next block : (B, T, C)
+        """,
+        parameters={
+            "ln_1": "(C,)",
+            "attn.c_attn": "(C, 3C)",
+            "attn.c_proj": "(C, C)",
+            "ln_2": "(C,)",
+            "mlp.c_fc": "(C, 4C)",
+            "mlp.c_proj": "(4C, C)",
+        },
+        down=True,
+        alt="A block of GPT-2. x is normalised by ln_1, made into queries, keys and values by "
+        "c_attn, mixed by attention, and added to x through c_proj. The sum is normalised by ln_2, "
+        "widened to four times the channels by c_fc, bent by gelu, and added through c_proj.",
+    )
+
+
+def data_parallel() -> Drawing:
+    """Return an update of two processes that hold the same weights."""
+    return diagram(
+        """
+        batch -> weights : rows 0, 2, …
+        batch -> weights#1 : rows 1, 3, …
+        weights -> gradients : loss
+        weights#1 -> gradients#1 : loss
+        gradients -> all-reduce
+        gradients#1 -> all-reduce
+        all-reduce -> update : the mean
+        all-reduce -> update#1 : the mean
+        """,
+        parameters={"weights": "all", "weights#1": "all"},
+        frames={
+            "process 0": ["weights", "gradients", "update"],
+            "process 1": ["weights#1", "gradients#1", "update#1"],
+        },
+        alt="Data-parallel training. Each of two processes holds all weights and takes half of the "
+        "batch's rows. Their gradients are averaged by an all-reduce, and each process makes the "
+        "same update, so that the weights stay equal.",
+    )
+
+
+def sharded() -> Drawing:
+    """Return a layer's way through an update of two processes that hold half of it each."""
+    return diagram(
+        """
+        half -> gather
+        half#1 -> gather
+        gather -> layer : all of it
+        gather -> layer#1 : all of it
+        layer -> reduce-scatter : gradients
+        layer#1 -> reduce-scatter : gradients
+        reduce-scatter -> update half
+        reduce-scatter -> update half#1
+        """,
+        parameters={"half": "weights 0", "half#1": "weights 1"},
+        frames={
+            "process 0": ["half", "layer", "update half"],
+            "process 1": ["half#1", "layer#1", "update half#1"],
+        },
+        alt="Sharded training. Each of two processes keeps half of a layer's weights. Before the "
+        "layer is needed, it is gathered from both; afterwards it is dropped, and each process "
+        "gets the summed gradients of its half alone, and updates that.",
+    )
+
+
+# --- plots ----------------------------------------------------------------------------------------
+
+
+def residual_paths(plain: Mapping[int, Sequence[float]], scaled: Mapping[int, Sequence[float]]):
+    """Draw the deviation along the residual path, for models of several depths, started both ways.
+
+    The keys are numbers of layers.
+    """
+    _, axes = plt.subplots(1, 2, figsize=(10, 3.4), sharey=True)
+    panels = {"all matrices alike": plain, "what adds, divided by √(2 n_layer)": scaled}
+    for ax, (title, runs) in zip(axes, panels.items(), strict=True):
+        for (layers, path), (colour, marker) in zip(runs.items(), LOOKS, strict=False):
+            ax.plot(path, color=colour, label=f"{layers} layers")
+            ax.plot(len(path) - 1, path[-1], marker, color=colour)
+        ax.set(title=title, xlabel="additions to the path so far", xlim=(0, None))
+    axes[0].set(ylabel="standard deviation of x", ylim=(0, None))
+    axes[0].legend()
+
+
+def one_batch(curves: Mapping[str, Sequence[float]], nothing: float) -> None:
+    """Draw the losses of runs on a single batch, and the loss of knowing nothing."""
+    _, ax = plt.subplots()
+    dashes = ("-", "--", ":")
+    for (name, losses), (colour, _), dash in zip(curves.items(), LOOKS, dashes, strict=False):
+        ax.plot(losses, dash, color=colour, linewidth=2, label=name)
+    ax.axhline(nothing, color=BLACK, linewidth=1)
+    ax.text(len(losses) * 0.99, nothing, "ln V", ha="right", va="center", size=9, bbox=CLEAR)
+    ax.set(xlabel="step", ylabel="loss of the batch", ylim=(0, 1.15 * nothing))
+    ax.legend(loc="upper right", bbox_to_anchor=(1, 0.88))
+
+
+def schedules(rates: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> None:
+    """Draw each plan's learning rate against its tokens, as a share of the highest rate."""
+    _, ax = plt.subplots()
+    for (name, (tokens, rate)), (colour, _), dash in zip(
+        rates.items(), LOOKS, ("-", "--"), strict=False
+    ):
+        highest = max(rate)
+        ax.plot(
+            np.asarray(tokens) / 1e9, np.asarray(rate) / highest, dash, color=colour, label=name
+        )
+    ax.set(xlabel="billions of tokens read", ylabel="rate, share of its highest", ylim=(0, 1.05))
+    ax.legend()
+
+
+def memory(parts: Mapping[str, int], sharing: Mapping[str, Sequence[Mapping[str, int]]]) -> None:
+    """Draw what fills a device during an update, and how that shrinks with more devices.
+
+    parts: bytes at the most, of one device. sharing: for each way to share, the parts with 1, 2,
+    4, … devices.
+    """
+    _, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), width_ratios=(3, 2))
+    # The phases, by the share of each part that is there at their ends.
+    times = [0, 1, 1.25, 2.75, 3, 3.001, 3.4]
+    filled = {
+        "weights": [1, 1, 1, 1, 1, 1, 1],
+        "optimiser": [1, 1, 1, 1, 1, 1, 1],
+        "gradients": [0, 0, 0.1, 0.9, 1, 1, 0],
+        "activations": [0, 1, 1, 0.1, 0, 0, 0],
+        "logits": [0, 0.34, 1, 0, 0, 0, 0],
+    }
+    heights = [np.array(filled[name]) * parts[name] / 1e9 for name in PARTS]
+    left.stackplot(times, heights, colors=PARTS.values(), labels=PARTS, edgecolor="white")
+    top = 1.32 * np.sum(heights, 0).max()
+    for x, text in ((0.5, "forward"), (2, "backward"), (3.2, "update")):
+        left.text(x, 0.93 * top, text, ha="center", size=10)
+    for x in (1, 3):
+        left.axvline(x, color=BLACK, linewidth=0.8, linestyle=":")
+    left.set(xlim=(0, 3.4), ylim=(0, top), xticks=[], xlabel="time →", ylabel="GB on one device")
+    left.set_title("During an update (drawn, not measured)")
+    width = 0.8 / len(sharing)
+    for i, (name, rows) in enumerate(sharing.items()):
+        at, bottom = np.arange(len(rows)) + (i - (len(sharing) - 1) / 2) * width, 0
+        for part, colour in PARTS.items():
+            tall = np.array([row[part] for row in rows]) / 1e9
+            right.bar(at, tall, width * 0.94, bottom, color=colour, edgecolor="white")
+            bottom = bottom + tall
+        for x, y in zip(at, bottom, strict=True):
+            right.text(x, y, name[0], ha="center", va="bottom", size=9)
+    right.set_xticks(range(len(rows)), [2**i for i in range(len(rows))])
+    right.set(xlabel="devices", title=", ".join(f"{name[0]}: {name}" for name in sharing))
+    right.grid(axis="x", visible=False)
+    left.figure.legend(loc="outside lower center", ncols=len(PARTS))
+
+
+def race(runs: Mapping[str, Sequence[Sequence[tuple[int, float]]]], unit: float) -> None:
+    """Draw bits a byte on unseen text against updates: a line a seed, a colour a recipe.
+
+    unit: how many nats a token one bit a byte is.
+    """
+    _, ax = plt.subplots()
+    looks = zip(runs.items(), LOOKS, ("-", "--"), strict=False)
+    for (name, seeds), (colour, marker), dash in looks:
+        for i, curve in enumerate(seeds):
+            steps, losses = zip(*curve, strict=True)
+            bits = np.asarray(losses) / unit
+            how = {"color": colour, "marker": marker, "markersize": 4}
+            ax.plot(steps, bits, dash, **how, label=None if i else name)
+    ax.axhline(min(loss for curve in runs[next(iter(runs))] for _, loss in curve) / unit, color=BLACK)
+    ax.set(xlabel="updates", ylabel="bits a byte, unseen text")
+    ax.legend()
+
+
+def falling(
+    curves: Mapping[int, Sequence[tuple[float, float]]], best: Sequence[tuple[float, float, int]]
+) -> None:
+    """Draw loss against operations, a curve for each size, and their envelope."""
+    _, ax = plt.subplots(figsize=(7, 4))
+    for (size, curve), (colour, marker) in zip(curves.items(), LOOKS, strict=False):
+        flops, losses = zip(*curve, strict=True)
+        how = {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.2}
+        ax.plot(flops, losses, **how, label=f"{size:,}")
+    flops, losses, _ = zip(*best, strict=True)
+    ax.plot(flops, losses, color="#999999", linewidth=7, alpha=0.4, zorder=0, label="envelope")
+    _losses_over_flops(ax)
+    ax.legend(title="parameters")
+
+
+def law(points: Sequence[Point], fitted: Chinchilla, held_out: Sequence[Point]) -> None:
+    """Draw the loss of every run against its tokens, the fitted law of each size, and the test.
+
+    Points that the law has not been fitted to are hollow.
+    """
+    _, ax = plt.subplots(figsize=(7, 4))
+    sizes = sorted({point.parameters for point in [*points, *held_out]})
+    tokens = np.geomspace(2e5, 6e6, 50)
+    for size, (colour, marker) in zip(sizes, LOOKS, strict=False):
+        ax.plot(tokens, fitted.loss(size, tokens), color=colour, linewidth=1)
+        for some, fill in ((points, colour), (held_out, "white")):
+            mine = [(p.tokens, p.loss) for p in some if p.parameters == size]
+            if mine:
+                label = f"{size:,}" if fill == colour else None
+                how = {"color": colour, "markerfacecolor": fill, "markersize": 7, "label": label}
+                ax.plot(*zip(*mine, strict=True), marker, **how)
+    ax.set(xscale="log", yscale="log", xlabel="characters learned from, D")
+    ax.set_ylabel("loss, nats a character")
+    _plain_ticks(ax)
+    ax.legend(title="parameters, N", ncols=2)
+
+
+def budgets(
+    fitted: Chinchilla, flops: Mapping[str, float], models: Mapping[str, tuple[float, float]]
+) -> None:
+    """Draw the predicted loss of budgets against the size they are spent on, and known models.
+
+    models: parameters and tokens, by name.
+    """
+    _, ax = plt.subplots(figsize=(7, 4.2))
+    ax.set(xscale="log", xlim=(3e7, 2e12), ylim=(1.7, 4), xlabel="parameters, N")
+    for (name, budget), (colour, _) in zip(flops.items(), LOOKS, strict=False):
+        N = np.geomspace(3e7, 2e12, 200)
+        losses = fitted.loss(N, budget / 6 / N)
+        ax.plot(N, losses, color=colour, linewidth=1.2, label=name)
+        best = fitted.best(budget)
+        ax.plot(best.parameters, fitted.loss(*best), "o", color=colour)
+    for name, (N, D) in models.items():
+        loss = float(fitted.loss(N, D))
+        ax.plot(N, loss, "*", color=BLACK, markersize=9)
+        ax.annotate(name, (N, loss), (6, 5), textcoords="offset points", size=9, bbox=CLEAR)
+    ax.set_ylabel("predicted loss, nats a token")
+    ax.legend(title="operations", loc="upper right")
+
+
+def _losses_over_flops(ax) -> None:
+    ax.set(xscale="log", yscale="log", xlabel="operations, C", ylabel="loss, nats a character")
+    _plain_ticks(ax)
+
+
+def _plain_ticks(ax) -> None:
+    low, high = ax.get_ylim()
+    ticks = [t / 10 for t in range(10, 45) if low <= t / 10 <= high]
+    ax.set_yticks(ticks if len(ticks) < 9 else ticks[::2])
+    ax.minorticks_off()
+    ax.yaxis.set_major_formatter("{x:.1f}")
