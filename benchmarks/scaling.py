@@ -1,6 +1,6 @@
 """The points of lecture 10's scaling law: six sizes, five lengths, on all the plays.
 
-    nice python benchmarks/scaling.py data/scaling.json   # about three quarters of an hour, one core
+    nice python benchmarks/scaling.py data/scaling.json   # about an hour, one core
 
 Characters of Shakespeare's plays, 4.5 million to learn from and each run less than one pass over
 them; the loss is that of 65,536 characters of Tiny Shakespeare's last tenth, in nats a character.
@@ -8,7 +8,7 @@ Every run has a schedule of its own, which falls to zero at its end: a loss on t
 run would be too high. The recipe is the same for all, modern parts with Muon, and its rates were
 chosen from a few short runs of the second and third size, so none is at its very best.
 
-Each run is written down when it is done, the cheapest first, and what the file holds already isn't
+Each run is written down when it is done, the shortest first, and what the file holds already isn't
 done again. So the command can be stopped and given again.
 """
 
@@ -86,8 +86,8 @@ def main() -> None:
     for layers, channels in SIZES:
         config = GPTConfig(its[2], CONTEXT, layers, 1, channels, **MODERN)
         a_step = GPT(config).flops_per_token() * ROWS * CONTEXT
-        plan += [(a_step * n, layers, channels, n) for n in STEPS if a_step * n <= MOST]
-    for _, layers, channels, steps in sorted(plan):
+        plan += [(n, layers, channels) for n in STEPS if a_step * n <= MOST]
+    for steps, layers, channels in sorted(plan):
         if (layers, channels, steps, args.seed) in done:
             continue
         start = time.process_time()

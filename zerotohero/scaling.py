@@ -26,7 +26,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-
 Span = tuple[float, float]
 
 
@@ -171,7 +170,7 @@ def _columns(points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return N, D, L
 
 
-def _search(system, first: Span, second: Span, rounds: int = 7, steps: int = 25):
+def _search(system, first: Span, second: Span, rounds: int = 9, steps: int = 15):
     """Return two exponents and the coefficients that leave the least squares.
 
     system(exponents) returns the columns, and what they should add up to. Coefficients below zero
@@ -187,8 +186,9 @@ def _search(system, first: Span, second: Span, rounds: int = 7, steps: int = 25)
         X = np.broadcast_to(X, (len(a), *X.shape[1:]))
         y = np.broadcast_to(target, X.shape[:2])[..., None]
         sizes = np.linalg.norm(X, axis=1, keepdims=True)  # columns of one length, for the digits
-        found = np.linalg.pinv(X / sizes) @ y  # (grid, coefficients, 1)
-        errors = np.square(X / sizes @ found - y).sum((1, 2))
+        X = X / sizes
+        found = np.linalg.pinv(X.mT @ X, hermitian=True) @ (X.mT @ y)  # (grid, coefficients, 1)
+        errors = np.square(X @ found - y).sum((1, 2))
         errors = np.where((found >= 0).all((1, 2)), errors, np.inf)
         best = int(errors.argmin())
         centre = np.log([a[best], b[best]])

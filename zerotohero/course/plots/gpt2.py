@@ -202,7 +202,9 @@ def race(runs: Mapping[str, Sequence[Sequence[tuple[int, float]]]], unit: float)
             bits = np.asarray(losses) / unit
             how = {"color": colour, "marker": marker, "markersize": 4}
             ax.plot(steps, bits, dash, **how, label=None if i else name)
-    ax.axhline(min(loss for curve in runs[next(iter(runs))] for _, loss in curve) / unit, color=BLACK)
+    ax.axhline(
+        min(loss for curve in runs[next(iter(runs))] for _, loss in curve) / unit, color=BLACK
+    )
     ax.set(xlabel="updates", ylabel="bits a byte, unseen text")
     ax.legend()
 
