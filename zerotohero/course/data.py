@@ -45,7 +45,7 @@ FILES = {
     ),
     "scaling": File(
         "scaling.json",
-        "38105cc914ceb331aeae38f932fb5e8e70835cc752b11ac611fc4d3e815e6d7d",
+        "e78140365e0e0f3645afb5aec64fa26a8b50c5e06156184462e83c54814967c6",
     ),
     "makemore_names": File(
         "makemore_names.txt",
