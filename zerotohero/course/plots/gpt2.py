@@ -60,20 +60,14 @@ def data_parallel() -> Drawing:
     """Return an update of two processes that hold the same weights."""
     return diagram(
         """
-        batch -> weights : rows 0, 2, …
-        batch -> weights#1 : rows 1, 3, …
-        weights -> gradients : loss
-        weights#1 -> gradients#1 : loss
-        gradients -> all-reduce
-        gradients#1 -> all-reduce
-        all-reduce -> update : the mean
-        all-reduce -> update#1 : the mean
+        batch -> process 0 : rows 0, 2, …
+        batch -> process 1 : rows 1, 3, …
+        process 0 -> all-reduce : gradients
+        process 1 -> all-reduce : gradients
+        all-reduce -> update : their mean
+        all-reduce -> update#1 : their mean
         """,
-        parameters={"weights": "all", "weights#1": "all"},
-        frames={
-            "process 0": ["weights", "gradients", "update"],
-            "process 1": ["weights#1", "gradients#1", "update#1"],
-        },
+        parameters={"process 0": "all weights", "process 1": "all weights"},
         alt="Data-parallel training. Each of two processes holds all weights and takes half of the "
         "batch's rows. Their gradients are averaged by an all-reduce, and each process makes the "
         "same update, so that the weights stay equal.",
@@ -84,20 +78,16 @@ def sharded() -> Drawing:
     """Return a layer's way through an update of two processes that hold half of it each."""
     return diagram(
         """
-        half -> gather
-        half#1 -> gather
-        gather -> layer : all of it
-        gather -> layer#1 : all of it
-        layer -> reduce-scatter : gradients
-        layer#1 -> reduce-scatter : gradients
-        reduce-scatter -> update half
-        reduce-scatter -> update half#1
+        process 0 -> all-gather
+        process 1 -> all-gather
+        all-gather -> forward, backward : all of it
+        all-gather -> forward, backward#1 : all of it
+        forward, backward -> reduce-scatter : gradients
+        forward, backward#1 -> reduce-scatter : gradients
+        reduce-scatter -> update : of half 0
+        reduce-scatter -> update#1 : of half 1
         """,
-        parameters={"half": "weights 0", "half#1": "weights 1"},
-        frames={
-            "process 0": ["half", "layer", "update half"],
-            "process 1": ["half#1", "layer#1", "update half#1"],
-        },
+        parameters={"process 0": "half 0", "process 1": "half 1"},
         alt="Sharded training. Each of two processes keeps half of a layer's weights. Before the "
         "layer is needed, it is gathered from both; afterwards it is dropped, and each process "
         "gets the summed gradients of its half alone, and updates that.",
@@ -130,7 +120,7 @@ def one_batch(curves: Mapping[str, Sequence[float]], nothing: float) -> None:
     for (name, losses), (colour, _), dash in zip(curves.items(), LOOKS, dashes, strict=False):
         ax.plot(losses, dash, color=colour, linewidth=2, label=name)
     ax.axhline(nothing, color=BLACK, linewidth=1)
-    ax.text(len(losses) * 0.99, nothing, "ln V", ha="right", va="center", size=9, bbox=CLEAR)
+    ax.text(len(losses) * 0.99, nothing, "ln V", ha="right", va="bottom", size=9)
     ax.set(xlabel="step", ylabel="loss of the batch", ylim=(0, 1.15 * nothing))
     ax.legend(loc="upper right", bbox_to_anchor=(1, 0.88))
 
@@ -233,16 +223,18 @@ def law(points: Sequence[Point], fitted: Chinchilla, held_out: Sequence[Point]) 
     sizes = sorted({point.parameters for point in [*points, *held_out]})
     tokens = np.geomspace(2e5, 6e6, 50)
     for size, (colour, marker) in zip(sizes, LOOKS, strict=False):
+        line = {"color": colour, "marker": marker, "markersize": 7, "linewidth": 1}
+        ax.plot([], [], **line, label=f"{size:,}")
         ax.plot(tokens, fitted.loss(size, tokens), color=colour, linewidth=1)
         for some, fill in ((points, colour), (held_out, "white")):
-            mine = [(p.tokens, p.loss) for p in some if p.parameters == size]
-            if mine:
-                label = f"{size:,}" if fill == colour else None
-                how = {"color": colour, "markerfacecolor": fill, "markersize": 7, "label": label}
-                ax.plot(*zip(*mine, strict=True), marker, **how)
+            for point in some:
+                if point.parameters == size:
+                    at = point.tokens, point.loss
+                    ax.plot(*at, **line, markerfacecolor=fill, linestyle="none")
     ax.set(xscale="log", yscale="log", xlabel="characters learned from, D")
     ax.set_ylabel("loss, nats a character")
     _plain_ticks(ax)
+    ax.set_xticks([3e5, 1e6, 3e6], ["300,000", "1 million", "3 million"])
     ax.legend(title="parameters, N", ncols=2)
 
 
@@ -254,17 +246,21 @@ def budgets(
     models: parameters and tokens, by name.
     """
     _, ax = plt.subplots(figsize=(7, 4.2))
-    ax.set(xscale="log", xlim=(3e7, 2e12), ylim=(1.7, 4), xlabel="parameters, N")
+    sizes = [N for N, _ in models.values()]
+    N = np.geomspace(min(sizes) / 20, 10 * max(sizes), 200)
+    highest = max(float(fitted.loss(*model)) for model in models.values())
     for (name, budget), (colour, _) in zip(flops.items(), LOOKS, strict=False):
-        N = np.geomspace(3e7, 2e12, 200)
         losses = fitted.loss(N, budget / 6 / N)
         ax.plot(N, losses, color=colour, linewidth=1.2, label=name)
         best = fitted.best(budget)
         ax.plot(best.parameters, fitted.loss(*best), "o", color=colour)
-    for name, (N, D) in models.items():
-        loss = float(fitted.loss(N, D))
-        ax.plot(N, loss, "*", color=BLACK, markersize=9)
-        ax.annotate(name, (N, loss), (6, 5), textcoords="offset points", size=9, bbox=CLEAR)
+    lowest = min(float(fitted.loss(*fitted.best(budget))) for budget in flops.values())
+    for name, model in models.items():
+        at = model[0], float(fitted.loss(*model))
+        ax.plot(*at, "*", color=BLACK, markersize=10)
+        ax.annotate(name, at, (0, 9), textcoords="offset points", ha="center", bbox=CLEAR)
+    ax.set(xscale="log", xlabel="parameters, N")
+    ax.set_ylim(lowest - 0.02, 2 * highest - lowest)
     ax.set_ylabel("predicted loss, nats a token")
     ax.legend(title="operations", loc="upper right")
 
