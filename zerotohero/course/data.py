@@ -46,7 +46,7 @@ FILES = {
     ),
     "scaling": File(
         "scaling.json",
-        "2970223085633cd13b7072c29a94fd4fc61b7040f04ec937f9b565fa4d3af898",
+        "eab10a38cc13e70846de47978e4fc422ba39a9f4f1b46da141aec08ec3dafe0a",
     ),
     "makemore_names": File(
         "makemore_names.txt",
