@@ -1,15 +1,17 @@
-"""The points of lecture 10's scaling law: six sizes, five lengths, on all the plays.
+"""The points of lecture 10's scaling law: six sizes of models on all the plays, to several lengths.
 
-    nice python benchmarks/scaling.py data/scaling.json   # about an hour, one core
+    nice python benchmarks/scaling.py data/scaling.json                # six minutes on one core
+    nice python benchmarks/scaling.py data/scaling.json --most 1.4e13  # and an hour for longer runs
 
 Characters of Shakespeare's plays, 4.5 million to learn from and each run less than one pass over
 them; the loss is that of 65,536 characters of Tiny Shakespeare's last tenth, in nats a character.
 Every run has a schedule of its own, which falls to zero at its end: a loss on the way of a longer
 run would be too high. The recipe is the same for all, modern parts with Muon, and its rates were
-chosen from a few short runs of the second and third size, so none is at its very best.
+chosen from a few short runs of three of the sizes, so none is at its very best.
 
-Each run is written down when it is done, the shortest first, and what the file holds already isn't
-done again. So the command can be stopped and given again.
+Every size makes the shortest run, and the longer ones that take at most `--most` operations. Each
+is written down when it is done, the shortest first, and what the file holds already isn't done
+again, so the command can be stopped and given again.
 """
 
 import argparse
@@ -31,7 +33,7 @@ from zerotohero.training.recipes import FAST, MODERN
 CONTEXT, ROWS = 64, 16
 SIZES = ((1, 16), (2, 24), (2, 48), (3, 64), (4, 96), (4, 144))  # layers, channels
 STEPS = (256, 512, 1024, 2048, 4096)  # of 1,024 characters
-MOST = 1.4e13  # operations of the longest run, so that the whole fits an hour
+MOST = 5e11  # operations of a run
 PLAN = replace(
     FAST,
     steps=1,
@@ -77,6 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path, help="where the points go")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--most", type=float, default=MOST, help="operations of the longest run")
     args = parser.parse_args()
     torch.set_num_threads(1)
     rows = json.loads(args.file.read_text("utf-8")) if args.file.exists() else []
@@ -86,7 +89,7 @@ def main() -> None:
     for layers, channels in SIZES:
         config = GPTConfig(its[2], CONTEXT, layers, 1, channels, **MODERN)
         a_step = GPT(config).flops_per_token() * ROWS * CONTEXT
-        plan += [(n, layers, channels) for n in STEPS if a_step * n <= MOST]
+        plan += [(n, layers, channels) for n in STEPS if n == STEPS[0] or a_step * n <= args.most]
     for steps, layers, channels in sorted(plan):
         if (layers, channels, steps, args.seed) in done:
             continue
