@@ -41,7 +41,7 @@ def test_two_processes_stand_side_by_side_and_alike(picture):
     for i in (0, 1):
         assert f'"process {i}" [label=' in picture.dot
         assert len(re.findall(rf'^"process {i}" -> "all-', picture.dot, re.M)) == 1
-    assert picture.dot.count('"update') == 4, "two boxes, two arrows"
+    assert len(re.findall(r'-> "update', picture.dot)) == 2
     assert len(picture.alt.split()) > 20
 
 
