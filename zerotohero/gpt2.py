@@ -230,7 +230,7 @@ def torchrun(script: str, processes: int, *arguments: str, timeout: float = 600)
     """Run a program in several processes that know of each other, and return what it prints.
 
     It is what `torchrun --standalone --nproc-per-node PROCESSES script.py` does. On a machine
-    without GPUs the processes exchange gradients by gloo, over the loopback interface. Each
+    without GPUs the processes talk to each other by gloo, over the loopback interface. Each
     computes on one thread. RuntimeError with the end of what they say if one fails.
     """
     with tempfile.TemporaryDirectory() as folder:
