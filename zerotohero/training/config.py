@@ -25,8 +25,8 @@ from zerotohero.training.machine import DTYPES
 from zerotohero.training.muon import Muon
 
 # What may differ between a run and its continuation. More steps stretch the schedule, and a
-# compiler rounds in its own way; the others change nothing that is computed.
-FREE = {"steps", "eval_every", "log_every", "compile"}
+# compiler and sums among shards round in their own way; the others change nothing that is computed.
+FREE = {"steps", "eval_every", "log_every", "compile", "shard"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +49,7 @@ class TrainConfig:
     muon_momentum: float = 0.95  # share of Muon's memory of gradients that a step keeps
     precision: str = "auto"  # "fp32", "bf16", "fp16", or what choose_precision finds
     compile: bool = False  # torch.compile: faster steps after a slow first one
+    shard: bool = False  # a model too large for a device: each of several processes keeps a part
     eval_every: int = 250  # steps between evaluations and checkpoints; 0: at the end only
     eval_batches: int = 20  # batches of validation data in an evaluation, always the same
     log_every: int = 10  # steps between two readings of the loss
@@ -82,6 +83,7 @@ class TrainConfig:
             ("optimizer", ("adamw", "muon")),
             ("precision", ("auto", *DTYPES)),
             ("compile", (True, False)),
+            ("shard", (True, False)),
         ):
             one_of = f"one of {', '.join(map(str, allowed))}"
             self._demand(name, getattr(self, name) in allowed, one_of)

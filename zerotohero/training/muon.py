@@ -86,7 +86,13 @@ class Muon(torch.optim.Optimizer):
                 m = group["momentum"]
                 torch._foreach_lerp_(buffers, grads, 1 - m)
                 ahead = torch._foreach_lerp(grads, buffers, m)  # Nesterov: where momentum leads
-                steps = orthogonalise(torch.stack(ahead)).unbind()
+                # Of matrices in parts (`sharded`) the whole, since all of it decides each direction.
+                whole = [a.full_tensor() if hasattr(a, "full_tensor") else a for a in ahead]
+                steps = orthogonalise(torch.stack(whole)).unbind()
+                if whole[0] is not ahead[0]:
+                    from zerotohero.training.sharded import cut
+
+                    steps = [cut(s, a, travels=False) for s, a in zip(steps, ahead, strict=True)]
                 torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
                 scale = group["lr"] * math.sqrt(max(1.0, rows / columns))
                 torch._foreach_add_(matrices, list(steps), alpha=-scale)

@@ -12,9 +12,8 @@ made of stands in modules of its own: its plan in `config`, the rows of a batch 
 single update in `update`, the losses in `losses`, the device in `machine`, the files in
 `checkpoint`.
 
-Left out: models that don't fit on one device. "To the bit" holds on one kind of device with the
-same number of threads and processes; on CUDA it also needs
-`torch.use_deterministic_algorithms(True)`.
+"To the bit" holds on one kind of device with the same number of threads and processes; on CUDA it
+also needs `torch.use_deterministic_algorithms(True)`.
 """
 
 import dataclasses
@@ -77,6 +76,8 @@ class Trainer:
 
     Started as `torchrun --standalone --nproc-per-node 2 script.py`, each of the two processes takes
     its half of every batch, on its own GPU where there are GPUs; the first one writes and prints.
+    With `config.shard` each also keeps only its part of the model during the run: the model itself
+    stays where it is, and has the run's weights at each "eval" and at the "end".
 
     Attributes: step (updates done), log (the rows of log.jsonl), losses, val_losses, best_val,
     seconds (of the steps alone: no compiling, evaluating, saving), running (between the first
@@ -122,7 +123,8 @@ class Trainer:
             raise ValueError("There is no CUDA device here: leave `device` out to take the best.")
         if self.device.type == "cuda" and self.device.index is None:
             self.device = best_device(local)  # of several, each process its own
-        self.config, self.model = config, model.to(self.device)
+        shards = config.shard and self.world > 1
+        self.config, self.model = config, model if shards else model.to(self.device)
         self.folder = Path(folder) if folder is not None else None
         self.extra, self.progress = plain(extra or {}), progress
         self.step, self.seconds, self.running = 0, 0.0, False
@@ -197,6 +199,7 @@ class Trainer:
             stopped = stack.enter_context(ctrl_c_waits(self.world == 1))
             stack.enter_context(modes_kept(self.model))
             stack.callback(setattr, self, "running", False)
+            stack.callback(self._update.release)
             file = stack.enter_context(log_file(self.folder if self.rank == 0 else None, self.log))
             if not self.model.training:
                 self.model.train()
@@ -275,7 +278,7 @@ class Trainer:
         numbers = self._val.draw(config.eval_batches * config.batch_size, config.seed, "eval")
         numbers = numbers.view(config.eval_batches * config.accumulate * self.world, -1)
         mine = (self._val.rows(n) for n in numbers[self.rank :: self.world])
-        sums = loss_and_count(self.model, mine, self.device, self.precision)
+        sums = loss_and_count(self._update.model, mine, self.device, self.precision)
         if self.world > 1:
             sums = sums.to(self.device)
             dist.all_reduce(sums)
@@ -304,6 +307,7 @@ class Trainer:
         mfu = f"{row['mfu']:.0%}" if self._flops else "—"
         bar.set_postfix_str(f"loss {loss:.2f}{val}, {speed}, MFU {mfu}", refresh=False)
         if due:
+            self._update.gather()
             # best.pt first: if it is killed between the two, the resumed run writes it again.
             if self.best_val < best:
                 self._save("best.pt")
@@ -315,7 +319,10 @@ class Trainer:
 
     def _save(self, name: str) -> None:
         self._check_finite(self._update.is_finite(), "A weight is no longer a finite number")
-        if self.folder is None or self.rank > 0:
+        if self.folder is None:
+            return
+        rest = self._update.state_dict() if name == "last.pt" else {}  # shards: of all processes
+        if self.rank > 0:
             return
         content = {
             **weights(self.model),
@@ -326,7 +333,7 @@ class Trainer:
             "log": self.log,
         }
         if name == "last.pt":
-            content |= self._update.state_dict() | {"seconds": self.seconds, "data": self._data}
+            content |= rest | {"seconds": self.seconds, "data": self._data}
         save_checkpoint(self.folder / name, content)
 
     def _restore(self, saved: dict[str, Any]) -> None:
