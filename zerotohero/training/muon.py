@@ -86,7 +86,7 @@ class Muon(torch.optim.Optimizer):
                 m = group["momentum"]
                 torch._foreach_lerp_(buffers, grads, 1 - m)
                 ahead = torch._foreach_lerp(grads, buffers, m)  # Nesterov: where momentum leads
-                # Of matrices in parts (`sharded`) the whole, since all of it decides each direction.
+                # Of matrices in parts (`sharded`) the whole, since all of it decides a direction.
                 whole = [a.full_tensor() if hasattr(a, "full_tensor") else a for a in ahead]
                 steps = orthogonalise(torch.stack(whole)).unbind()
                 if whole[0] is not ahead[0]:

@@ -7,10 +7,7 @@ and no device has to tell another which rows it took.
 The rest is what makes it fast: numbers of half the size, data that lives on the device, and no loss
 that is read in a step that nobody looks at, because the host would have to wait.
 
-New against `mlp.train`: precision, accumulation, checkpoints, several processes. What a run is
-made of stands in modules of its own: its plan in `config`, the rows of a batch in `batches`, a
-single update in `update`, the losses in `losses`, the device in `machine`, the files in
-`checkpoint`.
+New against `mlp.train`: precision, accumulation, checkpoints, several processes.
 
 "To the bit" holds on one kind of device with the same number of threads and processes; on CUDA it
 also needs `torch.use_deterministic_algorithms(True)`.
@@ -21,7 +18,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -46,18 +43,19 @@ from zerotohero.training.checkpoint import (
     weights,
 )
 from zerotohero.training.config import FREE, TrainConfig
-from zerotohero.training.losses import loss_and_count
+from zerotohero.training.losses import Measure, loss_and_count, measured
 from zerotohero.training.machine import (
-    best_device,
     ctrl_c_waits,
     on_device,
     peak_flops,
     place,
     process_group,
+    take_device,
 )
 from zerotohero.training.update import Update
 
 EVENTS = ("step", "log", "eval", "end")
+ROW = ("step", "loss", "lr", "tokens_per_s", "mfu", "val_loss", "seconds")  # of the log
 
 
 class Trainer:
@@ -73,11 +71,13 @@ class Trainer:
     written. resume: go on from the folder's last.pt, or from the beginning if there is none yet.
     extra: a dict of plain values that the checkpoints keep, such as the vocabulary.
     callbacks: functions of the trainer, called with each new row of the log and at the end.
+    measures: functions of the model, by name: what they return, a number or a text, stands in the
+    log's rows of every `config.measure_every`-th evaluation. All processes call them, alike.
 
     Started as `torchrun --standalone --nproc-per-node 2 script.py`, each of the two processes takes
     its half of every batch, on its own GPU where there are GPUs; the first one writes and prints.
-    With `config.shard` each also keeps only its part of the model during the run: the model itself
-    stays where it is, and has the run's weights at each "eval" and at the "end".
+    With `config.shard` each has only its part of the model meanwhile; the model itself stays where
+    it is, and has the run's weights at each "eval" and at the "end".
 
     Attributes: step (updates done), log (the rows of log.jsonl), losses, val_losses, best_val,
     seconds (of the steps alone: no compiling, evaluating, saving), running (between the first
@@ -97,6 +97,7 @@ class Trainer:
         folder: str | Path | None = None,
         device: str | torch.device | None = None,
         callbacks: Sequence[Callable[["Trainer"], object]] = (),
+        measures: Mapping[str, Measure] | None = None,
         resume: bool = False,
         extra: dict[str, Any] | None = None,
         progress: bool = True,
@@ -108,21 +109,15 @@ class Trainer:
             )
         if wrong := [c for c in callbacks if not callable(c)]:
             raise TypeError(f"{wrong[0]!r} can't be a callback: give functions of the trainer.")
+        self.measures = dict(measures or {})
+        if wrong := [name for name in ROW if name in self.measures]:
+            raise ValueError(f"A measure can't be called {wrong[0]!r}, as a field of the log is.")
         self.rank, self.world, local = place()
-        if config.batch_size % (config.accumulate * self.world):
-            raise ValueError(
-                f"batch_size {config.batch_size} can't be cut into {config.accumulate} "
-                f"micro-batches for each of {self.world} processes: make it a multiple of "
-                f"{config.accumulate * self.world}."
-            )
+        config.rows_at_a_time(self.world, "processes")  # or they can't share the batch
         train_data = check_data(train_data, "train_data", model)
         if val_data is not None:
             val_data = check_data(val_data, "val_data", model)
-        self.device = torch.device(device) if device is not None else best_device(local)
-        if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError("There is no CUDA device here: leave `device` out to take the best.")
-        if self.device.type == "cuda" and self.device.index is None:
-            self.device = best_device(local)  # of several, each process its own
+        self.device = take_device(device, local)
         shards = config.shard and self.world > 1
         self.config, self.model = config, model if shards else model.to(self.device)
         self.folder = Path(folder) if folder is not None else None
@@ -232,8 +227,8 @@ class Trainer:
             self.seconds += time.perf_counter() - start
             self._save("last.pt")
 
-    def _is_due(self, field: str) -> bool:
-        every = getattr(self.config, field)
+    def _is_due(self, *fields: str) -> bool:
+        every = math.prod(getattr(self.config, field) for field in fields)
         return self.step == self.config.steps or (every > 0 and self.step % every == 0)
 
     def _emit(self, event: str) -> None:
@@ -242,13 +237,8 @@ class Trainer:
                 function(self)
 
     def _bar(self) -> tqdm:
-        return tqdm(
-            total=self.config.steps,
-            initial=self.step,
-            disable=not self.progress or self.rank > 0,
-            leave=False,
-            unit="step",
-        )
+        steps = {"total": self.config.steps, "initial": self.step, "unit": "step"}
+        return tqdm(**steps, leave=False, disable=not self.progress or self.rank > 0)
 
     def _prepare(self) -> nn.Module:
         forward = self._update.prepare()
@@ -299,6 +289,8 @@ class Trainer:
             "val_loss": self._evaluate() if due and self._val else None,
             "seconds": self.seconds,
         }
+        if self.measures and self._is_due("eval_every", "measure_every"):
+            row |= measured(self._update.model, self.measures, self.device, self.precision)
         self.log.append(row)
         file.write(json.dumps(row) + "\n")
         file.flush()

@@ -74,7 +74,7 @@ class Update:
                 self._scaler.load_state_dict(self._scaler_state)
         forward: nn.Module = SummedLoss(self.model)
         if config.compile:
-            rows = config.batch_size // (config.accumulate * self.world)
+            rows = config.rows_at_a_time(self.world, "processes")
             x, y = self.split.rows(torch.zeros(rows, dtype=torch.long))
             forward = try_compile(forward, x, y, self.precision)
         if self.world > 1 and not self.shards:
