@@ -25,6 +25,7 @@ from small import (
     environment,
     gpt,
     masked_rows,
+    measures,
     plan,
     read_log,
     same_each_time,
@@ -495,6 +496,40 @@ def test_any_module_with_sizes_can_be_trained():
         trainer(model=nn.Linear(2, 2))
 
 
+# --- measures -------------------------------------------------------------------------------------
+
+
+def test_measures_stand_in_the_log_of_every_nth_evaluation_and_the_last(tmp_path):
+    seen = []
+
+    def asked(model):
+        seen.append((model.training, torch.is_grad_enabled()))
+        torch.rand(5)  # another's random numbers are none of the run's
+        return len(seen)
+
+    model = gpt(dropout=0.2)
+    config = plan(measure_every=2)
+    options = {"measures": measures() | {"asked": asked}, "folder": tmp_path / "run"}
+    run = trainer(config, model, **options).run()
+    at = [row["step"] for row in run.log if "asked" in row]
+    assert at == [16, 30] and [row["asked"] for row in run.log if "asked" in row] == [1, 2]
+    assert seen == [(False, False)] * 2 and model.training
+    assert read_log(tmp_path / "run") == run.log
+    assert run.losses == trainer(plan(), gpt(dropout=0.2)).run().losses
+    by_hand = measures()["size"](model.eval())
+    assert run.log[-1]["size"] == pytest.approx(by_hand, rel=1e-5)
+    half = trainer(plan(precision="bf16", steps=8), gpt(), measures=measures()).run()
+    whole = trainer(plan(precision="fp32", steps=8), gpt(), measures=measures()).run()
+    assert half.log[-1]["size"] != whole.log[-1]["size"], "Measured in another precision."
+
+
+def test_what_cannot_be_a_measure_is_refused():
+    with pytest.raises(ValueError, match="can't be called 'loss'"):
+        trainer(measures={"loss": lambda model: 1.0})
+    with pytest.raises(TypeError, match=r"'where' returned tensor.*must be a number or a text"):
+        trainer(measures={"where": lambda model: torch.zeros(2)}).run()
+
+
 # --- events ---------------------------------------------------------------------------------------
 
 
@@ -568,11 +603,9 @@ def test_after_an_error_the_modes_are_what_they_were():
 SHARD = {"shard": True}
 STEADY = {"schedule": "constant"}  # so that more steps don't change the rates of those before
 RUNS = {  # in two processes: data, changes of the plan, what may differ from one process
-    "text": (TEXT, {}, 1e-6),
     "rows": (masked_rows(), {"accumulate": 2}, 1e-6),
     "shards": (masked_rows(), SHARD | STEADY | {"accumulate": 2, "grad_clip": 0.1}, 1e-6),
-    "muon": (TEXT, SHARD | {"optimizer": "muon"}, 1e-3),  # whose products have three digits
-    "half": (TEXT, SHARD | {"precision": "fp16"}, 1e-3),
+    "muon": (TEXT, SHARD | {"optimizer": "muon", "precision": "fp16"}, 1e-3),  # three digits
 }
 
 IN_PROCESSES = textwrap.dedent(
@@ -582,7 +615,7 @@ IN_PROCESSES = textwrap.dedent(
     import torch, torch.distributed as dist
     from torch.distributed.tensor import DTensor
     from torch.nn.parallel import DistributedDataParallel
-    from small import gpt, plan, trainer
+    from small import gpt, measures, plan, trainer
     from test_07_trainer import RUNS
 
     syncs = []
@@ -599,7 +632,8 @@ IN_PROCESSES = textwrap.dedent(
         # Only the first process's weights count.
         model = gpt(seed=int(os.environ["RANK"]))
         config = plan(batch_size=8, **changes)
-        run = trainer(config, model, data, data, folder=Path(sys.argv[1], name))
+        options = {"folder": Path(sys.argv[1], name), "measures": measures()}
+        run = trainer(config, model, data, data, **options)
         run.on("log", lambda t: heard.append(t.step))
         run.on("step", lambda t: parts.append({type(p) for p in t._update.params}))
         run.run()
@@ -651,10 +685,14 @@ def test_two_processes_do_what_one_does(tmp_path, root):
     assert len(list(tmp_path.glob("refused*"))) == 4
     for name, (data, changes, apart) in RUNS.items():
         config = plan(batch_size=8, **changes)
-        one = trainer(config, data=data, val=data).run()
+        one = trainer(config, data=data, val=data, measures=measures()).run()
         for rank in (0, 1):
             log = json.loads((tmp_path / f"{name}{rank}.json").read_text())
             assert same_losses(log, one, apart)
+            sizes = [row.get("size") for row in log]
+            assert sizes == [pytest.approx(row.get("size"), abs=apart) for row in one.log]
+            if apart < 1e-5:  # else another token may come once
+                assert [row.get("text") for row in log] == [row.get("text") for row in one.log]
         both = [torch.load(tmp_path / f"{name}{rank}.weights") for rank in (0, 1)]
         assert torch.equal(*both), "The processes' weights have drifted apart."
         assert read_log(tmp_path / name)[-1]["step"] == 30
@@ -758,6 +796,14 @@ def test_the_curve_of_a_real_run(shown):
     assert list(zip(*val_line.get_data(), strict=True)) == run.val_losses
     assert "step" in axes.get_xlabel() and "loss" in axes.get_ylabel()
     assert re.search(r"step 30 of 30 · training loss \d\.\d+ · validation", axes.get_title())
+    assert len(curve._figure.axes) == 1
+    measured = training.LiveCurve()
+    run = trainer(callbacks=[measured], measures=measures()).run()
+    (line,) = measured._figure.axes[1].lines
+    assert list(zip(*line.get_data(), strict=True)) == [
+        (row["step"], row["size"]) for row in run.log if "size" in row
+    ]
+    assert measured._figure.axes[1].get_ylabel() == "size", "A text has no place in a curve."
     again = training.LiveCurve()
     trainer(val=None, callbacks=[again]).run()
     assert len(again._figure.axes[0].lines) == 1

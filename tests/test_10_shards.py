@@ -21,7 +21,18 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from patience import patience
-from small import TEXT, Stop, V, environment, gpt, plan, read_log, same_each_time, trainer
+from small import (
+    TEXT,
+    Stop,
+    V,
+    environment,
+    gpt,
+    measures,
+    plan,
+    read_log,
+    same_each_time,
+    trainer,
+)
 from zerotohero import documents, sharding, shards, tokenizer_files
 from zerotohero.course import cli, shard
 from zerotohero.documents import CUT_THERE, Stream, TextFiles, source_of
@@ -887,29 +898,32 @@ def test_a_run_that_broke_goes_on_to_the_same_losses(split, tmp_path, step):
 
 TRAINING = """
 from pathlib import Path
-from small import plan, trainer
+from small import measures, plan, trainer
 from zerotohero.shards import Shards
 folder, train, val, times, seed, calls = sys.argv[1:]
 data = {s: Shards(sorted(Path(f).iterdir())) for s, f in (("data", train), ("val", val))}
-run = lambda: trainer(plan(), folder=folder, resume=True, **data).run()
+options = {"folder": folder, "resume": True, "measures": measures(), **data}
+run = lambda: trainer(plan(), **options).run()
 killed(run, "kill", int(times), int(seed), int(calls))
 """
 
 
 @LINUX
-def test_a_run_killed_twenty_times_has_the_losses_of_one_that_was_not(split, tmp_path, root):
-    data = {"data": split[0], "val": split[1]}
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_killed_run_has_the_losses_and_measures_of_one_that_was_not(split, tmp_path, root, kills):
+    data = {"data": split[0], "val": split[1], "measures": measures()}
     whole = trainer(folder=tmp_path / "whole", **data).run()
+    assert whole.log[-1]["text"] and whole.log[-1]["size"]
     folders = [its.paths[0].parent for its in split]
     stopped = 0
     for seed in range(4):  # as many runs as it takes
         folder = tmp_path / f"run {seed}"
-        command = [folder, *folders, 20, seed, 60_000]
+        command = [folder, *folders, kills, seed, 60_000]
         stopped += times_stopped(KILLING + TRAINING, command, root)
         assert same_each_time(read_log(folder)) == same_each_time(whole.log)
-        if stopped >= 20:
+        if stopped >= kills:
             break
-    assert stopped >= 20
+    assert stopped >= kills
 
 
 def test_a_run_does_not_go_on_with_other_shards(split, tmp_path):

@@ -34,7 +34,7 @@ def new_figure() -> Figure:
     worked out anew, which would double the time of drawing.
     """
     figure = Figure(figsize=(7.0, 3.6), dpi=100, layout="none", facecolor="white")
-    figure.subplots_adjust(left=0.09, right=0.91, bottom=0.16, top=0.91)
+    figure.subplots_adjust(left=0.09, right=0.91, bottom=0.17, top=0.91)
     return figure
 
 
