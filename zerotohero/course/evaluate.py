@@ -50,8 +50,6 @@ def evaluate(
             documents[path] = scoring.document(tokenizer, text)
         except ValueError as error:
             raise ValueError(f"{path} is no text for this model: {error}") from None
-        if len(documents[path][0]) < 2:
-            raise ValueError(f"{path} is too short: a text needs two tokens or more.")
     asking = measuring.HellaSwag(questions, tokenizer, T, batch_size) if questions else None
 
     model.to(place).eval()

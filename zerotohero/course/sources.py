@@ -160,11 +160,14 @@ def pieces_for(text: str, wish: str) -> BytePairTokens:
     return BytePairTokens(learned)
 
 
-def pretrained(source: str, **changes) -> tuple[GPT, Tokenizer]:
-    """Return the model and the vocabulary of a run, of an exported folder or of a hub name."""
+def pretrained(source: str, last: bool = False, **changes) -> tuple[GPT, Tokenizer]:
+    """Return the model and the vocabulary of a run, of an exported folder or of a hub name.
+
+    last: a run's last checkpoint, not its best.
+    """
     folder = Path(source)
     if (folder / "run.json").is_file():
-        run, model = load(folder, **changes)
+        run, model = load(folder, last, **changes)
         return model, run.tokenizer
     if not folder.exists():
         if folder.parent.name and folder.parent.is_dir():  # runs/x is not a name on the hub
