@@ -1020,6 +1020,17 @@ def test_a_vocabulary_is_not_learned_from_what_validates(here):
     assert learned.decode(val[:].tolist()).count("qz") > 100
 
 
+def test_a_text_too_short_for_so_many_tokens_is_said_in_a_sentence(here, recwarn):
+    said = call("data", "shards", "texts", "sh", "--tokenizer", "9000", "--processes", "1")
+    assert said.exit_code == 0 and "tokens fewer than asked for" in said.stdout, said.output
+    assert not [warning for warning in recwarn if warning.category is UserWarning]
+    assert 256 < Shards.of(here / "sh", "train").vocab_size < 9000
+    said = call("train", "gpt-nano", *TINY, "--data", "texts/0.txt", "--tokenizer", "sh")
+    assert said.exit_code == 0, said.output
+    theirs = tokenizer_files.load(here / "sh")
+    assert tokenizer_files.load(here / "runs" / "gpt-nano") == theirs
+
+
 def test_the_same_command_again_goes_on_or_says_that_it_is_done(here):
     first = call(*SHARDS)
     before = contents(here / "sh")

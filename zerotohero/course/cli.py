@@ -121,7 +121,7 @@ def train(
     ] = False,
     tokenizer: Annotated[
         str | None,
-        typer.Option(help="gpt2, or a size such as 1024: pieces of the text; else its characters."),
+        typer.Option(help="gpt2, a folder's, or a size such as 1024: pieces; else characters."),
     ] = None,
     hellaswag: Questions = None,
     prompt: Annotated[
