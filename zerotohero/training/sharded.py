@@ -41,8 +41,6 @@ def in_parts(model: nn.Module, device: torch.device, world: int) -> nn.Module:
         fully_shard(block, mesh=mesh)
     fully_shard(parts, mesh=mesh)
     with torch.no_grad():
-        for buffer in parts.buffers():  # parameters are there already
-            buffer.data = buffer.to(device)
         for part, whole in _pairs(parts, model):
             part.copy_(cut(whole.detach(), part))
     return parts
