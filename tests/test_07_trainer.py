@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from patience import patience
 from small import (
     PLAN,
     TEXT,
@@ -679,7 +680,7 @@ def test_two_processes_do_what_one_does(tmp_path, root):
         env=environment(root),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patience(60),
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(list(tmp_path.glob("refused*"))) == 4
