@@ -1,4 +1,4 @@
-"""The command line: `zerotohero doctor`, `check`, `submit`, `grade`; `train`, `sample`, `export`.
+"""The command line: `doctor`, `check`, `submit`, `grade`; `train`, `sample`, `chat`, `export`.
 
 Each command imports what it needs when it runs, so that `zerotohero --help` answers at once.
 """
@@ -186,6 +186,18 @@ def sample(
         last=last,
         device=device,
     )
+
+
+@app.command()
+def chat(
+    run: Annotated[
+        Path | None, typer.Argument(help="The folder of a run; without one, SmolLM2 answers.")
+    ] = None,
+) -> None:
+    """Talk to SmolLM2, or to a model that you trained."""
+    from zerotohero.course.chat import terminal
+
+    _say(terminal.chat, run)
 
 
 @app.command()
