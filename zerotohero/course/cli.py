@@ -193,11 +193,14 @@ def chat(
     run: Annotated[
         Path | None, typer.Argument(help="The folder of a run; without one, SmolLM2 answers.")
     ] = None,
+    web: Annotated[bool, typer.Option("--web", help="On a page in your browser.")] = False,
+    port: Annotated[int, typer.Option(help="The page's port; 0 is any that is free.")] = 0,
 ) -> None:
     """Talk to SmolLM2, or to a model that you trained."""
     from zerotohero.course.chat import terminal
+    from zerotohero.course.chat import web as page
 
-    _say(terminal.chat, run)
+    _say(*((page.serve, run, port) if web else (terminal.chat, run)))
 
 
 @app.command()

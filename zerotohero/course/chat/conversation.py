@@ -88,7 +88,7 @@ class Conversation:
         return self.partner.prompt(turns) + written
 
     def _make_room(self, written: list[int]) -> Iterator[Said]:
-        """Leave the oldest turns out where an answer of an eighth of the context has no room."""
+        """Leave the oldest turns out where an answer of a quarter of the context has no room."""
         size, n = self.partner.block_size, len(self._read(written))
         if not self.partner.answers:
             if n >= size and not self.cut:
@@ -96,7 +96,7 @@ class Conversation:
                 yield Said(note=f"{self._full}: from here on the beginning is no longer read.")
             return
         before = self.forgotten
-        while n + size // 8 > size and self.forgotten < len(self.turns) - 2:
+        while n + size // 4 > size and self.forgotten < len(self.turns) - 2:
             self.forgotten += 2
             n = len(self._read(written))
         if n >= size and not written:

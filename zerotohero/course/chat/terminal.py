@@ -14,7 +14,8 @@ HELP = """\
 /temperature X   0 is always the likeliest token, higher is more varied; alone shows it
 /reset           forget all turns
 /quit            leave, as does the end of input (Ctrl-D)
-Ctrl-C stops an answer; what was written stays. A turn that begins with / needs a blank before it."""
+Ctrl-C           stop an answer; what was written stays
+A turn that begins with / needs a blank before it."""
 
 
 class Stopped:
