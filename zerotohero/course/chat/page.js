@@ -10,22 +10,20 @@ let state = { forgotten: 0, cut: false }; // what of them the model no longer re
 let answering = null; // the AbortController of the answer that is being written
 
 function line(kind, who, text) {
-  const bottom = document.documentElement;
-  const following = bottom.scrollHeight - innerHeight - scrollY < 80;
   const item = document.createElement("li");
   item.className = kind;
   if (who) item.dataset.who = who;
   item.textContent = text;
   at("turns").append(item);
-  if (following) scrollTo(0, bottom.scrollHeight);
+  scrollTo(0, document.documentElement.scrollHeight);
   return item;
 }
 
 function grow(item, text) {
-  const bottom = document.documentElement;
-  const following = bottom.scrollHeight - innerHeight - scrollY < 80;
+  const page = document.documentElement;
+  const following = page.scrollHeight - innerHeight - scrollY < 80; // or one reads further above
   item.append(text);
-  if (following) scrollTo(0, bottom.scrollHeight);
+  if (following) scrollTo(0, page.scrollHeight);
 }
 
 async function* received(response) {
