@@ -1,10 +1,23 @@
-"""A partner for the tests of the chat: a real GPT, small, whose weights know the alphabet alone."""
+"""What the tests of the chat share: a partner, and a terminal.
+
+The partner is a real GPT, small, whose weights know the alphabet alone.
+"""
 
 import dataclasses
+import fcntl
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
 import time
+from pathlib import Path
 
 import torch
 
+from patience import patience
+from small import environment
 from zerotohero.course.chat.partner import Partner
 from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.smollm import SmolTokenizer
@@ -61,3 +74,56 @@ def answered(conversation, text: str) -> tuple[str, list[str]]:
 
 def briefly(partner: Partner, longest: int) -> Partner:
     return dataclasses.replace(partner, longest=longest)
+
+
+# --- the command, in a process of its own -------------------------------------------------------
+
+COMMAND = """
+import sys
+import chatting
+from zerotohero.course import cli
+from zerotohero.course.chat import partner
+partner.small_assistant = lambda: chatting.partner({partner})
+cli.main()
+"""
+
+
+def command(partner: str, *arguments: str) -> list[str]:
+    """`zerotohero` with a partner of ours, its arguments as text, in SmolLM2's place."""
+    return [sys.executable, "-c", COMMAND.format(partner=partner), *map(str, arguments)]
+
+
+class Terminal:
+    """A program in a terminal: what is typed, and what has come."""
+
+    def __init__(self, command: list[str], root: Path):
+        ours, theirs = pty.openpty()
+        env = environment(root) | {"TERM": "dumb"}
+        self.process = subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )  # fmt: skip
+        os.close(theirs)
+        self.end, self.text, self.seen = ours, "", 0
+
+    def type(self, keys: str) -> None:
+        os.write(self.end, keys.encode())
+
+    def wait_for(self, words: str) -> str:
+        """Wait until the words come, after what was waited for before; return all up to them."""
+        deadline = time.monotonic() + patience(20)
+        while (at := self.text.find(words, self.seen)) < 0:
+            ready, _, _ = select.select([self.end], [], [], max(0, deadline - time.monotonic()))
+            assert ready, f"no {words!r} in {self.text[self.seen :]!r}"
+            try:
+                self.text += os.read(self.end, 4096).decode(errors="replace").replace("\r", "")
+            except OSError:  # how Linux says that the other end is closed
+                raise AssertionError(f"it ended: {self.text[self.seen :]!r}") from None
+        came, self.seen = self.text[self.seen : at + len(words)], at + len(words)
+        return came
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self.end)

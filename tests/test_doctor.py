@@ -59,6 +59,7 @@ def test_every_part_has_its_line():
         "graph drawing",
         "names",
         "Tiny Shakespeare",
+        "SmolLM2",
         "sandbox",
     ]
 

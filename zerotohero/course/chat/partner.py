@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zerotohero import smollm
+from zerotohero.assistant import SPECIAL, ChatTemplate
 from zerotohero.course import run as runs
 from zerotohero.course.run import Run
 from zerotohero.gpt import GPT
@@ -75,7 +76,12 @@ def of_run(folder: Path) -> Partner:
         raise ValueError(
             f"The model in {folder} only does sums: `zerotohero sample {folder} --prompt 85+37`."
         )
-    return base(f"the model in {folder}", run, model)
+    name = f"the model in {folder}"
+    if run.pieces is None or not set(SPECIAL) <= run.pieces.tokenizer.special.keys():
+        return base(name, run, model)
+    template = ChatTemplate(run.pieces.tokenizer)
+    stop = frozenset([template.end])
+    return Partner(name, model, template.chat, template.decode, stop, system=False)
 
 
 def base(name: str, run: Run, model: GPT) -> Partner:
