@@ -63,7 +63,8 @@ def partner(seconds: float = 0.0, block_size: int = 512, last: str | None = "z")
 
     stop = frozenset([tok.end])
     model = alphabet(block_size, last)
-    return Partner("the alphabet", model, tok.chat, decode, stop, temperature=0.0)
+    encode = tok.encode_ordinary
+    return Partner("the alphabet", model, tok.chat, encode, decode, stop, temperature=0.0)
 
 
 def answered(conversation, text: str) -> tuple[str, list[str]]:

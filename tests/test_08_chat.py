@@ -323,7 +323,7 @@ def test_a_chat_in_the_terminal(terminal):
         ("", ""),
         ("once", ABC),
         ("twice", f"{ABC}"),
-        ("again", "(The context of 300 tokens is full: the 2 oldest turns are no longer read.)"),
+        ("y" * 150, "(The context of 300 tokens is full: the 2 oldest turns are no longer read.)"),
         ("/reset", "All turns are forgotten."),
     ):
         chat.type(line + "\n")

@@ -1,8 +1,8 @@
 """Whom one can talk to: SmolLM2, or the model of a run.
 
-All of them are one thing, a `Partner`: a model, how turns become its tokens, which tokens end an
-answer, and how its tokens become text. An assistant answers; a base model only continues the text
-that the turns make together.
+All of them are one thing, a `Partner`: a model, how turns and texts become its tokens, how these
+become text again, and which of them end an answer. An assistant answers; a base model only
+continues the text that the turns make together.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,6 +26,7 @@ class Partner:
     name: str
     model: GPT
     prompt: Callable[[Turns], list[int]]  # the tokens of some turns, after which it writes
+    encode: Callable[[str], list[int]]  # text alone, as it stands within a turn
     decode: Callable[[list[int]], str]
     stop: frozenset[int]  # what it ends its answer with
     answers: bool = True  # False: a base model, which continues
@@ -63,6 +64,7 @@ def small_assistant() -> Partner:
         "SmolLM2, 135 million parameters",
         model,
         tokenizer.chat,
+        tokenizer.encode_ordinary,
         tokenizer.decode,
         frozenset([tokenizer.end]),
         temperature=0.2,  # as its model card does
@@ -80,8 +82,15 @@ def of_run(folder: Path) -> Partner:
     if run.pieces is None or not set(SPECIAL) <= run.pieces.tokenizer.special.keys():
         return base(name, run, model)
     template = ChatTemplate(run.pieces.tokenizer)
-    stop = frozenset([template.end])
-    return Partner(name, model, template.chat, template.decode, stop, system=False)
+    return Partner(
+        name,
+        model,
+        template.chat,
+        template.tokenizer.encode_ordinary,
+        template.decode,
+        frozenset([template.end]),
+        system=False,
+    )
 
 
 def base(name: str, run: Run, model: GPT) -> Partner:
@@ -91,18 +100,22 @@ def base(name: str, run: Run, model: GPT) -> Partner:
     documents = run.documents or run.init_from is not None
     first = "\n" if end is not None or "\n" in getattr(tokenizer, "chars", "\n") else None
 
+    def encode(text: str) -> list[int]:
+        return tokenizer.encode(text).tolist()
+
     def prompt(turns: Turns) -> list[int]:
         text = "".join(turn["content"] for turn in turns)
         if not text and documents and end is not None:
             return [end]
         if not text and first is None:
             raise ValueError("Write at least one character: this model has no newline to begin at.")
-        return tokenizer.encode(text or first).tolist()
+        return encode(text or first)
 
     return Partner(
         name,
         model,
         prompt,
+        encode,
         tokenizer.decode,
         frozenset() if end is None else frozenset([end]),
         answers=False,
