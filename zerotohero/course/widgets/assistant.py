@@ -208,7 +208,7 @@ def steps_html(found: list[Step], at: int, partner: Partner) -> str:
         words.append(
             f'<span style="{frame}background:{shade};color:#111;padding:1px 2px;margin:1px;'
             f'border-radius:3px;white-space:pre-wrap" title="{step.p:.1%}">'
-            f"{html.escape(step.text)}</span>" + "<br>" * step.text.endswith("⏎")
+            f"{html.escape(step.text)}</span>" + "<br>" * step.text.endswith("↵")
         )
     legend = " ".join(
         f'<span style="background:{colour};color:#111;padding:0 6px">{share:.0%} and more</span>'
