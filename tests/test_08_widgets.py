@@ -128,14 +128,14 @@ def test_the_slider_steps_and_the_bars_show_what_else_could_stand_there():
     _, said, _, slider, page = tokens(partner(), "hello", "abx").children
     slider.value = 2
     assert re.search(r"outline:2px[^>]*>b</span>", page.value)
-    assert re.search(r"b had [\d.]+%, as number 1 of all tokens", page.value)
+    assert re.search(r"“b” had [\d.]+%, as number 1 of all tokens", page.value)
     assert page.value.count("<rect") == 8
     slider.value = 3
-    assert re.search(r"x had [\d.]+%, as number \d+ of all tokens", page.value)
+    assert re.search(r"“x” had [\d.]+%, as number \d+ of all tokens", page.value)
     assert page.value.count("<rect") in (8, 9) and ">1. c</text>" in page.value
     slider.value = 4
     said.value = "a"  # two tokens with the end: the slider stays where there is one
-    assert slider.max == 2 and "end of answer had" in page.value
+    assert slider.max == 2 and "“end of answer” had" in page.value
 
 
 def test_what_is_surprising_has_another_colour_than_what_is_not():
@@ -153,7 +153,7 @@ def test_what_has_no_room_or_no_answer_is_said_and_can_be_mended():
     said.value = ""
     assert "Type an answer, or let the model write one." in page.value
     said.value = "ab"
-    assert "had" in page.value
+    assert "” had" in page.value
 
 
 @pytest.mark.parametrize("shade", [colour for _, colour in SHADES])

@@ -131,10 +131,9 @@ class SmolTokenizer(Tokenizer):
     @classmethod
     def described(cls, content: dict) -> "SmolTokenizer":
         """Return the tokenizer that the content of the hub's tokenizer.json describes."""
-        vocab = content["model"]["vocab"]
-        return cls._of(
-            sorted(vocab, key=vocab.get), {t["content"] for t in content["added_tokens"]}
-        )
+        special = {token["content"]: token["id"] for token in content["added_tokens"]}
+        numbers = content["model"]["vocab"] | special
+        return cls._of(sorted(numbers, key=numbers.get), set(special))
 
     @classmethod
     def _of(cls, words: Sequence[str], special: set[str]) -> "SmolTokenizer":

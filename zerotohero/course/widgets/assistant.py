@@ -18,6 +18,8 @@ from zerotohero.course.plots import BLUE, GREEN
 from zerotohero.course.plots.tokenizer import sign
 
 CARD = "background:white;color:#222;padding:10px;font:14px/1.5 sans-serif;max-width:720px"
+# What is longer is scrolled, and stays at its end while it grows, without any script.
+SCROLL = "max-height:420px;overflow-y:auto;display:flex;flex-direction:column-reverse"
 TURN = "margin:6px 0;padding:6px 10px;white-space:pre-wrap;overflow-wrap:anywhere"
 WHO = {"user": "You", "assistant": "Model"}
 WRITES = "zerotohero chat"  # the name of the thread that writes an answer
@@ -46,7 +48,8 @@ def chat(partner: Partner | None = None) -> widgets.VBox:
     forget = widgets.Button(description="forget all")
 
     def show(note: str = "") -> None:
-        page.value = transcript_html(talk.turns, note or partner.says)
+        turns = transcript_html(talk.turns, note or partner.says)
+        page.value = f'<div style="{SCROLL}">{turns}</div>'
 
     def write(text: str) -> None:
         note = ""
@@ -211,7 +214,8 @@ def steps_html(found: list[Step], at: int, partner: Partner) -> str:
             f"{html.escape(step.text)}</span>" + "<br>" * step.text.endswith("↵")
         )
     legend = " ".join(
-        f'<span style="background:{colour};color:#111;padding:0 6px">{share:.0%} and more</span>'
+        f'<span style="background:{colour};color:#111;padding:0 6px">'
+        f"{f'{share:.0%} and more' if share else 'less'}</span>"
         for share, colour in SHADES
     )
     return (
@@ -238,7 +242,7 @@ def _bars(step: Step, partner: Partner) -> str:
             f'<rect x="158" y="{y + 3}" width="{max(1, 380 * p):.1f}" height="14" fill="{colour}"/>'
             f'<text x="{164 + 380 * p:.1f}" y="{y + 14}" font-size="12" fill="#222">{p:.1%}</text>'
         )
-    label = f"{html.escape(step.text)} had {step.p:.1%}, as number {rank + 1} of all tokens"
+    label = f"“{html.escape(step.text)}” had {step.p:.1%}, as number {rank + 1} of all tokens"
     return (
         f'<svg role="img" aria-label="{label}" width="600" height="{20 * len(shown) + 4}" '
         f'style="display:block;background:white;max-width:100%">{"".join(rows)}</svg>{label}.'
