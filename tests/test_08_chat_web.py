@@ -118,7 +118,7 @@ def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     said = CliRunner().invoke(cli.app, ["chat", "--web"])
     assert said.exit_code == 1
-    assert said.stderr == "The page needs two packages more: `pip install starlette uvicorn`.\n"
+    assert said.stderr == "The page needs starlette and uvicorn: `pip install starlette uvicorn`.\n"
 
 
 # --- what it is asked ---------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def serve(folder: Path | None = None, port: int = 0) -> None:
         import uvicorn
     except ImportError:
         raise ImportError(
-            "The page needs two packages more: `pip install starlette uvicorn`."
+            "The page needs starlette and uvicorn: `pip install starlette uvicorn`."
         ) from None
     with listening(port) as listener:
         token, port = secrets.token_urlsafe(), listener.getsockname()[1]
