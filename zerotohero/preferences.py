@@ -20,6 +20,7 @@ more than two answers at a time, and the other losses that came after DPO.
 """
 
 import copy
+import dataclasses
 import math
 
 import torch
@@ -39,9 +40,9 @@ class RewardModel(nn.Module):
     def __init__(self, gpt: GPT):
         """Copy the body of `gpt`, which has learned to read; the number starts at 0."""
         super().__init__()
-        self.gpt = copy.deepcopy(gpt)
-        self.gpt.lm_head = nn.Linear(gpt.config.n_embd, 1)
-        self.gpt.lm_head.to(gpt.device)
+        self.gpt = GPT(dataclasses.replace(gpt.config, tied=False))
+        self.gpt.transformer = copy.deepcopy(gpt.transformer)
+        self.gpt.lm_head = nn.Linear(gpt.config.n_embd, 1, device=gpt.device)
         for parameter in self.gpt.lm_head.parameters():
             nn.init.zeros_(parameter)
 
