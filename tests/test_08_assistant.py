@@ -80,7 +80,14 @@ def test_no_text_can_forge_a_role(name, role):
 
 def test_no_cut_of_special_tokens_over_many_texts_gives_one():
     draw = random.Random(0)
-    parts = [*SPECIAL, *(name[:i] for name in SPECIAL for i in (1, 3, -1)), "|>", "\n", "ü", "\ud800"]
+    parts = [
+        *SPECIAL,
+        *(name[:i] for name in SPECIAL for i in (1, 3, -1)),
+        "|>",
+        "\n",
+        "ü",
+        "\ud800",
+    ]
     for _ in range(300):
         text = "".join(draw.choices(parts, k=draw.randint(0, 8)))
         assert sum(token >= 256 for token in TEMPLATE.chat([user(text)])) == 3
@@ -132,7 +139,9 @@ def test_rows_know_their_lengths_and_what_was_answered():
 def test_what_is_trained_on_is_the_answers_loss():
     model = gpt(vocab_size=259, block_size=16)
     rows = sft_rows([[user("ab"), bot("c")], [user("d"), bot("efg")]], TEMPLATE)
-    tokens, mask, _ = pad([TEMPLATE.masked(c) for c in ([user("ab"), bot("c")], [user("d"), bot("efg")])])
+    tokens, mask, _ = pad(
+        [TEMPLATE.masked(c) for c in ([user("ab"), bot("c")], [user("d"), bot("efg")])]
+    )
     expected = -masked_mean(token_logprobs(model, tokens), mask[:, 1:])
     assert evaluate(model, rows) == pytest.approx(expected.item(), abs=1e-6)
 

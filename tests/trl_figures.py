@@ -160,7 +160,12 @@ def main() -> None:
     note("ppo_loss", grpo_loss(inputs, old=True, beta=0.0), "logp")
     note("ppo_loss with k3", grpo_loss(inputs, old=True, beta=KL), "logp")
     for name, trainer, first, last in (
-        ("group_advantages", trl.GRPOTrainer, "mean_grouped_rewards =", "advantages = advantages /"),
+        (
+            "group_advantages",
+            trl.GRPOTrainer,
+            "mean_grouped_rewards =",
+            "advantages = advantages /",
+        ),
         ("leave_one_out", trl.RLOOTrainer, "scorable_counts =", "advantages = rewards - baselines"),
     ):
         said[name] = advantages(trainer, first, last, inputs["rewards"]).tolist()

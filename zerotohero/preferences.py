@@ -46,15 +46,15 @@ class RewardModel(nn.Module):
         for parameter in self.gpt.lm_head.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, tokens: Int[Tensor, "N T"], lengths: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+    def forward(
+        self, tokens: Int[Tensor, "N T"], lengths: Int[Tensor, " N"]
+    ) -> Float[Tensor, " N"]:
         """Return the reward of each row, of which the first `lengths` tokens are real."""
         rewards = self.gpt(tokens)[..., 0].float()  # (N, T), at every position
         return rewards.gather(1, lengths[:, None] - 1)[:, 0]
 
 
-def bradley_terry(
-    chosen: Float[Tensor, " N"], rejected: Float[Tensor, " N"]
-) -> Float[Tensor, ""]:
+def bradley_terry(chosen: Float[Tensor, " N"], rejected: Float[Tensor, " N"]) -> Float[Tensor, ""]:
     """Return the mean of −log σ(chosen − rejected), of the rewards of N compared pairs."""
     return -F.logsigmoid(chosen - rejected).mean()
 

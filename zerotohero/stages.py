@@ -45,7 +45,7 @@ from zerotohero.training.recipes import FAST, MODERN
 
 # A start from trained weights: AdamW, gently, and back to a rate of zero at the end.
 GENTLE = TrainConfig(
-    steps=120,
+    steps=100,
     batch_size=32,
     lr=1e-3,
     min_lr=0.0,
@@ -66,18 +66,18 @@ class StagesConfig:
     fine_tune: TrainConfig = replace(
         FAST, steps=50, batch_size=64, warmup=5, lr=2e-3, muon_lr=5e-3, eval_every=0
     )
-    compared: int = 2500  # pairs of answers that the labeller looks at
-    held_out: int = 500  # comparisons that the reward model is judged by
+    compared: int = 2200  # pairs of answers that the labeller looks at
+    held_out: int = 400  # comparisons that the reward model is judged by
     slips: float = 0.1  # share of the comparisons in which the labeller slips
     reward: TrainConfig = GENTLE  # batch_size counts pairs
     # As many answers as batch_size, `group` of them to each prompt. Cautious, because the rewards
     # come from the policy: a step too far spoils what the next one learns from.
     reinforce: TrainConfig = replace(
-        GENTLE, steps=40, batch_size=96, lr=4e-4, warmup=5, schedule="constant", weight_decay=0.0
+        GENTLE, steps=30, batch_size=96, lr=4e-4, warmup=5, schedule="constant", weight_decay=0.0
     )
     group: int = 4  # answers to one prompt that are compared with each other
     beta: float = 0.2  # the penalty a nat of divergence, in deviations of the reward
-    dpo: TrainConfig = replace(GENTLE, lr=2e-4, weight_decay=0.0)
+    dpo: TrainConfig = replace(GENTLE, steps=80, lr=3e-4, weight_decay=0.0)
     dpo_beta: float = 0.1
     seed: int = 0
 
@@ -176,6 +176,16 @@ def agreement(reward_model: RewardModel, preferences: Sequence[Preference]) -> f
     return (rewards[:, 0] > rewards[:, 1]).float().mean().item()
 
 
+def by_the_rule(preferences: Sequence[Preference], plays: Plays) -> list[Preference]:
+    """Return the same pairs as a labeller would have them who never slips."""
+    return [
+        p
+        if plays.true_score(p.chosen) > plays.true_score(p.rejected)
+        else Preference(p.prompt, p.rejected, p.chosen)
+        for p in preferences
+    ]
+
+
 def fit_dpo(tuned: GPT, preferences: Sequence[Preference], config: StagesConfig) -> GPT:
     """Return a copy of the model that has learned from the preferences without a reward model."""
     policy, rows = copy.deepcopy(tuned), both(preferences)
@@ -230,6 +240,14 @@ def reinforce(
     return policy.eval(), history
 
 
+@torch.no_grad()
+def divergence(policy: GPT, reference: GPT, rows: Rows) -> float:
+    """Return KL(policy ‖ reference) an answer in nats, estimated on rows that the policy wrote."""
+    with mixed(policy):
+        logp, ref = (token_logprobs(model, rows.tokens) for model in (policy, reference))
+    return ((logp - ref) * rows.mask[:, 1:]).sum(1).mean().item()
+
+
 # --- what the stages share ------------------------------------------------------------------------
 
 
@@ -270,7 +288,8 @@ def batches_of(pairs: int, plan: TrainConfig, seed: int) -> Tensor:
 def pick(rows: Rows, pairs: Tensor) -> Rows:
     """Return the rows of both answers of these pairs."""
     i = torch.stack([2 * pairs, 2 * pairs + 1], 1).flatten()
-    return Rows(*(part[i] for part in rows))
+    T = int(rows.lengths[i].max())  # what is longer here is padding alone
+    return Rows(rows.tokens[i, :T], rows.mask[i, :T], rows.lengths[i])
 
 
 def score(model: RewardModel, rows: Rows, pairs: Tensor) -> Float[Tensor, "B 2"]:
