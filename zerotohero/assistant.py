@@ -85,6 +85,10 @@ class Rows(NamedTuple):
     mask: Bool[Tensor, "N T"]  # whether the assistant wrote this token: losses count these alone
     lengths: Int[Tensor, " N"]  # real tokens of each row; what stands behind them nobody reads
 
+    def to(self, device: torch.device) -> "Rows":
+        """Return the same on a device."""
+        return Rows(*(part.to(device) for part in self))
+
 
 def pad(rows: Sequence[tuple[Sequence[int], Sequence[bool]]]) -> Rows:
     """Return tokens and masks of rows as tensors. ValueError if there is no row."""

@@ -93,19 +93,19 @@ def rows(pairs: Sequence[Pair], think: bool) -> tuple[Int64[Tensor, "N T"], Int6
 # --- learning from examples -----------------------------------------------------------------------
 
 
+LEARN = replace(RECIPES["adder"].train, eval_every=0)
+BEGIN = replace(LEARN, steps=70)
+GRPO = TrainConfig(steps=60, batch_size=256, lr=1e-3, warmup=5, weight_decay=0.0, betas=(0.9, 0.95))
+
+
 @dataclass(frozen=True)
 class SumsConfig:
-    """Sizes and plans; `seed` draws sums, weights, batches and answers."""
+    """Plans; `seed` draws weights, batches and answers."""
 
-    learn: TrainConfig = replace(RECIPES["adder"].train, eval_every=0)  # until it can think
-    begin: TrainConfig = replace(
-        RECIPES["adder"].train, steps=150, eval_every=0
-    )  # it is often wrong
-    grpo: TrainConfig = TrainConfig(
-        steps=60, batch_size=256, lr=1e-3, warmup=5, weight_decay=0.0, betas=(0.9, 0.95)
-    )
+    learn: TrainConfig = LEARN  # until it can think
+    begin: TrainConfig = BEGIN  # until it is right now and then
+    grpo: TrainConfig = GRPO
     group: int = 8  # answers to one sum
-    n_embd: int = 64
     seed: int = 0
 
 
@@ -117,7 +117,6 @@ def learn(
         RECIPES["adder"].model,
         vocab_size=len(VOCABULARY),
         block_size=CONTEXT,
-        n_embd=config.n_embd,
     )
     model = GPT(sizes, torch.Generator().manual_seed(config.seed))
     parts = [rows(pairs[i :: len(modes)], think) for i, think in enumerate(modes)]
