@@ -9,6 +9,7 @@ several processes can share the work. Seconds are those of the processor, on one
 """
 
 import argparse
+import itertools
 import json
 import statistics
 import time
@@ -40,7 +41,7 @@ CLAIMS: dict[str, Callable[[dict], bool]] = {
         r["reward model, rule"] > 2 / 3
     ),
     "best of n: true score rises with n, by 0.4 in all": lambda r: (
-        all(r[f"best of {a}"] < r[f"best of {b}"] for a, b in zip(NS, NS[1:], strict=False))
+        all(r[f"best of {a}"] < r[f"best of {b}"] for a, b in itertools.pairwise(NS))
         and r["best of 16"] > r["best of 1"] + 0.4
     ),
     "policy gradient: true score 0.3 above the fine-tuned model's": lambda r: (

@@ -23,7 +23,6 @@ import copy
 import dataclasses
 import math
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn

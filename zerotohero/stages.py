@@ -1,4 +1,4 @@
-"""The four stages of an assistant, at the size of a laptop: each begins with what the last one made.
+"""The four stages of an assistant, on a laptop: each begins with what the last one made.
 
 The idea, after Karpathy's talk "State of GPT" (2023). Pretraining: a model reads plays, and learns
 to continue them. Supervised fine-tuning: it reads questions with answers in the form of a chat, and
