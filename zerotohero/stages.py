@@ -44,15 +44,15 @@ from zerotohero.training.machine import autocast, choose_precision
 from zerotohero.training.recipes import FAST, RECIPES
 
 RECIPE = RECIPES["assistant"]  # the first stage's sizes and plan
-FINE_TUNE = replace(FAST, steps=50, batch_size=64, warmup=5, lr=2e-3, muon_lr=5e-3, eval_every=0)
+FINE_TUNE = replace(FAST, steps=50, batch_size=48, warmup=5, lr=2e-3, muon_lr=5e-3, eval_every=0)
 # A start from trained weights, which one more loss is to change a little: AdamW, and gently.
 GENTLE = TrainConfig(
-    steps=100, batch_size=32, min_lr=0.0, warmup=10, weight_decay=0.0, betas=(0.9, 0.95)
+    steps=60, batch_size=24, min_lr=0.0, warmup=6, weight_decay=0.0, betas=(0.9, 0.95)
 )
 REWARD = replace(GENTLE, weight_decay=0.01)
-DPO = replace(GENTLE, steps=80, lr=3e-4)
+DPO = replace(GENTLE, batch_size=16, lr=4e-4)
 # The rewards come from the policy itself: a step too far spoils what the next one learns from.
-REINFORCE = replace(GENTLE, steps=30, batch_size=96, lr=4e-4, warmup=5, schedule="constant")
+REINFORCE = replace(GENTLE, steps=24, batch_size=72, lr=5e-4, warmup=4, schedule="constant")
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class StagesConfig:
     model: GPTConfig = RECIPE.model
     pretrain: TrainConfig = RECIPE.train
     fine_tune: TrainConfig = FINE_TUNE
-    compared: int = 2200  # pairs of answers that the labeller looks at
+    compared: int = 1800  # pairs of answers that the labeller looks at
     slips: float = 0.1  # share of these in which the labeller slips
-    held_out: int = 400  # comparisons that the reward model is judged by, and doesn't learn
+    held_out: int = 300  # comparisons that the reward model is judged by, and doesn't learn
     reward: TrainConfig = REWARD  # batch_size counts pairs
     reinforce: TrainConfig = REINFORCE  # batch_size counts answers
     group: int = 4  # answers to one prompt that are compared with each other

@@ -93,9 +93,9 @@ def rows(pairs: Sequence[Pair], think: bool) -> tuple[Int64[Tensor, "N T"], Int6
 # --- learning from examples -----------------------------------------------------------------------
 
 
-LEARN = replace(RECIPES["adder"].train, eval_every=0)
-BEGIN = replace(LEARN, steps=70)
-GRPO = TrainConfig(steps=60, batch_size=256, lr=1e-3, warmup=5, weight_decay=0.0, betas=(0.9, 0.95))
+LEARN = replace(RECIPES["adder"].train, steps=250, eval_every=0)
+BEGIN = replace(LEARN, steps=80)
+GRPO = TrainConfig(steps=40, batch_size=192, lr=1e-3, warmup=4, weight_decay=0.0, betas=(0.9, 0.95))
 
 
 @dataclass(frozen=True)

@@ -184,8 +184,8 @@ _ALL = (
     Recipe(
         "assistant",
         "four stages, from the plays to an assistant that answers: some minutes on a CPU",
-        GPTConfig(1024, 64, n_layer=2, n_head=4, n_embd=128, **MODERN),
-        replace(FAST, steps=400, eval_every=100, eval_batches=5),
+        GPTConfig(1024, 64, n_layer=2, n_head=4, n_embd=96, **MODERN),
+        replace(FAST, steps=300, eval_every=100, eval_batches=5),
         data="plays",
     ),
 )
