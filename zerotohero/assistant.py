@@ -85,6 +85,18 @@ class Rows(NamedTuple):
     mask: Bool[Tensor, "N T"]  # whether the assistant wrote this token: losses count these alone
     lengths: Int[Tensor, " N"]  # real tokens of each row; what stands behind them nobody reads
 
+    def to(self, device: torch.device) -> "Rows":
+        """Return the same on a device."""
+        return Rows(*(part.to(device) for part in self))
+
+    def shifted(self) -> tuple[Int[Tensor, "N T_less_1"], Int[Tensor, "N T_less_1"]]:
+        """Return inputs and targets, as a Trainer takes them.
+
+        The target at each position is the token that follows, if the assistant has to write that
+        one; anywhere else it is IGNORED.
+        """
+        return self.tokens[:, :-1], self.tokens[:, 1:].masked_fill(~self.mask[:, 1:], IGNORED)
+
 
 def pad(rows: Sequence[tuple[Sequence[int], Sequence[bool]]]) -> Rows:
     """Return tokens and masks of rows as tensors. ValueError if there is no row."""
@@ -113,11 +125,10 @@ def sft_rows(
 ) -> tuple[Int[Tensor, "N T"], Int[Tensor, "N T"]]:
     """Return inputs and targets for supervised fine-tuning, as a Trainer takes them.
 
-    The target at each position is the token that follows, if the assistant has to write that one,
-    in whichever of its turns; anywhere else it is IGNORED.
+    All turns of the assistant's count, and nothing else does: no question, no token of a role, no
+    padding.
     """
-    tokens, mask, _ = pad([template.masked(conversation) for conversation in conversations])
-    return tokens[:, :-1], tokens[:, 1:].masked_fill(~mask[:, 1:], IGNORED)
+    return pad([template.masked(conversation) for conversation in conversations]).shifted()
 
 
 def answers(

@@ -124,7 +124,11 @@ class Plays:
     def _look(self, answer: Sequence[int]) -> tuple[list[str], int, bool]:
         """Return the words of an answer, how often it is polite, and whether it has ended."""
         text = self.template.decode(answer).lower()
-        return WORD.findall(text), len(ADDRESS.findall(text)), list(answer[-1:]) == [self.template.end]
+        return (
+            WORD.findall(text),
+            len(ADDRESS.findall(text)),
+            list(answer[-1:]) == [self.template.end],
+        )
 
 
 class Labeller:

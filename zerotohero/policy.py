@@ -48,7 +48,7 @@ def kl_estimates(
     With r the log of how much likelier the reference finds a sample:
 
     - k1 = −r: right on average, noisy, and negative for every second sample;
-    - k2 = r² / 2: never negative, not noisy, and not right on average, if slightly while r is small;
+    - k2 = r² / 2: never negative, less noisy, and wrong on average, if little while r is small;
     - k3 = eʳ − 1 − r: right on average, since that of eʳ is 1, never negative, and less noisy
       than k1 while the two are near.
     """

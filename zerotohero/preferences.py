@@ -20,9 +20,9 @@ more than two answers at a time, and the other losses that came after DPO.
 """
 
 import copy
+import dataclasses
 import math
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -39,21 +39,21 @@ class RewardModel(nn.Module):
     def __init__(self, gpt: GPT):
         """Copy the body of `gpt`, which has learned to read; the number starts at 0."""
         super().__init__()
-        self.gpt = copy.deepcopy(gpt)
-        self.gpt.lm_head = nn.Linear(gpt.config.n_embd, 1)
-        self.gpt.lm_head.to(gpt.device)
+        self.gpt = GPT(dataclasses.replace(gpt.config, tied=False))
+        self.gpt.transformer = copy.deepcopy(gpt.transformer)
+        self.gpt.lm_head = nn.Linear(gpt.config.n_embd, 1, device=gpt.device)
         for parameter in self.gpt.lm_head.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, tokens: Int[Tensor, "N T"], lengths: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+    def forward(
+        self, tokens: Int[Tensor, "N T"], lengths: Int[Tensor, " N"]
+    ) -> Float[Tensor, " N"]:
         """Return the reward of each row, of which the first `lengths` tokens are real."""
         rewards = self.gpt(tokens)[..., 0].float()  # (N, T), at every position
         return rewards.gather(1, lengths[:, None] - 1)[:, 0]
 
 
-def bradley_terry(
-    chosen: Float[Tensor, " N"], rejected: Float[Tensor, " N"]
-) -> Float[Tensor, ""]:
+def bradley_terry(chosen: Float[Tensor, " N"], rejected: Float[Tensor, " N"]) -> Float[Tensor, ""]:
     """Return the mean of −log σ(chosen − rejected), of the rewards of N compared pairs."""
     return -F.logsigmoid(chosen - rejected).mean()
 

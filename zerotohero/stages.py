@@ -1,4 +1,4 @@
-"""The four stages of an assistant, at the size of a laptop: each begins with what the last one made.
+"""The four stages of an assistant, on a laptop: each begins with what the last one made.
 
 The idea, after Karpathy's talk "State of GPT" (2023). Pretraining: a model reads plays, and learns
 to continue them. Supervised fine-tuning: it reads questions with answers in the form of a chat, and
@@ -27,7 +27,7 @@ and comparing again once the model has changed.
 import copy
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -41,43 +41,35 @@ from zerotohero.preferences import RewardModel, bradley_terry, dpo_loss
 from zerotohero.training import TrainConfig, Trainer
 from zerotohero.training.config import configure_optimizers, param_groups
 from zerotohero.training.machine import autocast, choose_precision
-from zerotohero.training.recipes import FAST, MODERN
+from zerotohero.training.recipes import FAST, RECIPES
 
-# A start from trained weights: AdamW, gently, and back to a rate of zero at the end.
+RECIPE = RECIPES["assistant"]  # the first stage's sizes and plan
+FINE_TUNE = replace(FAST, steps=50, batch_size=48, warmup=5, lr=2e-3, muon_lr=5e-3, eval_every=0)
+# A start from trained weights, which one more loss is to change a little: AdamW, and gently.
 GENTLE = TrainConfig(
-    steps=120,
-    batch_size=32,
-    lr=1e-3,
-    min_lr=0.0,
-    warmup=10,
-    schedule="trapezoid",
-    cooldown=0.9,
-    weight_decay=0.01,
-    betas=(0.9, 0.95),
+    steps=60, batch_size=24, min_lr=0.0, warmup=6, weight_decay=0.0, betas=(0.9, 0.95)
 )
+REWARD = replace(GENTLE, weight_decay=0.01)
+DPO = replace(GENTLE, batch_size=16, lr=4e-4)
+# The rewards come from the policy itself: a step too far spoils what the next one learns from.
+REINFORCE = replace(GENTLE, steps=24, batch_size=72, lr=5e-4, warmup=4, schedule="constant")
 
 
 @dataclass(frozen=True)
 class StagesConfig:
     """Sizes and plans of all stages; `seed` draws weights, batches, answers and slips."""
 
-    model: GPTConfig = GPTConfig(1024, 64, n_layer=2, n_head=4, n_embd=128, **MODERN)
-    pretrain: TrainConfig = replace(FAST, steps=400, eval_every=0)
-    fine_tune: TrainConfig = replace(
-        FAST, steps=50, batch_size=64, warmup=5, lr=2e-3, muon_lr=5e-3, eval_every=0
-    )
-    compared: int = 2500  # pairs of answers that the labeller looks at
-    held_out: int = 500  # comparisons that the reward model is judged by
-    slips: float = 0.1  # share of the comparisons in which the labeller slips
-    reward: TrainConfig = GENTLE  # batch_size counts pairs
-    # As many answers as batch_size, `group` of them to each prompt. Cautious, because the rewards
-    # come from the policy: a step too far spoils what the next one learns from.
-    reinforce: TrainConfig = replace(
-        GENTLE, steps=40, batch_size=96, lr=4e-4, warmup=5, schedule="constant", weight_decay=0.0
-    )
+    model: GPTConfig = RECIPE.model
+    pretrain: TrainConfig = RECIPE.train
+    fine_tune: TrainConfig = FINE_TUNE
+    compared: int = 1800  # pairs of answers that the labeller looks at
+    slips: float = 0.1  # share of these in which the labeller slips
+    held_out: int = 300  # comparisons that the reward model is judged by, and doesn't learn
+    reward: TrainConfig = REWARD  # batch_size counts pairs
+    reinforce: TrainConfig = REINFORCE  # batch_size counts answers
     group: int = 4  # answers to one prompt that are compared with each other
     beta: float = 0.2  # the penalty a nat of divergence, in deviations of the reward
-    dpo: TrainConfig = replace(GENTLE, lr=2e-4, weight_decay=0.0)
+    dpo: TrainConfig = DPO  # batch_size counts pairs
     dpo_beta: float = 0.1
     seed: int = 0
 
@@ -98,7 +90,8 @@ def pretrain(plays: Plays, config: StagesConfig, **options) -> GPT:
     """Return a model that has read the plays. `options` are the Trainer's, such as folder."""
     model = GPT(config.model, torch.Generator().manual_seed(config.seed))
     plan = replace(config.pretrain, seed=config.seed)
-    Trainer(plan, model, plays.train, plays.val, **{"progress": False, **options}).run()
+    options = {"progress": False, **options}
+    Trainer(plan, model, plays.train, plays.val, **options).run()
     return model.eval()
 
 
@@ -130,8 +123,8 @@ def compare(model: GPT, plays: Plays, config: StagesConfig) -> list[Preference]:
     preferences = []
     for i in range(0, len(prompts), 500):  # so many at a time, to save memory
         some = prompts[i : i + 500]
-        pairs = zip(some, ask(model, some, plays, generator), ask(model, some, plays, generator))
-        for prompt, one, other in pairs:
+        ones, others = (ask(model, some, plays, generator) for _ in range(2))
+        for prompt, one, other in zip(some, ones, others, strict=True):
             if (first := labeller.prefers_first(one, other)) is not None:
                 chosen, rejected = (one, other) if first else (other, one)
                 preferences.append(Preference(prompt, chosen, rejected))
@@ -146,7 +139,7 @@ def fit_reward(
     Bradley–Terry fixes neither the zero nor the unit of a reward. Here they are the mean and the
     deviation of the rewards of `tuned`'s own answers, so a reward of 1 is one answer in six.
     """
-    model, rows = RewardModel(tuned), both(preferences)
+    model, rows = RewardModel(tuned), both(preferences).to(tuned.device)
     batches = batches_of(len(preferences), config.reward, config.seed)
 
     def loss(step: int) -> Float[Tensor, ""]:
@@ -166,6 +159,7 @@ def fit_reward(
 def judge(reward_model: RewardModel, rows: Rows) -> Float[Tensor, " N"]:
     """Return the reward of each row."""
     with mixed(reward_model.gpt):
+        rows = rows.to(reward_model.gpt.device)
         parts = zip(rows.tokens.split(512), rows.lengths.split(512), strict=True)
         return torch.cat([reward_model(*part) for part in parts])
 
@@ -176,9 +170,19 @@ def agreement(reward_model: RewardModel, preferences: Sequence[Preference]) -> f
     return (rewards[:, 0] > rewards[:, 1]).float().mean().item()
 
 
+def by_the_rule(preferences: Sequence[Preference], plays: Plays) -> list[Preference]:
+    """Return the same pairs as a labeller would have them who never slips."""
+    return [
+        p
+        if plays.true_score(p.chosen) > plays.true_score(p.rejected)
+        else Preference(p.prompt, p.rejected, p.chosen)
+        for p in preferences
+    ]
+
+
 def fit_dpo(tuned: GPT, preferences: Sequence[Preference], config: StagesConfig) -> GPT:
     """Return a copy of the model that has learned from the preferences without a reward model."""
-    policy, rows = copy.deepcopy(tuned), both(preferences)
+    policy, rows = copy.deepcopy(tuned), both(preferences).to(tuned.device)
     batches = batches_of(len(preferences), config.dpo, config.seed)
 
     def loss(step: int) -> Float[Tensor, ""]:
@@ -211,7 +215,7 @@ def reinforce(
         questions = draw.choices(plays.questions, k=plan.batch_size // config.group)
         prompts = [p for p in plays.prompts(questions) for _ in range(config.group)]
         drawn = ask(policy, prompts, plays, generator)
-        rows = answer_rows(prompts, drawn)
+        rows = answer_rows(prompts, drawn).to(policy.device)
         mask, rewards = rows.mask[:, 1:], judge(reward_model, rows)
         logp = token_logprobs(policy, rows.tokens)
         with torch.no_grad():
@@ -228,6 +232,15 @@ def reinforce(
 
     fit(policy, plan, loss)
     return policy.eval(), history
+
+
+@torch.no_grad()
+def divergence(policy: GPT, reference: GPT, rows: Rows) -> float:
+    """Return KL(policy ‖ reference) an answer in nats, estimated on rows that the policy wrote."""
+    rows = rows.to(policy.device)
+    with mixed(policy):
+        logp, ref = (token_logprobs(model, rows.tokens) for model in (policy, reference))
+    return ((logp - ref) * rows.mask[:, 1:]).sum(1).mean().item()
 
 
 # --- what the stages share ------------------------------------------------------------------------
@@ -269,8 +282,9 @@ def batches_of(pairs: int, plan: TrainConfig, seed: int) -> Tensor:
 
 def pick(rows: Rows, pairs: Tensor) -> Rows:
     """Return the rows of both answers of these pairs."""
-    i = torch.stack([2 * pairs, 2 * pairs + 1], 1).flatten()
-    return Rows(*(part[i] for part in rows))
+    i = torch.stack([2 * pairs, 2 * pairs + 1], 1).flatten().to(rows.tokens.device)
+    T = int(rows.lengths[i].max())  # what is longer here is padding alone
+    return Rows(rows.tokens[i, :T], rows.mask[i, :T], rows.lengths[i])
 
 
 def score(model: RewardModel, rows: Rows, pairs: Tensor) -> Float[Tensor, "B 2"]:
