@@ -281,6 +281,11 @@ def test_a_run_with_a_chat_template_answers_in_it(tmp_path):
     assert text == template.decode(expected[len(ids) :])
 
 
+def test_an_assistant_s_first_stage_is_a_base_model(tmp_path):
+    first = load(write_run(tmp_path / "1-pretrained", BytePairTokens(Tokenizer(special=SPECIAL))))
+    assert not first.answers and first.prompt([{"role": "user", "content": "a"}]) == [97]
+
+
 def test_the_adder_and_what_is_no_run_are_named(tmp_path):
     folder = write_run(tmp_path / "adder", Characters("0123456789+="), data="adder")
     with pytest.raises(ValueError, match=r"only does sums: `zerotohero sample .*adder --prompt 85"):

@@ -13,6 +13,7 @@ from zerotohero import smollm
 from zerotohero.assistant import SPECIAL, ChatTemplate
 from zerotohero.course import run as runs
 from zerotohero.course.run import Run
+from zerotohero.course.train_assistant import PRETRAINED
 from zerotohero.gpt import GPT
 from zerotohero.text import BytePairTokens
 
@@ -79,7 +80,9 @@ def of_run(folder: Path) -> Partner:
             f"The model in {folder} only does sums: `zerotohero sample {folder} --prompt 85+37`."
         )
     name = f"the model in {folder}"
-    if run.pieces is None or not set(SPECIAL) <= run.pieces.tokenizer.special.keys():
+    # An assistant's first stage has the tokens of the turns, too, but hasn't learned what they mean.
+    first = folder.resolve().name == PRETRAINED
+    if first or run.pieces is None or not set(SPECIAL) <= run.pieces.tokenizer.special.keys():
         return base(name, run, model)
     template = ChatTemplate(run.pieces.tokenizer)
     return Partner(
