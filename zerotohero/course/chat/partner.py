@@ -80,7 +80,7 @@ def of_run(folder: Path) -> Partner:
             f"The model in {folder} only does sums: `zerotohero sample {folder} --prompt 85+37`."
         )
     name = f"the model in {folder}"
-    # An assistant's first stage has the tokens of the turns, too, but hasn't learned what they mean.
+    # An assistant's first stage has the tokens of the turns, too, but hasn't learned from any.
     first = folder.resolve().name == PRETRAINED
     if first or run.pieces is None or not set(SPECIAL) <= run.pieces.tokenizer.special.keys():
         return base(name, run, model)
