@@ -24,6 +24,11 @@ TYPED = (
     "generation",
     "rotary",
     "shards",
+    "assistant",
+    "preferences",
+    "policy",
+    "lora",
+    "sums",
     "text",
     "training",  # the package with all its modules
 )

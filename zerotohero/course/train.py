@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from zerotohero.course import adder, measuring, settings
+from zerotohero.course import adder, measuring, settings, train_assistant
 from zerotohero.course.bill import Bill
 from zerotohero.course.curve import Curve
 from zerotohero.course.run import (
@@ -95,6 +95,15 @@ def train(
             asked[what] = str(Path(asked[what]).resolve())
     folder = out or RUNS / (config.stem if config else recipe or "fine-tuned")
 
+    begun = resume and (folder / "run.json").is_file() and Run.read(folder)
+    if recipe == train_assistant.NAME or (begun and begun.recipe == train_assistant.NAME):
+        given = {"--init-from": init_from, "--tokenizer": tokenizer, "--dry-run": dry_run}
+        given |= {"--skip-unknown": skip_unknown or None}
+        given |= {"--hellaswag": hellaswag, "--prompt": prompt}
+        if wrong := [option for option, value in given.items() if value is not None]:
+            raise ValueError(f"The assistant's four stages don't take {wrong[0]}: leave it out.")
+        train_assistant.train(folder, asked.get("data"), wish, resume=resume, device=device)
+        return
     if dry_run is not None:
         if resume:
             raise ValueError("--dry-run is for a run that is to begin: leave --resume out.")

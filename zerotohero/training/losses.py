@@ -79,8 +79,8 @@ def evaluate(
     """Return the mean loss a token over a whole split, in eval mode; the model is left as it was.
 
     A 1-D tensor or array, or shards, are cut into windows of block_size that don't overlap, the
-    last one shorter; of a pair (X, Y), targets of -100 don't count. Raises ValueError for data that
-    the model can't be fed, or fewer than 2 tokens.
+    last one shorter; of a pair (X, Y) or a Dataset, targets of -100 don't count. Raises ValueError
+    for data that the model can't be fed, or fewer than 2 tokens.
     """
     data = check_data(data, "data", model, least=2)
     device, T = next(model.parameters()).device, bare(model).config.block_size

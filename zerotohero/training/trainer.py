@@ -65,8 +65,8 @@ class Trainer:
     that has `vocab_size` and `block_size`, such as gpt.GPT; it is moved to the device. If it is in
     eval mode it is switched to train; if not, modules in it that are in eval mode stay so.
     Data: a 1-D tensor or array of tokens, of any kind of integer, or `shards.Shards`, of which
-    chunks are drawn; or a pair (X, Y) of (N, T) inputs and targets, of which rows are drawn that
-    have a target. Targets of -100 are no part of the loss.
+    chunks are drawn; or a pair (X, Y) of (N, T) inputs and targets, or a torch Dataset of (x, y),
+    of which rows are drawn that have a target. Targets of -100 are no part of the loss.
     folder: where last.pt, best.pt (lowest validation loss) and log.jsonl go; None: nothing is
     written. resume: go on from the folder's last.pt, or from the beginning if there is none yet.
     extra: a dict of plain values that the checkpoints keep, such as the vocabulary.
