@@ -1,6 +1,9 @@
 """How answers to 10.1 to 10.4 are called. This enters the sandbox."""
 
+from types import SimpleNamespace
+
 import torch
+from torch import nn
 
 # --- 10.1 ---------------------------------------------------------------------------------------
 
@@ -53,3 +56,68 @@ def _load(from_gpt2, stored, n_layer):
 
 def _tensors(arrays):
     return {name: torch.tensor(w) for name, w in arrays.items()}
+
+
+# --- 10.2 ---------------------------------------------------------------------------------------
+
+
+def started(initialise, models):
+    return {"models": [_started(initialise, **model) for model in models]}
+
+
+def repeated(initialise, models):
+    """Do what `started` does, and again with the same seed and with another."""
+    replies = []
+    for model in models:
+        seed = model["seed"]
+        reply = _started(initialise, **model)
+        again, other = (_started(initialise, **model | {"seed": s}) for s in (seed, seed + 1))
+        mine, name = reply["parameters"], "transformer.h.0.mlp.c_fc.weight"
+        reply["again"] = all(torch.equal(p, again["parameters"][n]) for n, p in mine.items())
+        reply["other"] = not torch.equal(mine[name], other["parameters"][name])
+        replies.append(reply)
+    return {"models": replies}
+
+
+def _started(initialise, sizes, norms, seed):
+    model, generator = _blank(norms, **sizes), torch.Generator().manual_seed(seed)
+    before = {name: id(p) for name, p in model.named_parameters(remove_duplicate=False)}
+    returned = initialise(model, generator)
+    after = {name: id(p) for name, p in model.named_parameters(remove_duplicate=False)}
+    table = model.transformer.wte.weight
+    numbers = sum(p.numel() for p in model.parameters() if p.ndim > 1)
+    drawn_twice = torch.Generator().manual_seed(seed)
+    torch.rand(numbers + table.numel(), generator=drawn_twice)
+    return {
+        "parameters": dict(model.named_parameters()),
+        "returned": returned is None or returned is model,
+        "tied": model.lm_head.weight is table,
+        "same": before == after,
+        "twice": torch.equal(generator.get_state(), drawn_twice.get_state()),
+    }
+
+
+def _blank(norms, V, T, N, C, bias, tied):
+    """Return a model with GPT-2's names; all is 7 in it, but for the LayerNorms."""
+
+    def block():
+        attn = {"c_attn": nn.Linear(C, 3 * C, bias), "c_proj": nn.Linear(C, C, bias)}
+        mlp = {"c_fc": nn.Linear(C, 4 * C, bias), "c_proj": nn.Linear(4 * C, C, bias)}
+        parts = {"ln_1": norm(), "attn": nn.ModuleDict(attn)}
+        return nn.ModuleDict(parts | {"ln_2": norm(), "mlp": nn.ModuleDict(mlp)})
+
+    def norm():
+        return nn.LayerNorm(C, bias=bias)
+
+    model = nn.Module()
+    parts = {"wte": nn.Embedding(V, C), "wpe": nn.Embedding(T, C)}
+    parts |= {"h": nn.ModuleList(block() for _ in range(N)), "ln_f": norm()}
+    model.transformer = nn.ModuleDict(parts)
+    model.lm_head = nn.Linear(C, V, bias=False)
+    if tied:
+        model.lm_head.weight = model.transformer.wte.weight
+    model.config = SimpleNamespace(n_layer=N)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.copy_(torch.tensor(norms[name])) if name in norms else p.fill_(7)
+    return model
