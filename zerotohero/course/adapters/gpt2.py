@@ -121,3 +121,48 @@ def _blank(norms, V, T, N, C, bias, tied):
         for name, p in model.named_parameters():
             p.copy_(torch.tensor(norms[name])) if name in norms else p.fill_(7)
     return model
+
+
+# --- 10.3 ---------------------------------------------------------------------------------------
+
+
+class _Watched(nn.Module):
+    """tanh(wte[x]) @ w.T + b, with a note of the rows that pass, forward and backward."""
+
+    def __init__(self, wte, w, b):
+        super().__init__()
+        self.wte, self.w, self.b = (nn.Parameter(torch.tensor(p)) for p in (wte, w, b))
+        self.inputs, self.turns = [], []
+
+    def forward(self, x):
+        self.inputs.append(x.detach().clone())
+        self.turns.append("f")
+        logits = torch.tanh(self.wte[x]) @ self.w.T + self.b
+        if logits.requires_grad:
+            logits.register_hook(lambda grad: self.turns.append("b"))
+        return logits
+
+
+def accumulated(accumulate, batches):
+    return {"batches": [_accumulated(accumulate, **batch) for batch in batches]}
+
+
+def _accumulated(accumulate, model, x, y, rows, before):
+    model, x = _Watched(**model), torch.tensor(x)
+    for name, grad in before.items():
+        getattr(model, name).grad = torch.tensor(grad)
+    loss = accumulate(model, x.clone(), torch.tensor(y), rows)
+    passes, left = [], list(range(len(x)))
+    for rows_of_pass in model.inputs:
+        found = []
+        for row in rows_of_pass:  # equal rows are told apart by their order
+            alike = [i for i in range(len(x)) if torch.equal(x[i], row)]
+            found.append(next((i for i in alike if i in left), alike[0] if alike else -1))
+            left = [i for i in left if i != found[-1]]
+        passes.append(found)
+    return {
+        "loss": loss,
+        "grads": {name: p.grad for name, p in model.named_parameters()},
+        "passes": passes,
+        "turns": model.turns,
+    }
