@@ -166,3 +166,50 @@ def _accumulated(accumulate, model, x, y, rows, before):
         "passes": passes,
         "turns": model.turns,
     }
+
+
+# --- 10.4 ---------------------------------------------------------------------------------------
+
+
+def grouped(decay_groups, rate, models):
+    return {"models": [_grouped(decay_groups, **model) for model in models]}
+
+
+def rated(decay_groups, rate, asked):
+    order = ("step", "steps", "warmup", "lr", "min_lr")
+    return {"rates": [rate(*(one[name] for name in order)) for one in asked]}
+
+
+def _grouped(decay_groups, parameters, ties, weight_decay):
+    model = nn.Module()
+    for name, shape, trained in parameters:
+        holder, last = _holder(model, name)
+        setattr(holder, last, nn.Parameter(torch.ones(shape), requires_grad=trained))
+    for name, other in ties.items():
+        holder, last = _holder(model, name)
+        setattr(holder, last, model.get_parameter(other))
+    names = {id(p): name for name, p in model.named_parameters()}
+    groups, known = decay_groups(model, weight_decay), []
+    if not isinstance(groups, list | tuple):
+        came = "nothing" if groups is None else f"a {type(groups).__name__}"
+        raise TypeError(f"a list of two dicts is needed, and {came} was returned")
+    for group in groups:
+        held = list(group["params"])
+        found = [names.get(id(p), "") for p in held]
+        known.append({"names": found, "weight_decay": group["weight_decay"]})
+    try:
+        torch.optim.AdamW([g | {"params": list(g["params"])} for g in groups], lr=1e-3)
+        error = ""
+    except (TypeError, ValueError) as refusal:
+        error = str(refusal)
+    return {"groups": known, "error": error}
+
+
+def _holder(model, name):
+    """Return the module that holds a parameter, made where it isn't there, and its last name."""
+    *path, last = name.split(".")
+    for part in path:
+        if not hasattr(model, part):
+            model.add_module(part, nn.Module())
+        model = getattr(model, part)
+    return model, last

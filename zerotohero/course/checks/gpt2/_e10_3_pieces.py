@@ -1,4 +1,4 @@
-"""A batch in micro-batches for 10.3: losses and gradients of each, and what mistakes make of them."""
+"""A batch in micro-batches for 10.3: losses and gradients of each, and what mistakes give."""
 
 import numpy as np
 
@@ -85,8 +85,8 @@ def wrongly(pieces: Pieces, name: str) -> list[Mistake]:
             "Each micro-batch counts by its rows: by its targets it should.",
         ),
         (add(name) / pieces.positive, "0 is a target like any other: −100 alone is none."),
-        (add(name) / n[-1], "Divided by the targets of the last micro-batch alone."),
-        (add(name) / n[0] if n[0] else np.nan, "Divided by the targets of the first micro-batch."),
+        (add(name) / (n[-1] or np.nan), "Divided by the targets of the last micro-batch alone."),
+        (add(name) / (n[0] or np.nan), "Divided by the targets of the first micro-batch."),
     ]
     if K > 1:
         found += [
