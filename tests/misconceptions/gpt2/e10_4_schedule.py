@@ -248,17 +248,6 @@ def lr_behind_the_end():
     return with_rate(scheduling(after=lambda lr, min_lr: lr))
 
 
-@wrong("10.4", "the warm-up is part of it")
-def warm_up_in_front():
-    def done(step, steps, warmup):
-        return (step - warmup) / steps
-
-    def ends(step, steps, warmup):
-        return step >= steps + warmup
-
-    return with_rate(scheduling(done=done, ends=ends))
-
-
 @wrong("10.4", "warmup may be 0, and steps − warmup, too")
 def divides_first():
     def rate(step, steps, warmup, lr, min_lr):

@@ -126,10 +126,6 @@ WRONG = [
         _schedule(ends=lambda step, steps, **run: step >= steps - 1),
         "The last update, step steps − 1, has min_lr already: the end is step `steps`.",
     ),
-    (
-        _schedule(ends=lambda step, steps, warmup, **run: step >= steps + warmup),
-        "The run is taken for steps + warmup long: the warm-up is part of it.",
-    ),
 ]
 
 

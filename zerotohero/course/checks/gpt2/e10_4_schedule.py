@@ -67,7 +67,6 @@ optimizer = torch.optim.AdamW(decay_groups(model, 0.1), lr=6e-4)
 
 GROUP_CRASHES = {
     "KeyError: '?(params|weight_decay)": 'Each group is a dict with "params" and "weight_decay".',
-    "indices must be integers|string indices": "A list of two dicts is needed.",
     "not iterable": '"params" is a list of parameters.',
 }
 FROZEN = (
@@ -170,7 +169,6 @@ def groups_of_all(given: dict, got: dict) -> None:
                 f"{what}: group {place} lacks {', '.join(lost[:3])}",
                 "In neither group: AdamW would never change it.",
             )
-        expect_that(not reply["error"], f"{what}: AdamW refuses the groups: {reply['error']}")
 
 
 def _sorted_right(what: str, mine: list, decays: bool, trained: dict, frozen: set) -> None:
