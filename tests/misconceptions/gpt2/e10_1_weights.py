@@ -230,6 +230,25 @@ def known_by_the_end():
     return loading(left=lambda file: any(not n.endswith(ends) for n in file) or len(file) > 2)
 
 
+@wrong("10.1", "look at the beginning alone")
+def known_by_the_beginning():
+    starts = ("wte.weight", "h.0.ln_1.weight", "h.1.attn.c_attn.bias")
+    return loading(left=lambda file: any(not n.startswith(starts) for n in file))
+
+
+@wrong("10.1", "is also that of `h.10`")
+def found_by_the_beginning():
+    def from_gpt2(stored, n_layer):
+        new = loading()(stored, n_layer)
+        for i in range(n_layer):
+            last = max(j for j in range(n_layer) if str(j).startswith(str(i)))
+            for name in [n for n in new if n.startswith(f"blocks.{last}.")]:
+                new[f"blocks.{i}." + name.split(".", 2)[2]] = new[name].clone()
+        return new
+
+    return from_gpt2
+
+
 @wrong("10.1", "A KeyError says a name and not what is wrong")
 def key_error():
     return loading(missing=KeyError)

@@ -126,14 +126,6 @@ def by_the_width():
     return starting(base=lambda name, p: 0.02 if "w" in name[:13] else 1 / math.sqrt(p.shape[1]))
 
 
-@wrong("10.2", "from −0.02 to 0.02 is another thing")
-def narrow_uniform():
-    def draw(p, deviation, generator):
-        p.uniform_(-deviation, deviation, generator=generator)
-
-    return starting(draw=draw)
-
-
 @wrong("10.2", "`normal_`, not `uniform_`")
 def uniform():
     def draw(p, deviation, generator):
@@ -194,6 +186,16 @@ def with_gradients():
     def initialise(model, generator):
         for p in model.parameters():
             p.normal_(0.0, 0.02, generator=generator)
+
+    return initialise
+
+
+@wrong("10.2", "it would never be trained")
+def frozen():
+    def initialise(model, generator):
+        for p in model.parameters():
+            p.requires_grad = False
+        starting()(model, generator)
 
     return initialise
 
@@ -271,3 +273,8 @@ def returns_weights():
         return model.state_dict()
 
     return initialise
+
+
+@wrong("10.2", "All of them are 0, as biases are")
+def head_of_zeros():
+    return starting(base=lambda name, p: 0.0 if name == "lm_head.weight" else 0.02)

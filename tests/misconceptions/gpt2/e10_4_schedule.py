@@ -195,6 +195,19 @@ def to_zero():
     return with_rate(scheduling(fall=lambda lr, min_lr, factor: lr * factor))
 
 
+@wrong("10.4", "cuts the cosine off")
+def cut_off():
+    def rate(step, steps, warmup, lr, min_lr):
+        if step < warmup:
+            return lr * (step + 1) / warmup
+        if step >= steps:
+            return min_lr
+        done = (step - warmup) / (steps - warmup)
+        return max(min_lr, lr * 0.5 * (1 + math.cos(math.pi * done)))
+
+    return with_rate(rate)
+
+
 @wrong("10.4", "what falls is lr − min_lr")
 def lr_too_large():
     return with_rate(scheduling(fall=lambda lr, min_lr, factor: min_lr + lr * factor))

@@ -84,15 +84,16 @@ def _started(initialise, sizes, norms, seed):
     before = {name: id(p) for name, p in model.named_parameters(remove_duplicate=False)}
     returned = initialise(model, generator)
     after = {name: id(p) for name, p in model.named_parameters(remove_duplicate=False)}
-    table = model.transformer.wte.weight
-    numbers = sum(p.numel() for p in model.parameters() if p.ndim > 1)
+    table, parameters = model.transformer.wte.weight, dict(model.named_parameters())
+    numbers = sum(p.numel() for p in parameters.values() if p.ndim > 1)
     drawn_twice = torch.Generator().manual_seed(seed)
     torch.rand(numbers + table.numel(), generator=drawn_twice)
     return {
-        "parameters": dict(model.named_parameters()),
+        "parameters": parameters,
         "returned": returned is None or returned is model,
         "tied": model.lm_head.weight is table,
         "same": before == after,
+        "trained": all(p.requires_grad for p in parameters.values()),
         "twice": torch.equal(generator.get_state(), drawn_twice.get_state()),
     }
 
@@ -110,10 +111,12 @@ def _blank(norms, V, T, N, C, bias, tied):
         return nn.LayerNorm(C, bias=bias)
 
     model = nn.Module()
-    parts = {"wte": nn.Embedding(V, C), "wpe": nn.Embedding(T, C)}
-    parts |= {"h": nn.ModuleList(block() for _ in range(N)), "ln_f": norm()}
-    model.transformer = nn.ModuleDict(parts)
-    model.lm_head = nn.Linear(C, V, bias=False)
+    with torch.device("meta"):  # without torch's own first weights, which take a while
+        parts = {"wte": nn.Embedding(V, C), "wpe": nn.Embedding(T, C)}
+        parts |= {"h": nn.ModuleList(block() for _ in range(N)), "ln_f": norm()}
+        model.transformer = nn.ModuleDict(parts)
+        model.lm_head = nn.Linear(C, V, bias=False)
+    model.to_empty(device="cpu")
     if tied:
         model.lm_head.weight = model.transformer.wte.weight
     model.config = SimpleNamespace(n_layer=N)

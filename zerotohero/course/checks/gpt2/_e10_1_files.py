@@ -144,4 +144,10 @@ def wrong_values(file: dict, name: str) -> list[Mistake]:
                     "transpose, `.T`.",
                 )
             )
+    if place[:1] == ["blocks"]:
+        for j in range(file["n_layer"]):
+            if str(j) != place[1]:
+                hint = f"These are the weights of h.{j}. If blocks are found by the beginning of a "
+                hint += "name: `h.1` is also that of `h.10`, and `h.1.` is not."
+                found.append((want[".".join(["blocks", str(j), part, kind])], hint))
     return [Mistake(value, hint) for value, hint in found]

@@ -22,7 +22,6 @@ def known(deviation: float, size: int, kind: str, N: int, C: int, writes: bool) 
             "0.02 is the standard deviation; the variance is its square: `normal_(0.0, 0.02)`.",
         ),
         (1.0, "That is the normal distribution of deviation 1: all is 50 times as large."),
-        (0.02 / math.sqrt(3), "A uniform distribution from −0.02 to 0.02 is another thing."),
         (
             1 / math.sqrt(C),
             "That is a deviation by the width, 1/√C: the card's doesn't depend on it.",
@@ -60,19 +59,17 @@ def known(deviation: float, size: int, kind: str, N: int, C: int, writes: bool) 
             *ways,
         ]
         if kind == "wpe":
-            ways.append(
-                (
-                    0.01,
-                    "0.01 is what OpenAI's code has for positions: the card says 0.02 "
-                    "for both tables.",
-                )
-            )
+            openai = "0.01 is what OpenAI's code has for positions: the card says 0.02 for both "
+            ways = [(0.01, openai + "tables."), *ways]
+    if deviation == 0:
+        return "All of them are 0, as biases are: these are drawn."
     near = 0.8 * SIGMAS / math.sqrt(2 * size)
     return next((hint for value, hint in ways if abs(deviation / value - 1) < near), None)
 
 
-def is_normal(z: np.ndarray) -> str | None:
-    """Return what tells numbers of deviation 1 from normal ones; None for normal ones."""
+def unlike_normal(tensors: list[np.ndarray]) -> str | None:
+    """Return what tells numbers from normal ones, whatever their deviations, or None."""
+    z = np.concatenate([w.ravel() / max(np.sqrt((w**2).mean()), 1e-9) for w in tensors])
     fourth = float((z**4).mean() / (z**2).mean() ** 2)
     if abs(fourth - 3) < SIGMAS * math.sqrt(24 / z.size):
         return None

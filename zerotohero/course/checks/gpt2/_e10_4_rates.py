@@ -28,6 +28,12 @@ def _schedule(
     return rate
 
 
+def _cut_off(**run: float) -> float:
+    """Return what a cosine that falls to 0 gives, or min_lr where that is more."""
+    to_zero = _schedule(after=lambda **run: 0.0)(**run | {"min_lr": 0.0})
+    return max(run["min_lr"], to_zero)
+
+
 FROM_ZERO = "The first step has a rate of 0: it is lr / warmup, so the warm-up counts from 1."
 WRONG = [
     (_schedule(rising=lambda step, warmup, **run: step / warmup), FROM_ZERO),
@@ -76,6 +82,10 @@ WRONG = [
     (
         _schedule(low=lambda **run: 0.0, high=lambda lr, **run: lr),
         "The cosine falls to 0: it falls to min_lr.",
+    ),
+    (
+        _cut_off,
+        "`max(min_lr, …)` cuts the cosine off: it falls from lr to min_lr along all of the way.",
     ),
     (
         _schedule(high=lambda lr, **run: lr),

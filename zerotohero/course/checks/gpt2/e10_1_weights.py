@@ -108,7 +108,8 @@ def _tensors(what: str, got) -> dict:
 
 def _about(file: dict) -> str:
     prefix = "with" if any(n.startswith("transformer.") for n in file["stored"]) else "without"
-    return f'from_gpt2 of {file["n_layer"]} blocks, names {prefix} "transformer."'
+    n = file["n_layer"]
+    return f'from_gpt2 of {n} block{"s" * (n > 1)}, names {prefix} "transformer."'
 
 
 def _named(file: dict, mine: dict) -> None:
@@ -210,8 +211,8 @@ def tied_or_not(given, got):
         expect_that(
             own or reply["tied"],
             f"{what}: expected that {HEAD} is {TABLE}, and it is another tensor",
-            "Two tensors with the same numbers part with the first update: hand over one, "
-            "under both names.",
+            "Hand over one tensor under both names, `new['head.weight'] = new['tokens.weight']`: "
+            "two with the same numbers part with the first update.",
         )
 
 
@@ -223,8 +224,11 @@ REFUSED = {
     "one block too many": "A block beyond n_layer is passed over: it is unknown as well.",
     "unknown, with a known end": "A name that only ends like a known one is unknown: compare whole "
     "names, or match them with `re.fullmatch`.",
+    "unknown, with a known beginning": "A name that only begins like a known one is unknown: "
+    "`re.match` and `startswith` look at the beginning alone.",
 }
 UNKNOWN = ("h.0.attn.q_norm.weight", "score.weight", "h.1.mlp.c_gate.bias")
+KNOWN_START = ("h.0.ln_1.weight_g", "wte.weight.scale", "h.1.attn.c_attn.bias.absmax")
 KNOWN_END = ("h.0.cross.ln_1.weight", "h.1.adapter.ln_2.bias", "old.wte.weight")
 
 
@@ -234,6 +238,7 @@ def _faulty(rng) -> dict:
     faults += [["one block too few", ""]]
     faults += [["unknown", name] for name in UNKNOWN] + [["one block too many", ""]]
     faults += [["unknown, with a known end", name] for name in KNOWN_END]
+    faults += [["unknown, with a known beginning", name] for name in KNOWN_START]
     return {"files": [file], "faults": faults}
 
 
@@ -259,9 +264,9 @@ def strict(given, got):
 
 
 def _halves(rng) -> dict:
-    file = drawn(rng, n_layer=2, head=bool(rng.integers(2)))
-    file["stored"] = {name: w.astype(np.float16) for name, w in file["stored"].items()}
-    return {"files": [file]}
+    half, whole = drawn(rng, n_layer=1), drawn(rng, n_layer=1, head=True)
+    half["stored"] = {name: w.astype(np.float16) for name, w in half["stored"].items()}
+    return {"files": [half, whole]}
 
 
 @weights.case("float16, and memory of its own", points=2, adapter="loaded", inputs=_halves)
@@ -286,7 +291,9 @@ def of_its_own(given, got):
             )
             other = reply["shared"].get(name)
             hint = "It is the file's own memory: training would write into `stored`. `clone` it."
-            if other in want:
+            if {name, other} == {TABLE, HEAD}:
+                hint = "These are two tensors in one memory, where the card asks for one tensor."
+            elif other in want:
                 hint = "Two tensors lie in one memory: after `chunk` or `split` each is `clone`d."
             expect_that(
                 other is None, f"{_about(file)}: {name} shares its memory with {other}", hint

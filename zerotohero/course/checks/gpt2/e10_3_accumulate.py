@@ -131,8 +131,18 @@ def _fresh(batch: dict) -> dict:
     return batch | {"before": {}}
 
 
+def _unlike(rng, rows: int) -> dict:
+    """Return a batch in which no two numbers that one may divide by are the same."""
+    while True:
+        batch = _fresh(_batch(rng, rows))
+        pieces = Pieces(**batch)
+        n, B = pieces.counts, len(batch["x"])
+        if len({*n, sum(n), len(n), B, pieces.places, pieces.positive}) == len(n) + 5:
+            return batch
+
+
 def _unequal(rng) -> dict:
-    return {"batches": [_fresh(_batch(rng, 3)), _fresh(_batch(rng, 5))]}
+    return {"batches": [_unlike(rng, 3), _unlike(rng, 5)]}
 
 
 accumulate.case(

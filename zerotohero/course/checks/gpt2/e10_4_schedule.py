@@ -198,7 +198,8 @@ def _sorted_right(what: str, mine: list, decays: bool, trained: dict, frozen: se
             hint = "A table has two axes, and decays as the matrices do."
         elif axes == 3:
             hint = "Three axes are more than one: it decays."
-        raise Wrong(f"{what}: {name} with {axes} axes doesn't belong there", hint)
+        axis = "no axis" if axes == 0 else "one axis" if axes == 1 else f"{axes} axes"
+        raise Wrong(f"{what}: {name} with {axis} doesn't belong there", hint)
 
 
 schedule.case(
@@ -253,7 +254,7 @@ def _falling(rng) -> dict:
 def _ended(rng) -> dict:
     run = _run(rng)
     n = run["steps"]
-    return _asked(run, [n - 1, n, n + 1, n + 7, 2 * n, 2 * n - run["warmup"], 10 * n])
+    return _asked(run, [n - 5, n - 2, n - 1, n, n + 1, n + 7, 2 * n, 2 * n - run["warmup"], 10 * n])
 
 
 def _edges(rng) -> dict:
