@@ -1,0 +1,54 @@
+"""How answers to 10.5 to 10.8 are called. This enters the sandbox."""
+
+import torch
+
+# --- 10.5 ---------------------------------------------------------------------------------------
+
+
+def cuts(cut_completion, score_endings, pieces, texts):
+    """Each text cut by the answer, as two lists of pieces."""
+    encode = Pieces(pieces)
+    return {"cuts": [_pair(cut_completion(encode, *text)) for text in texts]}
+
+
+class Pieces:
+    """A tokenizer that takes, from the left, the longest of its pieces that fits."""
+
+    def __init__(self, pieces):
+        self.ids = {piece: i for i, piece in enumerate(pieces)}
+
+    def __call__(self, text):
+        ids = []
+        while text:
+            fits = (n for n in range(len(text), 0, -1) if text[:n] in self.ids)
+            if (length := next(fits, 0)) == 0:
+                raise ValueError(f"encode has no token for {text[0]!r}")
+            ids.append(self.ids[text[:length]])
+            text = text[length:]
+        return ids
+
+
+def scores(cut_completion, score_endings, pairs, emb, pos, out):
+    emb, pos, out = (torch.tensor(x, dtype=torch.float64) for x in (emb, pos, out))
+    seen = []
+
+    def model(idx):
+        if not isinstance(idx, torch.Tensor) or idx.ndim != 2:
+            raise TypeError("the model takes a tensor of tokens, (B, T)")
+        if idx.shape[1] > len(pos):
+            raise ValueError(f"{idx.shape[1]} tokens, and the context holds {len(pos)}")
+        seen.append(idx.tolist())
+        x = emb[idx] + pos[: idx.shape[1]]
+        past = x.cumsum(1) / torch.arange(1, 1 + idx.shape[1])[:, None]
+        return (torch.tanh(x + past) @ out).float()
+
+    came = score_endings(model, [(list(before), list(after)) for before, after in pairs])
+    sums, means = _pair(came)
+    return {"sums": sums, "means": means, "seen": seen}
+
+
+def _pair(came):
+    if not isinstance(came, tuple | list) or len(came) != 2:
+        what = "nothing" if came is None else f"a {type(came).__name__}"
+        raise TypeError(f"two lists are needed, and {what} was returned")
+    return list(came)
