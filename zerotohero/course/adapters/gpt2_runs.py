@@ -1,6 +1,15 @@
 """How answers to 10.5 to 10.8 are called. This enters the sandbox."""
 
+import numpy as np
 import torch
+
+
+def _pair(came, of="lists"):
+    if not isinstance(came, tuple | list) or len(came) != 2:
+        what = "nothing" if came is None else f"a {type(came).__name__}"
+        raise TypeError(f"two {of} are needed, and {what} was returned")
+    return list(came)
+
 
 # --- 10.5 ---------------------------------------------------------------------------------------
 
@@ -47,8 +56,40 @@ def scores(cut_completion, score_endings, pairs, emb, pos, out):
     return {"sums": sums, "means": means, "seen": seen}
 
 
-def _pair(came):
-    if not isinstance(came, tuple | list) or len(came) != 2:
-        what = "nothing" if came is None else f"a {type(came).__name__}"
-        raise TypeError(f"two lists are needed, and {what} was returned")
-    return list(came)
+# --- 10.6 ---------------------------------------------------------------------------------------
+
+
+def numbered(row_numbers, read_rows, asked):
+    """The numbers by step and process, asked for in the order of `calls`; the last ones twice."""
+    found = []
+    for one in asked:
+        table = [[None] * one["world"] for _ in range(one["steps"])]
+        for step, rank in one["calls"]:
+            given = [one[name] for name in ("n_tokens", "T", "B")]
+            table[step][rank] = row_numbers(*given, step, rank, one["world"], one["seed"])
+        again = row_numbers(*given, step, rank, one["world"], one["seed"])
+        found.append({"table": table, "again": again})
+    return {"found": found}
+
+
+class Shard:
+    """Tokens on a disk, as a memory map has them, which counts how many are read."""
+
+    def __init__(self, tokens):
+        self._tokens, self.read = tokens.astype(np.uint16), 0
+        self._tokens.flags.writeable = False
+        self.shape, self.size, self.ndim, self.dtype = tokens.shape, tokens.size, 1, np.dtype("u2")
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, which):
+        part = self._tokens[which]
+        self.read += np.size(part)
+        return part
+
+
+def rows_read(row_numbers, read_rows, shards, T, numbers):
+    shards = [Shard(tokens) for tokens in shards]
+    x, y = _pair(read_rows(list(shards), T, list(numbers)), "tensors")
+    return {"x": x, "y": y, "read": sum(shard.read for shard in shards)}

@@ -124,7 +124,9 @@ def some_scores(rng, lengths: tuple[tuple[int, int], ...], sure: float = 1.0) ->
     """Return pairs of such lengths and a model. If it is sure, no ending is likely in any way."""
     V, H, T = 11, 6, 64  # a context that has room for rows filled up to a round number
     while True:
-        pairs = [[rng.integers(0, V, n).tolist() for n in pair] for pair in lengths]
+        # First no token comes twice, so that every mistake has a result of its own.
+        mixed = [rng.choice(V, V, replace=sure > 1).tolist() for _ in lengths]
+        pairs = [[row[:n], row[n : n + m]] for row, (n, m) in zip(mixed, lengths, strict=True)]
         sizes = {"emb": (V, H), "pos": (T, H), "out": (H, V)}
         given = {"pairs": pairs} | {name: rng.normal(size=size) for name, size in sizes.items()}
         given["out"] *= 1.5 * sure
