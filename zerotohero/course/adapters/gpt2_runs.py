@@ -93,3 +93,22 @@ def rows_read(row_numbers, read_rows, shards, T, numbers):
     shards = [Shard(tokens) for tokens in shards]
     x, y = _pair(read_rows(list(shards), T, list(numbers)), "tensors")
     return {"x": x, "y": y, "read": sum(shard.read for shard in shards)}
+
+
+# --- 10.7 ---------------------------------------------------------------------------------------
+
+
+def costs_of(model_costs, state_bytes, utilisation, run_hours, configs):
+    return {"found": [model_costs(dict(config)) for config in configs]}
+
+
+def bytes_of(model_costs, state_bytes, utilisation, run_hours, config, runs):
+    return {"found": [state_bytes(dict(config), *run) for run in runs]}
+
+
+def rates_of(model_costs, state_bytes, utilisation, run_hours, runs):
+    return {"found": [utilisation(*run) for run in runs]}
+
+
+def hours_of(model_costs, state_bytes, utilisation, run_hours, runs):
+    return {"found": [run_hours(*run) for run in runs]}
