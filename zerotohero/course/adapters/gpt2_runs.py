@@ -112,3 +112,15 @@ def rates_of(model_costs, state_bytes, utilisation, run_hours, runs):
 
 def hours_of(model_costs, state_bytes, utilisation, run_hours, runs):
     return {"found": [run_hours(*run) for run in runs]}
+
+
+# --- 10.8 ---------------------------------------------------------------------------------------
+
+
+def laws(fit_law, predict, runs):
+    return {"laws": [fit_law(run["compute"], run["loss"]) for run in runs]}
+
+
+def predictions(fit_law, predict, runs):
+    came = [predict(run["compute"], run["loss"], run["at"]) for run in runs]
+    return {"found": [_pair(pair, "numbers") for pair in came]}

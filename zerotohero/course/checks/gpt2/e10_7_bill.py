@@ -72,7 +72,7 @@ Return the hours in which so many devices train on so many tokens, at that utili
 ```python
 config = dict(vocab_size=50257, block_size=1024, n_layer=12, n_head=12, n_embd=768)
 model_costs(config)                        # {"parameters": 124439808, "flops": 855166464}
-state_bytes(config, True, 8, True)         # weights 309280896, gradients 62219904, optimiser twice
+state_bytes(config, True, 8, True)         # weights 309283968, gradients 62219904, optimiser twice
 utilisation(855166464, 1.5e6, 8, 312e12)   # 0.514, eight A100
 run_hours(855166464, 10e9, 8, 312e12, 0.5) # 1.90
 ```

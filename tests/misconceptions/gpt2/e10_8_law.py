@@ -1,0 +1,1 @@
+"""Wrong answers to 10.8, fit a scaling law."""
