@@ -5,7 +5,7 @@ import numpy as np
 Law = tuple[float, float, float]  # E, A, b
 NOISE = 0.003  # of the loss
 BEYOND = 20  # times the largest compute
-APART = 1.03  # by how much other fits are worse, at least
+APART = 1.02  # by how much other fits are worse, at least
 FIRST, LAST, STEPS = 0.01, 1.0, 41  # exponents that are tried
 
 
@@ -49,19 +49,15 @@ def power_law(compute: np.ndarray, loss: np.ndarray) -> Law:
     return 0.0, float(np.exp(start)), float(-slope)
 
 
-def lines_through_excess(compute: np.ndarray, loss: np.ndarray) -> list[Law]:
-    """Return straight lines through log(loss − E): for the E of the best line, and the best law."""
-    x, E = np.log(compute), np.linspace(0, loss.min(), 2001)[:-1]
+def line_through_excess(compute: np.ndarray, loss: np.ndarray, steps: int = 401) -> Law:
+    """Return the best straight line through log(loss − E), with the E for which that is best."""
+    x, E = np.log(compute), np.linspace(0, loss.min(), steps)[:-1]
     y = np.log(loss - E[:, None])
     d = x - x.mean()
     slope = (y * d).sum(1) / (d * d).sum()
     start = y.mean(1) - slope * x.mean()
-    lines = ((y - start[:, None] - slope[:, None] * x) ** 2).sum(1)
-    errors = (((E[:, None] + np.exp(start[:, None] + slope[:, None] * x)) / loss - 1) ** 2).sum(1)
-    return [
-        (float(E[i]), float(np.exp(start[i])), float(-slope[i]))
-        for i in (int(lines.argmin()), int(errors.argmin()))
-    ]
+    best = int(((y - start[:, None] - slope[:, None] * x) ** 2).sum(1).argmin())
+    return float(E[best]), float(np.exp(start[best])), float(-slope[best])
 
 
 def left_out(compute: np.ndarray, loss: np.ndarray, where: float) -> np.ndarray:
@@ -94,25 +90,30 @@ def points(rng, noise: float) -> dict:
     }
 
 
-def telling_points(rng) -> dict:
-    """Return points with noise that tell the best fit from others.
-
-    The best fit predicts the held-out loss to 1 %, so that chance doesn't decide. All known other
-    fits are worse by 3 %, and the error is the same around both middles.
-    """
+def points_to_fit(rng) -> dict:
+    """Return points with noise to which the other known fits are worse by 2 %."""
     while True:
         run = points(rng, NOISE)
         compute, loss = run["compute"], run["loss"]
         best = best_fit(compute, loss)
-        least = misfit(best, compute, loss)
-        others = [best_fit(compute, loss, np.ones(len(loss))), *lines_through_excess(compute, loss)]
-        if min(misfit(law, compute, loss) for law in others) < APART * least or best[0] < 0.5:
-            continue
+        others = best_fit(compute, loss, np.ones(len(loss))), line_through_excess(compute, loss)
+        least = APART * misfit(best, compute, loss)
+        if best[0] > 0.5 and all(misfit(law, compute, loss) > least for law in others):
+            return run
+
+
+def points_to_predict(rng) -> dict:
+    """Return points with noise of which the best fit predicts the held-out loss to 1 %.
+
+    So chance doesn't decide, and neither does it in the error, which is the same around the
+    prediction of all points.
+    """
+    while True:
+        run = points(rng, NOISE)
+        best = best_fit(run["compute"], run["loss"])
         predicted = float(at(best, run["at"]))
-        some = left_out(compute, loss, run["at"])
-        error = jackknife(some)
-        if (
-            abs(predicted / run["_held_out"] - 1) < 0.01
-            and jackknife(some, predicted) < 1.02 * error
-        ):
+        if best[0] < 0.5 or abs(predicted / run["_held_out"] - 1) > 0.01:
+            continue
+        some = left_out(run["compute"], run["loss"], run["at"])
+        if jackknife(some, predicted) < 1.02 * jackknife(some):
             return run
