@@ -125,11 +125,6 @@ def absolute_errors():
     return (lambda compute, loss: best(compute, loss, lambda loss: loss**0)), predict
 
 
-@wrong("10.8", "Errors divided by the root of the loss")
-def divided_before_squaring():
-    return (lambda compute, loss: best(compute, loss, lambda loss: loss**-0.5)), predict
-
-
 @wrong("10.8", "Errors divided by the square of the loss")
 def divided_twice():
     return (lambda compute, loss: best(compute, loss, lambda loss: loss**-2.0)), predict

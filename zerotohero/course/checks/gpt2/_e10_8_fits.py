@@ -96,7 +96,13 @@ def points_to_fit(rng) -> dict:
         run = points(rng, NOISE)
         compute, loss = run["compute"], run["loss"]
         best = best_fit(compute, loss)
-        others = best_fit(compute, loss, np.ones(len(loss))), line_through_excess(compute, loss)
+        ends = [compute > compute.min(), compute < compute.max()]
+        others = (
+            best_fit(compute, loss, np.ones(len(loss))),
+            best_fit(compute, loss, loss**-2),
+            line_through_excess(compute, loss),
+            *(best_fit(compute[k], loss[k]) for k in ends),
+        )
         least = APART * misfit(best, compute, loss)
         if best[0] > 0.5 and all(misfit(law, compute, loss) > least for law in others):
             return run

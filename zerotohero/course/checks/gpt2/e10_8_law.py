@@ -163,10 +163,6 @@ def _other_fit(law, compute: np.ndarray, loss: np.ndarray) -> str | None:
             "each by its loss.",
         ),
         (
-            best_fit(compute, loss, loss**-0.5),
-            "Errors divided by the root of the loss: divide by the loss, then square.",
-        ),
-        (
             best_fit(compute, loss, loss**-2),
             "Errors divided by the square of the loss: divide by the loss, then square.",
         ),
@@ -179,7 +175,6 @@ def _other_fit(law, compute: np.ndarray, loss: np.ndarray) -> str | None:
     for k, hint in (
         (ends[1:], "The smallest run plays no part: all runs count."),
         (ends[:-1], "The largest run plays no part: all runs count."),
-        (np.arange(len(loss) - 1), "The last run given plays no part: all runs count."),
     ):
         known.append((best_fit(compute[k], loss[k]), hint))
 
