@@ -160,6 +160,19 @@ def not_mixed():
     return numbering(order=lambda seed, epoch, R: list(range(R))), read
 
 
+@wrong("10.6", "shifted or backwards: mix it anew")
+def back_and_forth():
+    def order(seed, epoch, R):
+        return mixed(seed, 0, R)[:: -1 if epoch % 2 else 1]
+
+    return numbering(order=order), read
+
+
+@wrong("10.6", "`.tolist()` makes plain numbers")
+def as_an_array():
+    return (lambda *given: np.array(numbers(*given))), read
+
+
 @wrong("10.6", "It depends on what was asked before")
 def mixed_by_the_clock():
     def order(seed, epoch, R):

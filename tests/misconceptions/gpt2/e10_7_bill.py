@@ -317,6 +317,11 @@ def gradients_in_half():
     return memory(lambda f, *given: {"gradients": f["gradients"] / (1 + given[2])})
 
 
+@wrong("10.7", "In larger units: bytes")
+def in_gigabytes():
+    return memory(lambda f, *given: {part: n / 1e9 for part, n in f.items()})
+
+
 @wrong("10.7", "4 bytes a parameter: AdamW has two")
 def one_average():
     return memory(lambda f, *given: {"optimiser": f["optimiser"] / 2})

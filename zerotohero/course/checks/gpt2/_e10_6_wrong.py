@@ -1,6 +1,7 @@
 """What comes of sharing out and reading the rows of 10.6 wrongly."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -50,12 +51,20 @@ def order_hint(table: list[list[list[int]]], R: int) -> str | None:
     taken: dict[tuple[int, int], list[int]] = {}  # by epoch and rank
     for p, n in enumerate(stream):
         taken.setdefault((p // R, p // B % W), []).append(n)
+    if len({*stream[:R]}) > 0.85 * R:  # something at an epoch's edge
+        return None
     if any(len({*numbers}) < len(numbers) for numbers in taken.values()):
         return "Rows are drawn with replacement: mix all R of them, and take one after another."
     return (
         "Each process has an order of its own, so that some rows come twice and others not at all: "
         "the order is one for all, and the rank says where in it."
     )
+
+
+def share_of_neighbours(order: list[int], other: list[int]) -> float:
+    """Return how many of the pairs that stand side by side in one order do so in the other."""
+    pairs = [{frozenset(pair) for pair in pairwise([*o, o[0]])} for o in (order, other)]
+    return len(pairs[0] & pairs[1]) / len(order)
 
 
 def wrong_rows(shards: list[np.ndarray], T: int, numbers: list[int], which: int) -> list[Mistake]:

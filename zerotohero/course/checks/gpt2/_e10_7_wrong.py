@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from zerotohero.course.exercise import Mistake
 
 HOUR = 3600  # seconds
+UNITS = 1e3, 1e6, 1e9, 2**10, 2**20, 2**30  # bytes
 
 
 def _parts(config: dict) -> dict[str, int]:
@@ -155,6 +156,7 @@ def wrong_bytes(part: str, config: dict, half: bool, devices: int, shard: bool) 
                 f"Without `shard` each device has all the {part}.",
             )
         )
+    found += [(right / unit, "In larger units: bytes are asked for.") for unit in UNITS]
     if part == "weights":
         whole = 4 * N * share
         found += [

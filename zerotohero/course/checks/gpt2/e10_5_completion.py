@@ -122,7 +122,7 @@ def endings_scored(given, got):
         len(seen) == 1,
         f"score_endings with {n} pairs: expected one call of the model, got {len(seen)}",
         "One call for each pair: put all rows into one tensor, (n, T), and ask once."
-        if len(seen) == n > 1
+        if len(seen) == n > 1 and all(len(rows) == 1 for rows in seen)
         else "",
     )
     came = got["sums"]
