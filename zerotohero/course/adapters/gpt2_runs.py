@@ -15,7 +15,7 @@ def _pair(came, of="lists"):
 
 
 def cuts(cut_completion, score_endings, pieces, texts):
-    """Each text cut by the answer, as two lists of pieces."""
+    """Return each text cut by the answer, as two lists of tokens."""
     encode = Pieces(pieces)
     return {"cuts": [_pair(cut_completion(encode, *text)) for text in texts]}
 
@@ -60,7 +60,7 @@ def scores(cut_completion, score_endings, pairs, emb, pos, out):
 
 
 def numbered(row_numbers, read_rows, asked):
-    """The numbers by step and process, asked for in the order of `calls`; the last ones twice."""
+    """Return the numbers by step and process, asked in the order of `calls`, the last ones twice."""
     found = []
     for one in asked:
         table = [[None] * one["world"] for _ in range(one["steps"])]
