@@ -60,7 +60,7 @@ def scores(cut_completion, score_endings, pairs, emb, pos, out):
 
 
 def numbered(row_numbers, read_rows, asked):
-    """Return the numbers by step and process, asked in the order of `calls`, the last ones twice."""
+    """Return the numbers by step and process, asked in the order of `calls`, the last twice."""
     found = []
     for one in asked:
         table = [[None] * one["world"] for _ in range(one["steps"])]
