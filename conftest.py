@@ -83,7 +83,6 @@ def kernel(notebook: IPyNbFile):
 
 
 _CHECK = re.compile(r'check\("([\d.]+)", (.+)\)')
-_LONG_CHECK = 10  # seconds, by the card
 
 
 def _checked(cell: IPyNbCell):
@@ -98,16 +97,16 @@ def _checked(cell: IPyNbCell):
 
 
 def _check_once(cell: IPyNbCell):
-    """Have a check that trains for long made in one place: test_grading.py, in the sandbox.
+    """Have a check that trains made in one place: test_grading.py, in the sandbox.
 
     It puts the same cases to the same functions there. Here the cell still says whether they are
-    there and stand in the order in which the check takes them. Shorter trainings are checked in
-    both places, and everything is here where there is no sandbox.
+    there and stand in the order in which the check takes them, and test_notebooks.py that they had
+    all points when the notebook was stored. Everything is here where there is no sandbox.
     """
     from zerotohero.course import sandbox
 
     found = _checked(cell)
-    if found and (found[0].takes or 0) >= _LONG_CHECK and sandbox.available() is None:
+    if found and found[0].takes and sandbox.available() is None:
         cell.cell.source = (
             "from zerotohero.course import checking, checks\n"
             f'assert not checking._slip(checks.find("{found[0].number}"), [{found[1]}])'
