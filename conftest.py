@@ -36,8 +36,8 @@ def pytest_configure(config):
 
 # --- the order: what takes long mustn't come last, or one process ends up waiting for the other ---
 
-# Half a minute or more each, by the table at the end. What starts sandboxes is at both ends: without
-# a class to mark, they all have the first core.
+# Half a minute or more each, by the table at the end. The marking of a class comes long before the
+# other sandboxes: without a class, all have the first core.
 FIRST = "test_grading.py"
 LONG = (
     "test_exercises.py",
