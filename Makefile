@@ -30,13 +30,14 @@ test: .venv/data .venv/bounds/installed $(COLAB:=/installed) ## style, tests and
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(PYTEST) tests $(NOTEBOOKS) $(wildcard exercises/*.ipynb) $(ARGS)
-	$(if $(ARGS),,$(AT_BOUNDS) $(PYTEST) $(OLD_BREAKS))
+	$(if $(ARGS),,$(AT_BOUNDS) $(PYTEST) -n 2 $(OLD_BREAKS))
 
-# What an old version breaks first, command line, data and widgets, is tried by `make test` too.
+# What an old version breaks first, command line, data and widgets, is tried by `make test` too, in
+# as many processes as there are cores, since most of this is to import. All is in `make bounds`.
 AT_BOUNDS = ZEROTOHERO_COLAB= ZEROTOHERO_BOUNDS=1 PYTHONPATH="$(CURDIR)/.venv/bounds$${PYTHONPATH:+:$$PYTHONPATH}"
 OLD_BREAKS = $(wildcard tests/test_0[1-5]_*.py tests/test_*_lecture.py) \
 	$(patsubst %,tests/test_%.py,cli data doctor kernel packaging) \
-	-k "cli.py or data.py or doctor.py or kernel.py or lecture.py or explorer or make_bounds"
+	-k "cli.py and not over_all or data.py or doctor.py or kernel.py or lecture.py or explorer or make_bounds"
 bounds: .venv/data .venv/bounds/installed ## tests and lectures at all lower bounds; TORCH=yes: torch's too
 	$(AT_BOUNDS) $(PYTEST) tests lectures $(ARGS) \
 		--ignore tests/test_lab.py --ignore tests/test_browser.py

@@ -19,6 +19,7 @@ def lab(tmp_path_factory):
         reason = "needs Chromium: apt-get install chromium, or Chrome"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
     folder = copy_notebooks(ROOT, tmp_path_factory.mktemp("course"))
+    end_with_the_widget(folder / LECTURE)
     private = tmp_path_factory.mktemp("jupyter")
     with jupyterlab(folder, private) as url, browser() as chrome:
 
@@ -28,6 +29,14 @@ def lab(tmp_path_factory):
             )
 
         yield open_notebook
+
+
+def end_with_the_widget(path):
+    """Take away what comes after the first widget: to train is for nbval, which runs it all."""
+    notebook = nbformat.read(path, as_version=4)
+    last = next(i for i, c in enumerate(notebook.cells) if "graph_explorer(" in c.source)
+    notebook.cells = notebook.cells[: last + 1]
+    nbformat.write(notebook, path)
 
 
 def test_lecture_01_runs_and_its_widget_moves(lab):

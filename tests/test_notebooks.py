@@ -109,6 +109,18 @@ def test_outputs_are_stored_in_order_and_without_errors_or_dead_widgets(folder, 
             assert output.get("name") != "stderr", f"stored noise: {output.get('text', '')[:200]}"
 
 
+@pytest.mark.parametrize("lecture", checks.LECTURES)
+def test_a_solution_is_stored_with_all_points_of_each_check(lecture):
+    """What trains is checked in the sandbox alone when the notebooks are run: see conftest.py."""
+    cells = code(load("solutions", checks.file_name(lecture)))
+    for exercise in filter(lambda e: e.handed_in, checks.exercises(lecture)):
+        call = f'check("{exercise.number}", {", ".join(exercise.answers)})'
+        (outputs,) = (cell.outputs for cell in cells if cell.source == call)
+        said = "".join(output.get("text", "") for output in outputs)
+        plural = "s" * (exercise.points > 1)
+        assert said.endswith(f"  All {exercise.points} point{plural}.\n"), call
+
+
 @each_lecture
 def test_an_exercise_notebook_says_what_every_answer_keeps_to(name):
     """For the machinery refuses what breaks it, whatever the card says: signatures.py."""

@@ -20,7 +20,7 @@ from typing import Any
 from zerotohero.course import checks, handed_in, marks
 from zerotohero.course.checking import Outcome
 from zerotohero.course.exercise import Exercise
-from zerotohero.course.marking import MAX_SOURCE, Asked, Marked, marked, patience
+from zerotohero.course.marking import MAX_SOURCE, Asked, Marked, libraries, marked, patience
 from zerotohero.course.marks import Earlier, Graded, Grades
 from zerotohero.course.nursery import Unavailable, nurseries
 from zerotohero.course.sandbox import available
@@ -178,7 +178,8 @@ def _mark(grades: Grades, out: Path, asked: Sequence[Asked], sandboxed: bool, jo
 
     try:
         jobs = min(jobs, len(todo))
-        with nurseries(jobs if sandboxed else 0), tqdm(total=len(todo), unit="file") as bar:
+        kept = nurseries(jobs if sandboxed else 0, libraries(asked))
+        with kept, tqdm(total=len(todo), unit="file") as bar:
             for graded in _all_graded(todo, asked, sandboxed, jobs):
                 save(graded)
                 bar.update()

@@ -27,10 +27,11 @@ def orthogonalise(
 
     Each round is the odd polynomial a x + b x³ + c x⁵ of the singular values, as matrix products:
     its coefficients are the paper's, steep at 0 so that small values rise within five rounds. In
-    `dtype`: bfloat16 is precise enough, and the default.
+    `dtype`: bfloat16 is precise enough, and the default on a GPU; many a CPU has to emulate it,
+    which takes several times as long as float32.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    X = G.to(dtype or torch.bfloat16)
+    X = G.to(dtype or (torch.bfloat16 if G.is_cuda else torch.float32))
     tall = X.shape[-2] > X.shape[-1]
     if tall:  # the smaller of the two squares, X Xᵀ
         X = X.mT
