@@ -34,6 +34,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zerotohero.assistant import Rows, answer_rows, answers, sft_rows
+from zerotohero.configs import make_plain
 from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.plays import Labeller, Plays
 from zerotohero.policy import leave_one_out, reinforce_loss, token_logprobs
@@ -72,6 +73,9 @@ class StagesConfig:
     dpo: TrainConfig = DPO  # batch_size counts pairs
     dpo_beta: float = 0.1
     seed: int = 0
+
+    def __post_init__(self):
+        make_plain(self)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from zerotohero import IGNORED
 from zerotohero.assistant import answer_rows
+from zerotohero.configs import make_plain
 from zerotohero.gpt import GPT
 from zerotohero.policy import group_advantages, reinforce_loss, token_logprobs
 from zerotohero.stages import fit
@@ -107,6 +108,9 @@ class SumsConfig:
     grpo: TrainConfig = GRPO
     group: int = 8  # answers to one sum
     seed: int = 0
+
+    def __post_init__(self):
+        make_plain(self)
 
 
 def learn(
