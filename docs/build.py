@@ -1,0 +1,166 @@
+"""`make site`: the course as a website in build/site, from what the repository holds.
+
+Nothing is written twice. A page is a section of README.md or CONTRIBUTING.md, a notebook with the
+outputs that it stores, or a module's docstrings; this program lays them out as Sphinx wants them
+(`conf.py` has its settings), and no notebook is run. Formulas are set by MathJax, which `make`
+takes from npm and which is copied along, so that a page loads nothing from elsewhere.
+"""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE, SITE = ROOT / "build" / "site-source", ROOT / "build" / "site"
+MATHJAX = ROOT / ".venv" / "npm" / "node_modules" / "mathjax" / "es5"
+REPOSITORY = "https://github.com/zerotohero-course/zerotohero"
+
+# Sections of README.md by their headings, and the pages that they become, in the menu's order.
+PAGES = {
+    "Curriculum": "curriculum",
+    "Train a GPT of your own": "train",
+    "Do the exercises": "hand-in",
+    "Grade a class": "grade",
+    "How it is built": "tree",
+    "What it reaches": "figures",
+    "Add an exercise": "add-exercise",
+    "Add a lecture": "add-lecture",
+}
+MENU = {
+    "Lectures": ["lectures/*.ipynb"],
+    "Exercises": ["exercises/*.ipynb", "hand-in"],
+    "Do more": ["train", "grade", "figures"],
+    "The library": ["reference/*"],
+    "Build on it": ["tree", "add-exercise", "add-lecture"],
+}
+
+
+def slug(heading: str) -> str:
+    """Return the anchor that GitHub gives to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def sections(readme: str) -> dict[str, str]:
+    """Return the sections of README.md by heading, the first under ""; each with its links."""
+    links = "\n".join(re.findall(r"^\[\w+\]: \S+$", readme, re.M))
+    readme = re.sub(r"^\[\w+\]: \S+\n", "", readme, flags=re.M)
+    first, *rest = re.split(r"^## (.+)\n", readme, flags=re.M)
+    found = {"": first} | dict(zip(rest[::2], rest[1::2], strict=True))
+    return {heading: f"{text.strip()}\n\n{links}\n" for heading, text in found.items()}
+
+
+def point(text: str, folder: Path) -> str:
+    """Return Markdown of a file in `folder`, its links made to fit the site.
+
+    What has a page there is linked as a page; what else the repository holds, at GitHub.
+    """
+
+    def there(target: str) -> str:
+        path, _, anchor = target.partition("#")
+        if re.match(r"\w+:", target):
+            return target
+        if not path:
+            pages = {slug(heading): page for heading, page in PAGES.items()}
+            return f"{pages[anchor]}.md" if anchor in pages else target
+        full = (folder / path).resolve()
+        if not full.exists():
+            raise ValueError(f"{folder.relative_to(ROOT)} links to {path}, which isn't there.")
+        name = full.relative_to(ROOT).as_posix()
+        if name.endswith(".ipynb") or re.fullmatch(r"docs/.+\.(png|svg)", name):
+            return target
+        return f"{REPOSITORY}/{'tree' if full.is_dir() else 'blob'}/main/{name}"
+
+    text = re.sub(r"(\]\()([^)\s]+)(\))", lambda m: m[1] + there(m[2]) + m[3], text)
+    return re.sub(r"^(\[\w+\]: )(\S+)$", lambda m: m[1] + there(m[2]), text, flags=re.M)
+
+
+def write(name: str, text: str) -> None:
+    """Write a page of the site's source."""
+    path = SOURCE / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def notebook(path: Path) -> None:
+    """Write a notebook's page: its cells and what they showed."""
+    book = nbformat.read(path, as_version=4)
+    for cell in book.cells:
+        if cell.cell_type == "markdown":
+            cell.source = point(cell.source, path.parent)
+    if path.parent.name == "exercises":
+        further = f"The [solutions](../solutions/{path.name}) are for afterwards."
+        tree = f"```{{toctree}}\n:hidden:\n\n../solutions/{path.stem}\n```"
+        book.cells.append(nbformat.v4.new_markdown_cell(f"{further}\n\n{tree}"))
+    write(path.relative_to(ROOT).as_posix(), nbformat.writes(book))
+
+
+def modules() -> list[str]:
+    """Return the library's modules, in the order of README's tree."""
+    tree = sections((ROOT / "README.md").read_text(encoding="utf-8"))["How it is built"]
+    tree = tree[tree.index("zerotohero/ ") : tree.index("zerotohero/course/")]
+    names, prefix = [], ""
+    for line in tree.splitlines():
+        if folder := re.match(r"zerotohero/(\w+)/", line):
+            prefix = folder[1] + "."
+        elif file := re.match(r"  (\w+)\.py ", line):
+            names.append(f"zerotohero.{prefix}{file[1]}")
+    return names
+
+
+def menu(folder: str) -> list[str]:
+    """Return the names of a folder's notebooks, in order."""
+    return [f"{folder}/{path.name}" for path in sorted((ROOT / folder).glob("*.ipynb"))]
+
+
+def make_source() -> None:
+    """Write all pages' sources."""
+    shutil.rmtree(SOURCE, ignore_errors=True)
+    readme = sections((ROOT / "README.md").read_text(encoding="utf-8"))
+    for heading, page in PAGES.items():
+        write(f"{page}.md", f"# {heading}\n\n{point(readme[heading], ROOT)}")
+    for folder in ("lectures", "exercises", "solutions"):
+        for path in sorted((ROOT / folder).glob("*.ipynb")):
+            notebook(path)
+    names = modules()
+    for name in names:
+        short = name.removeprefix("zerotohero.")
+        write(
+            f"reference/{short}.md", f"# {short}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n"
+        )
+    trees = {
+        "Lectures": ["curriculum", *menu("lectures")],
+        "Exercises": ["hand-in", *menu("exercises")],
+        "Do more": ["train", "grade", "figures"],
+        "Build on it": ["tree", "add-exercise", "add-lecture"],
+        "The library": [f"reference/{name.removeprefix('zerotohero.')}" for name in names],
+    }
+    toc = "".join(
+        f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(pages) + "\n```\n\n"
+        for caption, pages in trees.items()
+    )
+    start = f"{readme['']}\n\n## Two commands\n\n{readme['Two commands']}"
+    write("index.md", point(start, ROOT) + "\n" + toc)
+    shutil.copytree(ROOT / "docs", SOURCE / "docs", ignore=shutil.ignore_patterns("*.py", "*.json"))
+    for name in ("conf.py", "build.py", "signatures.py", "static"):
+        path = ROOT / "docs" / name
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, SOURCE / name)
+    fonts = "output/chtml/fonts/woff-v2"
+    shutil.copytree(MATHJAX / fonts, SOURCE / "mathjax" / fonts)
+    shutil.copy(MATHJAX / "tex-chtml.js", SOURCE / "mathjax")
+
+
+def main() -> int:
+    """Build the site; return the exit status."""
+    from sphinx.cmd.build import main as sphinx
+
+    make_source()
+    shutil.rmtree(SITE, ignore_errors=True)
+    quick = ["-q", "-j", "2", "-d", str(SOURCE.with_name("site-trees"))]
+    return sphinx([*quick, "-b", "html", str(SOURCE), str(SITE)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
