@@ -18,24 +18,19 @@ SOURCE, SITE = ROOT / "build" / "site-source", ROOT / "build" / "site"
 MATHJAX = ROOT / ".venv" / "npm" / "node_modules" / "mathjax" / "es5"
 REPOSITORY = "https://github.com/zerotohero-course/zerotohero"
 
-# Sections of README.md by their headings, and the pages that they become, in the menu's order.
-PAGES = {
-    "Curriculum": "curriculum",
-    "Train a GPT of your own": "train",
-    "Do the exercises": "hand-in",
-    "Grade a class": "grade",
-    "How it is built": "tree",
-    "What it reaches": "figures",
-    "Add an exercise": "add-exercise",
-    "Add a lecture": "add-lecture",
-}
-MENU = {
-    "Lectures": ["lectures/*.ipynb"],
-    "Exercises": ["exercises/*.ipynb", "hand-in"],
-    "Do more": ["train", "grade", "figures"],
-    "The library": ["reference/*"],
-    "Build on it": ["tree", "add-exercise", "add-lecture"],
-}
+# The pages that are a section of a file, in the menu's order: file, heading, page.
+PAGES = [
+    ("README.md", "Curriculum", "curriculum"),
+    ("README.md", "Do the exercises", "hand-in"),
+    ("README.md", "Train a GPT of your own", "train"),
+    ("README.md", "Grade a class", "grade"),
+    ("README.md", "What it reaches", "figures"),
+    ("README.md", "How it is built", "tree"),
+    ("CONTRIBUTING.md", "Add an exercise", "add-exercise"),
+    ("CONTRIBUTING.md", "Add a lecture", "add-lecture"),
+    ("CONTRIBUTING.md", "How a change is reviewed", "review"),
+    ("CHANGELOG.md", "", "changes"),
+]
 
 
 def slug(heading: str) -> str:
@@ -43,8 +38,9 @@ def slug(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def sections(readme: str) -> dict[str, str]:
-    """Return the sections of README.md by heading, the first under ""; each with its links."""
+def sections(name: str) -> dict[str, str]:
+    """Return the sections of a file by heading, the first under ""; with its links' targets."""
+    readme = (ROOT / name).read_text(encoding="utf-8")
     links = "\n".join(re.findall(r"^\[\w+\]: \S+$", readme, re.M))
     readme = re.sub(r"^\[\w+\]: \S+\n", "", readme, flags=re.M)
     first, *rest = re.split(r"^## (.+)\n", readme, flags=re.M)
@@ -63,7 +59,7 @@ def point(text: str, folder: Path) -> str:
         if re.match(r"\w+:", target):
             return target
         if not path:
-            pages = {slug(heading): page for heading, page in PAGES.items()}
+            pages = {slug(heading): page for _, heading, page in PAGES}
             return f"{pages[anchor]}.md" if anchor in pages else target
         full = (folder / path).resolve()
         if not full.exists():
@@ -90,6 +86,13 @@ def notebook(path: Path) -> None:
     for cell in book.cells:
         if cell.cell_type == "markdown":
             cell.source = point(cell.source, path.parent)
+        said = [
+            output.metadata["image/png"]["alt"]
+            for output in cell.get("outputs", [])
+            if "image/png" in output.get("data", {}) and output.metadata.get("image/png")
+        ]
+        if said:  # where MyST-NB looks for the text alternative of a cell's figure
+            cell.metadata["mystnb"] = {"image": {"alt": said[0]}}
     if path.parent.name == "exercises":
         further = f"The [solutions](../solutions/{path.name}) are for afterwards."
         tree = f"```{{toctree}}\n:hidden:\n\n../solutions/{path.stem}\n```"
@@ -99,7 +102,7 @@ def notebook(path: Path) -> None:
 
 def modules() -> list[str]:
     """Return the library's modules, in the order of README's tree."""
-    tree = sections((ROOT / "README.md").read_text(encoding="utf-8"))["How it is built"]
+    tree = sections("README.md")["How it is built"]
     tree = tree[tree.index("zerotohero/ ") : tree.index("zerotohero/course/")]
     names, prefix = [], ""
     for line in tree.splitlines():
@@ -118,9 +121,11 @@ def menu(folder: str) -> list[str]:
 def make_source() -> None:
     """Write all pages' sources."""
     shutil.rmtree(SOURCE, ignore_errors=True)
-    readme = sections((ROOT / "README.md").read_text(encoding="utf-8"))
-    for heading, page in PAGES.items():
-        write(f"{page}.md", f"# {heading}\n\n{point(readme[heading], ROOT)}")
+    for name, heading, page in PAGES:
+        text = sections(name)[heading]
+        if name == "CHANGELOG.md":  # whole
+            text = (ROOT / name).read_text(encoding="utf-8")
+        write(f"{page}.md", (f"# {heading}\n\n" if heading else "") + point(text, ROOT))
     for folder in ("lectures", "exercises", "solutions"):
         for path in sorted((ROOT / folder).glob("*.ipynb")):
             notebook(path)
@@ -134,22 +139,23 @@ def make_source() -> None:
         "Lectures": ["curriculum", *menu("lectures")],
         "Exercises": ["hand-in", *menu("exercises")],
         "Do more": ["train", "grade", "figures"],
-        "Build on it": ["tree", "add-exercise", "add-lecture"],
         "The library": [f"reference/{name.removeprefix('zerotohero.')}" for name in names],
+        "Take part": ["tree", "add-exercise", "add-lecture", "review", "changes"],
     }
     toc = "".join(
         f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(pages) + "\n```\n\n"
         for caption, pages in trees.items()
     )
-    start = f"{readme['']}\n\n## Two commands\n\n{readme['Two commands']}"
+    readme = sections("README.md")
+    start = f"{readme['']}\n## Two commands\n\n{readme['Two commands'].split('[badge]:')[0]}"
     write("index.md", point(start, ROOT) + "\n" + toc)
     shutil.copytree(ROOT / "docs", SOURCE / "docs", ignore=shutil.ignore_patterns("*.py", "*.json"))
-    for name in ("conf.py", "build.py", "signatures.py", "static"):
+    for name in ("conf.py", "build.py", "static"):
         path = ROOT / "docs" / name
         (shutil.copytree if path.is_dir() else shutil.copy)(path, SOURCE / name)
     fonts = "output/chtml/fonts/woff-v2"
-    shutil.copytree(MATHJAX / fonts, SOURCE / "mathjax" / fonts)
-    shutil.copy(MATHJAX / "tex-chtml.js", SOURCE / "mathjax")
+    shutil.copytree(MATHJAX / fonts, SOURCE / "static" / "mathjax" / fonts)
+    shutil.copy(MATHJAX / "tex-chtml.js", SOURCE / "static" / "mathjax")
 
 
 def main() -> int:

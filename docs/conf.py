@@ -3,12 +3,14 @@
 Everything that a page loads comes from the site itself: no fonts, scripts or badges from elsewhere.
 """
 
+import re
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # `build` and `signatures`, beside this file
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent.parent)]  # `build`, and the course that is documented
 
-from build import REPOSITORY
+from build import REPOSITORY  # noqa: E402
 
 project = "Zero to Hero"
 author = "the authors of Zero to Hero"
@@ -20,15 +22,14 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
-    "signatures",
 ]
 exclude_patterns = ["README.md"]
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
 nb_execution_mode = "off"  # what is shown is what the notebooks store
 nb_merge_streams = True
-nb_mime_priority_overrides = [("html", "image/svg+xml", None)]  # a drawing comes as HTML, with its alt
-myst_enable_extensions = ["dollarmath", "amsmath"]
+nb_mime_priority_overrides = [("html", "image/svg+xml", None)]  # a drawing as HTML: it has an alt
+myst_enable_extensions = ["dollarmath", "amsmath", "html_image"]
 myst_heading_anchors = 3
 myst_all_links_external = False
 myst_url_schemes = ["http", "https", "mailto"]
@@ -43,7 +44,7 @@ python_maximum_signature_line_length = 88
 
 html_theme = "sphinx_book_theme"
 html_title = "Zero to Hero"
-html_static_path = ["static", "mathjax"]
+html_static_path = ["static"]
 html_css_files = ["course.css"]
 html_copy_source = True
 html_theme_options = {
@@ -53,9 +54,25 @@ html_theme_options = {
     "use_download_button": True,
     "use_fullscreen_button": False,
     "launch_buttons": {"colab_url": "https://colab.research.google.com"},
+    "navbar_persistent": [],  # the menu has the search field; once is enough
     "show_toc_level": 2,
     "home_page_in_toc": True,
     "show_navbar_depth": 1,
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
+
+
+def from_markdown(app, what, name, obj, options, lines):
+    """Turn a docstring, which quotes code as Markdown does, into what Sphinx reads."""
+    text, *quoted = "\n".join(lines).split("`")
+    plain = [text, *quoted[1::2]]
+    plain = [re.sub(r"[*|\\]|_(?=\W|$)", r"\\\g<0>", part) for part in plain]
+    pieces = [plain[0]]
+    for code, after in zip(quoted[::2], plain[1:], strict=True):
+        pieces += ["``", code, "``", "\\ " if after[:1].isalnum() else "", after]
+    lines[:] = "".join(pieces).split("\n")
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", from_markdown)
