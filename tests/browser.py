@@ -233,7 +233,7 @@ class NotebookPage:
         raise AssertionError(f"the picture is still {state} after {timeout} s")
 
     def picture(self, name: str, *areas) -> None:
-        """Write areas, one below another, to build/screenshots: README's pictures come from there."""
+        """Write areas, one below another, to build/screenshots: README's pictures too."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         areas[0].scroll_into_view_if_needed()
         boxes = [area.bounding_box() for area in areas]

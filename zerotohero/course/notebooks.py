@@ -22,6 +22,7 @@ from typing import Any
 
 import nbformat
 
+from zerotohero import __version__
 from zerotohero.course import checks
 from zerotohero.course.exercise import Exercise
 from zerotohero.course.files import write_whole
@@ -171,7 +172,7 @@ def exercise_notebook(solution: Any) -> Any:
             cell.source = cell.source.replace("/solutions/", "/exercises/")
         kept.append(cell)
     exercise.cells = kept
-    exercise.metadata["zerotohero"] = {"generated": _digest(exercise)}
+    exercise.metadata["zerotohero"] = {"generated": _digest(exercise), "version": __version__}
     return exercise
 
 
