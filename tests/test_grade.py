@@ -512,7 +512,7 @@ def test_a_submission_of_an_older_version_is_marked_and_says_so(folder, out):
     grade(folder, out)
     notes = {name: row["note"] for name, row in table(out).items()}
     assert notes == {
-        "ada": f"Made with 0.0.9 of the course, marked with {now}; not in it: 9.9.",
+        "ada": f"Made with 0.0.9 of the course, marked with {now}. Not in it: 9.9.",
         "bob": "",
         "eve": f"Made with an older version of the course, marked with {now}.",
         "old": f"Made with an older version of the course, marked with {now}.",

@@ -294,8 +294,8 @@ def _of_another_version(submission: Submission) -> str:
     known = {exercise.number for exercise in checks.all_exercises()}
     gone = [ascii(number)[1:-1][:8] for number in submission.exercises if number not in known]
     made = submission.course if re.fullmatch(r"[\w.+]+", submission.course) else "an older version"
-    left = f"; not in it: {', '.join(gone[:20])}" if gone else ""
-    return f"Made with {made} of the course, marked with {__version__}{left}."
+    left = f" Not in it: {', '.join(gone[:20])}." if gone else ""
+    return f"Made with {made} of the course, marked with {__version__}.{left}"
 
 
 def _take(graded: Graded, what: str, value: Any, asked: Sequence[Asked]) -> None:
