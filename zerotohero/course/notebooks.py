@@ -31,6 +31,14 @@ BEGIN, INSTEAD, END = "# BEGIN SOLUTION", "# INSTEAD", "# END SOLUTION"
 EXERCISE_LIST = "<!-- exercises -->"
 CELL_TIMEOUT = 300  # seconds
 
+# What Colab installs: "zerotohero" as soon as the package is published, and then `make exercises`.
+PACKAGE = "zerotohero @ git+https://github.com/zerotohero-course/zerotohero"
+SETUP = f"""\
+try:
+    import zerotohero
+except ImportError:  # on Colab: the package alone, because torch and NumPy are there
+    %pip install --quiet "{PACKAGE}\""""
+
 
 # --- cards --------------------------------------------------------------------------------------
 
@@ -124,11 +132,17 @@ def fill_cards(solution: Any) -> Any:
         if number := _card_number(cell):
             cell.source = card(checks.find(number))
             lecture = checks.lecture_of(checks.find(number))
+    fill_setup(solution)
     first = solution.cells[0]
     first.source = re.sub(
         r"\b\w+ exercises on", f"{count(lecture).title()} exercises on", first.source
     )
     return solution
+
+
+def fill_setup(notebook: Any) -> None:
+    """Write the set-up cell, a notebook's first cell of code, anew."""
+    next(cell for cell in notebook.cells if cell.cell_type == "code").source = SETUP
 
 
 def expect_whole(solution: Any, lecture: str) -> None:
@@ -218,6 +232,7 @@ def make_exercises(root: Path) -> list[Path]:
 
 
 def _with_exercise_list(notebook: Any, lecture: str) -> Any:
+    fill_setup(notebook)
     for cell in notebook.cells:
         before, marker, _ = cell.source.partition(EXERCISE_LIST)
         if marker:
