@@ -13,10 +13,11 @@ from pathlib import Path
 
 import nbformat
 
+from zerotohero.course.doctor import REPOSITORY
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE, SITE = ROOT / "build" / "site-source", ROOT / "build" / "site"
 MATHJAX = ROOT / ".venv" / "npm" / "node_modules" / "mathjax" / "es5"
-REPOSITORY = "https://github.com/zerotohero-course/zerotohero"
 
 # The pages that are a section of a file, in the menu's order: file, heading, page.
 PAGES = [
@@ -164,8 +165,8 @@ def main() -> int:
 
     make_source()
     shutil.rmtree(SITE, ignore_errors=True)
-    quick = ["-q", "-j", "2", "-d", str(SOURCE.with_name("site-trees"))]
-    return sphinx([*quick, "-b", "html", str(SOURCE), str(SITE)])
+    quiet = ["-q", "-j", "2", "-d", str(SOURCE.with_name("site-trees"))]
+    return sphinx([*quiet, "-b", "html", str(SOURCE), str(SITE)])
 
 
 if __name__ == "__main__":

@@ -7,10 +7,9 @@ import re
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent.parent)]  # `build`, and the course that is documented
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the course that is documented
 
-from build import REPOSITORY  # noqa: E402
+from zerotohero.course.doctor import REPOSITORY
 
 project = "Zero to Hero"
 author = "the authors of Zero to Hero"

@@ -24,6 +24,7 @@ import nbformat
 
 from zerotohero import __version__
 from zerotohero.course import checks
+from zerotohero.course.doctor import REPOSITORY
 from zerotohero.course.exercise import Exercise
 from zerotohero.course.files import write_whole
 
@@ -32,7 +33,7 @@ EXERCISE_LIST = "<!-- exercises -->"
 CELL_TIMEOUT = 300  # seconds
 
 # What Colab installs: "zerotohero" as soon as the package is published, and then `make exercises`.
-PACKAGE = "zerotohero @ git+https://github.com/zerotohero-course/zerotohero"
+PACKAGE = f"zerotohero @ git+{REPOSITORY}"
 SETUP = f"""\
 try:
     import zerotohero
