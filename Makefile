@@ -7,6 +7,9 @@ NOTEBOOKS := $(wildcard lectures/*.ipynb solutions/*.ipynb)
 # Colab's packages have no wheels for Python 3.14 yet.
 COLAB := $(shell $(PYTHON) -c 'import sys; print(".venv/colab" if sys.version_info < (3, 14) else "")')
 
+# What the site loads comes by npm; where there is none, the site's test is skipped.
+SITE_PARTS := $(if $(shell command -v npm),.venv/npm/installed)
+
 .PHONY: help lab test bounds notebooks exercises bench site dist lock clean
 .DELETE_ON_ERROR:
 
@@ -26,7 +29,7 @@ test bounds: export OMP_NUM_THREADS ?= 1
 test bounds: export ZEROTOHERO_BUDGET = quick
 
 test: export ZEROTOHERO_COLAB = $(COLAB:%=$(CURDIR)/%)
-test: .venv/data .venv/bounds/installed $(COLAB:=/installed) ## style, tests and notebooks; ARGS="-k moons" picks
+test: .venv/data .venv/bounds/installed $(COLAB:=/installed) $(SITE_PARTS) ## style, tests and notebooks; ARGS="-k moons" picks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(PYTEST) tests $(NOTEBOOKS) $(wildcard exercises/*.ipynb) $(ARGS)

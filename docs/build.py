@@ -6,9 +6,14 @@ outputs that it stores, or a module's docstrings; this program lays them out as 
 takes from npm and which is copied along, so that a page loads nothing from elsewhere.
 """
 
+import argparse
+import contextlib
+import functools
 import re
 import shutil
 import sys
+import webbrowser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nbformat
@@ -159,14 +164,36 @@ def make_source() -> None:
     shutil.copy(MATHJAX / "tex-chtml.js", SOURCE / "static" / "mathjax")
 
 
+def serve() -> None:
+    """Serve the site to this machine alone, in the browser, until Ctrl-C."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(SITE))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        address = f"http://127.0.0.1:{server.server_port}/"
+        print(f"The site is at {address} until you press Ctrl-C.")
+        webbrowser.open(address)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
 def main() -> int:
-    """Build the site; return the exit status."""
+    """Build the site, and serve it if asked; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--open", action="store_true", help="serve it, and open a browser")
+    options = parser.parse_args()
+    if not MATHJAX.is_dir():
+        print("MathJax is missing: install Node.js with npm, then `make site`.", file=sys.stderr)
+        return 1
     from sphinx.cmd.build import main as sphinx
 
     make_source()
     shutil.rmtree(SITE, ignore_errors=True)
     quiet = ["-q", "-j", "2", "-d", str(SOURCE.with_name("site-trees"))]
-    return sphinx([*quiet, "-b", "html", str(SOURCE), str(SITE)])
+    status = sphinx([*quiet, "-b", "html", str(SOURCE), str(SITE)])
+    if status == 0:
+        print(f"The site is in {SITE}.")
+        if options.open:
+            serve()
+    return status
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def site() -> Path:
 def pages(site) -> dict[str, BeautifulSoup]:
     """Every page by its path in the site."""
     return {
-        path.relative_to(site).as_posix(): BeautifulSoup(path.read_bytes(), "lxml")
+        path.relative_to(site).as_posix(): BeautifulSoup(path.read_bytes(), "html.parser")
         for path in sorted(site.rglob("*.html"))
     }
 
