@@ -164,6 +164,16 @@ def make_source() -> None:
     shutil.copy(MATHJAX / "tex-chtml.js", SOURCE / "static" / "mathjax")
 
 
+def mend() -> None:
+    """Mend what the theme leaves: pages that are its own tools, and a button without a name."""
+    for macros in (SITE / "_static").glob("*macros.html"):
+        macros.unlink()
+    for page in SITE.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        named = text.replace("<summary><span class=", '<summary aria-label="Solutions"><span class=')
+        page.write_text(named, encoding="utf-8")
+
+
 def serve() -> None:
     """Serve the site to this machine alone, in the browser, until Ctrl-C."""
     handler = functools.partial(SimpleHTTPRequestHandler, directory=str(SITE))
@@ -189,6 +199,7 @@ def main() -> int:
     shutil.rmtree(SITE, ignore_errors=True)
     quiet = ["-q", "-j", "2", "-d", str(SOURCE.with_name("site-trees"))]
     status = sphinx([*quiet, "-b", "html", str(SOURCE), str(SITE)])
+    mend()
     if status == 0:
         print(f"The site is in {SITE}.")
         if options.open:

@@ -3,13 +3,15 @@
 Everything that a page loads comes from the site itself: no fonts, scripts or badges from elsewhere.
 """
 
+import inspect
 import re
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # the course that is documented
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # the course that is documented
 
-from zerotohero.course.doctor import REPOSITORY
+from zerotohero.course.doctor import REPOSITORY  # noqa: E402
 
 project = "Zero to Hero"
 author = "the authors of Zero to Hero"
@@ -20,7 +22,7 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
-    "sphinx.ext.viewcode",
+    "sphinx.ext.linkcode",
 ]
 exclude_patterns = ["README.md"]
 suppress_warnings = ["mystnb.unknown_mime_type"]
@@ -43,6 +45,8 @@ python_maximum_signature_line_length = 88
 
 html_theme = "sphinx_book_theme"
 html_title = "Zero to Hero"
+html_favicon = "static/favicon.svg"
+html_context = {"default_mode": "auto"}  # light or dark as the system says
 html_static_path = ["static"]
 html_css_files = ["course.css"]
 html_copy_source = True
@@ -60,6 +64,20 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
+
+
+def linkcode_resolve(domain, info):
+    """Return where GitHub shows the lines of what is documented."""
+    found = sys.modules[info["module"]]
+    for name in info["fullname"].split("."):
+        found = getattr(found, name, None)
+    found = inspect.unwrap(getattr(found, "fget", None) or found)
+    try:
+        file = Path(inspect.getsourcefile(found)).relative_to(ROOT).as_posix()
+        lines, first = inspect.getsourcelines(found)
+    except (TypeError, OSError, ValueError):  # a constant, or somebody else's
+        return None
+    return f"{REPOSITORY}/blob/main/{file}#L{first}-L{first + len(lines) - 1}"
 
 
 def from_markdown(app, what, name, obj, options, lines):
