@@ -50,6 +50,7 @@ def break_package(monkeypatch, name: str, error: Exception) -> None:
 
 def test_every_part_has_its_line():
     assert [name for name, _, _ in doctor.CHECKS] == [
+        "course",
         "Python",
         "torch",
         "memory",

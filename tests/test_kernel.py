@@ -271,3 +271,11 @@ def test_where_a_crash_happened_is_a_line_of_the_cell(kernel):
     )
     assert "line 3 of your code, `return x[3]`" in printed
     assert "Traceback" not in printed
+
+
+def test_a_figure_s_words_are_stored_with_it(kernel):
+    run = "import matplotlib.pyplot as plt\nfrom zerotohero.course import plots\nplots.use_style()"
+    assert kernel(run) == ""
+    figure = 'plt.plot([1, 2])\nplots.describe("A line that\\n    rises.")'
+    assert kernel(figure) == "PICTURE A line that rises."
+    assert kernel(figure) == "PICTURE A line that rises.", "the second time, too"

@@ -15,11 +15,6 @@ from zerotohero.course import checks, notebooks
 ROOT = Path(__file__).parent.parent
 LECTURES = [checks.file_name(lecture) for lecture in checks.LECTURES]
 each_lecture = pytest.mark.parametrize("name", LECTURES)
-SETUP = '''\
-try:
-    import zerotohero
-except ImportError:  # on Colab: the package alone, because torch and NumPy are there
-    %pip install --quiet "zerotohero @ git+{repository}"'''
 
 
 def load(folder: str, name: str):
@@ -81,7 +76,12 @@ def test_badge_and_setup_cell_are_the_course_s(folder, name):
     path = f"{folder}/{name}.ipynb"
     colab = f"https://colab.research.google.com/github/{repository().split('.com/')[1]}/blob/main"
     assert f"[![Open in Colab](../docs/colab.svg)]({colab}/{path})" in prose(notebook)
-    assert code(notebook)[0].source == SETUP.format(repository=repository())
+    assert code(notebook)[0].source == notebooks.SETUP
+
+
+def test_colab_installs_the_package_or_until_it_is_published_the_repository():
+    assert notebooks.PACKAGE in ("zerotohero", f"zerotohero @ git+{repository()}")
+    assert f'%pip install --quiet "{notebooks.PACKAGE}"' in notebooks.SETUP
 
 
 def test_pictures_in_prose_are_there_without_a_network():

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from zerotohero import __version__
+
 CGROUP = Path("/sys/fs/cgroup")
 REPOSITORY = "https://github.com/zerotohero-course/zerotohero"
 
@@ -128,6 +130,12 @@ def _on_colab() -> bool:
 
 
 # --- the checks ----------------------------------------------------------------------------------
+
+
+@check("course")
+def check_course() -> str:
+    """The course is this one."""
+    return f"{__version__} in {Path(__file__).parents[1]}"
 
 
 @check("Python")
