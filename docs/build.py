@@ -170,8 +170,8 @@ def mend() -> None:
         macros.unlink()
     for page in SITE.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        named = text.replace("<summary><span class=", '<summary aria-label="Solutions"><span class=')
-        page.write_text(named, encoding="utf-8")
+        nameless, named = "<summary><span", '<summary aria-label="Solutions"><span'
+        page.write_text(text.replace(nameless, named), encoding="utf-8")
 
 
 def serve() -> None:
