@@ -100,7 +100,22 @@ def whole(CachedGPT, generate_cached, sizes, weights, idx):
     model, idx = _gpt(CachedGPT, sizes, weights), torch.tensor(idx)
     plain, again, cache = model(idx), model(idx), model.new_cache()
     got = {"plain": plain, "again": again, "cached": model(idx, cache)}
-    return got | {"kept": [bool(layer) for layer in cache]}
+    return got | {"kept": [bool(layer) for layer in cache], "dead": _dead(model, idx)}
+
+
+def _dead(model, idx):
+    """Return the names of the weights that the logits give no gradient to."""
+    weights = {name: p for name, p in model.named_parameters() if name.endswith("weight")}
+    with torch.enable_grad():
+        logits = model(idx)
+        if not logits.requires_grad:
+            return ["any weight"]
+        gradients = torch.autograd.grad(logits.sum(), list(weights.values()), allow_unused=True)
+    return [
+        name
+        for name, g in zip(weights, gradients, strict=True)
+        if g is None or not all(part.any() for part in g.chunk(3 if "c_attn" in name else 1))
+    ]
 
 
 @torch.no_grad()
@@ -123,7 +138,7 @@ def two_texts(CachedGPT, generate_cached, sizes, weights, idx, other, parts):
 @torch.no_grad()
 def continued(CachedGPT, generate_cached, sizes, weights, idx, new):
     model, idx = _gpt(CachedGPT, sizes, weights), torch.tensor(idx)
-    counts = {"wte": 0, "c_attn": 0, "c_proj": 0}
+    counts, calls = {"wte": 0, "c_attn": 0, "c_proj": 0}, []
     with _Queries() as queries:
         for name, module in model.named_modules():
             kind = name.split(".")[-1]
@@ -131,6 +146,7 @@ def continued(CachedGPT, generate_cached, sizes, weights, idx, new):
 
                 def count(module, inputs, kind=kind):
                     counts[kind] += inputs[0].shape[1]
+                    calls.append(kind)
                     queries.inside = kind == "c_attn"
 
                 module.register_forward_pre_hook(count)
@@ -138,7 +154,8 @@ def continued(CachedGPT, generate_cached, sizes, weights, idx, new):
             tokens = generate_cached(model, idx.clone(), new)
     computed, asked = (n / sizes["n_layer"] for n in (counts["c_attn"], queries.asked))
     told = {"tokens": tokens, "fed": counts["wte"], "computed": computed, "asked": asked}
-    return told | {"products": products.count}
+    told |= {"products": products.count, "calls": calls.count("wte")}
+    return told | {"none": generate_cached(model, idx.clone(), 0)}
 
 
 class _Products(TorchDispatchMode):
