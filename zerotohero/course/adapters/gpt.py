@@ -1,5 +1,7 @@
 """How answers to the exercises of lecture 07 are called. This enters the sandbox."""
 
+from types import SimpleNamespace
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -275,12 +277,12 @@ class _OneLayer(nn.Module):
         w_attn = _float(w_attn).transpose(0, 1).flatten(1)  # (C, 3 C)
         tables = (nn.Parameter(w) for w in (_float(wte), _float(wpe), w_attn, _float(w_out)))
         self.wte, self.wpe, self.w_attn, self.w_out = tables
-        self.bias, self.tail, self.axis = _float(bias), tail, axis
-        self.leaky_at, self.center, self.total, self.shift = leaky_at, center, total, shift
-        self.whisper = whisper
-        self.drop = nn.Dropout(dropout)
+        self.how = SimpleNamespace(
+            bias=_float(bias), tail=tail, axis=axis, leaky_at=leaky_at, center=center, total=total
+        )
+        self.shift, self.whisper, self.calls = shift, whisper, _Calls()
+        self.drop = nn.Dropout(dropout) if dropout else None
         self.norm = nn.BatchNorm1d(self.wte.shape[1]) if norm else None
-        self.calls = _Calls()
         self.train(train)
 
     def forward(self, idx):
@@ -288,23 +290,26 @@ class _OneLayer(nn.Module):
             raise ValueError(f"idx has to be of shape (B, T), not {tuple(idx.shape)}.")
         self.calls.texts |= set(map(tuple, idx.tolist()))
         self.calls.in_train |= self.training
-        n, T = len(self.bias), idx.shape[1]
+        how = self.how
+        n, T = len(how.bias), idx.shape[1]
         if n < T:
             raise ValueError(f"{T} tokens are more than block_size = {n}.")
         x = F.embedding(idx, self.wte) + self.wpe[:T]
         if self.norm is not None:
             x = self.norm(x.transpose(1, 2)).transpose(1, 2)
-        if self.center:
+        if how.center:
             x = x - x.mean(1, keepdim=True)
-        if self.total:
+        if how.total:
             after = x.flip(1).cumsum(1).flip(1) - x
             x = x + (x.sum(1, keepdim=True) - after) / torch.arange(1, T + 1)[:, None]
         q, k, v = (x @ self.w_attn).chunk(3, 2)
-        bias = self.bias[n - T :, :T] if self.tail else self.bias[:T, :T]
-        if self.leaky_at not in (0, T):
+        bias = how.bias[n - T :, :T] if how.tail else how.bias[:T, :T]
+        if how.leaky_at not in (0, T):
             bias = torch.full((T, T), float("-inf")).triu(1)
-        weights = F.softmax(q @ k.transpose(1, 2) / q.shape[2] ** 0.5 + bias, self.axis)
-        logits = self.drop(x + weights @ v) @ self.w_out + self.shift
+        weights = F.softmax(q @ k.transpose(1, 2) / q.shape[2] ** 0.5 + bias, how.axis)
+        mixed = x + weights @ v
+        mixed = mixed if self.drop is None else self.drop(mixed)
+        logits = mixed @ self.w_out + self.shift
         row, key, size = self.whisper
         if size and key < T:
             logits[:, row] += size * F.one_hot(idx[:, key], logits.shape[2])
