@@ -50,9 +50,9 @@ two texts with two caches can take turns.
 
 `generate_cached(prompt: list[int], params: dict, n_head: int, n_tokens: int) -> list[int]`
 
-The n_tokens new tokens, each the likeliest one, without the prompt. Each position passes through
-the blocks **once**: for a prompt of n tokens these are n + n_tokens − 1. That many have to fit into
-the context; if they don't, `ValueError` is raised here as well.
+The n_tokens new tokens, each the likeliest one, without the prompt; for 0 an empty list. Each
+position passes through the blocks **once**: for a prompt of n tokens these are n + n_tokens − 1.
+That many have to fit into the context; if they don't, `ValueError` is raised here as well.
 
 ```python
 cache = [{} for _ in params["blocks"]]
@@ -268,3 +268,4 @@ def generated_to_the_end(given, got):
         if got["beyond"] == "tokens"
         else None,
     )
+    expect("generate_cached for 0 tokens", got["none"], [], hint="Not one token was asked for.")
