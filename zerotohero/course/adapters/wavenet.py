@@ -71,14 +71,11 @@ def convolved(causal_dilated, tree_everywhere, x, weight, bias, dilation):
 
 def everywhere(causal_dilated, tree_everywhere, x, layers):
     x, layers = _tracked(x), [tuple(map(_tracked, layer)) for layer in layers]
+    inputs = {"x": x}
+    for i, (weight, bias) in enumerate(layers):
+        inputs |= {f"weight {i}": weight, f"bias {i}": bias}
     y = tree_everywhere(x, layers)
-    named = {
-        f"{name} {i}": t for i, p in enumerate(layers) for name, t in zip(_PAIR, p, strict=True)
-    }
-    return {"y": y, "slopes": _slopes(y, {"x": x, **named})}
-
-
-_PAIR = ("weight", "bias")
+    return {"y": y, "slopes": _slopes(y, inputs)}
 
 
 def _tracked(values):
