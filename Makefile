@@ -7,7 +7,10 @@ NOTEBOOKS := $(wildcard lectures/*.ipynb solutions/*.ipynb)
 # Colab's packages have no wheels for Python 3.14 yet.
 COLAB := $(shell $(PYTHON) -c 'import sys; print(".venv/colab" if sys.version_info < (3, 14) else "")')
 
-.PHONY: help lab test bounds notebooks exercises bench lock clean
+# What the site loads comes by npm; where there is none, the site's test is skipped.
+SITE_PARTS := $(if $(shell command -v npm),.venv/npm/installed)
+
+.PHONY: help lab test bounds notebooks exercises bench site dist lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -26,17 +29,18 @@ test bounds: export OMP_NUM_THREADS ?= 1
 test bounds: export ZEROTOHERO_BUDGET = quick
 
 test: export ZEROTOHERO_COLAB = $(COLAB:%=$(CURDIR)/%)
-test: .venv/data .venv/bounds/installed $(COLAB:=/installed) ## style, tests and notebooks; ARGS="-k moons" picks
+test: .venv/data .venv/bounds/installed $(COLAB:=/installed) $(SITE_PARTS) ## style, tests and notebooks; ARGS="-k moons" picks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(PYTEST) tests $(NOTEBOOKS) $(wildcard exercises/*.ipynb) $(ARGS)
-	$(if $(ARGS),,$(AT_BOUNDS) $(PYTEST) $(OLD_BREAKS))
+	$(if $(ARGS),,$(AT_BOUNDS) $(PYTEST) -n 2 $(OLD_BREAKS))
 
-# What an old version breaks first, command line, data and widgets, is tried by `make test` too.
+# What an old version breaks first, command line, data and widgets, is tried by `make test` too, in
+# as many processes as there are cores, since most of this is to import. All is in `make bounds`.
 AT_BOUNDS = ZEROTOHERO_COLAB= ZEROTOHERO_BOUNDS=1 PYTHONPATH="$(CURDIR)/.venv/bounds$${PYTHONPATH:+:$$PYTHONPATH}"
 OLD_BREAKS = $(wildcard tests/test_0[1-5]_*.py tests/test_*_lecture.py) \
 	$(patsubst %,tests/test_%.py,cli data doctor kernel packaging) \
-	-k "cli.py or data.py or doctor.py or kernel.py or lecture.py or explorer or make_bounds"
+	-k "cli.py and not over_all or data.py or doctor.py or kernel.py or lecture.py or explorer or make_bounds"
 bounds: .venv/data .venv/bounds/installed ## tests and lectures at all lower bounds; TORCH=yes: torch's too
 	$(AT_BOUNDS) $(PYTEST) tests lectures $(ARGS) \
 		--ignore tests/test_lab.py --ignore tests/test_browser.py
@@ -51,6 +55,13 @@ bench: .venv/data ## compare with peers, side by side
 	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done
 
 # torch's CUDA packages are gigabytes, and which of them fit is for the machine's own torch to say.
+site: .venv/installed .venv/npm/installed ## build the website in build/site; ARGS=--open serves it
+	$(BIN)/python docs/build.py $(ARGS)
+
+DIST := dist
+dist: .venv/installed ## build wheel and sdist in dist/
+	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir $(DIST)
+
 lock: $(BIN)/uv ## pin what pyproject.toml asks for; ARGS=--upgrade takes the newest
 	cp requirements.txt .venv/lock.txt
 	$(BIN)/uv pip compile --quiet pyproject.toml --extra lab --extra offline --extra web \
@@ -62,7 +73,7 @@ lock: $(BIN)/uv ## pin what pyproject.toml asks for; ARGS=--upgrade takes the ne
 	sed -E '/^(nvidia|cuda)-|^triton=/d' .venv/lock.txt > requirements.txt
 
 clean: ## remove .venv and everything else that was made here, but no notebook
-	rm -rf .venv .cache build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .cache build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 # --- what the commands above need: a file a step, so that each is done once -----------------------
 
@@ -89,6 +100,12 @@ SETTINGS := .venv/share/jupyter/lab/settings
 	@mkdir -p $(SETTINGS)
 	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' \
 		> $(SETTINGS)/overrides.json
+	@touch $@
+
+# What the site's pages load and PyPI hasn't: MathJax, by npm, checked by the lock's hashes.
+.venv/npm/installed: docs/package.json docs/package-lock.json | $(BIN)/pip
+	rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D)
+	cd $(@D) && npm ci --silent --no-audit --no-fund
 	@touch $@
 
 .venv/data: .venv/installed zerotohero/course/data.py

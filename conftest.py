@@ -3,6 +3,7 @@ and at the end where the time went."""
 
 import os
 import re
+import time
 import warnings
 from collections import Counter
 from contextlib import contextmanager
@@ -35,9 +36,21 @@ def pytest_configure(config):
 
 # --- the order: what takes long mustn't come last, or one process ends up waiting for the other ---
 
-# A minute or more each, by the table at the end. What starts sandboxes is at both ends: without a
-# class to mark, they all have the first core.
-FIRST, LONG = "test_grading.py", ("test_exercises.py", "test_browser.py", "test_sandbox.py")
+# Half a minute or more each, by the table at the end. The marking of a class comes long before the
+# other sandboxes: without a class, all have the first core.
+FIRST = "test_grading.py"
+LONG = (
+    "test_exercises.py",
+    "test_07_checkpoint.py",  # it waits for most of it, so it can't come late
+    "test_browser.py",
+    "test_sandbox.py",
+    "test_07_commands.py",
+    "test_kernel.py",
+    "test_07_recipes.py",
+    "test_10_shards.py",
+    "test_marking.py",
+    "test_cli.py",
+)
 
 
 def pytest_collection_modifyitems(items):
@@ -83,7 +96,6 @@ def kernel(notebook: IPyNbFile):
 
 
 _CHECK = re.compile(r'check\("([\d.]+)", (.+)\)')
-_LONG_CHECK = 10  # seconds, by the card
 
 
 def _checked(cell: IPyNbCell):
@@ -98,16 +110,16 @@ def _checked(cell: IPyNbCell):
 
 
 def _check_once(cell: IPyNbCell):
-    """Have a check that trains for long made in one place: test_grading.py, in the sandbox.
+    """Have a check that trains made in one place: test_grading.py, in the sandbox.
 
     It puts the same cases to the same functions there. Here the cell still says whether they are
-    there and stand in the order in which the check takes them. Shorter trainings are checked in
-    both places, and everything is here where there is no sandbox.
+    there and stand in the order in which the check takes them, and test_notebooks.py that they had
+    all points when the notebook was stored. Everything is here where there is no sandbox.
     """
     from zerotohero.course import sandbox
 
     found = _checked(cell)
-    if found and (found[0].takes or 0) >= _LONG_CHECK and sandbox.available() is None:
+    if found and found[0].takes and sandbox.available() is None:
         cell.cell.source = (
             "from zerotohero.course import checking, checks\n"
             f'assert not checking._slip(checks.find("{found[0].number}"), [{found[1]}])'
@@ -164,22 +176,35 @@ def pytest_runtest_call(item):
 
 # --- where the time went ------------------------------------------------------------------------
 
+COLLECTING = "collecting, and importing what the tests import"
 _seconds: Counter[str] = Counter()  # of each file, by the clock
 _processor: Counter[str] = Counter()  # and of the processor, with what its tests have started
-_before = os.times()
+_ended: dict[str, float] = {}  # when each process had its last report
+_spent, _told = 0.0, 0.0  # of the processor, by this process and what it has started: so far
+
+
+def _since_the_last() -> float:
+    """Return the seconds of the processor since the last call, or since this process began."""
+    global _spent
+    before, _spent = _spent, sum(os.times()[:4])
+    return _spent - before
+
+
+def pytest_collection_finish():
+    global _told
+    _told = _since_the_last()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
-    """Note the seconds of the processor since the last report.
+    """Note the seconds of the processor since the last report, and once those before the first.
 
     A process that lives on, such as a notebook's kernel, is counted with the test that ends it;
     what a sandbox kills is not counted.
     """
-    global _before
-    report, now = (yield), os.times()
-    report.processor = sum(now[:4]) - sum(_before[:4])
-    _before = now
+    global _told
+    report = yield
+    report.processor, report.collecting, _told = _since_the_last(), _told, 0.0
     return report
 
 
@@ -187,24 +212,32 @@ def pytest_runtest_logreport(report):
     file = report.nodeid.partition("::")[0]
     _seconds[file] += report.duration
     _processor[file] += getattr(report, "processor", 0.0)  # a process that crashed has told none
+    _processor[COLLECTING] += getattr(report, "collecting", 0.0)
+    if hasattr(report, "node"):  # one of several processes has sent it
+        _ended[report.node.gateway.id] = time.monotonic()
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Print the seconds of each file, the longest first, where durations are asked for.
+    """Print the seconds of each file, the dearest first, where durations are asked for.
 
-    By the clock, and of the processor: on a busy machine only these can be compared.
+    By the clock, and of the processor: on a busy machine only these can be compared. If one
+    process was busy long after the others, what it had last should begin earlier.
     """
     if not config.option.durations:
         return
     terminalreporter.section("where the time went: seconds, and those of the processor")
-    total = sum(_seconds.values())
-    longest = [name for name, _ in _seconds.most_common()]
-    for name in longest[:SHOWN]:
+    dearest = [name for name, _ in _processor.most_common()]
+    total, processor = sum(_seconds.values()), sum(_processor.values())
+    for name in dearest[:SHOWN]:
+        share = _processor[name] / processor if processor else 0.0
         terminalreporter.line(
-            f"{_seconds[name]:7.1f} {_processor[name]:7.1f}  {_seconds[name] / total:4.0%}  {name}"
+            f"{_seconds[name]:7.1f} {_processor[name]:7.1f}  {share:4.0%}  {name}"
         )
-    if rest := longest[SHOWN:]:
+    if rest := dearest[SHOWN:]:
         sums = (sum(counted[name] for name in rest) for counted in (_seconds, _processor))
         terminalreporter.line("{:7.1f} {:7.1f}        {} other files".format(*sums, len(rest)))
-    processor = sum(_processor.values())
     terminalreporter.line(f"{total:7.1f} {processor:7.1f}        in all processes together")
+    if _ended:
+        idle = sorted(max(_ended.values()) - end for end in _ended.values())
+        before = ", ".join(f"{seconds:.0f}" for seconds in idle[1:])
+        terminalreporter.line(f"the processes ended {before} s before the last one")

@@ -232,6 +232,17 @@ class NotebookPage:
         state = "the same" if seen == different_from else "changing"
         raise AssertionError(f"the picture is still {state} after {timeout} s")
 
+    def picture(self, name: str, *areas) -> None:
+        """Write areas, one below another, to build/screenshots: README's pictures too."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        areas[0].scroll_into_view_if_needed()
+        boxes = [area.bounding_box() for area in areas]
+        left, top = (min(box[side] for box in boxes) for side in "xy")
+        right = min(max(box["x"] + box["width"] for box in boxes), left + 860)
+        bottom = max(box["y"] + box["height"] for box in boxes)
+        clip = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", clip=clip)
+
     @contextmanager
     def screenshot_on_failure(self, name: str):
         try:

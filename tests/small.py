@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from zerotohero.generation import generate
 from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.training import (
     TrainConfig,
@@ -49,7 +50,18 @@ def masked_rows(n: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
 
 def same_each_time(rows: list[dict]) -> list[tuple]:
     """What of the log depends on the seed alone."""
-    return [(row["step"], row["loss"], row["lr"], row["val_loss"]) for row in rows]
+    clock = ("tokens_per_s", "mfu", "seconds")
+    return [tuple((key, row[key]) for key in row if key not in clock) for row in rows]
+
+
+def measures() -> dict:
+    """A number and a text that a model is asked for, the latter with random numbers."""
+
+    def written(model):
+        generator = torch.Generator().manual_seed(3)
+        return repr(generate(model, [[1, 2], [3]], 9, generator=generator))
+
+    return {"size": lambda model: model(TEXT[None, :T]).square().mean().item(), "text": written}
 
 
 def read_log(folder: Path) -> list[dict]:

@@ -84,7 +84,7 @@ def test_train_alone_lists_the_recipes(here):
 def test_a_run_leaves_what_is_needed_to_use_it(trained):
     folder, said = trained
     names = {path.name for path in folder.iterdir()}
-    assert names == {"run.json", "best.pt", "last.pt", "log.jsonl"}
+    assert names == {"run.json", "best.pt", "last.pt", "log.jsonl", "curve.png"}
     run = Run.read(folder)
     assert run.recipe == "nanogpt-cpu" and run.chars == "".join(sorted(set(TEXT)))
     assert (run.model.n_layer, run.model.n_embd, run.train.steps) == (1, 16, 6)
@@ -304,22 +304,6 @@ def test_going_on_with_other_settings_or_data_is_refused(here):
     said = call("train", "--resume", "--out", "run", "--data", "moved.txt")
     assert said.exit_code == 0 and log(here / "run") == before
     assert "6 are made, which is all" in said.stdout
-
-
-def test_two_processes_make_one_run(here):
-    """By torchrun, on two CPU processes: the losses are one process's, and one of them speaks."""
-    arguments = ["train", "nanogpt-cpu", *TINY, "--data", "my.txt"]
-    call(*arguments, "--out", "one")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    torchrun += ["--nproc-per-node", "2", "-m", "zerotohero.course.cli", *arguments, "--out", "two"]
-    done = subprocess.run(torchrun, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Model:") == 1 and done.stdout.count("The best model") == 1
-    for (step, loss, val), (step2, loss2, val2) in zip(
-        log(here / "one"), log(here / "two"), strict=True
-    ):
-        assert step == step2
-        assert loss2 == pytest.approx(loss, abs=1e-5) and val2 == pytest.approx(val, abs=1e-5)
 
 
 # --- fine-tuning ---------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from patience import patience
 from small import (
     PLAN,
     TEXT,
@@ -25,6 +26,7 @@ from small import (
     environment,
     gpt,
     masked_rows,
+    measures,
     plan,
     read_log,
     same_each_time,
@@ -37,6 +39,7 @@ from zerotohero.training import (
     Trainer,
     batches,
     evaluate,
+    load_checkpoint,
     machine,
     update,
 )
@@ -494,6 +497,40 @@ def test_any_module_with_sizes_can_be_trained():
         trainer(model=nn.Linear(2, 2))
 
 
+# --- measures -------------------------------------------------------------------------------------
+
+
+def test_measures_stand_in_the_log_of_every_nth_evaluation_and_the_last(tmp_path):
+    seen = []
+
+    def asked(model):
+        seen.append((model.training, torch.is_grad_enabled()))
+        torch.rand(5)  # another's random numbers are none of the run's
+        return len(seen)
+
+    model = gpt(dropout=0.2)
+    config = plan(measure_every=2)
+    options = {"measures": measures() | {"asked": asked}, "folder": tmp_path / "run"}
+    run = trainer(config, model, **options).run()
+    at = [row["step"] for row in run.log if "asked" in row]
+    assert at == [16, 30] and [row["asked"] for row in run.log if "asked" in row] == [1, 2]
+    assert seen == [(False, False)] * 2 and model.training
+    assert read_log(tmp_path / "run") == run.log
+    assert run.losses == trainer(plan(), gpt(dropout=0.2)).run().losses
+    by_hand = measures()["size"](model.eval())
+    assert run.log[-1]["size"] == pytest.approx(by_hand, rel=1e-5)
+    half = trainer(plan(precision="bf16", steps=8), gpt(), measures=measures()).run()
+    whole = trainer(plan(precision="fp32", steps=8), gpt(), measures=measures()).run()
+    assert half.log[-1]["size"] != whole.log[-1]["size"], "Measured in another precision."
+
+
+def test_what_cannot_be_a_measure_is_refused():
+    with pytest.raises(ValueError, match="can't be called 'loss'"):
+        trainer(measures={"loss": lambda model: 1.0})
+    with pytest.raises(TypeError, match=r"'where' returned tensor.*must be a number or a text"):
+        trainer(measures={"where": lambda model: torch.zeros(2)}).run()
+
+
 # --- events ---------------------------------------------------------------------------------------
 
 
@@ -564,13 +601,23 @@ def test_after_an_error_the_modes_are_what_they_were():
 
 # --- several processes ----------------------------------------------------------------------------
 
+SHARD = {"shard": True}
+STEADY = {"schedule": "constant"}  # so that more steps don't change the rates of those before
+RUNS = {  # in two processes: data, changes of the plan, what may differ from one process
+    "rows": (masked_rows(), {"accumulate": 2}, 1e-6),
+    "shards": (masked_rows(), SHARD | STEADY | {"accumulate": 2, "grad_clip": 0.1}, 1e-6),
+    "muon": (TEXT, SHARD | {"optimizer": "muon", "precision": "fp16"}, 1e-3),  # three digits
+}
+
 IN_PROCESSES = textwrap.dedent(
     """
     import json, os, sys
     from pathlib import Path
     import torch, torch.distributed as dist
+    from torch.distributed.tensor import DTensor
     from torch.nn.parallel import DistributedDataParallel
-    from small import TEXT, gpt, masked_rows, plan, trainer
+    from small import gpt, measures, plan, trainer
+    from test_07_trainer import RUNS
 
     syncs = []
     no_sync = DistributedDataParallel.no_sync
@@ -580,35 +627,52 @@ IN_PROCESSES = textwrap.dedent(
         return no_sync(self)
 
     DistributedDataParallel.no_sync = spy
-    for name, data, accumulate in (("text", TEXT, 1), ("rows", masked_rows(), 2)):
+    for name, (data, changes, _) in RUNS.items():
         del syncs[:]
-        heard = []
+        heard, parts = [], []
         # Only the first process's weights count.
         model = gpt(seed=int(os.environ["RANK"]))
-        config = plan(batch_size=8, accumulate=accumulate)
-        run = trainer(config, model, data, data, folder=Path(sys.argv[1], name))
+        config = plan(batch_size=8, **changes)
+        options = {"folder": Path(sys.argv[1], name), "measures": measures()}
+        run = trainer(config, model, data, data, **options)
         run.on("log", lambda t: heard.append(t.step))
+        run.on("step", lambda t: parts.append({type(p) for p in t._update.params}))
         run.run()
-        assert run.world == 2 and len(syncs) == 30 * (accumulate - 1), syncs
+        micro = 0 if config.shard else config.accumulate - 1
+        assert run.world == 2 and len(syncs) == 30 * micro, syncs
         assert bool(heard) == (run.rank == 0), "Only the first process speaks."
+        if config.shard and run.rank == 0:
+            assert parts == [{DTensor}] * 30, "Not all weights are in parts."
+        assert {type(p) for p in model.parameters()} == {torch.nn.Parameter}
         assert not dist.is_initialized(), "The process group is left behind."
         Path(sys.argv[1], f"{name}{run.rank}.json").write_text(json.dumps(run.log))
         weights = torch.nn.utils.parameters_to_vector(model.parameters())
         torch.save(weights.detach(), Path(sys.argv[1], f"{name}{run.rank}.weights"))
 
+    # A run of one process goes on in two, which shard it; and one of two will go on in one.
+    data, changes, _ = RUNS["shards"]
+    for folder, steps in (("of one", 30), ("of two", 16)):
+        config = plan(batch_size=8, **changes | {"steps": steps})
+        trainer(config, gpt(), data, data, folder=Path(sys.argv[1], folder), resume=True).run()
+
     # Each finds the loss that is no number, and none is left waiting for the other.
-    model = gpt()
-    model.transformer.wte.weight.data.fill_(float("nan"))
-    try:
-        trainer(plan(batch_size=8), model).run()
-    except FloatingPointError:
-        Path(sys.argv[1], f"refused{run.rank}").touch()
-    assert not dist.is_initialized()
+    for shard in (False, True):
+        model = gpt()
+        model.transformer.wte.weight.data.fill_(float("nan"))
+        try:
+            trainer(plan(batch_size=8, shard=shard), model).run()
+        except FloatingPointError:
+            Path(sys.argv[1], f"refused{shard}{run.rank}").touch()
+        assert not dist.is_initialized()
     """
 )
 
 
 def test_two_processes_do_what_one_does(tmp_path, root):
+    """Each with the whole model, or each with its part; and one can go on where two stopped."""
+    shards, changes, _ = RUNS["shards"]
+    early = plan(batch_size=8, **changes | {"steps": 16})
+    trainer(early, data=shards, val=shards, folder=tmp_path / "of one").run()
     (tmp_path / "script.py").write_text(IN_PROCESSES)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     done = subprocess.run(
@@ -616,23 +680,39 @@ def test_two_processes_do_what_one_does(tmp_path, root):
         env=environment(root),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patience(60),
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert {path.name for path in tmp_path.glob("refused*")} == {"refused0", "refused1"}
-    for name, data, accumulate in (("text", TEXT, 1), ("rows", masked_rows(), 2)):
-        config = plan(batch_size=8, accumulate=accumulate)
-        one = trainer(config, data=data, val=data).run()
+    assert len(list(tmp_path.glob("refused*"))) == 4
+    for name, (data, changes, apart) in RUNS.items():
+        config = plan(batch_size=8, **changes)
+        one = trainer(config, data=data, val=data, measures=measures()).run()
         for rank in (0, 1):
             log = json.loads((tmp_path / f"{name}{rank}.json").read_text())
-            assert [r["step"] for r in log] == [r["step"] for r in one.log]
-            assert [r["loss"] for r in log] == pytest.approx(one.losses, abs=1e-6)
-            vals = [(r["step"], r["val_loss"]) for r in log if r["val_loss"] is not None]
-            assert [v for _, v in vals] == pytest.approx([v for _, v in one.val_losses], abs=1e-6)
+            assert same_losses(log, one, apart)
+            sizes = [row.get("size") for row in log]
+            assert sizes == [pytest.approx(row.get("size"), abs=apart) for row in one.log]
+            if apart < 1e-5:  # else another token may come once
+                assert [row.get("text") for row in log] == [row.get("text") for row in one.log]
         both = [torch.load(tmp_path / f"{name}{rank}.weights") for rank in (0, 1)]
         assert torch.equal(*both), "The processes' weights have drifted apart."
         assert read_log(tmp_path / name)[-1]["step"] == 30
-        assert (tmp_path / name / "last.pt").exists()
+        kept = load_checkpoint(tmp_path / name / "last.pt")
+        kept = [kept["model"][key].flatten() for key, _ in one.model.named_parameters()]
+        assert torch.equal(torch.cat(kept), both[0]), "The checkpoint isn't whole."
+        if name == "shards":
+            for folder in ("of one", "of two"):
+                it = trainer(config, gpt(3), data, data, folder=tmp_path / folder, resume=True)
+                assert it.step == (30 if folder == "of one" else 16)
+                assert same_losses(it.run().log, one, apart), folder
+
+
+def same_losses(log: list[dict], run: Trainer, apart: float) -> bool:
+    vals = [(row["step"], row["val_loss"]) for row in log if row["val_loss"] is not None]
+    assert [row["step"] for row in log] == [row["step"] for row in run.log]
+    assert [row["loss"] for row in log] == pytest.approx(run.losses, abs=apart)
+    assert vals == [(step, pytest.approx(loss, abs=apart)) for step, loss in run.val_losses]
+    return True
 
 
 # --- on a GPU -------------------------------------------------------------------------------------
@@ -717,6 +797,14 @@ def test_the_curve_of_a_real_run(shown):
     assert list(zip(*val_line.get_data(), strict=True)) == run.val_losses
     assert "step" in axes.get_xlabel() and "loss" in axes.get_ylabel()
     assert re.search(r"step 30 of 30 · training loss \d\.\d+ · validation", axes.get_title())
+    assert len(curve._figure.axes) == 1
+    measured = training.LiveCurve()
+    run = trainer(callbacks=[measured], measures=measures()).run()
+    (line,) = measured._figure.axes[1].lines
+    assert list(zip(*line.get_data(), strict=True)) == [
+        (row["step"], row["size"]) for row in run.log if "size" in row
+    ]
+    assert measured._figure.axes[1].get_ylabel() == "size", "A text has no place in a curve."
     again = training.LiveCurve()
     trainer(val=None, callbacks=[again]).run()
     assert len(again._figure.axes[0].lines) == 1

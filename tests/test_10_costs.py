@@ -10,7 +10,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from zerotohero import costs, gpt
-from zerotohero.gpt import GPT, PRESETS, GPTConfig
+from zerotohero.gpt import GPT, GPTConfig
+from zerotohero.gpt_config import PRESETS
 from zerotohero.training import TrainConfig
 from zerotohero.training.config import configure_optimizers
 from zerotohero.training.losses import SummedLoss

@@ -194,6 +194,8 @@ def test_a_dry_run_heeds_changes_and_data(here):
     assert twice["Price"] == pytest.approx(2 * base["Price"], abs=0.01)
     precise = figures(call(*words, "precision=fp32").stdout)
     assert precise["activations"] > 1.7 * base["activations"]
+    parts = figures(call(*words, "--devices", 8, "shard=true").stdout)
+    assert parts["optimiser"] == pytest.approx(base["optimiser"] / 8, abs=0.006)
     assert not (here / "runs").exists()
 
 

@@ -9,6 +9,15 @@ from playwright.sync_api import expect
 
 from browser import ROOT, NotebookPage, browser, chromium, copy_notebooks, jupyterlab
 
+# What a learner may write first: each number is nudged upwards, and not downwards.
+ONE_SIDED = """\
+def numerical_gradient(f, a, b, c, h=1e-5):
+    here = f(a, b, c)
+    da = (f(a + h, b, c) - here) / h
+    db = (f(a, b + h, c) - here) / h
+    dc = (f(a, b, c + h) - here) / h
+    return da, db, dc
+"""
 LECTURE, EXERCISE = "lectures/01_micrograd.ipynb", "exercises/01_micrograd.ipynb"
 
 
@@ -19,6 +28,7 @@ def lab(tmp_path_factory):
         reason = "needs Chromium: apt-get install chromium, or Chrome"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
     folder = copy_notebooks(ROOT, tmp_path_factory.mktemp("course"))
+    end_with_the_widget(folder / LECTURE)
     private = tmp_path_factory.mktemp("jupyter")
     with jupyterlab(folder, private) as url, browser() as chrome:
 
@@ -28,6 +38,14 @@ def lab(tmp_path_factory):
             )
 
         yield open_notebook
+
+
+def end_with_the_widget(path):
+    """Take away what comes after the first widget: to train is for nbval, which runs it all."""
+    notebook = nbformat.read(path, as_version=4)
+    last = next(i for i, c in enumerate(notebook.cells) if "graph_explorer(" in c.source)
+    notebook.cells = notebook.cells[: last + 1]
+    nbformat.write(notebook, path)
 
 
 def test_lecture_01_runs_and_its_widget_moves(lab):
@@ -46,11 +64,13 @@ def test_lecture_01_runs_and_its_widget_moves(lab):
             lecture.page.keyboard.press("ArrowRight")
         after = lecture.settled(picture, different_from=before)
         assert slider.get_attribute("aria-valuenow") != value
+        lecture.picture("explorer", widget)
         for _ in range(3):
             lecture.page.keyboard.press("ArrowLeft")
         again = lecture.settled(picture, different_from=after)
         assert slider.get_attribute("aria-valuenow") == value
         assert again == before, "the same place of the slider shows another picture"
+        lecture.picture("moons", lecture.panel.locator(".jp-RenderedImage img").last)
 
 
 def test_exercise_1_1_is_answered_and_its_check_passes(lab):
@@ -59,8 +79,15 @@ def test_exercise_1_1_is_answered_and_its_check_passes(lab):
         exercise.run_all(seconds=24)
         stub, check = exercise.cell("1.1 is yours to write"), exercise.cell('check("1.1"')
         expect(check).to_contain_text("not yet")
-        exercise.write(stub, solution_of("1.1"))
-        exercise.run(exercise.cell("def numerical_gradient"))
+        exercise.write(stub, ONE_SIDED)
+        answer = exercise.cell("def numerical_gradient")
+        exercise.run(answer)
+        exercise.run(check)
+        output = check.locator(".jp-OutputArea")
+        expect(output).to_contain_text("You nudge upwards only")
+        exercise.picture("mistake", answer, check)
+        exercise.write(answer, solution_of("1.1"))
+        exercise.run(answer)
         exercise.run(check)
         expect(check.locator(".jp-OutputArea")).to_contain_text(re.compile(r"All \d+ points\."))
 

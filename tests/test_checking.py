@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from zerotohero.course import checking, checks
-from zerotohero.course.checking import check, examine, hint, judge, report
+from zerotohero.course.checking import Outcome, check, examine, hint, judge, report
 from zerotohero.course.exercise import (
     Exercise,
     Mistake,
@@ -198,6 +198,16 @@ def test_the_same_mistake_is_told_once(double, capsys):
     out = said(capsys)
     assert out.count("IndexError") == 1 and out.count("where:") == 1
     assert "✗ 0/1" in out and "— the same" in out
+
+
+def test_a_case_that_fails_alike_shows_a_hint_of_its_own(double):
+    case = double.cases[0]
+    outcomes = [
+        Outcome(case, "wrong", "2, not 4", hint=hint) for hint in ("first", "second", "first")
+    ]
+    lines = report(double, outcomes).splitlines()
+    assert [line.split(": ")[1] for line in lines if "hint:" in line] == ["first", "second"]
+    assert sum("— the same" in line for line in lines) == 2
 
 
 def test_an_interrupt_shows_the_line_in_which_the_answer_was(double, capsys):

@@ -55,7 +55,9 @@ def made(kind: type, **changes):
 
 
 def is_plain(value) -> bool:
-    return all(map(is_plain, value)) if type(value) is tuple else type(value) in PLAIN
+    if isinstance(value, (tuple, dict)):  # a dict: a configuration within one
+        return all(map(is_plain, value.values() if isinstance(value, dict) else value))
+    return type(value) in PLAIN
 
 
 def test_all_configurations_are_found():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import zerotohero
 from grading.class_room import exercises_of_the_tests, hand_in
 from grading.hostile import HONEST
 from zerotohero.course import checks, files, grading, handed_in, marks
@@ -499,3 +500,26 @@ def test_a_class_of_a_thousand_rows_is_written_in_no_time(out):
     marks.write_table(out, grading.Grades([exercise], 1, people))
     assert time.process_time() - began < 1
     assert len((out / "grades.csv").read_text(encoding="utf-8-sig").splitlines()) == 1001
+
+
+def test_a_submission_of_an_older_version_is_marked_and_says_so(folder, out):
+    now = zerotohero.__version__
+    for name, course in {"ada": "0.0.9", "bob": now, "eve": "\n=1", "old": None}.items():
+        path = hand_in(folder, name, RIGHT | ({"9.9": "x = 1"} if name == "ada" else {}))
+        body = json.loads(path.read_text())
+        assert body.pop("course") == now
+        path.write_text(json.dumps(body | ({"course": course} if course is not None else {})))
+    grade(folder, out)
+    notes = {name: row["note"] for name, row in table(out).items()}
+    assert notes == {
+        "ada": f"Made with 0.0.9 of the course, marked with {now}. Not in it: 9.9.",
+        "bob": "",
+        "eve": f"Made with an older version of the course, marked with {now}.",
+        "old": f"Made with an older version of the course, marked with {now}.",
+    }
+    assert set(scores(out).values()) == {2}
+    output = json.loads((out / "ada" / "results.json").read_text())["output"]
+    assert output == f"2 of 2 points. {notes['ada']}"
+    hand_in(folder, "zoe", RIGHT)
+    grade(folder, out, resume=True)
+    assert {name: row["note"] for name, row in table(out).items()} == notes | {"zoe": ""}

@@ -196,6 +196,22 @@ def test_a_busy_machine_changes_no_mark(trial, tmp_path):
     assert marks[0] == marks[1] == {name: scores for name, (_, scores) in SUBMISSIONS.items()}
 
 
+# --- what is imported once for a class ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("numbers", "needed"),
+    [
+        (["1.1"], ["numpy"]),
+        (["1.1", "2.5"], ["numpy", "torch"]),
+        (["1.6"], ["numpy"]),  # it trains, with lecture 01's own engine
+        (["1.1", "7.2"], ["numpy", "torch", "torch._dynamo"]),
+    ],
+)
+def test_a_class_waits_for_no_library_that_its_exercises_do_not_need(numbers, needed):
+    assert marking.libraries([marking.Asked(checks.find(n), 1) for n in numbers]) == needed
+
+
 # --- what a call does beside its answer ---------------------------------------------------------
 
 

@@ -15,11 +15,6 @@ from zerotohero.course import checks, notebooks
 ROOT = Path(__file__).parent.parent
 LECTURES = [checks.file_name(lecture) for lecture in checks.LECTURES]
 each_lecture = pytest.mark.parametrize("name", LECTURES)
-SETUP = '''\
-try:
-    import zerotohero
-except ImportError:  # on Colab: the package alone, because torch and NumPy are there
-    %pip install --quiet "zerotohero @ git+{repository}"'''
 
 
 def load(folder: str, name: str):
@@ -81,7 +76,12 @@ def test_badge_and_setup_cell_are_the_course_s(folder, name):
     path = f"{folder}/{name}.ipynb"
     colab = f"https://colab.research.google.com/github/{repository().split('.com/')[1]}/blob/main"
     assert f"[![Open in Colab](../docs/colab.svg)]({colab}/{path})" in prose(notebook)
-    assert code(notebook)[0].source == SETUP.format(repository=repository())
+    assert code(notebook)[0].source == notebooks.SETUP
+
+
+def test_colab_installs_the_package_or_until_it_is_published_the_repository():
+    assert notebooks.PACKAGE in ("zerotohero", f"zerotohero @ git+{repository()}")
+    assert f'%pip install --quiet "{notebooks.PACKAGE}"' in notebooks.SETUP
 
 
 def test_pictures_in_prose_are_there_without_a_network():
@@ -107,6 +107,18 @@ def test_outputs_are_stored_in_order_and_without_errors_or_dead_widgets(folder, 
             assert output.output_type != "error"
             assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
             assert output.get("name") != "stderr", f"stored noise: {output.get('text', '')[:200]}"
+
+
+@pytest.mark.parametrize("lecture", checks.LECTURES)
+def test_a_solution_is_stored_with_all_points_of_each_check(lecture):
+    """What trains is checked in the sandbox alone when the notebooks are run: see conftest.py."""
+    cells = code(load("solutions", checks.file_name(lecture)))
+    for exercise in filter(lambda e: e.handed_in, checks.exercises(lecture)):
+        call = f'check("{exercise.number}", {", ".join(exercise.answers)})'
+        (outputs,) = (cell.outputs for cell in cells if cell.source == call)
+        said = "".join(output.get("text", "") for output in outputs)
+        plural = "s" * (exercise.points > 1)
+        assert said.endswith(f"  All {exercise.points} point{plural}.\n"), call
 
 
 @each_lecture

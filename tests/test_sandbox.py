@@ -578,7 +578,7 @@ def test_nothing_of_one_worker_is_there_for_the_next():
         "            del held\n"
         "    return [found, 'looked']\n"
     )
-    with nursery.nurseries(1):
+    with nursery.nurseries(1, ["numpy"]):
         with sandbox.Worker(sandboxed=True, slot=0) as first:
             assert first.ask(*question(leaves)).ended == "answered"
             mother = first._nursery

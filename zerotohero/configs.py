@@ -19,10 +19,13 @@ def make_plain(config) -> None:
     """Convert the scalars of NumPy and torch in all fields, also within tuples, to Python's.
 
     ValueError if a field declared as `int` is no whole number, or one declared as `float` no
-    number, or if another kind of object is in a field. `int | None` may be None as well.
+    number, or if another kind of object is in a field. `int | None` may be None as well. A field
+    may be a configuration itself.
     """
     for field in dataclasses.fields(config):
         value = plain(getattr(config, field.name))
+        if dataclasses.is_dataclass(value):
+            continue  # plain since it was made
         object.__setattr__(config, field.name, value)  # the dataclass is frozen
         kind = field.type
         if isinstance(kind, types.UnionType):

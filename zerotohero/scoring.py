@@ -200,7 +200,10 @@ def score(
 ) -> list[Score]:
     """Return the Score of each (context, ending). Options are those of `score_tokens`."""
     texts = list(texts)
-    pairs = [completion(tokenizer, *text) for text in texts]
+    return _scored(model, [completion(tokenizer, *text) for text in texts], texts, options)
+
+
+def _scored(model: nn.Module, pairs: Sequence, texts: Sequence, options: dict) -> list[Score]:
     totals = score_tokens(model, pairs, **options).tolist()
     return [
         Score(total, len(tokens), len(ending))
@@ -226,18 +229,31 @@ class Accuracy:
         return math.sqrt(self.by_character * (1 - self.by_character) / max(1, self.questions - 1))
 
 
+def completions(
+    tokenizer: Tokens, questions: Sequence[Question]
+) -> list[tuple[Integer[Tensor, " T"], Integer[Tensor, " n"]]]:
+    """Return the `completion` of each ending of each question, in their order."""
+    return [completion(tokenizer, q.context, ending) for q in questions for ending in q.endings]
+
+
 def multiple_choice(
-    model: nn.Module, tokenizer: Tokens, questions: Sequence[Question], **options
+    model: nn.Module,
+    tokenizer: Tokens,
+    questions: Sequence[Question],
+    *,
+    pairs: Sequence[tuple[Integer[Tensor, " T"], Integer[Tensor, " n"]]] | None = None,
+    **options,
 ) -> Accuracy:
     """Let the model choose. Options are those of `score_tokens`; of equals, the first is chosen.
 
-    ValueError if there are no questions.
+    pairs: what `completions` returned, for who asks the same again. ValueError if there are no
+    questions.
     """
     if not questions:
         raise ValueError("There are no questions to choose the answers of.")
-    scores = iter(
-        score(model, tokenizer, ((q.context, e) for q in questions for e in q.endings), **options)
-    )
+    texts = [(q.context, ending) for q in questions for ending in q.endings]
+    pairs = completions(tokenizer, questions) if pairs is None else pairs
+    scores = iter(_scored(model, pairs, texts, options))
     right = torch.zeros(3, dtype=torch.float64)
     for question in questions:
         its = [next(scores) for _ in question.endings]
@@ -293,13 +309,11 @@ def perplexity(
     return math.exp(-log_likelihood(model, tokens, stride, **options) / (len(tokens) - 1))
 
 
-def bits_per_byte(
-    model: nn.Module, tokenizer: Tokens, text: str, stride: int | None = None, **options
-) -> float:
-    """Return the loss in bits over the text's bytes in UTF-8, whatever the tokens are.
+def document(tokenizer: Tokens, text: str) -> tuple[Integer[Tensor, " N"], int]:
+    """Return a text's tokens for `log_likelihood`, and how many bytes in UTF-8 it then scores.
 
     The text stands at the start of a document, after <|endoftext|>; in a vocabulary without it,
-    its first token isn't scored, and its bytes don't count. The rest is `log_likelihood`'s.
+    its first token isn't scored, and its bytes don't count.
     """
     tokens, size = tokenizer.encode(text), len(text.encode())
     start = getattr(tokenizer, "end_of_text", None)
@@ -307,4 +321,15 @@ def bits_per_byte(
         tokens = torch.cat([torch.tensor([start]), tokens])
     elif len(tokens):
         size -= len(tokenizer.decode(tokens[:1]).encode())
+    return tokens, size
+
+
+def bits_per_byte(
+    model: nn.Module, tokenizer: Tokens, text: str, stride: int | None = None, **options
+) -> float:
+    """Return the loss in bits over the bytes of a `document`, whatever the tokens are.
+
+    The rest is `log_likelihood`'s.
+    """
+    tokens, size = document(tokenizer, text)
     return -log_likelihood(model, tokens, stride, **options) / math.log(2) / size

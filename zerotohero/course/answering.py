@@ -98,7 +98,9 @@ def _noting(function: Callable, calls: list[Any], answer: int, method: str = "")
 
 def _unseen(look: Callable, at: Any) -> Any:
     """`look(at)`, unseen by what watches an answer (profilers, torch's modes); None if it fails."""
-    profile, torch, collects = sys.getprofile(), sys.modules.get("torch"), gc.isenabled()
+    profile, trace, torch = sys.getprofile(), sys.gettrace(), sys.modules.get("torch")
+    collects = gc.isenabled()
+    sys.settrace(None)
     if callable(profile):  # not cProfile, which can't be put back
         sys.setprofile(None)
     gc.disable()  # ten thousand copies would make it go through all that there is
@@ -114,6 +116,7 @@ def _unseen(look: Callable, at: Any) -> Any:
             gc.enable()
         if callable(profile):
             sys.setprofile(profile)
+        sys.settrace(trace)
 
 
 def _is_numbers(value: Any) -> bool:

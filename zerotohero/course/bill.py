@@ -38,16 +38,12 @@ class Bill:
 
         ValueError if the batch can't be shared out among the devices.
         """
-        shares = plan.accumulate * self.devices
-        if plan.batch_size % shares:
-            raise ValueError(
-                f"batch_size {plan.batch_size} can't be cut into {plan.accumulate} micro-batches "
-                f"for each of {self.devices} devices: make it a multiple of {shares}."
-            )
+        rows = plan.rows_at_a_time(self.devices, "devices")
         tokens, a_token = costs.tokens(model, plan), costs.flops_per_token(model)
         flops, peak = tokens * a_token.total, self.devices * PEAKS[self.gpu]
         hours = costs.hours(flops, peak, self.mfu)
-        parts = costs.memory(model, plan, self.devices, half=plan.precision != "fp32")
+        half = plan.precision != "fp32"
+        parts = costs.memory(model, plan, self.devices, half=half, shard=plan.shard)
         say(
             f"Parameters  {costs.num_params(model):,}, for {model.vocab_size:,} tokens and "
             f"contexts of {model.block_size:,}"
@@ -64,7 +60,7 @@ class Bill:
         for part, its in parts.items():
             say(f"            {its / GB:8.2f} GB  {part}")
         say(
-            f"            for {plan.batch_size // shares} rows at a time; a larger accumulate "
+            f"            for {rows} rows at a time; a larger accumulate "
             "makes them fewer, and a compiler keeps less"
         )
         say(

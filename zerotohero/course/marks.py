@@ -40,6 +40,7 @@ class Graded:
     name: str = ""  # as written in the submission
     note: str = ""  # for the teacher: why nothing was marked, or which of several files was
     to_look_at: str = ""
+    version: str = ""  # what to say if another version of the course wrote the submission
     marked: dict[str, Marked] = field(default_factory=dict)  # by the exercise's number
     seconds: float = 0.0
     complete: bool = False  # every exercise is marked
@@ -87,7 +88,8 @@ def write_table(out: Path, grades: Grades) -> None:
         if graded.complete:
             scores = [graded.marked[number].score for number in numbers]
             who = [_cell(text) for text in (graded.id, graded.file, graded.name)]
-            notes = [_cell(text) for text in (graded.to_look_at, graded.note)]
+            note = " ".join(filter(None, [graded.note, graded.version]))
+            notes = [_cell(text) for text in (graded.to_look_at, note)]
             table.writerow([*who, graded.score, grades.points, *scores, *notes])
     _write(out / TABLE, text.getvalue())
 
@@ -107,7 +109,7 @@ def _results(graded: Graded, grades: Grades) -> dict[str, Any]:
                     "output": _explained(outcome),
                 }
             )
-    score = f"{graded.score} of {grades.points} points."
+    score = f"{graded.score} of {grades.points} points. {graded.version}".strip()
     return {
         "score": graded.score,
         "output": _clean(graded.note if graded.path is None else score),
@@ -120,6 +122,7 @@ def _results(graded: Graded, grades: Grades) -> dict[str, Any]:
             "file": graded.file,
             "digest": graded.digest if graded.done else "",
             "to look at": graded.to_look_at,
+            "version": graded.version,
         },
     }
 
@@ -238,6 +241,7 @@ class Earlier:
             marked[exercise.number] = Marked(exercise.number, outcomes)
         graded.marked, graded.complete, graded.name = marked, True, extra["name"]
         graded.to_look_at = extra.get("to look at", "")
+        graded.version = extra.get("version", "")
         graded.seconds = results.get("execution_time", 0.0)
 
 

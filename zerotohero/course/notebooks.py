@@ -22,13 +22,23 @@ from typing import Any
 
 import nbformat
 
+from zerotohero import __version__
 from zerotohero.course import checks
+from zerotohero.course.doctor import REPOSITORY
 from zerotohero.course.exercise import Exercise
 from zerotohero.course.files import write_whole
 
 BEGIN, INSTEAD, END = "# BEGIN SOLUTION", "# INSTEAD", "# END SOLUTION"
 EXERCISE_LIST = "<!-- exercises -->"
 CELL_TIMEOUT = 300  # seconds
+
+# What Colab installs: "zerotohero" as soon as the package is published, and then `make exercises`.
+PACKAGE = f"zerotohero @ git+{REPOSITORY}"
+SETUP = f"""\
+try:
+    import zerotohero
+except ImportError:  # on Colab: the package alone, because torch and NumPy are there
+    %pip install --quiet "{PACKAGE}\""""
 
 
 # --- cards --------------------------------------------------------------------------------------
@@ -123,11 +133,17 @@ def fill_cards(solution: Any) -> Any:
         if number := _card_number(cell):
             cell.source = card(checks.find(number))
             lecture = checks.lecture_of(checks.find(number))
+    fill_setup(solution)
     first = solution.cells[0]
     first.source = re.sub(
         r"\b\w+ exercises on", f"{count(lecture).title()} exercises on", first.source
     )
     return solution
+
+
+def fill_setup(notebook: Any) -> None:
+    """Write the set-up cell, a notebook's first cell of code, anew."""
+    next(cell for cell in notebook.cells if cell.cell_type == "code").source = SETUP
 
 
 def expect_whole(solution: Any, lecture: str) -> None:
@@ -171,7 +187,7 @@ def exercise_notebook(solution: Any) -> Any:
             cell.source = cell.source.replace("/solutions/", "/exercises/")
         kept.append(cell)
     exercise.cells = kept
-    exercise.metadata["zerotohero"] = {"generated": _digest(exercise)}
+    exercise.metadata["zerotohero"] = {"generated": _digest(exercise), "version": __version__}
     return exercise
 
 
@@ -217,6 +233,7 @@ def make_exercises(root: Path) -> list[Path]:
 
 
 def _with_exercise_list(notebook: Any, lecture: str) -> Any:
+    fill_setup(notebook)
     for cell in notebook.cells:
         before, marker, _ = cell.source.partition(EXERCISE_LIST)
         if marker:

@@ -192,13 +192,14 @@ shared: dict[int, Nursery] = {}  # by slot
 
 
 @contextlib.contextmanager
-def nurseries(slots: int) -> Iterator[None]:
-    """Keep a nursery with torch in each of that many slots, for the block and what it forks.
+def nurseries(slots: int, preload: Sequence[str]) -> Iterator[None]:
+    """Keep a nursery in each of that many slots, for the block and what it forks.
 
-    Without this, every Worker has one of its own.
+    preload: the libraries to import there, once for all workers. What else an answer imports, its
+        own worker has to.
+
+    Without this, every Worker has a nursery of its own.
     """
-    # torch imports its compiler when the first optimizer is made, which takes as long again.
-    preload = ["numpy", "torch", "torch._dynamo"]
     try:
         shared.update({slot: Nursery(preload, slot) for slot in range(slots)})
         yield

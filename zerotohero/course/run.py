@@ -1,7 +1,8 @@
 """A training run as a folder: what it holds, and what the commands around it share.
 
 `run.json` holds the settings, where the data are and their SHA-256, and the vocabulary if it is
-characters; `tokenizer.json` holds pieces. The Trainer adds `last.pt`, `best.pt` and `log.jsonl`.
+characters; `tokenizer.json` holds pieces. The Trainer adds `last.pt`, `best.pt` and `log.jsonl`,
+and `curve.png` shows what is in the latter.
 """
 
 import dataclasses
@@ -48,6 +49,9 @@ class Run:
     pieces: BytePairTokens | None = None  # kept in tokenizer.json
     documents: bool = False  # whether it learned where one begins, after <|endoftext|>
     padding: int = 0  # rows of the tables that fill the vocabulary up, and stand for no token
+    hellaswag: str | None = None  # a file of questions that are asked while it trains, or "val"
+    asked: str | None = None  # the SHA-256 of that file
+    prompt: str | None = None  # what samples begin with while it trains; None: there are none
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -17,7 +17,9 @@ from zerotohero.training import TrainConfig
 
 MODEL = typing.get_type_hints(GPTConfig)
 TRAIN = typing.get_type_hints(TrainConfig)
-OPTIONS = ("recipe", "data", "init_from", "tokenizer")  # what a TOML file may say besides
+# What a TOML file may say besides; what is in it of PATHS is relative to its folder.
+OPTIONS = ("recipe", "data", "init_from", "tokenizer", "hellaswag", "prompt")
+PATHS = ("data", "init_from", "hellaswag")
 NEEDS = {
     int: "a whole number",
     float: "a number",
@@ -75,7 +77,7 @@ def from_words(words: Iterable[str]) -> tuple[str | None, dict[str, object]]:
 def from_file(path: Path) -> tuple[dict[str, str], dict[str, object]]:
     """Return the options and the settings of a TOML file.
 
-    Options: `recipe`, `data`, `init_from` and `tokenizer`; a path is relative to the file's folder.
+    Options: those of OPTIONS; a path is relative to the file's folder.
     Settings: the tables `[model]` and `[train]`. ValueError for anything else.
     """
     try:
@@ -86,7 +88,7 @@ def from_file(path: Path) -> tuple[dict[str, str], dict[str, object]]:
     for key, value in content.items():
         if key in OPTIONS and isinstance(value, str):
             place = path.parent / value
-            options[key] = str(place) if key in ("data", "init_from") and place.exists() else value
+            options[key] = str(place) if key in PATHS and place.exists() else value
         elif key in ("model", "train") and isinstance(value, dict):
             fields = MODEL if key == "model" else TRAIN
             for field, its in value.items():
@@ -103,7 +105,7 @@ def from_file(path: Path) -> tuple[dict[str, str], dict[str, object]]:
             raise ValueError(f"{path}: {key} is {value!r}; it must be a word in quotes.")
         else:
             raise ValueError(
-                f"{path}: {key!r} is not known there; it may hold the words recipe, data, "
-                "init_from and tokenizer, and the tables [model] and [train]."
+                f"{path}: {key!r} is not known there; it may hold the words "
+                f"{', '.join(OPTIONS)}, and the tables [model] and [train]."
             )
     return options, settings

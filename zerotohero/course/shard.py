@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from zerotohero import tokenizer_files
+from zerotohero.course.vocabulary import vocabulary
 from zerotohero.documents import BYTES_A_TOKEN, source_of
 from zerotohero.shard_writer import Plan
 from zerotohero.sharding import Source, estimated_tokens, make_shards
@@ -40,7 +41,9 @@ def shards(
     source = source_of(name)
     size = usual_size(source, tokens, val_shards) if shard_tokens is None else shard_tokens
     plan = Plan(size, val_shards, tokens)
-    pieces = vocabulary(tokenizer, source, folder, plan)
+    pieces = kept(tokenizer, folder)
+    if pieces is None:
+        pieces = vocabulary(tokenizer, lambda: learned_from(source, plan), [END])
     about = estimated_tokens(source, pieces, plan)
     room = tqdm.format_sizeof((about or 0) * TOKEN.itemsize)
     print(f"Source: {source.says}")
@@ -81,18 +84,11 @@ def usual_size(source: Source, tokens: int | None, val_shards: int) -> int:
     return SHARD if about is None else min(SHARD, max(1, about // (10 * max(1, val_shards))))
 
 
-def vocabulary(wish: str, source: Source, folder: Path, plan: Plan) -> Tokenizer:
-    """Return the vocabulary of that name or file, or one of that size, learned from the source."""
-    if Path(wish).exists():
-        return tokenizer_files.load(wish)
-    if not wish.isdecimal():
-        return Tokenizer.named(wish)
-    if (folder / PLAN).exists() and (folder / tokenizer_files.NAME).exists():
-        kept = tokenizer_files.load(folder)
-        if len(kept) == int(wish):
-            return kept  # learned when the folder was begun
-    texts = learned_from(source, plan)
-    return Tokenizer.learn(texts, int(wish), special=[END], progress=sys.stderr.isatty())
+def kept(wish: str, folder: Path) -> Tokenizer | None:
+    """Return the vocabulary of that size that was learned when the folder was begun, or None."""
+    begun = (folder / PLAN).exists() and (folder / tokenizer_files.NAME).exists()
+    its = tokenizer_files.load(folder) if begun and wish.isdecimal() else None
+    return its if its is not None and len(its) == int(wish) else None
 
 
 def learned_from(source: Source, plan: Plan) -> Iterator[str]:

@@ -117,7 +117,8 @@ def _how_to_copy(name: str, kind: str, is_part: bool) -> str:
     state = {
         "Value": "`z.data -= …` writes into a Value that was handed over. Calculate with it, as "
         "in `z - 1.0`, which makes a new one.",
-        "grad": "Its `grad` is another now: to call `backward()` is for the caller.",
+        "grad": "Its `grad` is another now: gradients are written when the caller calls "
+        "`backward()`, and not before.",
         "model": "Its parameters or statistics are others now. Make a new one, or begin with "
         f"`{name} = copy.deepcopy({name})`.",
         "mode": "It is in another mode now, train or eval, than it came in. Note which, `was = "

@@ -4,7 +4,6 @@ import hashlib
 import math
 import os
 import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +16,10 @@ from zerotohero.course import adder
 from zerotohero.course import data as course_data
 from zerotohero.course.export import read_characters
 from zerotohero.course.run import Tokenizer, load, say
+from zerotohero.course.vocabulary import vocabulary
 from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.shards import PLAN, SPLITS, TOKEN, Shards, read_plan, vocabulary_hash
 from zerotohero.text import BytePairTokens, Characters, gpt2_tokenizer, read_text, split_text
-from zerotohero.tokenizer import Tokenizer as Vocabulary
 
 OURS = {  # texts of the course, by the name that --data takes
     "tinyshakespeare": lambda: course_data.text("tinyshakespeare"),
@@ -106,7 +105,8 @@ def read_data(
     text = OURS[source]() if source in OURS else read_text(source)
     digest = hashlib.sha256(text.encode()).hexdigest()
     if isinstance(tokenizer, str):
-        tokenizer = pieces_for(text, tokenizer)
+        train = text[: int(0.9 * len(text))]  # what validates isn't learned from here either
+        tokenizer = BytePairTokens(vocabulary(tokenizer, lambda: train, say=say))
     tokenizer = tokenizer or Characters.of(text)
     if skip_unknown and isinstance(tokenizer, Characters):
         text = tokenizer.keep_known(text)
@@ -147,24 +147,14 @@ def read_shards(folder: Path, tokenizer: Tokenizer | str | None, block_size: int
     return Data(train, val, BytePairTokens(pieces), digest, several)
 
 
-def pieces_for(text: str, wish: str) -> BytePairTokens:
-    """Return the vocabulary of that name, or one of that size, learned from what is trained on."""
-    if not wish.isdecimal():
-        return BytePairTokens(Vocabulary.named(wish))
-    train = text[: int(0.9 * len(text))]  # what validates isn't learned from here either
-    with warnings.catch_warnings(record=True) as few:
-        warnings.simplefilter("always", UserWarning)
-        learned = Vocabulary.learn(train, int(wish), progress=sys.stderr.isatty())
-    for warning in few:
-        say(str(warning.message))
-    return BytePairTokens(learned)
+def pretrained(source: str, last: bool = False, **changes) -> tuple[GPT, Tokenizer]:
+    """Return the model and the vocabulary of a run, of an exported folder or of a hub name.
 
-
-def pretrained(source: str, **changes) -> tuple[GPT, Tokenizer]:
-    """Return the model and the vocabulary of a run, of an exported folder or of a hub name."""
+    last: a run's last checkpoint, not its best.
+    """
     folder = Path(source)
     if (folder / "run.json").is_file():
-        run, model = load(folder, **changes)
+        run, model = load(folder, last, **changes)
         return model, run.tokenizer
     if not folder.exists():
         if folder.parent.name and folder.parent.is_dir():  # runs/x is not a name on the hub

@@ -2,7 +2,8 @@
 
 For each exercise it holds the source of the answers and of everything that they need
 (`collecting.py`). The file is JSON:
-{"format", "version", "name", "exercises": {number: source}}.
+{"format", "version", "course", "name", "exercises": {number: source}}, where "version" is the
+file's own and "course" that of the course which wrote it.
 """
 
 import ast
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zerotohero import __version__
 from zerotohero.course import checks
 from zerotohero.course.cells import code_cells
 from zerotohero.course.collecting import History
@@ -33,10 +35,11 @@ class Submission:
 
     name: str
     exercises: dict[str, str]
+    course: str = __version__  # the version of the course that wrote it; "" if it doesn't say
 
     def write(self, path: Path) -> None:
         """Write the file whole or not at all."""
-        body = {"format": FORMAT, "version": VERSION, "name": self.name}
+        body = {"format": FORMAT, "version": VERSION, "course": self.course, "name": self.name}
         text = json.dumps(body | {"exercises": self.exercises}, indent=1, ensure_ascii=False)
         write_whole(path, f"{text}\n".encode())
 
@@ -71,7 +74,8 @@ def read(path: Path, folder: Path | None = None) -> Submission:
     exercises, name = body.get("exercises"), body.get("name")
     if not isinstance(exercises, dict) or not all(isinstance(s, str) for s in exercises.values()):
         raise NotASubmission("The submission's exercises are not numbers with their source.")
-    return Submission(name[:200] if isinstance(name, str) else "", exercises)
+    name, course = (x if isinstance(x, str) else "" for x in (name, body.get("course")))
+    return Submission(name[:200], exercises, course[:20])
 
 
 def _text(data: bytes) -> str:

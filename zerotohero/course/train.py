@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from zerotohero.course import adder, settings
+from zerotohero.course import adder, measuring, settings, train_assistant
 from zerotohero.course.bill import Bill
+from zerotohero.course.curve import Curve
 from zerotohero.course.run import (
     RUNS,
     Run,
@@ -55,6 +56,8 @@ def train(
     init_from: str | None = None,
     skip_unknown: bool = False,
     tokenizer: str | None = None,
+    hellaswag: str | None = None,
+    prompt: str | None = None,
     device: str | None = None,
     dry_run: dict[str, object] | None = None,
 ) -> None:
@@ -64,6 +67,7 @@ def train(
     """
     name, wish = settings.from_words(words)
     asked = {"recipe": name, "data": data, "init_from": init_from, "tokenizer": tokenizer}
+    asked |= {"hellaswag": hellaswag, "prompt": prompt}
     asked = {key: value for key, value in asked.items() if value is not None}
     if config:
         options, changes = settings.from_file(config)
@@ -86,10 +90,20 @@ def train(
         raise ValueError(f"Name {what}; `zerotohero train` alone lists the recipes.")
     if "data" in asked and asked["data"] not in (*OURS, "adder"):
         asked["data"] = str(Path(asked["data"]).resolve())
-    if "init_from" in asked and Path(asked["init_from"]).is_dir():
-        asked["init_from"] = str(Path(asked["init_from"]).resolve())
+    for what in ("init_from", "hellaswag"):
+        if what in asked and Path(asked[what]).exists():
+            asked[what] = str(Path(asked[what]).resolve())
     folder = out or RUNS / (config.stem if config else recipe or "fine-tuned")
 
+    begun = resume and (folder / "run.json").is_file() and Run.read(folder)
+    if recipe == train_assistant.NAME or (begun and begun.recipe == train_assistant.NAME):
+        given = {"--init-from": init_from, "--tokenizer": tokenizer, "--dry-run": dry_run}
+        given |= {"--skip-unknown": skip_unknown or None}
+        given |= {"--hellaswag": hellaswag, "--prompt": prompt}
+        if wrong := [option for option, value in given.items() if value is not None]:
+            raise ValueError(f"The assistant's four stages don't take {wrong[0]}: leave it out.")
+        train_assistant.train(folder, asked.get("data"), wish, resume=resume, device=device)
+        return
     if dry_run is not None:
         if resume:
             raise ValueError("--dry-run is for a run that is to begin: leave --resume out.")
@@ -107,6 +121,7 @@ def train(
             its.verify()
         if model is None:
             model = GPT(run.model, torch.Generator().manual_seed(run.train.seed))
+    measured = measuring.measures(run)
     trainer = Trainer(
         run.train,
         model,
@@ -115,6 +130,7 @@ def train(
         folder=folder,
         device=device,
         resume=resume,
+        measures=measured,
         extra={"chars": run.chars},
         progress=sys.stderr.isatty(),
     )
@@ -213,6 +229,8 @@ def prepare(
         pieces,
         its.documents,
         model_config.vocab_size - len(its.tokenizer),
+        *measuring.asked(asked.get("hellaswag")),
+        asked.get("prompt"),
     )
     return run, model, its
 
@@ -224,7 +242,7 @@ def continued(
 
     The Trainer takes the weights from last.pt; where there is none yet, it begins again.
     """
-    for what in ("recipe", "init_from"):
+    for what in ("recipe", "init_from", "hellaswag", "prompt"):
         if asked.get(what) not in (None, getattr(run, what)):
             raise ValueError(
                 f"{folder} was begun with {what} {getattr(run, what)}, not {asked[what]}; name "
@@ -270,7 +288,10 @@ def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
     if trainer.step:
         left = run.train.steps - trainer.step
         say(f"       {trainer.step:,} are made, " + (f"{left:,} to go" if left else "which is all"))
+    shown = Curve(folder / "curve.png")
     trainer.on("eval", lambda t: tqdm.write(progress_line(t, its)))
+    for event in ("eval", "end"):
+        trainer.on(event, shown)
     fresh = not folder.exists() or not any(folder.iterdir())
     if first():
         run.write(folder)
@@ -310,7 +331,10 @@ def learn(trainer: Trainer, run: Run, folder: Path, its: Data) -> None:
 def progress_line(trainer: Trainer, its: Data) -> str:
     row = trainer.log[-1]
     bits = its.bits_per_byte(row["val_loss"])
-    return (
+    said = (
         f"step {row['step']:>7,}   loss {row['loss']:.4f}   validation {row['val_loss']:.4f}"
         f"{bits and f' ({bits})'}   {row['seconds']:.1f} s"
     )
+    if "hellaswag" in row:
+        said += f"   HellaSwag {row['hellaswag']:.1%}"
+    return said + (f"\n{row['sample']}\n" if "sample" in row else "")

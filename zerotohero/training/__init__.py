@@ -5,9 +5,9 @@
     trainer = Trainer(TrainConfig(steps=500), model, train_data, val_data).run()
 
 Read `trainer.py` first. What it is made of stands in modules of its own: the plan of a run in
-`config`, the rows of a batch in `batches`, one update in `update` (with `muon`), the losses in
-`losses`, the device in `machine`, the files in `checkpoint`; and in `recipes` the models and plans
-that fit together.
+`config`, the rows of a batch in `batches`, one update in `update` (with `muon`, and `sharded` for
+models too large for a device), the losses in `losses`, the device in `machine`, the files in
+`checkpoint`; and in `recipes` the models and plans that fit together.
 """
 
 from zerotohero.training.checkpoint import CheckpointError, load_checkpoint

@@ -18,14 +18,16 @@ import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from zerotohero import IGNORED
 from zerotohero.shards import Shards
 from zerotohero.training.checkpoint import bare
+from zerotohero.training.datasets import rows_of
 
-# A 1-D tensor of tokens, or shards of them, or inputs and targets, (N, T) each; a tensor may be an
-# array of NumPy's.
-Data = Tensor | np.ndarray | Shards | Sequence[Tensor | np.ndarray]
+# A 1-D tensor of tokens, or shards of them, or inputs and targets, (N, T) each, or a Dataset of
+# such rows; a tensor may be an array of NumPy's.
+Data = Tensor | np.ndarray | Shards | Dataset | Sequence[Tensor | np.ndarray]
 PIECE = 2**24  # tokens that are looked at at a time, so that what is memory-mapped stays on disk
 # torch 2.6 can't index with these kinds of numbers; the same bits as these it can.
 SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
@@ -53,6 +55,8 @@ def check_data(data: Data, name: str, model: nn.Module, least: int = 0) -> Tenso
             )
         _check_length(data, name, least, T)
         return data
+    if isinstance(data, Dataset):
+        data = rows_of(data, name)
     pair = isinstance(data, tuple | list) and len(data) == 2
     tensors = tuple(_tensor(t) for t in (data if pair else (data,)))
     if not all(isinstance(t, Tensor) for t in tensors):

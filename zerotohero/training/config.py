@@ -25,8 +25,8 @@ from zerotohero.training.machine import DTYPES
 from zerotohero.training.muon import Muon
 
 # What may differ between a run and its continuation. More steps stretch the schedule, and a
-# compiler rounds in its own way; the others change nothing that is computed.
-FREE = {"steps", "eval_every", "log_every", "compile"}
+# compiler and sums among shards round in their own way; the others change nothing that is computed.
+FREE = {"steps", "eval_every", "log_every", "measure_every", "compile", "shard"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +49,10 @@ class TrainConfig:
     muon_momentum: float = 0.95  # share of Muon's memory of gradients that a step keeps
     precision: str = "auto"  # "fp32", "bf16", "fp16", or what choose_precision finds
     compile: bool = False  # torch.compile: faster steps after a slow first one
+    shard: bool = False  # a model too large for a device: each of several processes keeps a part
     eval_every: int = 250  # steps between evaluations and checkpoints; 0: at the end only
     eval_batches: int = 20  # batches of validation data in an evaluation, always the same
+    measure_every: int = 1  # evaluations from one in which the Trainer's measures are taken, on
     log_every: int = 10  # steps between two readings of the loss
     seed: int = 1337  # of the batches and of dropout
 
@@ -58,7 +60,8 @@ class TrainConfig:
         if isinstance(self.betas, list):  # as files of settings have them
             object.__setattr__(self, "betas", tuple(self.betas))
         make_plain(self)
-        least = {"steps": 1, "batch_size": 1, "accumulate": 1, "eval_batches": 1, "log_every": 1}
+        counts = ("steps", "batch_size", "accumulate", "eval_batches", "measure_every", "log_every")
+        least = dict.fromkeys(counts, 1)
         for name, low in {**least, "warmup": 0, "eval_every": 0, "seed": 0}.items():
             value = getattr(self, name)
             fine = type(value) is int and value >= low
@@ -82,6 +85,7 @@ class TrainConfig:
             ("optimizer", ("adamw", "muon")),
             ("precision", ("auto", *DTYPES)),
             ("compile", (True, False)),
+            ("shard", (True, False)),
         ):
             one_of = f"one of {', '.join(map(str, allowed))}"
             self._demand(name, getattr(self, name) in allowed, one_of)
@@ -112,6 +116,18 @@ class TrainConfig:
     def _demand(self, name: str, fine: bool, what: str) -> None:
         if not fine:
             raise ValueError(f"{name} is {getattr(self, name)!r}; it must be {what}.")
+
+    def rows_at_a_time(self, n: int, what: str) -> int:
+        """Return how many rows of a batch each of n processes or devices takes at a time.
+
+        ValueError if they can't share it, in which they are called `what`.
+        """
+        if self.batch_size % (self.accumulate * n):
+            raise ValueError(
+                f"batch_size {self.batch_size} can't be cut into {self.accumulate} micro-batches "
+                f"for each of {n} {what}: make it a multiple of {self.accumulate * n}."
+            )
+        return self.batch_size // (self.accumulate * n)
 
     def lr_factor(self, step: int) -> float:
         """Return what lr and muon_lr are multiplied by in update `step`, counted from 0."""

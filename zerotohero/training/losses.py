@@ -5,7 +5,7 @@ different numbers of targets, and a mean of their means would be another number 
 sums are added up, and divided once by the count of all targets.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -49,14 +49,38 @@ def loss_and_count(
     return torch.stack(sums).cpu().double().sum(0) if sums else torch.zeros(2).double()
 
 
+Measure = Callable[[nn.Module], float | str]
+
+
+@torch.no_grad()
+def measured(
+    model: nn.Module, measures: Mapping[str, Measure], device: torch.device, precision: str
+) -> dict[str, float | str]:
+    """Return what each function makes of the model in eval mode, under its name.
+
+    TypeError for anything but a number or a text, which alone a log can hold.
+    """
+    found = {}
+    with modes_kept(model):
+        model.eval()
+        for name, measure in measures.items():
+            with autocast(device, precision):
+                found[name] = measure(model)
+            if not isinstance(found[name], int | float | str):
+                raise TypeError(
+                    f"The measure {name!r} returned {found[name]!r}; it must be a number or a text."
+                )
+    return found
+
+
 def evaluate(
     model: nn.Module, data: Data, *, batch_size: int = 64, precision: str = "fp32"
 ) -> float:
     """Return the mean loss a token over a whole split, in eval mode; the model is left as it was.
 
     A 1-D tensor or array, or shards, are cut into windows of block_size that don't overlap, the
-    last one shorter; of a pair (X, Y), targets of -100 don't count. Raises ValueError for data that
-    the model can't be fed, or fewer than 2 tokens.
+    last one shorter; of a pair (X, Y) or a Dataset, targets of -100 don't count. Raises ValueError
+    for data that the model can't be fed, or fewer than 2 tokens.
     """
     data = check_data(data, "data", model, least=2)
     device, T = next(model.parameters()).device, bare(model).config.block_size

@@ -107,6 +107,16 @@ def best_device(local_rank: int = 0) -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+def take_device(wish: str | torch.device | None, local_rank: int) -> torch.device:
+    """Return the wished device, or the best; of several GPUs each process its own. ValueError."""
+    device = torch.device(wish) if wish is not None else best_device(local_rank)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("There is no CUDA device here: leave `device` out to take the best.")
+    if device.type == "cuda" and device.index is None:
+        return best_device(local_rank)
+    return device
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """Return the context in which products are computed in that precision."""
     if precision == "fp32":

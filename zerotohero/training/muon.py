@@ -27,10 +27,11 @@ def orthogonalise(
 
     Each round is the odd polynomial a x + b x³ + c x⁵ of the singular values, as matrix products:
     its coefficients are the paper's, steep at 0 so that small values rise within five rounds. In
-    `dtype`: bfloat16 is precise enough, and the default.
+    `dtype`: bfloat16 is precise enough, and the default on a GPU; many a CPU has to emulate it,
+    which takes several times as long as float32.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    X = G.to(dtype or torch.bfloat16)
+    X = G.to(dtype or (torch.bfloat16 if G.is_cuda else torch.float32))
     tall = X.shape[-2] > X.shape[-1]
     if tall:  # the smaller of the two squares, X Xᵀ
         X = X.mT
@@ -86,7 +87,13 @@ class Muon(torch.optim.Optimizer):
                 m = group["momentum"]
                 torch._foreach_lerp_(buffers, grads, 1 - m)
                 ahead = torch._foreach_lerp(grads, buffers, m)  # Nesterov: where momentum leads
-                steps = orthogonalise(torch.stack(ahead)).unbind()
+                # Of matrices in parts (`sharded`) the whole, since all of it decides a direction.
+                whole = [a.full_tensor() if hasattr(a, "full_tensor") else a for a in ahead]
+                steps = orthogonalise(torch.stack(whole)).unbind()
+                if whole[0] is not ahead[0]:
+                    from zerotohero.training.sharded import cut
+
+                    steps = [cut(s, a, travels=False) for s, a in zip(steps, ahead, strict=True)]
                 torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
                 scale = group["lr"] * math.sqrt(max(1.0, rows / columns))
                 torch._foreach_add_(matrices, list(steps), alpha=-scale)

@@ -7,8 +7,9 @@
 Those whose names begin with nanogpt are the published settings of nanoGPT for the same data, to
 be compared with in one run (`benchmarks/speedrun.py`); lecture 07 explains the steps from there
 to the speedruns. Those of lecture 10, gpt2-124m and gpt2-124m-fast, are for one large GPU or many,
-and for shards of GPT-2's tokens; `adder` is for sums; all others are for Tiny Shakespeare's 65
-characters, and for any other text with its own vocabulary.
+and for shards of GPT-2's tokens; `adder` is for sums; `assistant` is the first of lecture 08's
+stages; all others are for Tiny Shakespeare's 65 characters, and for any other text with its own
+vocabulary.
 """
 
 from dataclasses import dataclass, replace
@@ -178,6 +179,14 @@ _ALL = (
             precision="fp32",
         ),
         data="adder",
+    ),
+    # The other stages' plans stand in `stages`.
+    Recipe(
+        "assistant",
+        "four stages, from the plays to an assistant that answers: some minutes on a CPU",
+        GPTConfig(1024, 64, n_layer=2, n_head=4, n_embd=96, **MODERN),
+        replace(FAST, steps=300, eval_every=100, eval_batches=5),
+        data="plays",
     ),
 )
 RECIPES = {recipe.name: recipe for recipe in _ALL}

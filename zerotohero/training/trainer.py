@@ -7,14 +7,10 @@ and no device has to tell another which rows it took.
 The rest is what makes it fast: numbers of half the size, data that lives on the device, and no loss
 that is read in a step that nobody looks at, because the host would have to wait.
 
-New against `mlp.train`: precision, accumulation, checkpoints, several processes. What a run is
-made of stands in modules of its own: its plan in `config`, the rows of a batch in `batches`, a
-single update in `update`, the losses in `losses`, the device in `machine`, the files in
-`checkpoint`.
+New against `mlp.train`: precision, accumulation, checkpoints, several processes.
 
-Left out: models that don't fit on one device. "To the bit" holds on one kind of device with the
-same number of threads and processes; on CUDA it also needs
-`torch.use_deterministic_algorithms(True)`.
+"To the bit" holds on one kind of device with the same number of threads and processes; on CUDA it
+also needs `torch.use_deterministic_algorithms(True)`.
 """
 
 import dataclasses
@@ -22,7 +18,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -47,18 +43,19 @@ from zerotohero.training.checkpoint import (
     weights,
 )
 from zerotohero.training.config import FREE, TrainConfig
-from zerotohero.training.losses import loss_and_count
+from zerotohero.training.losses import Measure, loss_and_count, measured
 from zerotohero.training.machine import (
-    best_device,
     ctrl_c_waits,
     on_device,
     peak_flops,
     place,
     process_group,
+    take_device,
 )
 from zerotohero.training.update import Update
 
 EVENTS = ("step", "log", "eval", "end")
+ROW = ("step", "loss", "lr", "tokens_per_s", "mfu", "val_loss", "seconds")  # of the log
 
 
 class Trainer:
@@ -68,15 +65,19 @@ class Trainer:
     that has `vocab_size` and `block_size`, such as gpt.GPT; it is moved to the device. If it is in
     eval mode it is switched to train; if not, modules in it that are in eval mode stay so.
     Data: a 1-D tensor or array of tokens, of any kind of integer, or `shards.Shards`, of which
-    chunks are drawn; or a pair (X, Y) of (N, T) inputs and targets, of which rows are drawn that
-    have a target. Targets of -100 are no part of the loss.
+    chunks are drawn; or a pair (X, Y) of (N, T) inputs and targets, or a torch Dataset of (x, y),
+    of which rows are drawn that have a target. Targets of -100 are no part of the loss.
     folder: where last.pt, best.pt (lowest validation loss) and log.jsonl go; None: nothing is
     written. resume: go on from the folder's last.pt, or from the beginning if there is none yet.
     extra: a dict of plain values that the checkpoints keep, such as the vocabulary.
     callbacks: functions of the trainer, called with each new row of the log and at the end.
+    measures: functions of the model, by name: what they return, a number or a text, stands in the
+    log's rows of every `config.measure_every`-th evaluation. All processes call them, alike.
 
     Started as `torchrun --standalone --nproc-per-node 2 script.py`, each of the two processes takes
     its half of every batch, on its own GPU where there are GPUs; the first one writes and prints.
+    With `config.shard` each has only its part of the model meanwhile; the model itself stays where
+    it is, and has the run's weights at each "eval" and at the "end".
 
     Attributes: step (updates done), log (the rows of log.jsonl), losses, val_losses, best_val,
     seconds (of the steps alone: no compiling, evaluating, saving), running (between the first
@@ -96,6 +97,7 @@ class Trainer:
         folder: str | Path | None = None,
         device: str | torch.device | None = None,
         callbacks: Sequence[Callable[["Trainer"], object]] = (),
+        measures: Mapping[str, Measure] | None = None,
         resume: bool = False,
         extra: dict[str, Any] | None = None,
         progress: bool = True,
@@ -107,22 +109,17 @@ class Trainer:
             )
         if wrong := [c for c in callbacks if not callable(c)]:
             raise TypeError(f"{wrong[0]!r} can't be a callback: give functions of the trainer.")
+        self.measures = dict(measures or {})
+        if wrong := [name for name in ROW if name in self.measures]:
+            raise ValueError(f"A measure can't be called {wrong[0]!r}, as a field of the log is.")
         self.rank, self.world, local = place()
-        if config.batch_size % (config.accumulate * self.world):
-            raise ValueError(
-                f"batch_size {config.batch_size} can't be cut into {config.accumulate} "
-                f"micro-batches for each of {self.world} processes: make it a multiple of "
-                f"{config.accumulate * self.world}."
-            )
+        config.rows_at_a_time(self.world, "processes")  # or they can't share the batch
         train_data = check_data(train_data, "train_data", model)
         if val_data is not None:
             val_data = check_data(val_data, "val_data", model)
-        self.device = torch.device(device) if device is not None else best_device(local)
-        if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError("There is no CUDA device here: leave `device` out to take the best.")
-        if self.device.type == "cuda" and self.device.index is None:
-            self.device = best_device(local)  # of several, each process its own
-        self.config, self.model = config, model.to(self.device)
+        self.device = take_device(device, local)
+        shards = config.shard and self.world > 1
+        self.config, self.model = config, model if shards else model.to(self.device)
         self.folder = Path(folder) if folder is not None else None
         self.extra, self.progress = plain(extra or {}), progress
         self.step, self.seconds, self.running = 0, 0.0, False
@@ -197,6 +194,7 @@ class Trainer:
             stopped = stack.enter_context(ctrl_c_waits(self.world == 1))
             stack.enter_context(modes_kept(self.model))
             stack.callback(setattr, self, "running", False)
+            stack.callback(self._update.release)
             file = stack.enter_context(log_file(self.folder if self.rank == 0 else None, self.log))
             if not self.model.training:
                 self.model.train()
@@ -229,8 +227,8 @@ class Trainer:
             self.seconds += time.perf_counter() - start
             self._save("last.pt")
 
-    def _is_due(self, field: str) -> bool:
-        every = getattr(self.config, field)
+    def _is_due(self, *fields: str) -> bool:
+        every = math.prod(getattr(self.config, field) for field in fields)
         return self.step == self.config.steps or (every > 0 and self.step % every == 0)
 
     def _emit(self, event: str) -> None:
@@ -239,13 +237,8 @@ class Trainer:
                 function(self)
 
     def _bar(self) -> tqdm:
-        return tqdm(
-            total=self.config.steps,
-            initial=self.step,
-            disable=not self.progress or self.rank > 0,
-            leave=False,
-            unit="step",
-        )
+        steps = {"total": self.config.steps, "initial": self.step, "unit": "step"}
+        return tqdm(**steps, leave=False, disable=not self.progress or self.rank > 0)
 
     def _prepare(self) -> nn.Module:
         forward = self._update.prepare()
@@ -275,7 +268,7 @@ class Trainer:
         numbers = self._val.draw(config.eval_batches * config.batch_size, config.seed, "eval")
         numbers = numbers.view(config.eval_batches * config.accumulate * self.world, -1)
         mine = (self._val.rows(n) for n in numbers[self.rank :: self.world])
-        sums = loss_and_count(self.model, mine, self.device, self.precision)
+        sums = loss_and_count(self._update.model, mine, self.device, self.precision)
         if self.world > 1:
             sums = sums.to(self.device)
             dist.all_reduce(sums)
@@ -296,6 +289,8 @@ class Trainer:
             "val_loss": self._evaluate() if due and self._val else None,
             "seconds": self.seconds,
         }
+        if self.measures and self._is_due("eval_every", "measure_every"):
+            row |= measured(self._update.model, self.measures, self.device, self.precision)
         self.log.append(row)
         file.write(json.dumps(row) + "\n")
         file.flush()
@@ -304,6 +299,7 @@ class Trainer:
         mfu = f"{row['mfu']:.0%}" if self._flops else "—"
         bar.set_postfix_str(f"loss {loss:.2f}{val}, {speed}, MFU {mfu}", refresh=False)
         if due:
+            self._update.gather()
             # best.pt first: if it is killed between the two, the resumed run writes it again.
             if self.best_val < best:
                 self._save("best.pt")
@@ -315,7 +311,10 @@ class Trainer:
 
     def _save(self, name: str) -> None:
         self._check_finite(self._update.is_finite(), "A weight is no longer a finite number")
-        if self.folder is None or self.rank > 0:
+        if self.folder is None:
+            return
+        rest = self._update.state_dict() if name == "last.pt" else {}  # shards: of all processes
+        if self.rank > 0:
             return
         content = {
             **weights(self.model),
@@ -326,7 +325,7 @@ class Trainer:
             "log": self.log,
         }
         if name == "last.pt":
-            content |= self._update.state_dict() | {"seconds": self.seconds, "data": self._data}
+            content |= rest | {"seconds": self.seconds, "data": self._data}
         save_checkpoint(self.folder / name, content)
 
     def _restore(self, saved: dict[str, Any]) -> None:

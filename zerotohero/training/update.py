@@ -30,21 +30,38 @@ class Update:
     `forward = update.prepare()` comes first. Nothing here keeps it, since it holds the connection
     between the processes.
 
-    One process of `world` takes its share of each batch. Attributes: optimizers, params (what is
-    trained), precision ("auto" until `prepare` has chosen).
+    One process of `world` takes its share of each batch. If they shard the model, what is trained
+    from `prepare` to `release` is a copy in parts, and `gather` makes the model what the copy is.
+
+    Attributes: model (what is trained), optimizers, params, precision ("auto" until `prepare` has
+    chosen), shards (whether the model is sharded).
     """
 
     def __init__(self, config: TrainConfig, model: nn.Module, split: Split, rank: int, world: int):
-        self.config, self.model, self.split = config, model, split
+        self.config, self.split = config, split
         self.rank, self.world, self.precision = rank, world, config.precision
-        self.optimizers = configure_optimizers(model, config)
-        self.params = [p for group in param_groups(self.optimizers) for p in group["params"]]
+        self.shards = config.shard and world > 1
+        self.whole, self._behind = model, False  # whether updates were made since `gather`
+        self._train(model)
         self._scaler: torch.amp.GradScaler | None = None
         self._scaler_state: dict[str, Any] = {}
 
+    def _train(self, model: nn.Module) -> None:
+        self.model, self.optimizers = model, configure_optimizers(model, self.config)
+        self.params = [p for group in param_groups(self.optimizers) for p in group["params"]]
+
     def prepare(self) -> nn.Module:
-        """Settle the precision, and return the summed loss as the module to train through."""
+        """Settle the precision, and return the summed loss as the module to train through.
+
+        RuntimeError if a sharded run broke off, since its parts are gone.
+        """
         config, device = self.config, self.split.device
+        if self.shards:
+            if self._behind:
+                raise RuntimeError(
+                    "This run was sharded, and broke off; make a new Trainer with resume=True."
+                )
+            self._shard()
         if self.precision == "auto":
             chosen = [choose_precision(device)]
             if self.world > 1:  # a measurement, on which all must agree
@@ -57,13 +74,34 @@ class Update:
                 self._scaler.load_state_dict(self._scaler_state)
         forward: nn.Module = SummedLoss(self.model)
         if config.compile:
-            rows = config.batch_size // (config.accumulate * self.world)
+            rows = config.rows_at_a_time(self.world, "processes")
             x, y = self.split.rows(torch.zeros(rows, dtype=torch.long))
             forward = try_compile(forward, x, y, self.precision)
-        if self.world > 1:
+        if self.world > 1 and not self.shards:
             ids = [device.index] if device.type == "cuda" else None
             forward = DistributedDataParallel(forward, device_ids=ids)
         return forward
+
+    def _shard(self) -> None:
+        from zerotohero.training import sharded  # which takes a second, and few need it
+
+        before = self.optimizers
+        self._train(sharded.in_parts(self.whole, self.split.device, self.world))
+        for whole, parts in zip(before, self.optimizers, strict=True):
+            sharded.hand_over(whole, parts)
+
+    def gather(self) -> None:
+        """Bring the whole model up to date, where it isn't what is trained itself."""
+        if self.model is not self.whole:
+            from zerotohero.training import sharded
+
+            sharded.gather(self.model, self.whole)
+            self._behind = False
+
+    def release(self) -> None:
+        """Forget the copy in parts, if there is one, and with it the optimisers' state."""
+        if self.model is not self.whole:
+            self._train(self.whole)
 
     def __call__(self, forward: nn.Module, step: int) -> Float[Tensor, ""]:
         """Return this process's part of the batch's mean loss, still on the device."""
@@ -79,8 +117,9 @@ class Update:
         losses = []
         for micro in range(config.accumulate):
             seed_device(device, seed_of("dropout", config.seed, step, micro, self.rank))
-            more = self.world > 1 and micro < config.accumulate - 1
-            with forward.no_sync() if more else nullcontext():  # gradients travel once an update
+            # Gradients travel once an update; of shards each time, or all would have to be kept.
+            more = self.world > 1 and not self.shards and micro < config.accumulate - 1
+            with forward.no_sync() if more else nullcontext():
                 with autocast(device, self.precision):
                     loss = forward(xs[micro], ys[micro]) * scale
                 scaler.scale(loss).backward()
@@ -94,15 +133,22 @@ class Update:
         scaler.update()
         for p in self.params:
             p.grad = None
+        self._behind = self.shards
         return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
 
     def is_finite(self) -> bool:
-        return all(bool(p.isfinite().all()) for p in self.params)
+        """Return whether all weights are, of a sharded model those that were gathered last."""
+        return all(bool(p.isfinite().all()) for p in self.whole.parameters())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs besides the weights."""
+        """Return what a resumed run needs besides the weights, sharded or not."""
+        states = [optimizer.state_dict() for optimizer in self.optimizers]
+        if self.model is not self.whole:
+            from zerotohero.training import sharded
+
+            states = [sharded.gathered(state) for state in states]
         return {
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "optimizers": states,
             "scaler": self._scaler.state_dict(),
             "precision": self.precision,
         }

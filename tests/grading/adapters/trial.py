@@ -6,12 +6,6 @@ def shout(shout, word):
     return {"word": shout(word)}
 
 
-def softmax(softmax, x):
-    import torch
-
-    return {"p": softmax(torch.tensor(x))}
-
-
 def count(Counter, n):
     counter = Counter()
     return {"n": n, "counts": [counter.next() for _ in range(n)]}

@@ -255,3 +255,11 @@ def first_minibatch_again_and_again():
 @wrong("5.4", "Take the sizes from the tensors that are passed")
 def batches_of_sixteen():
     return lambda parameters, X, *rest: trainer(descend)(parameters, X.view(-1, 16, 3), *rest)
+
+
+@wrong("5.4", "Gradients are cut off at −1 and 1")
+def gradients_cut_off():
+    def step(parameters, grads, lr):
+        descend(parameters, [grad.clamp(-1, 1) for grad in grads], lr)
+
+    return trainer(step)

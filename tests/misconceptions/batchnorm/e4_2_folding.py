@@ -97,7 +97,7 @@ def only_the_weight_folded():
     return folding(bias=lambda b, s, norm: b)
 
 
-@wrong("4.2", "one number an output channel: multiply weight (I, O)")
+@wrong("4.2", "Two shapes don't fit: weight is (I, O)")
 def scale_along_the_inputs():
     def fold(linear, norm):
         new = folded(linear, norm)
@@ -185,3 +185,17 @@ def weight_of_torch():
         return new
 
     return fold
+
+
+@wrong("4.2", "`dtype=linear.weight.dtype`")
+def measured_in_float32():
+    def fold(linear, norm):
+        bias = norm(linear(torch.zeros(1, len(linear.weight))))[0]
+        return folded(linear, norm, bias=lambda b, s, norm: bias)
+
+    return fold
+
+
+@wrong("4.2", "A function of x is no layer")
+def composed_and_not_folded():
+    return lambda linear, norm: lambda x: norm(linear(x))

@@ -407,3 +407,52 @@ def eps_last():
             super().__init__(channels, eps, momentum)
 
     return Turned
+
+
+@wrong("4.4", "The card says a list")
+def parameters_in_a_tuple():
+    class Pair(Norm):
+        def parameters(self):
+            return self.gamma, self.beta
+
+    return Pair
+
+
+@wrong("4.4", "parameters is a method, and no property")
+def parameters_as_a_property():
+    class Listed(Norm):
+        parameters = property(Norm.parameters)
+
+    return Listed
+
+
+@wrong("4.4", "Statistics are not learned")
+def statistics_with_a_gradient():
+    class Learned(Norm):
+        def __init__(self, *given, **named):
+            super().__init__(*given, **named)
+            self.running_mean.requires_grad_()
+
+    return Learned
+
+
+@wrong("4.4", "its shape is (C,), with no other axis kept")
+def statistics_of_one_row():
+    class Row(Norm):
+        def __init__(self, *given, **named):
+            super().__init__(*given, **named)
+            self.running_mean, self.running_var = self.running_mean[None], self.running_var[None]
+
+    return Row
+
+
+@wrong("4.4", "The running statistics move in eval mode, before they are used")
+def statistics_move_before_use():
+    class Moving(Norm):
+        def used(self, x):
+            if len(x) > 1:
+                with torch.no_grad():
+                    self.move(x)
+            return super().used(x)
+
+    return Moving

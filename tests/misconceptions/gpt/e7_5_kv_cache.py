@@ -527,3 +527,62 @@ def likeliest_of_the_batch():
         return idx
 
     return Cached, generate_cached
+
+
+@wrong("7.5", "The last of the block's positions is never used")
+def block_never_filled():
+    class Short(Cached):
+        def positions(self, past, T):
+            return super().positions(past, T).clamp(max=self.wpe.num_embeddings - 2)
+
+    return Short, generate
+
+
+@wrong("7.5", "Without a cache the model computes as before, and so can be trained")
+def keys_detached():
+    class Detached(Attention):
+        def attend(self, q, k, v):
+            return super().attend(q, k.detach(), v.detach())
+
+    class Untrainable(Cached):
+        attention = Detached
+
+    return Untrainable, generate
+
+
+@wrong("7.5", "The prompt is fed in pieces")
+def prompt_token_by_token():
+    def in_pieces(model, idx, n):
+        cache = model.new_cache()
+        for token in idx[:, :-1].split(1, 1):
+            model(token, cache)
+        new = idx[:, -1:]
+        for _ in range(n):
+            new = model(new, cache)[:, -1:].argmax(2)
+            idx = torch.cat([idx, new], 1)
+        return idx
+
+    return Cached, in_pieces
+
+
+@wrong("7.5", "No new token was asked for")
+def one_token_at_least():
+    def at_least_one(model, idx, n):
+        return generate(model, idx, max(n, 1))
+
+    return Cached, at_least_one
+
+
+@wrong("7.5", "the other is in the way here")
+def keys_kept_in_the_layer():
+    class Own(Attention):
+        def remember(self, cache, k, v):
+            if cache:
+                k, v = torch.cat([self.k, k], 2), torch.cat([self.v, v], 2)
+            self.k, self.v, cache["k"] = k, v, k
+            return k, v
+
+    class Kept(Cached):
+        attention = Own
+
+    return Kept, generate

@@ -160,6 +160,16 @@ def logits_added_up():
     return top_p
 
 
+@wrong("7.6", "the logits are divided by it as it is, however small or large")
+def temperature_kept_below_a_limit():
+    return lambda logits, p, temperature=1.0: nucleus(logits, p, min(temperature, 2.0))
+
+
+@wrong("7.6", "With p = 1, too, the temperature is used as it is")
+def temperature_kept_above_a_limit():
+    return lambda logits, p, temperature=1.0: nucleus(logits, p, max(temperature, 0.1))
+
+
 @wrong("7.6", "The temperature is used twice")
 def temperature_twice():
     return lambda logits, p, temperature=1.0: nucleus(logits / temperature, p, temperature)

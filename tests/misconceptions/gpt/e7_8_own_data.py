@@ -141,7 +141,7 @@ def refuses_every_file():
     return read_data, pairs, quick
 
 
-@wrong("7.8", "Say what is wrong with which file")
+@wrong("7.8", "belongs in the sentence")
 def message_without_the_name():
     def read_data(path, block_size):
         try:
@@ -309,3 +309,14 @@ def a_little_too_large():
         return untrained(model.config.vocab_size, 32, n_embd=208, n_layer=4), told
 
     return read, pairs, own_data
+
+
+@wrong("7.8", "a sentence says what is wrong with it")
+def message_of_the_name_alone():
+    def read_data(path, block_size):
+        try:
+            return read(path, block_size)
+        except ValueError:
+            raise ValueError(path.name) from None
+
+    return read_data, pairs, quick

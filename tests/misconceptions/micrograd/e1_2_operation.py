@@ -190,3 +190,40 @@ def bare_zero_far_below():
         return Value(max(x.data, 0.0) + math.log1p(e), (x,), "softplus", local=(x.sigmoid().data,))
 
     return softplus
+
+
+def straight_beyond(limit):
+    def softplus(x):
+        far = x.data > limit
+        data, slope = (x.data, 1.0) if far else (stable(x.data), x.sigmoid().data)
+        return Value(data, (x,), "softplus", local=(slope,))
+
+    return softplus
+
+
+@wrong("1.2", "Where the formula changes to x, or to 0")
+def a_straight_line_beyond_ten():
+    return straight_beyond(10)
+
+
+@wrong("1.2", "x gets its gradient twice")
+def slope_added_besides():
+    def softplus(x):
+        x.grad += x.sigmoid().data
+        return Value(stable(x.data), (x,), "softplus", local=(x.sigmoid().data,))
+
+    return softplus
+
+
+@wrong("1.2", "(x,), and not (x.data,)")
+def operand_is_a_number():
+    return lambda x: Value(stable(x.data), (x.data,), "softplus", local=(x.sigmoid().data,))
+
+
+@wrong("1.2", "or name one as an operand")
+def slope_named_as_an_operand():
+    def softplus(x):
+        s = x.sigmoid()
+        return Value(stable(x.data), (x, s), "softplus", local=(s.data, 0.0))
+
+    return softplus

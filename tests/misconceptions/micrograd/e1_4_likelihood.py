@@ -19,6 +19,15 @@ def right_softmax(logits):
     return [x / total for x in e]
 
 
+@wrong("1.4", "A small number is added, to the sum or to the probability")
+def never_divided_by_zero():
+    def softmax(logits):
+        e = exponentials(logits)
+        return [x / (sum(e) + 1e-8) for x in e]
+
+    return softmax, lambda logits, label: -softmax(logits)[label].log()
+
+
 @wrong("1.4", "take the largest logit away from all")
 def softmax_overflow():
     def softmax(logits):

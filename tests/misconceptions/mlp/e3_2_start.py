@@ -92,3 +92,22 @@ def weights_of_zero_and_random_biases():
 @wrong("3.2", "That is the loss for 27 characters")
 def always_27_characters():
     return lambda V: math.log(27), init
+
+
+@wrong("3.2", "Some units are copies of others")
+def units_copied():
+    def copied(block_size, n_embd, n_hidden, V, generator):
+        wte, W1, b1, W2, b2 = init(block_size, n_embd, n_hidden, V, generator)
+        half = torch.arange(n_hidden) // 2
+        return wte, W1[:, half], b1[half], W2, b2
+
+    return math.log, copied
+
+
+@wrong("3.2", "b1 is so large that tanh is at one of its ends")
+def bias_drowns_the_context():
+    def drowned(*given):
+        wte, W1, b1, W2, b2 = init(*given)
+        return wte, W1, 100 * b1, W2 / 10, b2
+
+    return math.log, drowned

@@ -284,3 +284,13 @@ def lowest_loss_of_the_lowest_window():
         return rates[first + window_losses.index(min(window_losses))] / 2
 
     return search, choose_rate
+
+
+@wrong("3.3", "Of equal means you take the last")
+def last_of_equal_means():
+    def last(rates, losses, window):
+        means = [sum(losses[i : i + window]) for i in range(len(losses) - window + 1)]
+        place = max(i for i, mean in enumerate(means) if mean == min(means))
+        return rates[place + window - 1] / 2
+
+    return search, last

@@ -383,3 +383,8 @@ def inputs_cached():
 @wrong("11.3", "one row of logits for each token that it is fed")
 def last_row_alone():
     return (lambda *given: right(*given)[-1]), generate
+
+
+@wrong("11.3", "Not one token was asked for")
+def one_token_at_least():
+    return right, lambda prompt, params, n_head, n: generate(prompt, params, n_head, max(n, 1))

@@ -119,3 +119,13 @@ def dilations_of_twice_i():
 @wrong("6.3", "cut off from what it was made of")
 def detached():
     return lambda *given: conv(*given).detach(), stack
+
+
+@wrong("6.3", "Only a part of the gradient arrives")
+def front_detached():
+    def causal_dilated(x, weight, bias, dilation):
+        front = x[:, :1].detach().expand(-1, dilation, -1)
+        past = torch.cat([front, x], 1)[:, : x.shape[1]]
+        return torch.cat([past, x], 2) @ weight + bias
+
+    return causal_dilated, stack

@@ -169,3 +169,8 @@ def block_without_gradients():
         return out, skip.detach()
 
     return gated_residual, skips
+
+
+@wrong("6.6", "Only a part of the gradient arrives")
+def residual_way_detached():
+    return gated, lambda x, blocks: skips(x, blocks, lambda out, skip: out.detach())

@@ -65,7 +65,21 @@ def _by_hand():
         yield
 
 
-def node(all_gradients, numbers, shapes, X, Y, eps, nodes, node, wanted):
+_last_run: tuple = (None, None)  # what an answer to 5.1 was asked last, and what came of it
+
+
+def _all_nodes(all_gradients, asked, anew):
+    """Return what was given in c, what is in it and in d afterwards, and the error that stopped it.
+
+    The cases of 5.1 ask the same, each about one node, so that one run serves a check; `anew` with
+    its first case.
+    """
+    global _last_run
+    numbers, shapes, X, Y, eps = asked
+    answer = getattr(all_gradients, "__wrapped__", all_gradients)
+    question = (answer, numbers.tobytes(), str(shapes), X.tobytes(), Y.tobytes(), eps)
+    if not anew and _last_run[0] == question:
+        return _last_run[1]
     before, start = {"X": torch.tensor(X), "Y": torch.tensor(Y), "eps": eps}, 0
     for name, shape in shapes.items():
         stop = start + math.prod(shape)
@@ -78,7 +92,13 @@ def node(all_gradients, numbers, shapes, X, Y, eps, nodes, node, wanted):
             all_gradients(c, d)
         except Exception as error:  # what was put into d before it counts
             stopped = error
-    written, now = vars(d), vars(c)
+    _last_run = question, (before, vars(c), vars(d), stopped)
+    return _last_run[1]
+
+
+def node(all_gradients, numbers, shapes, X, Y, eps, nodes, node, wanted):
+    asked = numbers, shapes, X, Y, eps
+    before, now, written, stopped = _all_nodes(all_gradients, asked, node == nodes[0])
     if node not in written:
         raise _missing(node, nodes, written, stopped, sorted(set(written) - set(nodes)))
     changed = [name for name, value in before.items() if not _equal(now.get(name), value)]

@@ -99,6 +99,10 @@ def _running(norm):
     return {"mean": norm.running_mean.clone(), "var": norm.running_var.clone()}
 
 
+def _linked(norm):
+    return norm.running_mean.requires_grad or norm.running_var.requires_grad
+
+
 def new_layers(BatchNorm1d, small, x, eps, momentum):
     C = x.shape[1]
     norm, told = BatchNorm1d(C), BatchNorm1d(C, eps, momentum)
@@ -120,7 +124,7 @@ def normed_in_train_mode(BatchNorm1d, x, eps, momentum, gamma, beta):
 
 def running(BatchNorm1d, batches, eps, momentum, gamma, beta):
     norm = _norm(BatchNorm1d, eps, momentum, gamma, beta)
-    start = _running(norm)
+    start = _running(norm) | {"linked": _linked(norm)}
     for x in batches:
         norm(torch.tensor(x))
     return {"start": start, **_running(norm)}
@@ -165,9 +169,10 @@ def normed_backwards(BatchNorm1d, x, dy, eps, momentum, gamma, beta):
         ["gamma", "beta"][p is norm.beta] if p is norm.gamma or p is norm.beta else "another"
         for p in norm.parameters()
     ]
-    linked = norm.running_mean.requires_grad or norm.running_var.requires_grad
+    holder, linked = type(norm.parameters()).__name__, _linked(norm)
     norm.training = False
-    return got | {"listed": listed, "linked": linked, "in_eval": grads()}
+    got |= {"listed": listed, "holder": holder, "linked": linked, "in_eval": grads()}
+    return got
 
 
 def batch_of_one(BatchNorm1d, x, eps, momentum, gamma, beta):

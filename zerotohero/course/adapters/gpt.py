@@ -1,5 +1,7 @@
 """How answers to the exercises of lecture 07 are called. This enters the sandbox."""
 
+from types import SimpleNamespace
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -100,7 +102,22 @@ def whole(CachedGPT, generate_cached, sizes, weights, idx):
     model, idx = _gpt(CachedGPT, sizes, weights), torch.tensor(idx)
     plain, again, cache = model(idx), model(idx), model.new_cache()
     got = {"plain": plain, "again": again, "cached": model(idx, cache)}
-    return got | {"kept": [bool(layer) for layer in cache]}
+    return got | {"kept": [bool(layer) for layer in cache], "dead": _dead(model, idx)}
+
+
+def _dead(model, idx):
+    """Return the names of the weights that the logits give no gradient to."""
+    weights = {name: p for name, p in model.named_parameters() if name.endswith("weight")}
+    with torch.enable_grad():
+        logits = model(idx)
+        if not logits.requires_grad:
+            return ["any weight"]
+        gradients = torch.autograd.grad(logits.sum(), list(weights.values()), allow_unused=True)
+    return [
+        name
+        for name, g in zip(weights, gradients, strict=True)
+        if g is None or not all(part.any() for part in g.chunk(3 if "c_attn" in name else 1))
+    ]
 
 
 @torch.no_grad()
@@ -123,7 +140,7 @@ def two_texts(CachedGPT, generate_cached, sizes, weights, idx, other, parts):
 @torch.no_grad()
 def continued(CachedGPT, generate_cached, sizes, weights, idx, new):
     model, idx = _gpt(CachedGPT, sizes, weights), torch.tensor(idx)
-    counts = {"wte": 0, "c_attn": 0, "c_proj": 0}
+    counts, calls = {"wte": 0, "c_attn": 0, "c_proj": 0}, []
     with _Queries() as queries:
         for name, module in model.named_modules():
             kind = name.split(".")[-1]
@@ -131,6 +148,7 @@ def continued(CachedGPT, generate_cached, sizes, weights, idx, new):
 
                 def count(module, inputs, kind=kind):
                     counts[kind] += inputs[0].shape[1]
+                    calls.append(kind)
                     queries.inside = kind == "c_attn"
 
                 module.register_forward_pre_hook(count)
@@ -138,7 +156,8 @@ def continued(CachedGPT, generate_cached, sizes, weights, idx, new):
             tokens = generate_cached(model, idx.clone(), new)
     computed, asked = (n / sizes["n_layer"] for n in (counts["c_attn"], queries.asked))
     told = {"tokens": tokens, "fed": counts["wte"], "computed": computed, "asked": asked}
-    return told | {"products": products.count}
+    told |= {"products": products.count, "calls": calls.count("wte")}
+    return told | {"none": generate_cached(model, idx.clone(), 0)}
 
 
 class _Products(TorchDispatchMode):
@@ -258,12 +277,12 @@ class _OneLayer(nn.Module):
         w_attn = _float(w_attn).transpose(0, 1).flatten(1)  # (C, 3 C)
         tables = (nn.Parameter(w) for w in (_float(wte), _float(wpe), w_attn, _float(w_out)))
         self.wte, self.wpe, self.w_attn, self.w_out = tables
-        self.bias, self.tail, self.axis = _float(bias), tail, axis
-        self.leaky_at, self.center, self.total, self.shift = leaky_at, center, total, shift
-        self.whisper = whisper
-        self.drop = nn.Dropout(dropout)
+        self.how = SimpleNamespace(
+            bias=_float(bias), tail=tail, axis=axis, leaky_at=leaky_at, center=center, total=total
+        )
+        self.shift, self.whisper, self.calls = shift, whisper, _Calls()
+        self.drop = nn.Dropout(dropout) if dropout else None
         self.norm = nn.BatchNorm1d(self.wte.shape[1]) if norm else None
-        self.calls = _Calls()
         self.train(train)
 
     def forward(self, idx):
@@ -271,23 +290,26 @@ class _OneLayer(nn.Module):
             raise ValueError(f"idx has to be of shape (B, T), not {tuple(idx.shape)}.")
         self.calls.texts |= set(map(tuple, idx.tolist()))
         self.calls.in_train |= self.training
-        n, T = len(self.bias), idx.shape[1]
+        how = self.how
+        n, T = len(how.bias), idx.shape[1]
         if n < T:
             raise ValueError(f"{T} tokens are more than block_size = {n}.")
         x = F.embedding(idx, self.wte) + self.wpe[:T]
         if self.norm is not None:
             x = self.norm(x.transpose(1, 2)).transpose(1, 2)
-        if self.center:
+        if how.center:
             x = x - x.mean(1, keepdim=True)
-        if self.total:
+        if how.total:
             after = x.flip(1).cumsum(1).flip(1) - x
             x = x + (x.sum(1, keepdim=True) - after) / torch.arange(1, T + 1)[:, None]
         q, k, v = (x @ self.w_attn).chunk(3, 2)
-        bias = self.bias[n - T :, :T] if self.tail else self.bias[:T, :T]
-        if self.leaky_at not in (0, T):
+        bias = how.bias[n - T :, :T] if how.tail else how.bias[:T, :T]
+        if how.leaky_at not in (0, T):
             bias = torch.full((T, T), float("-inf")).triu(1)
-        weights = F.softmax(q @ k.transpose(1, 2) / q.shape[2] ** 0.5 + bias, self.axis)
-        logits = self.drop(x + weights @ v) @ self.w_out + self.shift
+        weights = F.softmax(q @ k.transpose(1, 2) / q.shape[2] ** 0.5 + bias, how.axis)
+        mixed = x + weights @ v
+        mixed = mixed if self.drop is None else self.drop(mixed)
+        logits = mixed @ self.w_out + self.shift
         row, key, size = self.whisper
         if size and key < T:
             logits[:, row] += size * F.one_hot(idx[:, key], logits.shape[2])

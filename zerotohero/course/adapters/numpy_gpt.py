@@ -98,7 +98,8 @@ def continued(gpt_cached, generate_cached, params, n_head, prompt, new):
 def up_to_the_end(gpt_cached, generate_cached, params, n_head, prompt, new):
     tokens = generate_cached(list(prompt), params, n_head, new)
     beyond = _refusing(generate_cached, list(prompt), params, n_head, new + 1)
-    return {"tokens": tokens, "beyond": beyond if isinstance(beyond, str) else "tokens"}
+    told = {"tokens": tokens, "beyond": beyond if isinstance(beyond, str) else "tokens"}
+    return told | {"none": generate_cached(list(prompt), params, n_head, 0)}
 
 
 def _empty(params):

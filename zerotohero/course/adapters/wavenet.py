@@ -66,19 +66,16 @@ def _record(record):
 def convolved(causal_dilated, tree_everywhere, x, weight, bias, dilation):
     x, weight, bias = map(_tracked, (x, weight, bias))
     y = causal_dilated(x, weight, bias, dilation)
-    return {"y": y, "cut": _cut(y, {"x": x, "weight": weight, "bias": bias})}
+    return {"y": y, "slopes": _slopes(y, {"x": x, "weight": weight, "bias": bias})}
 
 
 def everywhere(causal_dilated, tree_everywhere, x, layers):
     x, layers = _tracked(x), [tuple(map(_tracked, layer)) for layer in layers]
+    inputs = {"x": x}
+    for i, (weight, bias) in enumerate(layers):
+        inputs |= {f"weight {i}": weight, f"bias {i}": bias}
     y = tree_everywhere(x, layers)
-    named = {
-        f"{name} {i}": t for i, p in enumerate(layers) for name, t in zip(_PAIR, p, strict=True)
-    }
-    return {"y": y, "cut": _cut(y, {"x": x, **named})}
-
-
-_PAIR = ("weight", "bias")
+    return {"y": y, "slopes": _slopes(y, inputs)}
 
 
 def _tracked(values):
@@ -86,13 +83,13 @@ def _tracked(values):
     return torch.tensor(values, requires_grad=True).clone()
 
 
-def _cut(y, inputs):
-    """Return the names of the inputs that no gradient of y reaches."""
+def _slopes(y, inputs):
+    """Return the gradients of the sum of y, by the inputs' names; None where none arrives."""
     if not isinstance(y, torch.Tensor) or not y.requires_grad:
-        return list(inputs)
+        return dict.fromkeys(inputs)
     of = list(inputs.values())
     gradients = torch.autograd.grad(y.sum(), of, retain_graph=True, allow_unused=True)
-    return [name for name, g in zip(inputs, gradients, strict=True) if g is None]
+    return dict(zip(inputs, gradients, strict=True))
 
 
 CHUNK = 4096  # windows at a time, to bound the memory
@@ -146,14 +143,19 @@ def gated(gated_residual, sum_of_skips, x, block):
     x, block = _tracked(x), _block(block)
     out, skip = _pair(gated_residual(x, *block))
     inputs = dict(zip(("x", "W_f", "W_g", "W_1"), (x, *block[:3]), strict=True))
-    cut = {name: _cut(y, inputs) for name, y in (("skip", skip), ("out", out))}
-    return {"out": out, "skip": skip, "x": x, "cut": cut}
+    slopes = {name: _slopes(y, inputs) for name, y in (("skip", skip), ("out", out))}
+    return {"out": out, "skip": skip, "x": x, "slopes": slopes}
 
 
 def skips(gated_residual, sum_of_skips, x, blocks):
-    x = _tracked(x)
-    y = sum_of_skips(x, [_block(block) for block in blocks])
-    return {"y": y, "x": x, "cut": _cut(y, {"x": x})}
+    x, blocks = _tracked(x), [_block(block) for block in blocks]
+    y = sum_of_skips(x, list(blocks))
+    named = {
+        f"{name} of block {i}": w
+        for i, block in enumerate(blocks)
+        for name, w in zip(("W_f", "W_g", "W_1"), block[:3], strict=True)
+    }
+    return {"y": y, "x": x, "slopes": _slopes(y, {"x": x, **named})}
 
 
 def _block(block):

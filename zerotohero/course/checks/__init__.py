@@ -23,6 +23,7 @@ LECTURES = {  # each with its number
     "wavenet": 6,
     "gpt": 7,
     "tokenizer": 9,
+    "gpt2": 10,
     "numpy_gpt": 11,
 }
 

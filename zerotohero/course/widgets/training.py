@@ -1,15 +1,13 @@
 """Lecture 07's live loss curve: what a training run has reached, while it runs."""
 
 import base64
-import io
 import math
 import time
 
 import ipywidgets as widgets
 from IPython.display import display
-from matplotlib.figure import Figure
 
-from zerotohero.course.plots import BLUE, ORANGE
+from zerotohero.course import curve
 from zerotohero.training import Trainer
 
 EVERY = 1.0  # seconds between two pictures, at least
@@ -28,10 +26,7 @@ class LiveCurve:
         self.widget: widgets.Image | None = None
         self.png = b""
         self._next = -math.inf  # when the next picture is due
-        # Not by pyplot, which would show the figure once more and may want a screen; and without
-        # a layout that is worked out anew, which would double the time of drawing.
-        self._figure = Figure(figsize=(7.0, 3.6), dpi=100, layout="none", facecolor="white")
-        self._figure.subplots_adjust(left=0.09, right=0.97, bottom=0.16, top=0.91)
+        self._figure = curve.new_figure()
 
     def __call__(self, trainer: Trainer) -> None:
         """Draw, if it is time to or the run has ended."""
@@ -43,7 +38,7 @@ class LiveCurve:
             if self.widget is not None:
                 self.widget.close()
             self.widget, self._next = None, -math.inf
-            _show(self.png, _caption(trainer))
+            _show(self.png, curve.caption(trainer))
         elif self.widget is None:
             self.widget = widgets.Image(value=self.png, format="png")
             display(self.widget)
@@ -55,28 +50,7 @@ class LiveCurve:
 
     def picture(self, trainer: Trainer) -> bytes:
         """Return the losses up to now as a PNG."""
-        self._figure.clear()
-        axes = self._figure.subplots()
-        steps = [row["step"] for row in trainer.log]
-        axes.plot(steps, trainer.losses, color=BLUE, linewidth=1, label="one training batch")
-        if trainer.val_losses:
-            axes.plot(
-                *zip(*trainer.val_losses, strict=True),
-                color=ORANGE,
-                marker="o",
-                markersize=4,
-                linewidth=2,
-                label="validation",
-            )
-        axes.set_xlim(0, 1.02 * trainer.config.steps)  # room for the last dot
-        axes.set_xlabel("step")
-        axes.set_ylabel("loss (nats a token)")
-        axes.set_title(_caption(trainer))
-        if steps:
-            axes.legend()
-        buffer = io.BytesIO()
-        self._figure.savefig(buffer, format="png")
-        return buffer.getvalue()
+        return curve.picture(trainer, self._figure)
 
 
 def _show(png: bytes, caption: str) -> None:
@@ -86,12 +60,3 @@ def _show(png: bytes, caption: str) -> None:
     """
     data = {"image/png": base64.b64encode(png).decode(), "text/plain": caption}
     display(data, metadata={"image/png": {"alt": caption}}, raw=True)
-
-
-def _caption(trainer: Trainer) -> str:
-    said = [f"step {trainer.step:,} of {trainer.config.steps:,}"]
-    if trainer.losses:
-        said.append(f"training loss {trainer.losses[-1]:.3f}")
-    if trainer.val_losses:
-        said.append(f"validation loss {trainer.val_losses[-1][1]:.3f}")
-    return " · ".join(said)

@@ -91,6 +91,7 @@ def _train(
     first_batch=False,
     late=False,
     left_out=0,
+    cut_off=np.inf,
 ):
     """Losses and parameters after plain steps; the switches are what learners get wrong."""
     wte, W1, gamma, beta, W2, b2 = p = [q.copy() for q in parameters]
@@ -119,7 +120,7 @@ def _train(
             dwte[xb] = dx
         else:
             np.add.at(dwte, xb, dx)
-        grads = [dwte, dW1, dgamma, dbeta, dW2, db2]
+        grads = [g.clip(-cut_off, cut_off) for g in (dwte, dW1, dgamma, dbeta, dW2, db2)]
         for name, q, grad, old in zip(FIT, p, grads, kept, strict=True):
             old[...] = old + grad if accumulate else grad
             if name not in skip:
@@ -168,6 +169,10 @@ SLIPS = (
         "The gradients of earlier steps are still in the later ones: make them anew in each step.",
     ),
     ({"late": True}, "Each loss is from after its step: note it before the parameters move."),
+    (
+        {"cut_off": 1.0},
+        "Gradients are cut off at −1 and 1: a plain step takes them as they are, however large.",
+    ),
     ({"left_out": 1}, "The last step is missing: S minibatches make S steps."),
     ({"first_batch": True}, "Every step takes the first minibatch: step i takes X[i] and Y[i]."),
 )
@@ -185,8 +190,10 @@ FORWARD = (
 
 
 def _one_step(rng: np.random.Generator) -> dict:
-    """One minibatch, of other sizes than the names have."""
-    return _small_network(rng, rng.integers(0, 11, (1, 12, 3)), vocabulary=11, C=5, H=9)
+    """One minibatch, of other sizes than the names have, and some gradients above 1."""
+    given = _small_network(rng, rng.integers(0, 11, (1, 12, 3)), vocabulary=11, C=5, H=9)
+    given["parameters"][FIT.index("W2")] *= 8
+    return given
 
 
 def _steps_on_names(rng: np.random.Generator) -> dict:
@@ -234,7 +241,10 @@ def _hint(given, values, mine, losses, parameters, wrong) -> str | None:
         hint = "The parameters in the list are as they were. "
         if len(losses) > 1 and near(values, losses):
             return hint + "The steps were taken on copies: `p -= lr * gradient` changes p itself."
-        return hint + "`p -= lr * gradient` changes p itself, `p = p - …` makes a new tensor."
+        return hint + (
+            "If steps were taken, then on copies: `p -= lr * gradient` changes p itself, `p = p - "
+            "…` makes a new tensor."
+        )
     if stay and _slipped(given, {"skip": stay}, values, mine):
         one = len(stay) == 1
         verb = "stays as it was: it learns" if one else "stay as they were: they learn"

@@ -56,6 +56,12 @@ def gradients_twice(given: dict, got: dict) -> None:
         hint="parameters() lists what training moves: gamma and beta. The running statistics are "
         "no parameters.",
     )
+    expect(
+        "what parameters() returns",
+        got["holder"],
+        "list",
+        hint="The card says a list: `return [self.gamma, self.beta]`.",
+    )
     mean, var = array("running_mean", got["mean"], (3,)), array("running_var", got["var"], (3,))
     inverse = 1 / np.sqrt(var + given["eps"])
     for name, right in (

@@ -22,8 +22,9 @@ folding = Exercise(
 Both are layers of `zerotohero.batchnorm`, which is imported here as `layers`, and are in eval mode.
 `linear.weight` has the shape (I, O); `linear.bias` has the shape (O,) or is None. `norm.gamma`,
 `norm.beta`, `norm.running_mean` and `norm.running_var` have the shape (O,), and `norm.eps` is a
-number. Return a **new** Linear with a bias such that `fold(linear, norm)(x)` equals
-`norm(linear(x))` for every x, to 1e-6. The two layers stay as they are, in eval mode.
+number; the tensors of the check are float64. Return a **new** Linear with a bias such that
+`fold(linear, norm)(x)` equals `norm(linear(x))` for every x, to 1e-6. The two layers stay as they
+are, in eval mode.
 
 ```python
 linear, norm = layers.Linear(1, 1), layers.BatchNorm1d(1, eps=1.0).eval()
@@ -177,17 +178,20 @@ def folded_layer_equal(given, got) -> None:
 
 FOLD_CRASHES = {
     **NONE,
-    r"must match the size|size mismatch|not broadcastable|is invalid for input": "The scale has "
-    "one number an output channel: multiply weight (I, O) by it as it is, along its last axis.",
+    r"must match the size|size mismatch|not broadcastable|is invalid for input": "Two shapes don't "
+    "fit: weight is (I, O), in a new `Linear(I, O)` too, and the scale has one number an output "
+    "channel: weight is multiplied by it as it is, along the last axis.",
     r"ambiguous": "Ask `linear.bias is None`: several numbers are neither true nor false.",
     r"'NoneType'": "linear.bias may be None: take 0 for it then.",
     r"leaf Variable": "That changes a parameter in place: make a new tensor, `linear.weight * "
     "scale`, for a new Linear.",
     r"returned a (torch\.nn|zerotohero)": "The layer to return is a `layers.Linear`.",
+    r"returned a function": "A function of x is no layer: return a `layers.Linear` whose weight "
+    "and bias do the work of both.",
     r"where a layers.Linear is needed": "Return a layer, not its tensors: make a Linear and set "
     "its weight and bias.",
-    r"same dtype": "The given layers are float64: set `new.weight = …` to the tensor that you "
-    "computed.",
+    r"same dtype": "The given layers are float64, and something of yours is float32, the default: "
+    "make it with `dtype=linear.weight.dtype`, or set `new.weight = …` to what you computed.",
 }
 
 

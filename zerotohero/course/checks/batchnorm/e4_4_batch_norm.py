@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from zerotohero.course.checks.batchnorm._e4_4_gradients import gradients_twice
-from zerotohero.course.checks.batchnorm.running import FLOAT, expect_moved, moved
+from zerotohero.course.checks.batchnorm.running import FLOAT, expect_moved, expect_start, moved
 from zerotohero.course.checks.batchnorm.shared import normalised, usual
 from zerotohero.course.exercise import Exercise, Mistake, array, expect, expect_that, show
 
@@ -73,6 +73,8 @@ NORM_CRASHES = {
     r"has no attribute '(gamma|beta|running_mean|running_var|parameters|training)'": "The card "
     "names what the layer must have: gamma, beta, running_mean, running_var, training and "
     "parameters().",
+    r"'(list|tuple)' object is not callable": "parameters is a method, and no property: it is "
+    "called, `norm.parameters()`.",
     r"not callable": "The layer is called like a function: name its method `__call__`.",
     r"backward through the graph a second time": "The running statistics remember the graph of the "
     "batch before: update them under `torch.no_grad()`.",
@@ -83,7 +85,8 @@ NORM_CRASHES = {
     r"modified by an inplace operation": "Something that the backward pass needs was changed in "
     "place: in eval and train mode, compute new tensors from x.",
     r"must match the size": "The statistics have one number a channel, and the channels are the "
-    "last axis of (B, C): take them over axis 0.",
+    "last axis of (B, C): take them over axis 0. (If they are, do two layers share them? What "
+    "stands in the class, and not in `__init__`, belongs to all.)",
     r"least 2|batch of (one|1)|more than (one|1)": "In eval mode a batch of one is welcome, for "
     "the running statistics are known: raise only in train mode.",
 }
@@ -155,15 +158,7 @@ def _batches(rng: np.random.Generator) -> dict:
     crashes=NORM_CRASHES,
 )
 def running_statistics(given, got):
-    start = got["start"]
-    expect("running_mean at the start", start["mean"], np.zeros(3), hint="It starts at zeros.")
-    expect(
-        "running_var at the start",
-        start["var"],
-        np.ones(3),
-        hint="running_var starts at ones: a layer that has seen nothing changes nothing in eval "
-        "mode.",
-    )
+    expect_start(got["start"])
     expect_moved(given, got)
 
 
@@ -183,6 +178,7 @@ def output_in_eval_mode(given, got):
     batch_stats = "In eval mode the batch's own statistics are used: look at self.training."
     biased = x.mean(0), x.var(0)
     want = normalised(given, x, stats=(mean, var))
+    late = moved(given | {"batches": [*given["batches"], x]})
     expect(
         "norm(x) in eval mode",
         got["y"],
@@ -198,6 +194,10 @@ def output_in_eval_mode(given, got):
             Mistake(
                 normalised(given, x, stats=(biased[0], var)),
                 "The mean is still the batch's in eval mode.",
+            ),
+            Mistake(
+                normalised(given, x, stats=late),
+                "The running statistics move in eval mode, before they are used: there they stay.",
             ),
             Mistake(
                 normalised(given, x, stats=(mean, var), eps=None), "eps is missing in eval mode."

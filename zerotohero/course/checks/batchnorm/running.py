@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zerotohero.course.exercise import Mistake, expect
+from zerotohero.course.exercise import Mistake, expect, expect_that
 
 FLOAT = 2e-5  # float32's rounding, through a mean, a variance and a root
 
@@ -17,6 +17,30 @@ def moved(given, momentum=None, correction=1, root=False, plain=False, from_zero
         mean = (0 if plain else (1 - a) * mean) + a * x.mean(0)
         var = (0 if plain else (1 - a) * var) + a * v
     return mean, var
+
+
+def expect_start(start) -> None:
+    for name, want, why in (
+        ("mean", np.zeros(3), "It starts at zeros."),
+        (
+            "var",
+            np.ones(3),
+            "running_var starts at ones: a layer that has seen nothing changes "
+            "nothing in eval mode.",
+        ),
+    ):
+        shape = "One number a channel: its shape is (C,), with no other axis kept."
+        expect(
+            f"running_{name} at the start",
+            start[name],
+            want,
+            hint=why if np.shape(start[name]) == want.shape else shape,
+        )
+    expect_that(
+        not start["linked"],
+        "running_mean or running_var requires a gradient at the start",
+        "Statistics are not learned: make them by `torch.zeros` and `torch.ones` without more.",
+    )
 
 
 def expect_moved(given, found, when="") -> None:

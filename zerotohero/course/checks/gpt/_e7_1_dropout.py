@@ -137,7 +137,8 @@ def _expect_whole_weights(what: str, y: np.ndarray, p: float) -> None:
             f"{what}: expected that a dropped weight takes all channels of its head with it, got "
             "heads with some of them",
             "Single channels are dropped inside the heads, not weights: the first dropout belongs "
-            "on what softmax gives, before the product with v."
+            "on what softmax gives, before the product with v. (If the cases above fail as well, "
+            "begin there: there may be another number of heads.)"
             if mixed((TEXTS, HEAD_SIZE, HEADS), 1)
             else INTERLEAVED,
         )

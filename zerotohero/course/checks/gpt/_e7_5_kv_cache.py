@@ -56,7 +56,9 @@ def gpt_logits(w: dict, idx: np.ndarray, sees=None, at=None, swapped=None) -> np
     T, n, C = idx.shape[1], SIZES["n_head"], SIZES["n_embd"]
     sees = np.tri(T, dtype=bool) if sees is None else sees
     swapped = np.zeros((T, T), bool) if swapped is None else swapped
-    x = w["wte.weight"][idx] + w["wpe.weight"][np.arange(T) if at is None else at]
+    x = w["wte.weight"][idx] + w["wpe.weight"].take(
+        np.arange(T) if at is None else at, 0, mode="clip"
+    )
     for i in range(SIZES["n_layer"]):
         parts = np.split(_linear(_normed(x, w, f"h.{i}.ln_1"), w, f"h.{i}.attn.c_attn"), 3, 2)
         q, k, v = (z.reshape(*idx.shape, n, C // n).swapaxes(1, 2) for z in parts)
@@ -164,6 +166,11 @@ def cached_wrongly(w: dict, idx: np.ndarray, parts: list[int]) -> list[Mistake]:
             "cache before it grows.",
         ),
         ({"at": np.where(later, start, t)}, ONE_PLACE),
+        (
+            {"at": np.minimum(t, SIZES["block_size"] - 2)},
+            "The last of the block's positions is never used: wpe has the rows 0 to block_size − "
+            "1, and a text may fill the block.",
+        ),
     ]
     return [Mistake(gpt_logits(w, idx, **v), hint) for v, hint in variants]
 
@@ -201,6 +208,18 @@ def generated_wrongly(w: dict, idx: np.ndarray, new: int) -> list[Mistake]:
     ]
 
 
+COUNTER = (
+    "The positions go on counting from another text: what counts them lives in the model. How many "
+    "tokens came before has to be read from the cache that is passed."
+)
+
+
+IN_TURNS = (
+    "If the cases above pass, one text alone is right, and the other is in the way here: all that "
+    "is remembered lives in the cache that is passed, and nothing in the model."
+)
+
+
 CACHE_CRASHES = {
     "weights must keep their names": "The check loads weights by name: change what `forward` does, "
     "not what the layers are called.",
@@ -212,8 +231,8 @@ CACHE_CRASHES = {
     "must match the size|expanded size|attn_mask": "The mask doesn't fit: with a cache the scores "
     "are (T, past + T): the queries are new and the keys are all so far. (And there are as "
     "many values as keys: both are cached.)",
-    "index out of range": "A position beyond block_size: do the positions go on counting across "
-    "texts, or is text fed again that the cache already holds?",
+    "index out of range": "A position beyond block_size: are positions counted too far, do they go "
+    "on counting across texts, or is text fed again that the cache already holds?",
     "too many values|KeyError|list indices|NoneType": "Mind the first call, for which the cache is "
     "still empty, and the call without a cache, for which it is None.",
 }

@@ -70,10 +70,13 @@ def baseline_wrongly(train: np.ndarray, val: np.ndarray, V: int) -> list[Mistake
             loss(counted(val)).mean(),
             "The pairs of `val` were counted: the baseline may learn from `train` alone.",
         ),
-        (
-            loss(counted(np.concatenate([train, val]))).mean(),
-            "The pairs of `val` were counted too: the baseline may learn from `train` alone, as "
-            "the model does.",
+        *(
+            (
+                loss(both).mean(),
+                "The pairs of `val` were counted too: the baseline may learn from `train` alone, "
+                "as the model does.",
+            )
+            for both in (counted(np.concatenate([train, val])), counts + counted(val, 0))
         ),
         (
             loss(once).mean(),

@@ -8,6 +8,8 @@ import numpy as np
 
 from zerotohero.course.checks.gpt._e7_5_kv_cache import (
     CACHE_CRASHES,
+    COUNTER,
+    IN_TURNS,
     LOOP_CRASHES,
     ONE_PLACE,
     SIZES,
@@ -59,9 +61,9 @@ texts: two texts with two caches can take turns.
 
 `generate_cached(model, idx: Tensor, max_new_tokens: int) -> Tensor`
 
-From (B, T) tokens to (B, T + max_new_tokens), each new token the likeliest. Feed the prompt once,
-and then only what is new: for n new tokens, T + n − 1 positions of each row pass through the model.
-The whole text is never longer than block_size.
+From (B, T) tokens to (B, T + max_new_tokens), each new token the likeliest. Feed the prompt in one
+call, and then only what is new: for n new tokens, T + n − 1 positions of each row pass through the
+model. The whole text is at most block_size long, and n may be 0.
 
 ```python
 cache = model.new_cache()
@@ -85,12 +87,6 @@ generate_cached(model, idx, 5) # as before, with T + 4 positions instead of 5 ·
     ),
 )
 CLOSE = 1e-4  # the model is in float32, the reference in float64
-
-
-COUNTER = (
-    "The positions go on counting from another text: what counts them lives in the model. How many "
-    "tokens came before has to be read from the cache that is passed."
-)
 
 
 def _text(rng: np.random.Generator, B: int, T: int) -> np.ndarray:
@@ -162,6 +158,12 @@ def prompt_with_and_without_a_cache(given, got):
         f"{got['kept'].count(False)} of {len(got['kept'])} that are empty",
         "What was fed isn't in the cache that was passed.",
     )
+    expect_that(
+        not got["dead"],
+        f"model(idx), with gradients: none reaches {', '.join(got['dead'])}",
+        "Without a cache the model computes as before, and so can be trained: no `no_grad` around "
+        "`forward`, no `.detach()` and no `.data` in it.",
+    )
 
 
 def _logits(what: str, got, shape: tuple[int, ...]) -> np.ndarray:
@@ -207,7 +209,7 @@ kv_cache.case(
     "several tokens into a cache that holds some",
     points=2,
     adapter="in_parts",
-    inputs=lambda rng: _fed(rng, [*map(int, rng.permutation([2, 3, 5])), 1]),
+    inputs=lambda rng: _fed(rng, [*map(int, rng.permutation([2, 3, 5])), 29, 1]),  # the whole block
     crashes=CACHE_CRASHES,
 )(parts_continue_the_cache)
 
@@ -252,7 +254,7 @@ def two_caches_take_turns(given, got):
     for i, (mine, right) in enumerate(zip(got["logits"], in_turns(*plain), strict=True)):
         what = f"text {i % 2 + 1}, part {i // 2 + 1}"
         mine = _logits(what, mine, right.shape)
-        expect_slowly(what, mine, right, partial(mistakes, i), tol=CLOSE)
+        expect_slowly(what, mine, right, partial(mistakes, i), tol=CLOSE, hint=IN_TURNS)
     expect(
         "the first text without a cache, after that",
         got["plain"],
@@ -317,6 +319,12 @@ def positions_computed_once(given, got):
         hint = "Feed the prompt once, and each new token once, whatever the batch."
     sum_of = f"expected {T} + {new} − 1 = {right}"
     expect_that(fed == right, f"positions of a row that are fed: {sum_of}, got {fed:g}", hint)
+    expect_that(
+        got["calls"] <= new,
+        f"calls of the model for {new} new tokens: expected {new}, got {got['calls']}",
+        "The prompt is fed in pieces: one call takes all of it, and gives the first new token.",
+    )
+    expect("generate_cached(model, idx, 0)", got["none"], idx, hint="No new token was asked for.")
     expect_that(
         got["computed"] == right,
         f"positions that pass through a layer's c_attn: {sum_of}, got {got['computed']:g}",

@@ -111,13 +111,20 @@ def _expect_nucleus(given: dict, got: dict, mistakes: Callable, hint: str) -> No
 
 
 def nucleus_kept(given: dict, got: dict) -> None:
-    _expect_nucleus(
-        given,
-        got,
-        lambda: top_p_wrongly(given["logits"].astype(np.float64), given["p"], given["temperature"]),
+    hint = (
         "Print `probs.sort(dim=-1, descending=True)` for a row, its sums from the left, and what "
-        "your code keeps of it: as few tokens as add up to p.",
+        "your code keeps of it: as few tokens as add up to p."
     )
+    if given["temperature"] != 1:
+        hint = (
+            "If the case above passes, it is the temperature: the logits are divided by it as it "
+            "is, however small or large."
+        )
+
+    def mistakes() -> list[Mistake]:
+        return top_p_wrongly(given["logits"].astype(np.float64), given["p"], given["temperature"])
+
+    _expect_nucleus(given, got, mistakes, hint)
 
 
 nucleus.case(
@@ -133,7 +140,7 @@ nucleus.case(
     "with a temperature",
     points=2,
     adapter="nucleus",
-    inputs=lambda rng: _telling_rows(rng, float(rng.choice([0.5, 1.75]))),
+    inputs=lambda rng: _telling_rows(rng, float(rng.choice([3.0, 4.0]))),
     crashes=TOP_P_CRASHES,
 )(nucleus_kept)
 
@@ -172,7 +179,7 @@ def _long_tail(rng: np.random.Generator) -> dict:
     logits[0, rng.permutation(40)[:4]] = 0
     logits[1, rng.permutation(40)[:5]] = rng.uniform(0, 1, 5)
     logits += 100
-    return {"logits": (1.25 * logits).astype(np.float32), "p": 1.0, "temperature": 1.25}
+    return {"logits": (0.05 * logits).astype(np.float32), "p": 1.0, "temperature": 0.05}
 
 
 @nucleus.case("p = 1", adapter="nucleus", inputs=_long_tail, crashes=TOP_P_CRASHES)
@@ -183,7 +190,7 @@ def everything_kept_for_p_of_1(given, got):
     one_tensor(what, got["probs"])
     if np.shape(got["probs"]) == want.shape and np.isnan(got["probs"]).any():
         raise Wrong(
-            f"{what}, with logits of about 125: expected probabilities, got NaN",
+            f"{what}, where logits divided by it are about 100: expected probabilities, got NaN",
             "exp of a large logit is infinite, and a quotient of two of these is NaN: `softmax` "
             "takes care of that, or subtract the largest logit of each row before `exp`.",
         )
@@ -199,7 +206,8 @@ def everything_kept_for_p_of_1(given, got):
     cold = Mistake(
         softmax(logits), "With p = 1, too, the logits are divided by the temperature first."
     )
-    expect(what, probs, want, mistakes=[logits_back, cold])
+    hint = "With p = 1, too, the temperature is used as it is, and nothing is filtered."
+    expect(what, probs, want, mistakes=[logits_back, cold], hint=hint)
     same_type(what, got["probs"], "float32")
 
 

@@ -252,7 +252,9 @@ def unusable_files_refused(given, got):
         expect_that(
             got["name"] in message and len(message.split()) >= 4,
             f"{kind}: expected one sentence with the file's name, got {message!r}",
-            f"Say what is wrong with which file: the name, here {got['name']}, and what to do.",
+            f"The file is named; a sentence says what is wrong with it: “{got['name']} is …”."
+            if got["name"] in message
+            else f"Which file is it? Its name, here {got['name']}, belongs in the sentence.",
         )
 
 

@@ -32,6 +32,7 @@ operation = Exercise(
 Return **one** new `Value`, for every x, with `x` as its only operand and with its local derivative.
 The docstring of `Value` (`help(Value)`) shows how an operation is added. For large x the result is
 as large as x, though $e^x$ is too large for a float: rewrite the formula so that nothing overflows.
+Number and gradient are right to 1e-9 for every x.
 
 ```python
 x = Value(0.5)
@@ -55,6 +56,8 @@ _NOT_A_VALUE = {
     **call_hint('"1.2"', "softplus"),
     "returned None": NOTHING,
     "returned a (float|int)": "You return a plain number; return a Value, or the graph ends here.",
+    "'(float|int|ndarray|float64)' object has no attribute 'operands'": "The operands are Values: "
+    "(x,), and not (x.data,).",
     r"local derivative\(s\)": "Your node has no rule: pass local=(…) by name, one derivative for "
     "each operand.",
     "must be real number, not Value|not supported between|bad operand type": "Compute with x.data, "
@@ -76,8 +79,8 @@ _OVERFLOW = (
     points=2,
     adapter="softplus_alone",
     inputs=lambda rng: {
-        # The last two are where softplus is nearly, and not yet, x and 0.
-        "xs": rng.uniform([-3] * 5 + [5, -9], [3] * 5 + [9, -5]).round(3).tolist()
+        # The last four are where softplus is nearly, and not yet, x and 0.
+        "xs": rng.uniform([-3] * 5 + [5, 14, -9, -16], [3] * 5 + [9, 16, -5, -14]).round(3).tolist()
     },
     crashes=_NOT_A_VALUE,
 )
@@ -85,7 +88,7 @@ def data_and_gradient(given, got):
     x = np.array(given["xs"])
     sigmoid = 1 / (1 + np.exp(-x))
     data, hint = array("softplus(x).data", got["data"], x.shape), None
-    if np.allclose(data[:-2], np.log1p(np.exp(x[:-2]))):
+    if np.allclose(data[:-4], np.log1p(np.exp(x[:-4]))):
         hint = (
             "Right for x between −3 and 3. Where the formula changes to x, or to 0, it has to "
             "be so far out that the two are equal: log(1 + e⁹) is 9.0001."
@@ -94,6 +97,7 @@ def data_and_gradient(given, got):
         "softplus(x).data",
         got["data"],
         np.log1p(np.exp(x)),
+        tol=1e-9,
         mistakes=[
             Mistake(np.log2(1 + np.exp(x)), "Take the natural logarithm, math.log(…), not base 2."),
             Mistake(np.log10(1 + np.exp(x)), "Take the natural logarithm, math.log, not base 10."),
@@ -107,7 +111,13 @@ def data_and_gradient(given, got):
         "x.grad",
         got["grad"],
         sigmoid,
+        tol=1e-9,
         mistakes=[
+            Mistake(
+                2 * sigmoid,
+                "x gets its gradient twice: it is named as an operand twice, or the slope is added "
+                "to x.grad besides. local=(…) does all of it, for one operand (x,).",
+            ),
             Mistake(
                 np.zeros_like(x),
                 "No gradient arrives: name x itself as the operand, no new Value made of it, and "
@@ -213,8 +223,8 @@ def no_overflow(given, got):
 def one_node(given, got):
     for x, node in zip(given["xs"], got["nodes"], strict=True):
         hint = (
-            "You put softplus together from other operations; compute the number with math and "
-            "make one Value of it."
+            "You put softplus together from other operations, or name one as an operand; compute "
+            "the number with math and make one Value of it, with the operands (x,)."
         )
         if node["itself"]:
             hint = "For large x you return x itself: make a new Value, whose number is x's."
@@ -224,6 +234,8 @@ def one_node(given, got):
             hint = "Your node has no operands: give (x,) after the number."
         elif node["leaves"] and node["is x"]:
             hint = "The operands should be x alone: (x,)."
+        elif not node["values"]:
+            hint = "The operand is a plain number: name x itself, (x,), and not its data."
         elif node["leaves"]:
             hint = "The operand is a new Value; it must be x itself, where the gradient goes."
         expect_that(

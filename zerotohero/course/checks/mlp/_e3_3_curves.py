@@ -37,12 +37,13 @@ def noisy_curve(rng: np.random.Generator) -> dict:
 
 
 def slopes(rng: np.random.Generator) -> dict:
-    """Return two curves, whose lowest windows are the last one and the first one."""
+    """Return curves whose lowest windows are the last, the first, and two in the middle."""
     rates = even_exponents(1e-4, float(rng.uniform(0.01, 0.1)), 20)
     low = float(rng.uniform(2.5, 3.0))
     rising = np.linspace(low + 0.5, low + 0.8, 20)
     rising[:5] = low + np.array([0.25, 0.05, 0.45, 0.0, 0.45])  # the mean of two is lower, and one
-    curves = [(np.linspace(3.3, low, 20), 6), (rising, 5)]
+    twice = np.array([9.0, 9, 5, 3, 7, 5, 3, *[9] * 13])  # sums of two that are exact
+    curves = [(np.linspace(3.3, low, 20), 6), (rising, 5), (twice, 2)]
     return {
         "curves": [
             {"rates": rates, "losses": losses.tolist(), "window": window}

@@ -119,7 +119,7 @@ def loss_at_the_start(given, got):
     for parameters in got["started"]:
         wte, W1, b1, W2, b2 = _parameters(given, parameters)
         h = hidden_layer(X, wte, W1, b1)
-        _expect_difference(h, W1)
+        _expect_difference(X, wte, W1, b1)
         losses.append(mean_loss(h @ W2 + b2, Y))
         without.append(mean_loss(h @ W2, Y))
     loss = float(np.mean(losses))
@@ -140,11 +140,12 @@ def loss_at_the_start(given, got):
 def can_still_learn(given, got):
     wte, W1, b1, _, _ = _parameters(given, got["first"])
     X, _ = _some_rows(given["block_size"])
-    _expect_difference(hidden_layer(X, wte, W1, b1), W1)
+    _expect_difference(X, wte, W1, b1)
 
 
-def _expect_difference(h: np.ndarray, W1: np.ndarray) -> None:
+def _expect_difference(X: np.ndarray, wte: np.ndarray, W1: np.ndarray, b1: np.ndarray) -> None:
     """Expect hidden units that differ, and from context to context."""
+    h = hidden_layer(X, wte, W1, b1)
     alike = (
         "Units that start alike get the same gradient and stay alike: with W1 all zeros or all "
         "equal, all units do the work of one. Make W1 random."
@@ -159,10 +160,19 @@ def _expect_difference(h: np.ndarray, W1: np.ndarray) -> None:
     expect_that(
         np.median(h.std(1)) > 0.01, "all hidden units of a context have the same value", alike
     )
+    if np.median(h.std(0)) <= 0.01:
+        drowned = np.median(hidden_layer(X, wte, W1, 0 * b1).std(0)) > 0.01
+        raise Wrong(
+            "the hidden units have the same value for every context",
+            "b1 is so large that tanh is at one of its ends, whatever the context: start it near 0."
+            if drowned
+            else NO_CONTEXT,
+        )
+    units = len({unit.tobytes() for unit in np.concatenate([W1, b1[None]]).T})
     expect_that(
-        np.median(h.std(0)) > 0.01,
-        "the hidden units have the same value for every context",
-        NO_CONTEXT,
+        units == len(b1),
+        f"{len(b1)} hidden units, and only {units} that differ",
+        "Some units are copies of others, with the same weights and bias: draw weights for each.",
     )
 
 

@@ -39,8 +39,8 @@ return neither it nor its rate.
 `choose_rate(rates: list[float], losses: list[float], window: int) -> float`
 
 For each place that has at least `window` losses up to and including its own, take the mean of the
-last `window` of them. Return **half** the rate at the place where this mean is lowest: the lowest
-point itself is already on the edge.
+last `window` of them. Return **half** the rate at the place where this mean is lowest, and at the
+first such place of several: the lowest point itself is already on the edge.
 
 ```python
 sweep(lambda rate: 1 / rate, 0.01, 1.0, 3)                # ([0.01, 0.1, 1.0], [100.0, 10.0, 1.0])
@@ -266,12 +266,12 @@ def choice_from_a_noisy_curve(given, got):
 
 
 @rate.case(
-    "choices from a curve that falls to its end, and from one that rises from its start",
+    "choices from curves that fall to the end, rise from the start, or have two lowest places",
     adapter="chosen",
     inputs=slopes,
 )
 def choices_at_the_ends(given, got):
-    places = ("that falls to its end", "that rises from its start")
+    places = ("that falls to its end", "that rises from its start", "with two lowest means")
     for curve, found, which in zip(given["curves"], got["rates"], places, strict=True):
         rates, window = curve["rates"], curve["window"]
         want = choose(rates, curve["losses"], window)
@@ -282,6 +282,13 @@ def choices_at_the_ends(given, got):
                     rates[-2] / 2,
                     "The last window is left out, or its place is one too low: it ends at the last "
                     "loss, and `range` stops one before its end.",
+                )
+            )
+        elif which == places[2]:
+            mistakes.append(
+                Mistake(
+                    rates[6] / 2,
+                    "Of equal means you take the last: the first counts, with `<` and not `<=`.",
                 )
             )
         else:

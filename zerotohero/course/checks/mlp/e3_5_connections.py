@@ -150,8 +150,9 @@ def gradients_of_both_paths(given, got):
     hidden_dx = dact @ W1.T
     wants = {"W3": x.T @ dlogits, "b2": dlogits.sum(0), "W2": h.T @ dlogits}
     wants |= {"b1": dact.sum(0), "W1": x.T @ dact}
+    part = "it has no part in the logits, was detached, or its data copied"
     for name, want in wants.items():
-        lost = Mistake(0 * want, f"{name} learns nothing: it was detached, or its data copied.")
+        lost = Mistake(0 * want, f"{name} learns nothing: {part}.")
         expect(f"{name}'s gradient", got[name], want, mistakes=[lost])
     expect(
         "wte's gradient",

@@ -1,6 +1,7 @@
 """The small GPT of 11.3 with a switch for each slip of a cache, and the hint for each."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -144,25 +145,21 @@ def greedy(
 
 def wrong_tokens(
     params: dict, n_head: int, prompt: list[int], new: int, want: list[int]
-) -> list[Mistake]:
+) -> Iterator[Mistake]:
+    """Yield what wrong answers give: first what might be right by chance, as it is as long."""
     two = params | {"blocks": params["blocks"][:2]}
     first = greedy(params, n_head, prompt, 1, row=0)
     of_first = "The logits of the first row were taken: what follows the text is in the last."
-    known = [
-        (prompt + want, "The prompt stands in front: return the new tokens alone."),
-        (want[:-1], "The last token is missing."),
-        *(
-            [(greedy(params, n_head, prompt, new + 1), "There is one token too many.")]
-            if len(prompt) + new <= N_CTX
-            else []
-        ),
-        (
-            greedy(params, n_head, prompt, new, alone=True),
-            "Each new token follows from the newest one alone: one cache, made before the loop, "
-            "goes into every call.",
-        ),
-        (first + greedy(params, n_head, prompt + first, new - 1), of_first),
-        (first * new, of_first),
-        (greedy(two, n_head, prompt, new), A_DICT_EACH),
-    ]
-    return [Mistake(value, hint) for value, hint in known]
+    yield Mistake(first * new, of_first)
+    yield Mistake(
+        greedy(params, n_head, prompt, new, alone=True),
+        "Each new token follows from the newest one alone: one cache, made before the loop, "
+        "goes into every call.",
+    )
+    yield Mistake(first + greedy(params, n_head, prompt + first, new - 1), of_first)
+    yield Mistake(greedy(two, n_head, prompt, new), A_DICT_EACH)
+    yield Mistake(prompt + want, "The prompt stands in front: return the new tokens alone.")
+    yield Mistake(want[:-1], "The last token is missing.")
+    if len(prompt) + new <= N_CTX:
+        longer = want + greedy(params, n_head, prompt + want, 1)
+        yield Mistake(longer, "There is one token too many.")

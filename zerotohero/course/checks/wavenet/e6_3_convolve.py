@@ -170,7 +170,12 @@ def neighbours_convolved(given: dict, got: dict) -> None:
             Mistake(np.tanh(want), "tanh belongs to `tree_everywhere`; here the sum is plain."),
         ],
     )
-    expect_gradients("causal_dilated", got["cut"])
+    expect_gradients(
+        "causal_dilated",
+        got["slopes"],
+        {"x": x, "weight": w, "bias": b},
+        lambda at: _conv(at["x"], at["weight"], at["bias"], d).sum(),
+    )
 
 
 convolve.case(
@@ -301,4 +306,14 @@ def equal_to_the_tree(given, got):
             ),
         ],
     )
-    expect_gradients("tree_everywhere", got["cut"])
+    inputs = {"x": x}
+    for i, (weight, bias) in enumerate(layers):
+        inputs |= {f"weight {i}": weight, f"bias {i}": bias}
+
+    def sum_of(at: dict) -> float:
+        y = at["x"]
+        for i in range(len(layers)):
+            y = np.tanh(_conv(y, at[f"weight {i}"], at[f"bias {i}"], 2**i))
+        return y.sum()
+
+    expect_gradients("tree_everywhere", got["slopes"], inputs, sum_of)

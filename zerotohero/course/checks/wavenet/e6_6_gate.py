@@ -192,8 +192,17 @@ def block_gated(given: dict, got: dict) -> None:
         ]
     expect("the input of the next block", got["out"], x + skip, mistakes=mistakes)
     expect("x after the call", got["x"], x, hint=OVERWRITTEN)
-    expect_gradients("the skip", got["cut"]["skip"])
-    expect_gradients("the input of the next block", got["cut"]["out"])
+    inputs = {"x": x, "W_f": W_f, "W_g": W_g, "W_1": W_1}
+
+    def sum_of_skip(at: dict) -> float:
+        return _gated(*at.values(), d)[1].sum()
+
+    def sum_of_out(at: dict) -> float:
+        return at["x"].sum() + sum_of_skip(at)
+
+    slopes = got["slopes"]
+    expect_gradients("the skip", slopes["skip"], inputs, sum_of_skip)
+    expect_gradients("the input of the next block", slopes["out"], inputs, sum_of_out)
 
 
 gate.case(
@@ -277,4 +286,17 @@ def sum_of_skips(given, got):
         "add up.",
     )
     expect("x after the call", got["x"], x, hint=OVERWRITTEN)
-    expect_gradients("sum_of_skips", got["cut"])
+    weights = {
+        f"{name} of block {i}": w
+        for i, block in enumerate(given["blocks"])
+        for name, w in zip(("W_f", "W_g", "W_1"), block[:3], strict=True)
+    }
+
+    def sum_of(at: dict) -> float:
+        total, now, rest = 0.0, at["x"], list(at.values())[1:]
+        for i, block in enumerate(given["blocks"]):
+            skip = _gated(now, *rest[3 * i : 3 * i + 3], block[3])[1]
+            total, now = total + skip.sum(), now + skip
+        return total
+
+    expect_gradients("sum_of_skips", got["slopes"], {"x": x, **weights}, sum_of)

@@ -1,0 +1,5 @@
+import torch
+
+
+def softmax(softmax, x):
+    return {"p": softmax(torch.tensor(x))}

@@ -1,0 +1,286 @@
+"""What 10.5 asks, and what comes of cutting and scoring wrongly."""
+
+import math
+from functools import partial
+
+import numpy as np
+
+from zerotohero.course.exercise import Mistake
+
+# --- where a text is cut ------------------------------------------------------------------------
+
+
+def _encode(pieces: list[str], text: str) -> list[int]:
+    """Return the tokens of a text: from the left, the longest piece that fits."""
+    ids = []
+    while text:
+        length = next(n for n in range(len(text), 0, -1) if text[:n] in pieces)
+        ids.append(pieces.index(text[:length]))
+        text = text[length:]
+    return ids
+
+
+def cut(pieces: list[str], context: str, ending: str) -> list[list[int]]:
+    whole, alone = _encode(pieces, f"{context} {ending}"), _encode(pieces, context)
+    n = _common(whole, alone)
+    return [whole[:n], whole[n:]]
+
+
+def _common(whole: list[int], alone: list[int]) -> int:
+    pairs = zip(whole, alone, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(whole), len(alone)))
+
+
+def texts(rng, joined: bool) -> dict:
+    """Return pieces and texts. If joined, pieces reach over the blank, and differ from letters."""
+    a, b, c, d, e, f, g = rng.permutation([*"abcdefghijkm"])[:7]
+    words = [a + b, f" {c}", f"{c}{d}", f" {e}{f}", f" {e}", f + a, f" {g}", b + g]
+    over = [f"{d} {e}", f"{c}{g} {f}", f"{a}{d} ", f"{b} {a}{g}"] if joined else []
+    pieces = [*" abcdefghijkm", *words, *over]
+    pieces = [pieces[i] for i in rng.permutation(len(pieces))]
+    if not joined:
+        texts = [
+            [f"{a}{b} {c}{d}", f"{e}{f}"],
+            [f"{g}{a}{b}", f"{c}{d}{e}{f}{a} {g}"],
+            [f"{d}{b}", f"{g}{a}"],
+            [f"{c}{d} {e}{f}", f"{a}{b}"],
+        ]
+    else:
+        texts = [
+            [f"{a}{b} {c}{d}{d}", f"{e}{f}{a}"],  # the last token changes
+            [f"{e}{d} {a}{b}{c}{g}", f"{f}{g}{b}"],  # two become one, and then they agree again
+            [f"{f}{a}{a}{d}", f"{g}{b}{d}"],  # two and the blank become one
+            [f"{d}{c} {a}{a}{b}", f"{a}{g}"],  # nothing is left behind the seam
+        ]
+    lead = [g + d, d + f, f + c + a, e + g]
+    return {"pieces": pieces, "texts": [[x + c, y] for x, (c, y) in zip(lead, texts, strict=True)]}
+
+
+def explained(pieces: list[str], texts: list[list[str]], came: list) -> str | None:
+    """Return the hint for the one mistake that explains what came of all texts."""
+    ways = zip(*(_wrong_cuts(pieces, *text) for text in texts), strict=True)
+    return next((way[0][1] for way in ways if [cut for cut, _ in way] == came), None)
+
+
+def _wrong_cuts(pieces: list[str], context: str, ending: str) -> list[tuple[list, str]]:
+    encode = partial(_encode, pieces)
+    whole, alone, n = encode(f"{context} {ending}"), encode(context), len(encode(context))
+    common = _common(whole, alone)
+    right = [whole[:common], whole[common:]]
+    blank, glued = encode(f"{context} "), encode(context + ending)
+    same = sum(a == b for a, b in zip(whole, alone, strict=False))
+    found = [
+        (
+            [whole[:n], whole[n:]],
+            "Cut behind as many tokens as the context has alone: where a token reaches over the "
+            "seam, it is lost. Cut where the two begin to differ.",
+        ),
+        (
+            [alone, whole[common:]],
+            "The first list is the context alone: where it ends in other tokens than the whole "
+            "has there, these are read, and then read again. It is what both have in common.",
+        ),
+        (
+            [alone, encode(f" {ending}")],
+            "Context and ending are encoded apart: the tokens at the seam are others than in the "
+            "whole text, which is what the model has learned from.",
+        ),
+        (
+            [blank, encode(ending)],
+            "Encoded apart, with the blank behind the context: models have learned blanks as the "
+            "beginning of what follows. Encode the whole.",
+        ),
+        ([alone, encode(ending)], "Encoded apart, and the blank between the two is lost."),
+        (
+            [glued[: _common(glued, alone)], glued[_common(glued, alone) :]],
+            "There is no blank between context and ending.",
+        ),
+        (
+            [whole[: _common(whole, blank)], whole[_common(whole, blank) :]],
+            "Compared with the context and a blank: the context alone is asked for.",
+        ),
+        (
+            [whole[:same], whole[same:]],
+            "All places that agree are counted, those behind the first difference too: stop there.",
+        ),
+        (right[::-1], "The other way round: first what both have in common."),
+        (
+            [whole[:common], whole[common + 1 :]],
+            "The first token of the second list is lost, the one that differs.",
+        ),
+        (
+            [whole[: common - 1], whole[common - 1 :]],
+            "One token too few in the first list: the last one that both have belongs to it.",
+        ),
+        ([whole, whole[common:]], "The first list is the whole text: it ends where they differ."),
+    ]
+    return found
+
+
+# --- what an ending is worth --------------------------------------------------------------------
+
+
+def some_scores(rng, lengths: tuple[tuple[int, int], ...], sure: float = 1.0) -> dict:
+    """Return pairs of such lengths and a model. If it is sure, no ending is likely in any way."""
+    V, H, T = 11, 6, 64  # a context that has room for rows filled up to a round number
+    while True:
+        # First no token comes twice, so that every mistake has a result of its own.
+        mixed = [rng.choice(V, V, replace=sure > 1).tolist() for _ in lengths]
+        pairs = [[row[:n], row[n : n + m]] for row, (n, m) in zip(mixed, lengths, strict=True)]
+        sizes = {"emb": (V, H), "pos": (T, H), "out": (H, V)}
+        given = {"pairs": pairs} | {name: rng.normal(size=size) for name, size in sizes.items()}
+        given["out"] *= 1.5 * sure
+        if sure == 1 or sums_of(given, rows_of(given, []))[0].max() < -150:
+            return given
+
+
+def _logits(given: dict, idx: np.ndarray) -> np.ndarray:
+    x = given["emb"][idx] + given["pos"][: idx.shape[1]]
+    past = x.cumsum(1) / np.arange(1, 1 + idx.shape[1])[:, None]
+    return np.tanh(x + past) @ given["out"]
+
+
+def _normal(logits: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return the logarithm of the softmax."""
+    shifted = logits - logits.max(axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))
+
+
+def rows_of(given: dict, seen: list) -> np.ndarray:
+    """Return what the model was fed where that is right, else the rows filled up with 0."""
+    joined = [before + after for before, after in given["pairs"]]
+    T = max(map(len, joined))
+    rows = np.array([row + [0] * (T - len(row)) for row in joined])
+    fed = np.array(seen[0]) if len(seen) == 1 else rows
+    right = fed.ndim == 2 and len(fed) == len(rows) and fed.shape[1] >= T
+    right = right and all(f[: len(j)].tolist() == j for f, j in zip(fed, joined, strict=True))
+    return fed if right else rows
+
+
+def sums_of(given: dict, idx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    values = np.take_along_axis(_normal(_logits(given, idx))[:, :-1], idx[:, 1:, None], 2)[..., 0]
+    sums = [
+        values[i, len(before) - 1 : len(before) + len(after) - 1].sum()
+        for i, (before, after) in enumerate(given["pairs"])
+    ]
+    return np.array(sums), np.array([len(after) for _, after in given["pairs"]])
+
+
+def wrong_sums(given: dict, idx: np.ndarray, came_to_nothing: bool) -> list[Mistake]:
+    logits, pairs = _logits(given, idx), given["pairs"]
+    logp = _normal(logits)
+
+    def of(table: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(table, tokens[..., None], 2)[..., 0]
+
+    right, itself = of(logp[:, :-1], idx[:, 1:]), of(logp, idx)
+
+    def summed(values: np.ndarray, start: int | None = 0, stop: int | None = 0) -> list[float]:
+        """Return sums from so many places behind the right start to so many behind the end."""
+        out = []
+        for row, (before, after) in zip(values, pairs, strict=True):
+            first = 0 if start is None else max(0, len(before) - 1 + start)
+            last = len(row) if stop is None else len(before) + len(after) - 1 + stop
+            out.append(float(row[first:last].sum()))
+        return out
+
+    want = np.array(summed(right))
+    longest = max(len(after) for _, after in pairs)
+    over_rows = summed(of(_normal(logits, 0)[:, :-1], idx[:, 1:]))
+    found = [
+        (summed(right, None), "The context is scored too: only the tokens of `after` count."),
+        (
+            summed(right, 1),
+            "The first token of each ending is lost: it is judged by the logits of the last token "
+            "before it, at position len(before) − 1.",
+        ),
+        (summed(right, -1), "One token of the context is scored too: the last of `before`."),
+        (summed(right, 0, -1), "The last token of each ending is lost."),
+        (summed(right, 0, None), "The filling behind shorter rows is scored: stop at its start."),
+        (
+            summed(right, None, None),
+            "Whole rows are scored, the contexts and the filling included.",
+        ),
+        (
+            summed(itself, 1, 1),
+            "Each token is judged by its own position's logits, which have seen it: those of the "
+            "position before say what comes.",
+        ),
+        (
+            summed(of(logp[:, 1:], idx[:, :-1])),
+            "Shifted the wrong way: the logits at t belong to token t + 1, not to token t − 1.",
+        ),
+        (
+            -want,
+            "The other sign: a loss is above 0, the logarithm of a probability below.",
+        ),
+        (want / math.log(2), "Logarithms to the base 2: the natural ones are asked for."),
+        (want / math.log(10), "Logarithms to the base 10: the natural ones are asked for."),
+        (summed(np.exp(right)), "Probabilities are added: take their logarithms, and add these."),
+        (np.exp(want), "The probability itself, which underflows: its logarithm is asked for."),
+        (
+            summed(of(logits[:, :-1], idx[:, 1:])),
+            "Logits are added: they become logarithms of probabilities by `log_softmax`.",
+        ),
+        (
+            summed(of(_normal(logits, 1)[:, :-1], idx[:, 1:])),
+            "`log_softmax` goes along the positions: the tokens are the last axis.",
+        ),
+        (
+            [want.sum()] * len(pairs),
+            "The sum of all rows together: each pair has one of its own.",
+        ),
+        (
+            [float(r[-len(after) :].sum()) for r, (_, after) in zip(right, pairs, strict=True)],
+            "The last places of the row are taken, which hold the filling where a row is shorter.",
+        ),
+        (
+            [
+                float(r[len(pairs[0][0]) - 1 :][: len(after)].sum())
+                for r, (_, after) in zip(right, pairs, strict=True)
+            ],
+            "All rows are cut where the first one's context ends: each has its own.",
+        ),
+        (
+            [
+                float(r[len(b) - 1 : len(b) - 1 + longest].sum())
+                for r, (b, _) in zip(right, pairs, strict=True)
+            ],
+            "As many tokens are scored as the longest ending has.",
+        ),
+    ]
+    if came_to_nothing or len(pairs) > 1:  # of one row alone, that is the logarithm of 1
+        hint = "`log_softmax` goes along the rows: the tokens are the last axis."
+        found.insert(0, (over_rows, hint))
+    clamped = "Improbable tokens are held above a limit: an ending may be as improbable as it is."
+    for least in (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-20, 1e-30):
+        found += [
+            (summed(np.log(np.exp(right) + least)), clamped),
+            (summed(np.log(np.maximum(np.exp(right), least))), clamped),
+        ]
+    return [Mistake(np.array(value), hint) for value, hint in found]
+
+
+def wrong_means(given: dict, idx: np.ndarray) -> list[Mistake]:
+    sums, n = sums_of(given, idx)
+    before = np.array([len(b) for b, _ in given["pairs"]])
+    swap = "The mean is the sum itself: divide by the number of tokens in `after`."
+    found = [
+        (sums, swap),
+        (sums / (before + n), "Divided by the length of the row: `after` alone counts."),
+        (sums / (before + n - 1), "Divided by the length of the row: `after` alone counts."),
+        (sums / idx.shape[1], "Divided by the length of the longest row."),
+        (sums / (idx.shape[1] - 1), "Divided by the length of the longest row."),
+        (sums / n.max(), "Divided by the length of the longest ending: each has its own."),
+        (sums / before, "Divided by the length of the context."),
+        (np.exp(-sums / n), "That is the perplexity, e to the mean loss: return the mean itself."),
+        (-sums / n, "The mean has the other sign than the sum."),
+        (sums / (n + 1), "Divided by one token too many."),
+        (sums / len(sums), "Divided by the number of pairs: by the tokens of each `after`."),
+    ]
+    with np.errstate(divide="ignore"):
+        found.append((sums / (n - 1), "Divided by one token too few."))
+    found.append(
+        (np.full(len(sums), (sums / n).mean()), "One mean of all pairs: each has its own.")
+    )
+    return [Mistake(value, hint) for value, hint in found]
