@@ -135,10 +135,9 @@ def sums_figures(seed: int) -> dict[str, float]:
     watch, config = Watch(), SumsConfig(seed=seed)
     figures, generator = watch.figures, torch.Generator().manual_seed(seed + 1000)
     train, unseen = sums.draw_sums(seed)
-    modes = (False, True)
-    both = watch("sums, both forms", sums.learn, train, modes, config)
-    figures["direct"] = sums.share_right(both, unseen, think=False)
-    figures["think"] = sums.share_right(both, unseen, think=True)
+    for name, think in (("direct", False), ("think", True)):
+        model = watch(f"sums, {name}", sums.learn, train, think, config)
+        figures[name] = sums.share_right(model, unseen, think)
 
     def look(name: str, model: GPT) -> None:
         some = unseen[:250]
@@ -147,7 +146,7 @@ def sums_figures(seed: int) -> dict[str, float]:
             figures[f"{name} pass@{k}"] = sums.passes(written, some, k)
         figures[f"{name} majority of 16"] = sums.votes(written, some, 16)
 
-    begun = watch("sums, begun", sums.learn, train, (True,), config, 0.5)
+    begun = watch("sums, begun", sums.learn, train, True, config, 0.5)
     look("begun", begun)
     policy, _ = watch("GRPO", sums.grpo, begun, train, True, config)
     look("grpo", policy)
