@@ -31,38 +31,38 @@ from zerotohero.training import evaluate
 
 NS = (1, 2, 4, 8, 16)
 CLAIMS: dict[str, Callable[[dict], bool]] = {
-    "fine-tuning: 80 % of the answers end, of the base model's 10 %": lambda r: (
-        r["tuned ended"] > 0.8 and r["base ended"] < 0.1
+    "fine-tuning: 3 of 4 answers end, of the base model's 1 of 10 at most": lambda r: (
+        r["tuned ended"] > 0.75 and r["base ended"] < 0.1
     ),
-    "fine-tuning: held-out loss falls by 0.5 a token": lambda r: (
-        r["tuned loss"] < r["base loss"] - 0.5
+    "fine-tuning: the loss of held-out answers falls by 1 nat a token": lambda r: (
+        r["tuned loss"] < r["base loss"] - 1
     ),
-    "reward model: two of three unseen pairs as the rule has them": lambda r: (
-        r["reward model, rule"] > 2 / 3
+    "reward model: 64 % of unseen pairs as the rule has them": lambda r: (
+        r["reward model, rule"] > 0.64
     ),
     "best of n: true score rises with n, by 0.4 in all": lambda r: (
         all(r[f"best of {a}"] < r[f"best of {b}"] for a, b in itertools.pairwise(NS))
         and r["best of 16"] > r["best of 1"] + 0.4
     ),
-    "policy gradient: true score 0.3 above the fine-tuned model's": lambda r: (
-        r["policy score"] > r["tuned score"] + 0.3
+    "policy gradient: true score 0.4 above the fine-tuned model's": lambda r: (
+        r["policy score"] > r["tuned score"] + 0.4
     ),
-    "no penalty: more reward, true score 0.4 lower": lambda r: (
+    "without penalty: more reward, and a true score lower by 0.4": lambda r: (
         r["unchecked reward"] > r["policy reward"]
         and r["unchecked score"] < r["policy score"] - 0.4
     ),
-    "no penalty: true score below the fine-tuned model's": lambda r: (
+    "without penalty: true score below the fine-tuned model's": lambda r: (
         r["unchecked score"] < r["tuned score"]
     ),
     "DPO: true score 0.1 above the fine-tuned model's": lambda r: (
         r["dpo score"] > r["tuned score"] + 0.1
     ),
     "sums: thinking is right 10 % more often": lambda r: r["think"] > r["direct"] + 0.1,
-    "sums: the majority of 16 is right 5 % more often than one": lambda r: (
-        r["begun majority of 16"] > r["begun pass@1"] + 0.05
+    "sums: the majority of 16 is right 10 % more often than one": lambda r: (
+        r["begun majority of 16"] > r["begun pass@1"] + 0.1
     ),
-    "sums: GRPO raises the share of right answers by 10 %": lambda r: (
-        r["grpo pass@1"] > r["begun pass@1"] + 0.1
+    "sums: GRPO raises the share of right answers by 8 %": lambda r: (
+        r["grpo pass@1"] > r["begun pass@1"] + 0.08
     ),
 }
 
