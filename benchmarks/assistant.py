@@ -47,17 +47,17 @@ CLAIMS: dict[str, Callable[[dict], bool]] = {
     "policy gradient: true score 0.4 above the fine-tuned model's": lambda r: (
         r["policy score"] > r["tuned score"] + 0.4
     ),
-    "without penalty: more reward, and a true score lower by 0.4": lambda r: (
+    "without penalty: more reward, twice the divergence": lambda r: (
         r["unchecked reward"] > r["policy reward"]
-        and r["unchecked score"] < r["policy score"] - 0.4
+        and r["unchecked divergence"] > 2 * r["policy divergence"]
     ),
-    "without penalty: true score below the fine-tuned model's": lambda r: (
-        r["unchecked score"] < r["tuned score"]
+    "without penalty: true score falls on the way 0.4 below the lowest with it": lambda r: (
+        r["unchecked lowest"] < r["policy lowest"] - 0.4
     ),
     "DPO: true score 0.1 above the fine-tuned model's": lambda r: (
         r["dpo score"] > r["tuned score"] + 0.1
     ),
-    "sums: thinking is right 10 % more often": lambda r: r["think"] > r["direct"] + 0.1,
+    "sums: with thinking, half the errors": lambda r: 1 - r["think"] < (1 - r["direct"]) / 2,
     "sums: the majority of 16 is right 10 % more often than one": lambda r: (
         r["begun majority of 16"] > r["begun pass@1"] + 0.1
     ),
@@ -120,11 +120,12 @@ def plays_figures(plays: Plays, seed: int) -> dict[str, float]:
         best = best_of_n(rewards.view(-1, n))[:, None]
         figures[f"best of {n}"] = scores.view(-1, n).gather(1, best).mean().item()
 
-    policy, _ = watch("policy gradient", stages.reinforce, tuned, rm, plays, config)
-    look("policy", policy, rm)
-    free = replace(config, beta=0.0)
-    unchecked, _ = watch("without penalty", stages.reinforce, tuned, rm, plays, free)
-    look("unchecked", unchecked, rm)
+    for name, beta in (("policy", config.beta), ("unchecked", 0.0)):
+        changed = replace(config, beta=beta)
+        model, went = watch(f"penalty {beta}", stages.reinforce, tuned, rm, plays, changed)
+        look(name, model, rm)
+        third = len(went) // 3  # until then, both do about the same
+        figures[f"{name} lowest"] = min(step["score"] for step in went[third:])
     dpo = watch("DPO", stages.fit_dpo, tuned, learned, config)
     look("dpo", dpo, rm)
     return figures

@@ -92,7 +92,7 @@ def rows(pairs: Sequence[Pair], think: bool) -> tuple[Int64[Tensor, "N T"], Int6
 # --- learning from examples -----------------------------------------------------------------------
 
 
-LEARN = replace(RECIPES["adder"].train, steps=150, eval_every=0)
+LEARN = replace(RECIPES["adder"].train, steps=200, eval_every=0)
 GRPO = TrainConfig(
     steps=24,
     batch_size=768,
