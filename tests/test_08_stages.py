@@ -1,6 +1,7 @@
 """The four stages of lecture 08 at a tiny budget, the worlds, and `zerotohero train assistant`."""
 
 import dataclasses
+import random
 import shutil
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def test_each_stage_does_what_it_is_for(plays):
     assert evaluate(tuned, rows) < evaluate(base, rows) - 0.5
     prompts, g = plays.prompts(plays.held_out), torch.Generator().manual_seed(0)
     raw, drawn = (stages.ask(model, prompts, plays, g) for model in (base, tuned))
-    assert plays.judge(raw)["ended"] < 0.2 and plays.judge(drawn)["ended"] > 0.6
+    assert plays.judge(raw)["ended"] < 0.1 and plays.judge(drawn)["ended"] > 0.25
 
     preferences = stages.compare(tuned, plays, config)
     assert 300 < len(preferences) <= 700
@@ -164,7 +165,7 @@ def test_a_sum_is_right_by_its_answer_whatever_was_thought():
 def test_a_question_is_no_target_of_a_sum():
     for think in (True, False):
         X, Y = sums.rows([(7, 45), (999, 999)], think)
-        assert X.shape == Y.shape == (2, sums.CONTEXT)
+        assert X.shape == Y.shape and X.shape[1] <= sums.CONTEXT
         learned = sums.VOCABULARY.decode(Y[0][Y[0] >= 0])
         assert learned == sums.solution(7, 45, think)
         start = int((Y[0] >= 0).nonzero()[0])
@@ -184,23 +185,16 @@ def test_votes_and_passes_are_counted():
 
 
 def test_grpo_learns_from_being_right():
-    """Sums of one digit in effect: the model has seen no others."""
-    learn = [(a, b) for a in range(10) for b in range(10)] * 4
-    usual = sums.SumsConfig()
-    config = dataclasses.replace(
-        usual,
-        begin=dataclasses.replace(usual.begin, steps=30, warmup=3),
-        grpo=dataclasses.replace(usual.grpo, steps=15, batch_size=128, precision="fp32"),
-    )
-    begun = sums.learn(learn, (True,), config.begin, config)
-    policy, history = sums.grpo(begun, learn, True, config)
-    g = torch.Generator().manual_seed(0)
-    before, after = (
-        sums.passes(sums.write(model, learn[:100], True, 8, generator=g), learn[:100], 1)
-        for model in (begun, policy)
-    )
-    assert 0 < before < 0.9 and len(history) == 15
-    assert after > before + 0.05
+    """Of a few sums of two digits, again and again; the training before stops at about half."""
+    draw = random.Random(0)
+    pairs = [(draw.randrange(50), draw.randrange(50)) for _ in range(2000)]
+    config = sums.SumsConfig()
+    grpo = dataclasses.replace(config.grpo, steps=12, batch_size=256, precision="fp32")
+    begun = sums.learn(pairs, True, config, until=0.5)
+    assert 0.2 < sums.share_right(begun, pairs[:200], True) < 0.98
+    few = pairs[:16]
+    _, history = sums.grpo(begun, few, True, dataclasses.replace(config, grpo=grpo))
+    assert len(history) == 12 and sum(history[-3:]) > sum(history[:3]) + 0.3
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -226,7 +220,12 @@ def same(a, b):
 
 def test_the_command_makes_all_stages_in_one_folder(made):
     folder, said = made
-    assert [line[:2] for line in said.splitlines() if line[0].isdigit()] == ["1.", "2.", "3.", "4."]
+    assert [line[:2] for line in said.splitlines() if line[:1].isdigit()] == [
+        "1.",
+        "2.",
+        "3.",
+        "4.",
+    ]
     assert f"zerotohero chat {folder}" in said
     assert {path.name for path in folder.iterdir()} == {
         *("run.json", "tokenizer.json", "tokenizer_config.json", "last.pt"),
@@ -311,4 +310,4 @@ def test_at_the_recipes_length_the_stages_are_those_of_the_lecture(made):
     whole = dataclasses.replace(run, model=stages.RECIPE.model, train=stages.RECIPE.train)
     expected = dataclasses.replace(StagesConfig(), seed=stages.RECIPE.train.seed)
     assert train_assistant.scaled(whole) == expected
-    assert train_assistant.scaled(run).fine_tune.steps == 3
+    assert train_assistant.scaled(run).fine_tune.steps == 4  # 50 · 24 / 300
