@@ -81,13 +81,12 @@ def row_sums(right: Float[Tensor, "V V"], wrong: Float[Tensor, "V V"], itos: Seq
         ax.set_axisbelow(True)
     bottom.set_xticks(range(len(itos)), itos)
     bottom.set_xlabel("this character (the row)")
-    ranges = []
-    for sums in (right.sum(1), wrong.sum(1)):
-        low, high = int(sums.argmin()), int(sums.argmax())
-        ranges += [f"{sums[low]:.2g} ({itos[low]}) to {sums[high]:.2g} ({itos[high]})"]
+    off, sums = (right.sum(1) - 1).abs().max(), wrong.sum(1)
+    low, high = int(sums.argmin()), int(sums.argmax())
     describe(
-        f"Two bar charts, a bar for each of {len(itos)} rows, with a line at 1. The sums of the "
-        f"rows go from {ranges[0]} in the upper one and from {ranges[1]} in the lower one."
+        f"Two bar charts, a bar for the sum of each of {len(itos)} rows, with a line at 1. In the "
+        f"upper one the bars miss the line by {off:.1g} at most; in the lower one they go from "
+        f"{sums[low]:.2g} ({itos[low]}) to {sums[high]:.2g} ({itos[high]})."
     )
 
 
@@ -102,9 +101,9 @@ def temperatures(tables: Mapping[float, Float[Tensor, "V V"]], itos: Sequence[st
     fig.colorbar(image, ax=axes, label="probability", shrink=0.8)
     shares = ", ".join(f"{table.amax(1).mean():.0%} at {t:g}" for t, table in tables.items())
     describe(
-        f"{len(tables)} heat maps of a probability table, a row for each character and a column "
-        "for the next, one a temperature. The most probable next character of a row has on average "
-        f"this share of it: {shares}."
+        f"Heat maps of a probability table at {len(tables)} temperatures, a row for each character "
+        "and a column for the next. The most probable next character of a row has on average this "
+        f"share of it: {shares}."
     )
 
 
@@ -180,7 +179,7 @@ def pull_to_uniform(
     for rows, _ in panels:
         best = max(places, key=lambda i: next(iter(rows.values()))[i].item())
         shares = ", ".join(f"{row[best]:.2f} at {name}" for name, row in rows.items())
-        said += [f"{itos[best]} goes {shares}"]
+        said += [f"{itos[best]} has {shares}"]
     describe(
         f"Two bar charts of the probability of {len(places)} characters after {after}. On the "
         f"left, under smoothing, {said[0]}; on the right, under decay, {said[1]}. A line at "

@@ -64,6 +64,10 @@ def _number(x: float, digits: int = 4) -> str:
     return f"{x:.{digits}g}".replace("-", "−")
 
 
+def _span(values: Sequence[float]) -> str:
+    return "–".join(dict.fromkeys(f"{x:.2g}" for x in (min(values), max(values))))
+
+
 def nudge_errors(steps: Sequence[float], errors: Mapping[str, Sequence[float]]) -> None:
     """Draw the error of numerical derivatives against the size of the nudge, both on log axes."""
     _, ax = plt.subplots()
@@ -141,8 +145,8 @@ def loss_curves(runs: Mapping[str, Sequence[Sequence[float]]], ignorance: float)
     ax.figure.legend(loc="outside upper right", ncols=len(runs))
     said = []
     for name, losses in runs.items():
-        (a, b), (c, d) = ((f(v[i] for v in losses) for f in (min, max)) for i in (0, -1))
-        said += [f"{name} ({len(losses)} of them) from {a:.2g}–{b:.2g} to {c:.2g}–{d:.2g}"]
+        first, last = (_span([values[i] for values in losses]) for i in (0, -1))
+        said += [f"{name} (runs: {len(losses)}) from {first} to {last}"]
     describe(
         f"Line chart of the loss against the training step: {'; '.join(said)}. "
         f"A horizontal line at {ignorance:.2g} is what knowing nothing costs."
