@@ -9,7 +9,7 @@ from torch import Tensor
 from zerotohero.course.drawing import Drawing
 from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, RED, SKY, YELLOW, describe
 from zerotohero.course.plots.diagram import diagram
-from zerotohero.course.plots.mlp import ends, smooth
+from zerotohero.course.plots.mlp import from_to, smooth
 
 # --- diagrams -----------------------------------------------------------------------------------
 
@@ -223,11 +223,12 @@ def map_of_nodes(shapes: Mapping[str, Sequence[int]]) -> None:
     ax.set(xlim=(-0.6, 9.6), ylim=(-4.6, 1.6))
     ax.axis("off")
     ax.set_title("Forwards along the arrows, backwards against them")
+    marked = ", ".join(edge.replace(" ", " to ") for edge in sorted(broadcast))
     describe(
         f"Graph of the network's {len(_PLACES)} nodes, each with its shape, in two lines: from the "
         "table wte through a linear layer and BatchNorm to h, and from h through W2 and softmax to "
         f"the loss. The arrows that carry a broadcast or a lookup are marked, {len(broadcast)} of "
-        f"{len(_EDGES.split(', '))}: {', '.join(sorted(broadcast)).replace(' ', ' to ')}."
+        f"{len(_EDGES.split(', '))}: {marked}."
     )
 
 
@@ -247,11 +248,11 @@ def logit_gradients(
     ax.legend(loc="lower right", bbox_to_anchor=(1.03, 0.99))
     plt.colorbar(image, label="down ← force → up", pad=0.02)
     at = pull[range(len(pull)), targets.long()]
-    others = (pull.sum(1) - at) / (len(itos) - 1)
+    others = (at - pull.sum(1)) / (len(itos) - 1)
     describe(
         f"Heat map of {len(pull)} examples by {len(itos)} logits. The force on the logit of the "
         f"character that came is {at.min():.2f} to {at.max():.2f}, with a mean of {at.mean():.2f}; "
-        f"on each of the others it is {others.mean():.3f} on average."
+        f"the others are pushed down, each by {others.mean():.3f} on average."
     )
 
 
@@ -308,16 +309,15 @@ def what_batchnorm_removes(
         ax.set(title=title, xlabel="x̂, the normalised value")
         ax.yaxis.set_major_formatter(lambda y, _: f"{1000 * y:.0f}".replace("-", "−"))
     axes[0].set_ylabel("gradient, thousandths")
-    level, slope = (
-        f"{1000 * value:.1f}".replace("-", "−")
-        for value in (dxhat.mean(), (dxhat * xhat).mean() / (xhat**2).mean())
-    )
-    before, after = (1000 * points.std(correction=0) for points in (dxhat, left_over))
+    said = []
+    for points in (dxhat, left_over):
+        line = points.mean(), (points * xhat).mean() / (xhat**2).mean()
+        # Adding zero makes −0.0 a 0.0.
+        level, slope = (round(1000 * value.item(), 1) + 0.0 for value in line)
+        said += [f"level {level} and slope {slope}".replace("-", "−")]
     describe(
         f"Two scatter plots of {len(xhat)} gradients against the normalised value, in thousandths. "
-        f"The line through those on the left has the level {level} and the slope {slope}; on the "
-        f"right it lies at 0. The spread (standard deviation) is {before:.1f} on the left and "
-        f"{after:.1f} on the right."
+        f"The best straight line through them has {said[0]} on the left, {said[1]} on the right."
     )
 
 
@@ -334,6 +334,6 @@ def training_curves(runs: Mapping[str, Sequence[float]], window: int = 100) -> N
     one, other = curves = {name: smooth(losses, window) for name, losses in runs.items()}
     apart = max(abs(a - b) for a, b in zip(curves[one], curves[other], strict=True))
     describe(
-        f"Line chart of the smoothed loss against the step, two lines: {ends(curves)}. They are at "
+        f"Line chart of the smoothed loss against the step, two lines: {from_to(curves)}. They are at "
         f"most {apart:.1g} apart."
     )

@@ -15,7 +15,7 @@ from torch import Tensor
 from zerotohero.course.drawing import Drawing
 from zerotohero.course.plots import BLACK, BLUE, COLOURS, ORANGE, RED, describe
 from zerotohero.course.plots.diagram import diagram
-from zerotohero.course.plots.mlp import ends, smooth
+from zerotohero.course.plots.mlp import from_to, smooth
 from zerotohero.diagnostics import Diagnosis, LayerReading, UpdateRecorder
 
 HEALTHY = -3  # log10 of the update:data ratio to aim at
@@ -104,7 +104,7 @@ def starts(runs: Mapping[str, Sequence[float]], V: int, steps: int = 400) -> Non
     curves = {name: smooth(losses[:steps], 5) for name, losses in runs.items()}
     describe(
         f"Line chart of the smoothed loss over {max(map(len, curves.values()))} steps: "
-        f"{ends(curves)}. A horizontal line marks what knowing nothing costs, {math.log(V):.2f}."
+        f"{from_to(curves)}. A horizontal line marks what knowing nothing costs, {math.log(V):.2f}."
     )
 
 

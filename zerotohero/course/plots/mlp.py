@@ -165,7 +165,7 @@ def loss_curves(runs: Mapping[str, Sequence[float]], V: int) -> None:
     ax.legend()
     curves = {name: smooth(losses, 100) for name, losses in runs.items()}
     describe(
-        f"Line chart of the smoothed loss against the step, both logarithmic: {ends(curves)}. "
+        f"Line chart of the smoothed loss against the step, both logarithmic: {from_to(curves)}. "
         f"A horizontal line marks what knowing nothing costs, {math.log(V):.2f}."
     )
 
@@ -235,7 +235,7 @@ def smooth(values: Sequence[float], window: int) -> list[float]:
     return means
 
 
-def ends(curves: Mapping[str, Sequence[float]]) -> str:
+def from_to(curves: Mapping[str, Sequence[float]]) -> str:
     """Return in words from where to where each curve goes."""
     return "; ".join(f"{name} from {v[0]:.2f} to {v[-1]:.2f}" for name, v in curves.items())
 
@@ -252,7 +252,7 @@ def smoothed_losses(runs: Mapping[str, Sequence[float]], looks: Iterable[tuple[s
         ax.plot(steps, smooth(losses, window)[window - 1 :], dash, color=colour, label=name)
     ax.set(xlabel="step", ylabel="loss, nats a character")
     drawn = {line.get_label(): list(line.get_ydata()) for line in ax.lines}
-    describe(f"Line chart of the smoothed loss against the step: {ends(drawn)}.")
+    describe(f"Line chart of the smoothed loss against the step: {from_to(drawn)}.")
     return ax
 
 
