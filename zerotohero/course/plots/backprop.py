@@ -334,6 +334,6 @@ def training_curves(runs: Mapping[str, Sequence[float]], window: int = 100) -> N
     one, other = curves = {name: smooth(losses, window) for name, losses in runs.items()}
     apart = max(abs(a - b) for a, b in zip(curves[one], curves[other], strict=True))
     describe(
-        f"Line chart of the smoothed loss against the step, two lines: {from_to(curves)}. They are at "
-        f"most {apart:.1g} apart."
+        f"Line chart of the smoothed loss against the step, two lines: {from_to(curves)}. They are "
+        f"at most {apart:.1g} apart."
     )
