@@ -1,6 +1,7 @@
 """The notebooks as files: lectures keep to their anatomy, exercises are made from solutions."""
 
 import ast
+import html
 import re
 import shutil
 import statistics
@@ -49,6 +50,19 @@ def has_plot(cell) -> bool:
         return False
     datas = (output.get("data", {}) for output in cell.get("outputs", []))
     return any("image/png" in data or "image/svg+xml" in data for data in datas)
+
+
+def alternatives(cell) -> list[str]:
+    """Return the text alternative of each figure in the outputs, "" where there is none."""
+    alts = []
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        if "image/png" in data:
+            alts.append(output.get("metadata", {}).get("image/png", {}).get("alt", ""))
+        for picture in re.findall(r"<img\b[^>]*>", data.get("text/html", "")):
+            alt = re.search(r'\balt="([^"]*)"', picture)
+            alts.append(html.unescape(alt[1]) if alt else "")
+    return alts
 
 
 def is_silent(cell) -> bool:
@@ -107,6 +121,29 @@ def test_outputs_are_stored_in_order_and_without_errors_or_dead_widgets(folder, 
             assert output.output_type != "error"
             assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
             assert output.get("name") != "stderr", f"stored noise: {output.get('text', '')[:200]}"
+
+
+@pytest.mark.parametrize("folder", ["lectures", "solutions"])
+@each_lecture
+def test_every_figure_is_stored_with_words_of_its_own_for_what_it_shows(folder, name):
+    notebook = load(folder, name)
+    told, alts = " ".join(prose(notebook).split()), []
+    for cell in code(notebook):
+        found = alternatives(cell)
+        assert all(len(alt) >= 40 for alt in found), f"{found} of:\n{cell.source}"
+        alts += found
+    assert len(set(alts)) == len(alts), "two figures of one text"
+    for sentence in (s for alt in alts for s in re.split(r"(?<=\.) ", alt)):
+        assert sentence not in told, "the prose says this already: say what it shows"
+
+
+def test_the_alternatives_of_a_cell_are_those_of_its_plots_and_its_drawings():
+    plot = {"data": {"image/png": "iVBO"}, "metadata": {"image/png": {"alt": "A line rises."}}}
+    bare = {"data": {"image/png": "iVBO"}, "metadata": {}}
+    drawn = {"data": {"text/html": '<img src="a" alt="A neuron &amp; its inputs"><img src="b">'}}
+    outputs = [nbformat.from_dict(output) for output in (plot, bare, drawn)]
+    cell = nbformat.from_dict({"outputs": [*outputs, {"output_type": "stream", "text": "1"}]})
+    assert alternatives(cell) == ["A line rises.", "", "A neuron & its inputs", ""]
 
 
 @pytest.mark.parametrize("lecture", checks.LECTURES)
@@ -204,14 +241,6 @@ def test_plots_are_four_to_eight_diagrams_two_to_five_and_each_is_read(name):
     assert 2 <= len(drawings) <= 5, f"{len(drawings)} diagrams"
     for i in plots + drawings:
         assert cells[i + 1].cell_type == "markdown", f"no reading after:\n{cells[i].source}"
-
-
-@each_lecture
-def test_a_picture_that_is_drawn_says_in_words_what_it_shows(name):
-    for cell in filter(has_drawing, load("lectures", name).cells):
-        for output in cell.outputs:
-            for alt in re.findall(r'alt="([^"]*)"', output.get("data", {}).get("text/html", "")):
-                assert len(alt.split()) >= 5, f"{alt!r} of:\n{cell.source}"
 
 
 @each_lecture

@@ -7,9 +7,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from zerotohero.course.drawing import Drawing
-from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, RED, SKY, YELLOW
+from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, RED, SKY, YELLOW, describe
 from zerotohero.course.plots.diagram import diagram
-from zerotohero.course.plots.mlp import smooth
+from zerotohero.course.plots.mlp import from_to, smooth
 
 # --- diagrams -----------------------------------------------------------------------------------
 
@@ -133,6 +133,16 @@ def broadcast_and_sum(bias: Float[Tensor, " C"], grad: Float[Tensor, "B C"]) -> 
         ax.axis("off")
     left.set_title("Forwards: one row, copied")
     right.set_title("Backwards: the copies' gradients, summed")
+    row, sums = (", ".join(map(_number, values.tolist())) for values in (bias, grad.sum(0)))
+    describe(
+        f"Two tables of {B} rows and {C} columns. On the left arrows lead from the row b = ({row}) "
+        "down to the rows, which are equal to it. On the right the rows are the gradients dout, "
+        f"and arrows lead down to the sums of the columns, db = ({sums})."
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
 
 
 def _boxes(ax, values: Sequence[float], y: float, colour: str) -> None:
@@ -140,7 +150,7 @@ def _boxes(ax, values: Sequence[float], y: float, colour: str) -> None:
         box = plt.Rectangle((x - 0.48, y - 0.45), 0.96, 0.9, facecolor="white", edgecolor=colour)
         box.set_linewidth(1.6)
         ax.add_patch(box)
-        ax.text(x, y, f"{value:g}".replace("-", "−"), ha="center", va="center")
+        ax.text(x, y, _number(value), ha="center", va="center")
 
 
 # Where each node of the network stands on the map (column, row), and what it is made of.
@@ -213,6 +223,13 @@ def map_of_nodes(shapes: Mapping[str, Sequence[int]]) -> None:
     ax.set(xlim=(-0.6, 9.6), ylim=(-4.6, 1.6))
     ax.axis("off")
     ax.set_title("Forwards along the arrows, backwards against them")
+    marked = ", ".join(edge.replace(" ", " to ") for edge in sorted(broadcast))
+    describe(
+        f"Graph of the network's {len(_PLACES)} nodes, each with its shape, in two lines: from the "
+        "table wte through a linear layer and BatchNorm to h, and from h through W2 and softmax to "
+        f"the loss. The arrows that carry a broadcast or a lookup are marked, {len(broadcast)} of "
+        f"{len(_EDGES.split(', '))}: {marked}."
+    )
 
 
 def logit_gradients(
@@ -230,6 +247,13 @@ def logit_gradients(
     ax.grid(False)
     ax.legend(loc="lower right", bbox_to_anchor=(1.03, 0.99))
     plt.colorbar(image, label="down ← force → up", pad=0.02)
+    at = pull[range(len(pull)), targets.long()]
+    others = (at - pull.sum(1)) / (len(itos) - 1)
+    describe(
+        f"Heat map of {len(pull)} examples by {len(itos)} logits. The force on the logit of the "
+        f"character that came is {at.min():.2f} to {at.max():.2f}, with a mean of {at.mean():.2f}; "
+        f"the others are pushed down, each by {others.mean():.3f} on average."
+    )
 
 
 def force_on_a_row(
@@ -260,6 +284,13 @@ def force_on_a_row(
     for ax in (upper, lower):
         ax.grid(axis="x", visible=False)
         ax.set_axisbelow(True)
+    wrong = min((i for i in places if i != target), key=lambda i: force[i].item())
+    describe(
+        f"Two charts over {len(itos)} characters: bars for the probabilities, arrows for the "
+        f"forces. The target, {itos[target]}, has the probability {probs[target]:.2f} and is "
+        f"pulled up with {force[target]:.2f}; every other character is pushed down by its own "
+        f"probability, the most {itos[wrong]}, by {probs[wrong]:.2f}."
+    )
 
 
 def what_batchnorm_removes(
@@ -278,6 +309,16 @@ def what_batchnorm_removes(
         ax.set(title=title, xlabel="x̂, the normalised value")
         ax.yaxis.set_major_formatter(lambda y, _: f"{1000 * y:.0f}".replace("-", "−"))
     axes[0].set_ylabel("gradient, thousandths")
+    said = []
+    for points in (dxhat, left_over):
+        line = points.mean(), (points * xhat).mean() / (xhat**2).mean()
+        # Adding zero makes −0.0 a 0.0.
+        level, slope = (round(1000 * value.item(), 1) + 0.0 for value in line)
+        said += [f"level {level} and slope {slope}".replace("-", "−")]
+    describe(
+        f"Two scatter plots of {len(xhat)} gradients against the normalised value, in thousandths. "
+        f"The best straight line through them has {said[0]} on the left, {said[1]} on the right."
+    )
 
 
 def training_curves(runs: Mapping[str, Sequence[float]], window: int = 100) -> None:
@@ -290,3 +331,9 @@ def training_curves(runs: Mapping[str, Sequence[float]], window: int = 100) -> N
     ax.set(xlabel="step", ylabel="loss, nats a character")
     ax.set_title(f"Loss of the minibatches, mean of the last {window}")
     ax.legend()
+    one, other = curves = {name: smooth(losses, window) for name, losses in runs.items()}
+    apart = max(abs(a - b) for a, b in zip(curves[one], curves[other], strict=True))
+    describe(
+        f"Line chart of the smoothed loss against the step, two lines: {from_to(curves)}. They are "
+        f"at most {apart:.1g} apart."
+    )

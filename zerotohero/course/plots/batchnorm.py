@@ -13,9 +13,9 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from zerotohero.course.drawing import Drawing
-from zerotohero.course.plots import BLACK, BLUE, COLOURS, ORANGE, RED
+from zerotohero.course.plots import BLACK, BLUE, COLOURS, ORANGE, RED, describe
 from zerotohero.course.plots.diagram import diagram
-from zerotohero.course.plots.mlp import smooth
+from zerotohero.course.plots.mlp import from_to, smooth
 from zerotohero.diagnostics import Diagnosis, LayerReading, UpdateRecorder
 
 HEALTHY = -3  # log10 of the update:data ratio to aim at
@@ -50,6 +50,15 @@ def sheets(hpre: Float[Tensor, "B C"]) -> None:
     right.set_xticks(range(C), [f"unit {j}" for j in range(C)])
     means = [f"example {i}: mean {mean:.2f}" for i, mean in enumerate(hpre.mean(1).tolist())]
     right.set_yticks(range(B), means)
+    columns, rows = (
+        ", ".join(f"{mean:.2f}" for mean in hpre.mean(axis).tolist()).replace("-", "−")
+        for axis in (0, 1)
+    )
+    describe(
+        f"Two copies of one table of {B} examples (rows) by {C} units (columns). In the left one a "
+        f"column is framed, and the means of the columns are {columns}. In the right one a row is "
+        f"framed, and the means of the rows are {rows}."
+    )
 
 
 def inside_batchnorm(C: int) -> Drawing:
@@ -92,6 +101,11 @@ def starts(runs: Mapping[str, Sequence[float]], V: int, steps: int = 400) -> Non
     ax.set(xlabel="step", ylabel="loss, nats a character", ylim=(0, None))
     ax.set_title("The first steps: minibatch loss, mean of the last 5")
     ax.legend()
+    curves = {name: smooth(losses[:steps], 5) for name, losses in runs.items()}
+    describe(
+        f"Line chart of the smoothed loss over {max(map(len, curves.values()))} steps: "
+        f"{from_to(curves)}. A horizontal line marks what knowing nothing costs, {math.log(V):.2f}."
+    )
 
 
 def saturation(hidden: Mapping[str, Float[Tensor, "B H"]]) -> None:
@@ -111,6 +125,15 @@ def saturation(hidden: Mapping[str, Float[Tensor, "B H"]]) -> None:
         bottom.grid(visible=False)
     axes[0, 0].set_ylabel("how many")
     axes[1, 0].set_ylabel("example (black: |tanh| > 0.97)")
+    said = [
+        f"{title}, {(h.abs() > 0.97).float().mean():.0%} are beyond ±0.97 and "
+        f"{(h.abs() < 0.5).float().mean():.0%} within ±0.5"
+        for title, h in hidden.items()
+    ]
+    describe(
+        "Above, histograms of the outputs of tanh; below, maps of which are saturated, a row for "
+        f"each example and a column for each hidden unit. Of the outputs at {'; at '.join(said)}."
+    )
 
 
 def coupling(train: Sequence[float], eval_: float, name: str) -> None:
@@ -122,6 +145,11 @@ def coupling(train: Sequence[float], eval_: float, name: str) -> None:
     ax.set(xlabel=f"probability of {name}", ylabel="batches", title=title)
     ax.set_axisbelow(True)
     fig.legend(loc="outside lower center", ncols=2)
+    describe(
+        f"Histogram of the probability of {name} in {len(train)} batches in train mode: it goes "
+        f"from {min(train):.2f} to {max(train):.2f}, with a mean of {sum(train) / len(train):.2f}. "
+        f"A vertical line marks the one value of eval mode, {eval_:.2f}."
+    )
 
 
 def activations(diagnosis: Diagnosis) -> list[LayerReading]:
@@ -160,6 +188,16 @@ def layers(diagnoses: Mapping[str, Diagnosis]) -> None:
     axes[1, 0].set_ylabel("share of gradients")
     lines = axes[0, 0].lines
     fig.legend(handles=lines, loc="outside lower center", ncols=len(lines))
+    said = [
+        f"{title}, outputs {row[0].out.std():.2f} and {row[-1].out.std():.2f}, gradients "
+        f"{row[0].grad.std():.0e} and {row[-1].grad.std():.0e}"
+        for title, row in readings.items()
+    ]
+    describe(
+        "Outlines of histograms, a column for each network and a line for each layer: above of the "
+        "outputs of tanh, below of their gradients. The standard deviations in the first and the "
+        f"last layer: {'; '.join(said)}."
+    )
 
 
 def gradient_ratios(diagnoses: Mapping[str, Diagnosis]) -> None:
@@ -176,6 +214,15 @@ def gradient_ratios(diagnoses: Mapping[str, Diagnosis]) -> None:
     ax.set_xticks(range(len(ratios)), names, fontsize=9)
     ax.set(ylabel="std(gradient) / std(data)", title="Gradient:data ratio of the weights")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    said = []
+    for title, d in diagnoses.items():
+        first, before, last = (d.weights[i].ratio for i in (0, -2, -1))
+        said += [f"{title}, {first:.1g}, {before:.1g} and {last:.1g}"]
+    describe(
+        "Line chart on a logarithmic axis: each weight tensor's standard deviation of the gradient "
+        "over that of the values, from the embedding to the output layer. At the embedding, the "
+        f"last hidden layer and the output layer it is: {'; '.join(said)}."
+    )
 
 
 def updates(recorders: Mapping[str, UpdateRecorder]) -> None:
@@ -191,6 +238,16 @@ def updates(recorders: Mapping[str, UpdateRecorder]) -> None:
         ax.set(title=title, xlabel="step")
     axes[0, 0].set_ylabel("log10 of update:data")
     axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    said = []
+    for title, recorder in recorders.items():
+        at_last = [smooth(ratios, 5)[-1] for ratios in recorder.ratios.values()]
+        between = f"{min(at_last):.1f} and {max(at_last):.1f}".replace("-", "−")
+        said += [f"{title}, between {between}"]
+    describe(
+        f"{len(recorders)} line charts, a line for each weight tensor: log10 of the size of an "
+        "update over that of the weights, against the step, with a line at −3. After the last step "
+        f"all lie: {'; '.join(said)}."
+    )
 
 
 def _shade(i: int, n: int) -> dict:

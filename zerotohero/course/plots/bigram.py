@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from torch import Tensor
 
 from zerotohero.course.drawing import Drawing
-from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, RED
+from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, RED, describe
 from zerotohero.course.plots.diagram import diagram
 
 GREY = "#666666"  # on the lightest blue of the table a contrast of 5.5
@@ -57,6 +57,14 @@ def count_matrix(N: Int64[Tensor, "V V"], itos: Sequence[str]) -> None:
     _characters(ax, itos)
     ax.set(xlabel="next character", ylabel="this character")
     ax.set_title("How often each character follows each (the darker, the more often)")
+    V, cells = len(itos), N.flatten()
+    top = [divmod(place, V) for place in cells.topk(min(5, V)).indices.tolist()]
+    pairs = ", ".join(f"{itos[j]} after {itos[i]} ({N[i, j]:,} times)" for i, j in top)
+    describe(
+        f"Table of counts with a row and a column for each of {V} characters; the dot is a name's "
+        f"boundary. The most frequent pairs are {pairs}. Of {V * V} pairs, {(cells == 0).sum()} "
+        "have the count 0."
+    )
 
 
 def row_sums(right: Float[Tensor, "V V"], wrong: Float[Tensor, "V V"], itos: Sequence[str]) -> None:
@@ -73,6 +81,13 @@ def row_sums(right: Float[Tensor, "V V"], wrong: Float[Tensor, "V V"], itos: Seq
         ax.set_axisbelow(True)
     bottom.set_xticks(range(len(itos)), itos)
     bottom.set_xlabel("this character (the row)")
+    off, sums = (right.sum(1) - 1).abs().max(), wrong.sum(1)
+    low, high = int(sums.argmin()), int(sums.argmax())
+    describe(
+        f"Two bar charts, a bar for the sum of each of {len(itos)} rows, with a line at 1. In the "
+        f"upper one the bars miss the line by {off:.1g} at most; in the lower one they go from "
+        f"{sums[low]:.2g} ({itos[low]}) to {sums[high]:.2g} ({itos[high]})."
+    )
 
 
 def temperatures(tables: Mapping[float, Float[Tensor, "V V"]], itos: Sequence[str]) -> None:
@@ -84,6 +99,12 @@ def temperatures(tables: Mapping[float, Float[Tensor, "V V"]], itos: Sequence[st
         ax.set(title=f"temperature {temperature:g}", xlabel="next character")
     axes[0].set_ylabel("this character")
     fig.colorbar(image, ax=axes, label="probability", shrink=0.8)
+    shares = ", ".join(f"{table.amax(1).mean():.0%} at {t:g}" for t, table in tables.items())
+    describe(
+        f"Heat maps of a probability table at {len(tables)} temperatures, a row for each character "
+        "and a column for the next. The most probable next character of a row has on average this "
+        f"share of it: {shares}."
+    )
 
 
 def logits_to_probs(logits: Float[Tensor, " V"], itos: Sequence[str], after: str) -> None:
@@ -101,6 +122,13 @@ def logits_to_probs(logits: Float[Tensor, " V"], itos: Sequence[str], after: str
         ax.set_axisbelow(True)
     axes[-1].set_xticks(range(len(itos)), itos)
     axes[-1].set_xlabel(f"next character after {after!r}")
+    low, high = int(logits.argmin()), int(logits.argmax())
+    ends = [f"from {v[low]:.2g} to {v[high]:.2g}".replace("-", "−") for v, _, _ in steps]
+    describe(
+        f"Three bar charts one above another, a bar for each character after {after}: the logits "
+        f"go {ends[0]}, their exponentials {ends[1]}, the probabilities {ends[2]}. In all three "
+        f"{itos[low]} has the least and {itos[high]} the most."
+    )
 
 
 def training(runs: Mapping[str, Sequence[float]], counted: float, blind: float) -> None:
@@ -117,6 +145,12 @@ def training(runs: Mapping[str, Sequence[float]], counted: float, blind: float) 
     ax.set_title("Gradient descent goes down to the counted loss, and no further")
     ax.set_ylim(2.25, 4.0)
     ax.figure.legend(loc="outside upper right", ncols=len(runs))
+    ends = [f"{name} from {v[0]:.2f} to {v[-1]:.2f}" for name, v in runs.items()]
+    describe(
+        f"Line chart of the loss against the step, from the first step to the last: "
+        f"{'; '.join(ends)}. Horizontal lines mark knowing nothing at {blind:.2f} and counting "
+        f"at {counted:.2f}."
+    )
 
 
 def pull_to_uniform(
@@ -141,6 +175,16 @@ def pull_to_uniform(
         ax.set_axisbelow(True)
         ax.legend(loc="upper left")
     axes[0].set_ylabel("probability")
+    said = []
+    for rows, _ in panels:
+        best = max(places, key=lambda i: next(iter(rows.values()))[i].item())
+        shares = ", ".join(f"{row[best]:.2f} at {name}" for name, row in rows.items())
+        said += [f"{itos[best]} has {shares}"]
+    describe(
+        f"Two bar charts of the probability of {len(places)} characters after {after}. On the "
+        f"left, under smoothing, {said[0]}; on the right, under decay, {said[1]}. A line at "
+        f"{1 / len(itos):.3f} marks where all are equal."
+    )
 
 
 def contrast(one: object, other: object) -> float:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
 from zerotohero.course.drawing import Drawing
-from zerotohero.course.plots import BLUE, COLOURS, ORANGE
+from zerotohero.course.plots import BLUE, COLOURS, ORANGE, describe
 from zerotohero.course.plots.diagram import diagram
 from zerotohero.micrograd import MLP
 
@@ -60,8 +60,12 @@ def network(model: MLP) -> Drawing:
     )
 
 
-def _number(x: float) -> str:
-    return f"{x:.4g}".replace("-", "−")
+def _number(x: float, digits: int = 4) -> str:
+    return f"{x:.{digits}g}".replace("-", "−")
+
+
+def _span(values: Sequence[float]) -> str:
+    return "–".join(dict.fromkeys(f"{x:.2g}" for x in (min(values), max(values))))
 
 
 def nudge_errors(steps: Sequence[float], errors: Mapping[str, Sequence[float]]) -> None:
@@ -71,6 +75,15 @@ def nudge_errors(steps: Sequence[float], errors: Mapping[str, Sequence[float]]) 
         ax.loglog(steps, error, marker=marker, markersize=4, label=name)
     ax.set(xlabel="size of the nudge h", ylabel="error of the slope", title="Too far, too near")
     ax.legend(loc="upper center")
+    said = []
+    for name, error in errors.items():
+        least = min(range(len(steps)), key=error.__getitem__)
+        said += [
+            f"{name}, the error is {error[0]:.0e} with h = {steps[0]:g}, at its least "
+            f"{error[least]:.0e} with h = {steps[least]:.0e}, and {error[-1]:.0e} with h = "
+            f"{steps[-1]:.0e}"
+        ]
+    describe(f"Line chart of a numerical slope's error against the nudge h: {'; '.join(said)}.")
 
 
 def scatter(points: Sequence[Sequence[float]], labels: Sequence[int], ax: Axes) -> None:
@@ -96,6 +109,18 @@ def moons_figure(points: Sequence[Sequence[float]], labels: Sequence[int]) -> No
     _, ax = plt.subplots()
     scatter(points, labels, ax)
     ax.set_title("Two moons")
+    xy, y = np.asarray(points), np.asarray(labels)
+    said = []
+    for label in sorted(set(labels)):
+        (left, bottom), (right, top) = xy[y == label].min(0), xy[y == label].max(0)
+        x1, x2 = (f"{_number(a, 2)} to {_number(b, 2)}" for a, b in ((left, right), (bottom, top)))
+        said += [f"{(y == label).sum()} labelled {_number(label)}, with x1 from {x1}, x2 from {x2}"]
+    design = np.column_stack([xy, np.ones(len(xy))])
+    fit = np.linalg.lstsq(design, y, rcond=None)[0]
+    describe(
+        f"Scatter plot of {len(y)} points in the plane: {'; '.join(said)}. A straight line fitted "
+        f"by least squares leaves {(design @ fit * y <= 0).sum()} on the wrong side."
+    )
 
 
 def loss_curves(runs: Mapping[str, Sequence[Sequence[float]]], ignorance: float) -> None:
@@ -118,6 +143,14 @@ def loss_curves(runs: Mapping[str, Sequence[Sequence[float]]], ignorance: float)
     )
     ax.set(xlabel="training step", ylabel="loss (logarithmic)", title="Loss while training")
     ax.figure.legend(loc="outside upper right", ncols=len(runs))
+    said = []
+    for name, losses in runs.items():
+        first, last = (_span([values[i] for values in losses]) for i in (0, -1))
+        said += [f"{name} (runs: {len(losses)}) from {first} to {last}"]
+    describe(
+        f"Line chart of the loss against the training step: {'; '.join(said)}. "
+        f"A horizontal line at {ignorance:.2g} is what knowing nothing costs."
+    )
 
 
 def decision_boundary(
@@ -143,3 +176,11 @@ def decision_boundary(
     fig.colorbar(shade, label="score", ticks=np.linspace(-reach, reach, 5).round(1))
     scatter(points, labels, ax)
     ax.set_title("Decision boundary: the black line, where the score is 0")
+    right = sum(
+        score([float(a), float(b)]) * label > 0 for (a, b), label in zip(xy, labels, strict=True)
+    )
+    describe(
+        f"Map of the score over the plane, from {_number(z.min(), 2)} to {_number(z.max(), 2)}, "
+        f"with the data on it: {right} of {len(xy)} points lie on the side of their label. "
+        f"The score is positive on {(z > 0).mean():.0%} of the area."
+    )

@@ -7,12 +7,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from torch import Tensor
 
 from zerotohero.course.drawing import Drawing
-from zerotohero.course.plots import BLACK, BLUE, ORANGE, RED
+from zerotohero.course.plots import BLACK, BLUE, ORANGE, RED, describe
 from zerotohero.course.plots.diagram import diagram
 
 VOWELS = "aeiouy"
@@ -85,6 +86,14 @@ def counting_by_context(
     right.set_title("Contexts that were never counted")
     right.grid(axis="x", visible=False)
     right.set_axisbelow(True)
+    losses = ", ".join(
+        f"{a:.2f} and {b:.2f} with {n}" for n, a, b in zip(lengths, train, dev, strict=True)
+    )
+    describe(
+        f"Left, two lines: the loss on train and on dev against the characters of context, "
+        f"{losses}. Right, bars: the share of dev contexts without a count goes from "
+        f"{unseen[0]:.2%} to {unseen[-1]:.2%}."
+    )
 
 
 def certainty(probs: Float[Tensor, "B V"], V: int) -> None:
@@ -97,6 +106,12 @@ def certainty(probs: Float[Tensor, "B V"], V: int) -> None:
     ax.set_title("An untrained network is sure of itself")
     ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.legend()
+    best = probs.amax(1)
+    describe(
+        f"Histogram of the largest probability of each of {len(best):,} contexts. It is above 0.9 "
+        f"in {(best > 0.9).float().mean():.0%} of them, with a median of {best.median():.2f}; a "
+        f"line marks 1/{V}, which is {1 / V:.2f}."
+    )
 
 
 def learning_rates(rates: Sequence[float], losses: Sequence[float], chosen: float) -> None:
@@ -110,6 +125,14 @@ def learning_rates(rates: Sequence[float], losses: Sequence[float], chosen: floa
     ax.set_ylim(0, 1.1 * max(losses[: len(losses) // 4]))
     ax.set_title("One step at each learning rate, from small to large")
     ax.legend()
+    mean = smooth(losses, 50)
+    least = min(range(len(mean)), key=mean.__getitem__)
+    describe(
+        f"Line chart of the loss against a logarithmic learning rate. The mean of 50 steps is "
+        f"{mean[0]:.1f} at {rates[0]:.2g}, at its lowest {mean[least]:.1f} with "
+        f"{rates[least]:.2g}, and {mean[-1]:.1f} at {rates[-1]:.2g}; a vertical line marks "
+        f"{chosen:g}."
+    )
 
 
 def schedules(rates: Mapping[str, Sequence[float]]) -> None:
@@ -121,6 +144,11 @@ def schedules(rates: Mapping[str, Sequence[float]]) -> None:
     ax.set(xlabel="step", ylabel="learning rate", title="Three schedules", ylim=(0, None))
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    plans = [
+        f"{name} is {v[0]:.3g} at first, {v[len(v) // 2]:.3g} half-way and {v[-1]:.1g} at last"
+        for name, v in rates.items()
+    ]
+    describe(f"Line chart of the learning rate against the step: {'; '.join(plans)}.")
 
 
 def loss_curves(runs: Mapping[str, Sequence[float]], V: int) -> None:
@@ -135,6 +163,11 @@ def loss_curves(runs: Mapping[str, Sequence[float]], V: int) -> None:
     ax.set_yticks([], minor=True)
     ax.set(ylabel="loss, nats a character", title="Loss of the minibatches, mean of the last 100")
     ax.legend()
+    curves = {name: smooth(losses, 100) for name, losses in runs.items()}
+    describe(
+        f"Line chart of the smoothed loss against the step, both logarithmic: {from_to(curves)}. "
+        f"A horizontal line marks what knowing nothing costs, {math.log(V):.2f}."
+    )
 
 
 def fitting(
@@ -153,6 +186,14 @@ def fitting(
         ax.set_xticks([], minor=True)
     left.set(xlabel="hidden units", title="Too small a network: both are high")
     right.set(xlabel="training names", title="Too few names: the two part")
+    left_said, right_said = (
+        ", ".join(f"{a:.2f} and {b:.2f} with {n:,}" for n, (a, b) in zip(x, losses, strict=True))
+        for x, losses in ((sizes, by_size), (counts, by_count))
+    )
+    describe(
+        "Two line charts of the loss on train and on dev. Left, against the hidden units: "
+        f"{left_said}. Right, against the training names: {right_said}."
+    )
 
 
 def embedding(tables: Mapping[str, Float[Tensor, "V 2"]], itos: Sequence[str]) -> None:
@@ -173,6 +214,16 @@ def embedding(tables: Mapping[str, Float[Tensor, "V 2"]], itos: Sequence[str]) -
             ax.text(x, y, character, ha="center", va="center", color=ink, fontsize=9)
         ax.set(title=title, xlabel="first number", aspect="equal")
     axes[0].set_ylabel("second number")
+    vowels = [i for i, character in enumerate(itos) if character in "aeiou"]
+    said = []
+    for title, table in tables.items():
+        apart = torch.pdist(table[vowels]).mean() / torch.pdist(table).mean()
+        said += [f"{title}, {apart:.0%}"]
+    describe(
+        f"{len(tables)} scatter plots of {len(itos)} characters, each at the two numbers of its "
+        "embedding. The mean distance between two of a, e, i, o, u, as a share of that between any "
+        f"two characters: {'; '.join(said)}."
+    )
 
 
 def smooth(values: Sequence[float], window: int) -> list[float]:
@@ -182,6 +233,11 @@ def smooth(values: Sequence[float], window: int) -> list[float]:
         total += value - (values[i - window] if i >= window else 0.0)
         means.append(total / min(i + 1, window))
     return means
+
+
+def from_to(curves: Mapping[str, Sequence[float]]) -> str:
+    """Return in words from where to where each curve goes."""
+    return "; ".join(f"{name} from {v[0]:.2f} to {v[-1]:.2f}" for name, v in curves.items())
 
 
 def smoothed_losses(runs: Mapping[str, Sequence[float]], looks: Iterable[tuple[str, str]]) -> Axes:
@@ -195,6 +251,8 @@ def smoothed_losses(runs: Mapping[str, Sequence[float]], looks: Iterable[tuple[s
         steps = range(window, len(losses) + 1)  # full windows only
         ax.plot(steps, smooth(losses, window)[window - 1 :], dash, color=colour, label=name)
     ax.set(xlabel="step", ylabel="loss, nats a character")
+    drawn = {line.get_label(): list(line.get_ydata()) for line in ax.lines}
+    describe(f"Line chart of the smoothed loss against the step: {from_to(drawn)}.")
     return ax
 
 
