@@ -326,7 +326,7 @@ def budgets(
     known = [f"{name} {fitted.loss(*model):.2f}" for name, model in models.items()]
     describe(
         "U-shaped curves of the predicted loss against the number of parameters, one for each "
-        f"budget of operations. The lowest points: {'; '.join(least)}. Stars, right of them, are "
+        f"budget of operations. The lowest points: {'; '.join(least)}. Stars are "
         f"known models: {', '.join(known)}."
     )
 
