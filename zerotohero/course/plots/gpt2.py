@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from zerotohero.course.drawing import Drawing
-from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY
+from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, describe
 from zerotohero.course.plots.diagram import diagram
 from zerotohero.scaling import Chinchilla, Point
 
@@ -111,6 +111,15 @@ def residual_paths(plain: Mapping[int, Sequence[float]], scaled: Mapping[int, Se
         ax.set(title=title, xlabel="additions to the path so far", xlim=(0, None))
     axes[0].set(ylabel="standard deviation of x", ylim=(0, None))
     axes[0].legend()
+    ends = [
+        ", ".join(f"{path[-1]:.2f} with {layers} layers" for layers, path in runs.items())
+        for runs in panels.values()
+    ]
+    describe(
+        "Two panels of curves: the standard deviation of x against the additions to the residual "
+        f"path. With all matrices alike it ends at {ends[0]}; with what adds divided by the root "
+        f"of 2 n_layer, at {ends[1]}."
+    )
 
 
 def one_batch(curves: Mapping[str, Sequence[float]], nothing: float) -> None:
@@ -123,6 +132,11 @@ def one_batch(curves: Mapping[str, Sequence[float]], nothing: float) -> None:
     ax.text(len(losses) * 0.99, nothing, "ln V", ha="right", va="bottom", size=9)
     ax.set(xlabel="step", ylabel="loss of the batch", ylim=(0, 1.15 * nothing))
     ax.legend(loc="upper right", bbox_to_anchor=(1, 0.88))
+    ways = [f"{name}: {losses[0]:.1f} to {losses[-1]:.3f}" for name, losses in curves.items()]
+    describe(
+        f"Curves of the loss on one batch over {len(losses)} steps, with a level line at ln V = "
+        f"{nothing:.2f}, which is to know nothing. First and last losses: {'; '.join(ways)}."
+    )
 
 
 def schedules(rates: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> None:
@@ -137,6 +151,14 @@ def schedules(rates: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Non
         )
     ax.set(xlabel="billions of tokens read", ylabel="rate, share of its highest", ylim=(0, 1.05))
     ax.legend()
+    ends = [
+        f"{name} reads {tokens[-1] / 1e9:.1f} billion and ends at {rate[-1] / max(rate):.2f}"
+        for name, (tokens, rate) in rates.items()
+    ]
+    describe(
+        "Learning rates against tokens read, each as a share of its highest, after a short rise "
+        f"from zero. {'; '.join(ends)}."
+    )
 
 
 def memory(parts: Mapping[str, int], sharing: Mapping[str, Sequence[Mapping[str, int]]]) -> None:
@@ -177,6 +199,16 @@ def memory(parts: Mapping[str, int], sharing: Mapping[str, Sequence[Mapping[str,
     right.set(xlabel="devices", title=", ".join(f"{name[0]}: {name}" for name in sharing))
     right.grid(axis="x", visible=False)
     left.figure.legend(loc="outside lower center", ncols=len(PARTS))
+    shares = ", ".join(f"{name} {parts[name] / 1e9:.1f}" for name in PARTS)
+    fewest = [
+        f"{name} {sum(rows[0].values()) / 1e9:.1f} to {sum(rows[-1].values()) / 1e9:.1f} GB"
+        for name, rows in sharing.items()
+    ]
+    describe(
+        f"Two panels. A stack of areas over one update, at the most in GB: {shares}; activations "
+        "and logits grow in the forward pass and go in the backward pass, gradients stay until the "
+        f"update. Stacked bars for 1 to {2 ** (len(rows) - 1)} devices: {'; '.join(fewest)}."
+    )
 
 
 def race(runs: Mapping[str, Sequence[Sequence[tuple[int, float]]]], unit: float) -> None:
@@ -197,6 +229,14 @@ def race(runs: Mapping[str, Sequence[Sequence[tuple[int, float]]]], unit: float)
     )
     ax.set(xlabel="updates", ylabel="bits a byte, unseen text")
     ax.legend()
+    ends = [
+        f"{name} ends at " + " and ".join(f"{curve[-1][1] / unit:.2f}" for curve in seeds)
+        for name, seeds in runs.items()
+    ]
+    describe(
+        "Curves of bits a byte on unseen text against updates, a curve a seed; a level line is the "
+        f"first recipe's best. {'; '.join(ends)}."
+    )
 
 
 def falling(
@@ -212,6 +252,12 @@ def falling(
     ax.plot(flops, losses, color="#999999", linewidth=7, alpha=0.4, zorder=0, label="envelope")
     _losses_over_flops(ax)
     ax.legend(title="parameters")
+    ends = [f"{size:,} parameters end at {curve[-1][1]:.2f}" for size, curve in curves.items()]
+    describe(
+        "Falling curves of loss against operations on log axes, one for each size of model: larger "
+        f"ones start later and higher. {'; '.join(ends)}. A broad band, the envelope, follows the "
+        f"lowest curve, from {losses[0]:.2f} to {losses[-1]:.2f}."
+    )
 
 
 def law(points: Sequence[Point], fitted: Chinchilla, held_out: Sequence[Point]) -> None:
@@ -236,6 +282,16 @@ def law(points: Sequence[Point], fitted: Chinchilla, held_out: Sequence[Point]) 
     _plain_ticks(ax)
     ax.set_xticks([3e5, 1e6, 3e6], ["300,000", "1 million", "3 million"])
     ax.legend(title="parameters, N", ncols=2)
+    tried = [
+        f"{p.parameters:,} parameters, predicted {fitted.loss(p.parameters, p.tokens):.3f}, "
+        f"measured {p.loss:.3f}"
+        for p in held_out
+    ]
+    describe(
+        f"Loss against characters learned from on log axes: {len(points)} measured runs and the "
+        "fitted law as a curve for each size, larger models lower. The hollow marks are runs that "
+        f"the law was not fitted to: {'; '.join(tried)}."
+    )
 
 
 def budgets(
@@ -263,6 +319,16 @@ def budgets(
     ax.set_ylim(lowest - 0.02, 2 * highest - lowest)
     ax.set_ylabel("predicted loss, nats a token")
     ax.legend(title="operations", loc="upper left")
+    least = [
+        f"{name} at {fitted.best(budget).parameters / 1e9:.0f} billion"
+        for name, budget in flops.items()
+    ]
+    known = [f"{name} {fitted.loss(*model):.2f}" for name, model in models.items()]
+    describe(
+        "U-shaped curves of the predicted loss against the number of parameters, one for each "
+        f"budget of operations. The lowest points: {'; '.join(least)}. Stars are "
+        f"known models: {', '.join(known)}."
+    )
 
 
 def _losses_over_flops(ax) -> None:
