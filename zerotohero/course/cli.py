@@ -1,4 +1,4 @@
-"""The command line: `zerotohero doctor`, `check`, `submit`, `grade`; `train`, `sample`, `export`.
+"""The command line: `doctor`, `check`, `submit`, `grade`; `train`, `sample`, `chat`, `export`.
 
 Each command imports what it needs when it runs, so that `zerotohero --help` answers at once.
 """
@@ -186,6 +186,21 @@ def sample(
         last=last,
         device=device,
     )
+
+
+@app.command()
+def chat(
+    run: Annotated[
+        Path | None, typer.Argument(help="The folder of a run; without one, SmolLM2 answers.")
+    ] = None,
+    web: Annotated[bool, typer.Option("--web", help="On a page in your browser.")] = False,
+    port: Annotated[int, typer.Option(help="The page's port; 0 is any that is free.")] = 0,
+) -> None:
+    """Talk to SmolLM2, or to a model that you trained."""
+    from zerotohero.course.chat import terminal
+    from zerotohero.course.chat import web as page
+
+    _say(*((page.serve, run, port) if web else (terminal.chat, run)))
 
 
 @app.command()

@@ -305,6 +305,17 @@ def check_tinyshakespeare() -> str:
         raise Problem(str(error)) from None
 
 
+@check("SmolLM2", essential=False)
+def check_smollm2() -> str:
+    """The model of lecture 08 and of `zerotohero chat` is here, whole; it isn't loaded."""
+    from zerotohero import smollm
+
+    try:
+        return str(smollm.find())
+    except (FileNotFoundError, ValueError) as error:
+        raise Problem(f"lecture 08 and `zerotohero chat` need it: {error}") from None
+
+
 @check("sandbox", essential=False)
 def check_sandbox() -> str:
     """Strangers' code can be run in isolation; only a teacher who grades needs it."""
