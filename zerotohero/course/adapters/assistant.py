@@ -2,6 +2,8 @@
 
 import re
 
+import torch
+
 # --- 8.1 ----------------------------------------------------------------------------------------
 
 
@@ -49,3 +51,30 @@ def _encoder(special, pairs):
         return ids
 
     return encode
+
+
+# --- 8.2 ----------------------------------------------------------------------------------------
+
+
+def targeted(targets_of, masked_loss, calls):
+    return {"targets": [_targets(targets_of, **call) for call in calls]}
+
+
+def _targets(targets_of, tokens, lengths, roles, end):
+    return targets_of(torch.tensor(tokens), torch.tensor(lengths), dict(roles), end)
+
+
+def lost(targets_of, masked_loss, calls):
+    losses = []
+    for call in calls:
+        logits = torch.tensor(call["logits"], requires_grad=True)
+        loss = masked_loss(logits, torch.tensor(call["targets"]))
+        losses.append({"loss": loss, "grad": _gradients(loss, logits)[0]})
+    return {"losses": losses}
+
+
+def _gradients(loss, *tensors):
+    """Return the gradients of a loss, None where none arrives."""
+    if isinstance(loss, torch.Tensor) and loss.numel() == 1:
+        loss.backward()
+    return [x.grad for x in tensors]
