@@ -69,12 +69,37 @@ def lost(targets_of, masked_loss, calls):
     for call in calls:
         logits = torch.tensor(call["logits"], requires_grad=True)
         loss = masked_loss(logits, torch.tensor(call["targets"]))
-        losses.append({"loss": loss, "grad": _gradients(loss, logits)[0]})
+        losses.append(_with_gradients(loss, logits=logits))
     return {"losses": losses}
 
 
-def _gradients(loss, *tensors):
-    """Return the gradients of a loss, None where none arrives."""
-    if isinstance(loss, torch.Tensor) and loss.numel() == 1:
-        loss.backward()
-    return [x.grad for x in tensors]
+def _with_gradients(loss, **tensors):
+    """Return a loss and its gradients: 0 where none arrives, None where the loss is a number."""
+    if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+        return {"loss": loss, **dict.fromkeys(tensors)}
+    loss.backward()
+    grads = {k: torch.zeros_like(x) if x.grad is None else x.grad for k, x in tensors.items()}
+    return {"loss": loss, **grads}
+
+
+# --- 8.3 ----------------------------------------------------------------------------------------
+
+
+def preferred(preference_loss, last_reward, calls):
+    losses = []
+    for call in calls:
+        tensors = {k: torch.tensor(x, requires_grad=True) for k, x in call.items()}
+        losses.append(_with_gradients(preference_loss(**tensors), **tensors))
+    return {"losses": losses}
+
+
+def rewarded(preference_loss, last_reward, calls):
+    found = []
+    for call in calls:
+        rewards = torch.tensor(call["rewards"], requires_grad=True)
+        lengths = torch.tensor(call["lengths"])
+        last = last_reward(rewards, lengths)
+        if isinstance(last, torch.Tensor) and last.shape == lengths.shape and last.requires_grad:
+            last.backward(torch.arange(1.0, len(last) + 1, dtype=last.dtype))
+        found.append({"last": last, "grad": rewards.grad})
+    return {"found": found}

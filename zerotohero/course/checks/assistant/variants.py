@@ -37,6 +37,35 @@ def expect_all(
             raise Wrong(error.message, error.hint or known or hint) from None
 
 
+def expect_loss(
+    what: str,
+    calls: Sequence[dict[str, Any]],
+    got: Sequence[dict[str, Any]],
+    right: Callable[..., dict[str, Any]],
+    wrongly: Wrongly,
+    *,
+    tol: float = 1e-6,
+) -> None:
+    """Expect a loss and its gradients, which `right` and the mistakes return as a dict.
+
+    Its key "loss" is the value, the others name arguments. `explained` looks at all of it.
+    """
+    wrongly = list(wrongly)
+    for call, came in zip(calls, got, strict=True):
+        for part, want in right(**call).items():
+            of = what if part == "loss" else f"the gradient of {what} with respect to {part}"
+            if came[part] is None and part != "loss":
+                raise Wrong(
+                    f"{of}: none arrived",
+                    "No gradient is left: no `.item()`, `.detach()` or new tensor on the way.",
+                )
+            try:
+                expect(of, came[part], want, tol=tol)
+            except Wrong as error:
+                known = error.hint or explained(calls, got, wrongly, tol)
+                raise Wrong(error.message, known) from None
+
+
 def explained(calls: Sequence[dict], got: Sequence[Any], wrongly: Wrongly, tol: float) -> str:
     """Return the hint of the one mistake that explains all that came, or ""."""
     pairs = list(zip(calls, got, strict=True))
