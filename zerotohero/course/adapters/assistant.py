@@ -103,3 +103,17 @@ def rewarded(preference_loss, last_reward, calls):
             last.backward(torch.arange(1.0, len(last) + 1, dtype=last.dtype))
         found.append({"last": last, "grad": rewards.grad})
     return {"found": found}
+
+
+# --- 8.4 ----------------------------------------------------------------------------------------
+
+
+def estimated(estimates, biases, calls):
+    found = []
+    for call in calls:
+        found.append(estimates(torch.tensor(call["logp"]), torch.tensor(call["ref_logp"])))
+    return {"ks": found}
+
+
+def biased(estimates, biases, calls):
+    return {"biases": [biases(torch.tensor(c["p"]), torch.tensor(c["q"])) for c in calls]}
