@@ -117,3 +117,33 @@ def estimated(estimates, biases, calls):
 
 def biased(estimates, biases, calls):
     return {"biases": [biases(torch.tensor(c["p"]), torch.tensor(c["q"])) for c in calls]}
+
+
+# --- 8.5 ----------------------------------------------------------------------------------------
+
+
+def compared(less_the_others, in_its_group, policy_loss, clipped_loss, calls):
+    rewards = [torch.tensor(call["rewards"]) for call in calls]
+    return {
+        "others": [less_the_others(r.clone()) for r in rewards],
+        "groups": [in_its_group(r.clone()) for r in rewards],
+    }
+
+
+def improved(less_the_others, in_its_group, policy_loss, clipped_loss, calls):
+    losses = []
+    for call in calls:
+        logp = torch.tensor(call["logp"], requires_grad=True)
+        loss = policy_loss(logp, torch.tensor(call["advantages"]), torch.tensor(call["mask"]))
+        losses.append(_with_gradients(loss, logp=logp))
+    return {"losses": losses}
+
+
+def clipped(less_the_others, in_its_group, policy_loss, clipped_loss, calls):
+    losses = []
+    for call in calls:
+        logp = torch.tensor(call["logp"], requires_grad=True)
+        given = [torch.tensor(call[name]) for name in ("old_logp", "advantages", "mask")]
+        loss = clipped_loss(logp, *given, call["clip"])
+        losses.append(_with_gradients(loss, logp=logp))
+    return {"losses": losses}
