@@ -16,7 +16,7 @@ divergence = Exercise(
     answers=("estimates", "biases"),
     summary=(
         "Estimate the divergence of a policy from its reference in three ways, from samples. Then "
-        "compute how far each is wrong on average: one of them depends on what may be drawn."
+        "compute how far each is wrong on average, which depends on what may be drawn."
     ),
     statement="""
 `estimates(logp: Tensor, ref_logp: Tensor) -> tuple[Tensor, Tensor, Tensor]`
