@@ -88,8 +88,10 @@ def _with_gradients(loss, **tensors):
 def preferred(preference_loss, last_reward, calls):
     losses = []
     for call in calls:
-        tensors = {k: torch.tensor(x, requires_grad=True) for k, x in call.items()}
-        losses.append(_with_gradients(preference_loss(**tensors), **tensors))
+        tensors = {
+            name: torch.tensor(call[name], requires_grad=True) for name in ("chosen", "rejected")
+        }
+        losses.append(_with_gradients(preference_loss(*tensors.values()), **tensors))
     return {"losses": losses}
 
 
