@@ -1,0 +1,182 @@
+"""Wrong answers to 8.1, a chat template."""
+
+from misconceptions import wrong
+
+ROLES = ("system", "user", "assistant")
+
+
+def chatting(
+    content=lambda text, role, special, encode: encode(text, set()),
+    role_token=lambda role, special, encode: [special[f"<|{role}|>"]],
+    ends=lambda i, conversation: True,
+    begins=lambda last: last != "assistant",
+    known=lambda role, special: role in ROLES,
+    error=ValueError,
+    kept=lambda turn: True,
+):
+    """Return chat_ids with one thing wrong."""
+
+    def chat_ids(conversation, special, encode):
+        ids = []
+        for i, turn in enumerate(conversation):
+            role = turn["role"]
+            if not known(role, special):
+                raise error(f"{role} is no role")
+            if kept(turn):
+                ids += role_token(role, special, encode)
+                ids += content(turn["content"], role, special, encode)
+                ids += [special["<|end|>"]] * ends(i, conversation)
+        return ids + [special["<|assistant|>"]] * begins(conversation[-1]["role"])
+
+    return chat_ids
+
+
+@wrong("8.1", "speak in the assistant's name: in a content, none is allowed")
+def one_text_of_all():
+    def chat_ids(conversation, special, encode):
+        text = ""
+        for turn in conversation:
+            if turn["role"] not in ROLES:
+                raise ValueError(turn["role"])
+            text += f"<|{turn['role']}|>{turn['content']}<|end|>"
+        if conversation[-1]["role"] != "assistant":
+            text += "<|assistant|>"
+        return encode(text, set(special))
+
+    return chat_ids
+
+
+@wrong("8.1", "A turn may still be ended by what is typed in it")
+def turn_by_turn():
+    def content(text, role, special, encode):
+        return encode(text, {f"<|{role}|>", "<|end|>"})
+
+    return chatting(content)
+
+
+@wrong("8.1", "an assistant repeats what it has read")
+def only_users_are_distrusted():
+    def content(text, role, special, encode):
+        return encode(text, set() if role == "user" else set(special))
+
+    return chatting(content)
+
+
+@wrong("8.1", "What looked like a special token is gone")
+def removed():
+    def content(text, role, special, encode):
+        for name in special:
+            text = text.replace(name, "")
+        return encode(text, set())
+
+    return chatting(content)
+
+
+@wrong("8.1", "A blank was put into what looks like")
+def escaped():
+    return chatting(lambda text, role, special, encode: encode(text.replace("<|", "< |"), set()))
+
+
+@wrong("8.1", "None of these conversations is refused")
+def refused():
+    def content(text, role, special, encode):
+        if any(name in text for name in special):
+            raise ValueError("special tokens are not allowed")
+        return encode(text, set())
+
+    return chatting(content)
+
+
+@wrong("8.1", "`strip` took something from the ends")
+def stripped():
+    return chatting(lambda text, role, special, encode: encode(text.strip(), set()))
+
+
+@wrong("8.1", "one character at a time")
+def by_characters():
+    def content(text, role, special, encode):
+        return [i for c in text for i in encode(c, set())]
+
+    return chatting(content)
+
+
+@wrong("8.1", "one line at a time")
+def by_lines():
+    def content(text, role, special, encode):
+        return [i for line in text.splitlines(True) for i in encode(line, set())]
+
+    return chatting(content)
+
+
+@wrong("8.1", "The roles' tokens are encoded as text")
+def roles_as_text():
+    return chatting(role_token=lambda role, special, encode: encode(f"<|{role}|>", set()))
+
+
+@wrong("8.1", "No turn has its `<|end|>`")
+def without_ends():
+    return chatting(ends=lambda i, conversation: False)
+
+
+@wrong("8.1", "the last one lacks it: it has an end, too")
+def ends_between():
+    return chatting(ends=lambda i, conversation: i < len(conversation) - 1)
+
+
+@wrong("8.1", "Only the assistant's turns end")
+def ends_of_the_assistant():
+    return chatting(ends=lambda i, conversation: conversation[i]["role"] == "assistant")
+
+
+@wrong("8.1", "with which the assistant's answer begins is missing")
+def nobody_answers():
+    return chatting(begins=lambda last: False)
+
+
+@wrong("8.1", "it was asked for another one behind it")
+def always_answered():
+    return chatting(begins=lambda last: True)
+
+
+@wrong("8.1", "a system's too")
+def users_are_answered():
+    return chatting(begins=lambda last: last == "user")
+
+
+@wrong("8.1", "A turn with an empty content is a turn")
+def empty_turns_dropped():
+    return chatting(kept=lambda turn: turn["content"])
+
+
+@wrong("8.1", "`special` knows more texts than those of the three roles")
+def whatever_is_special():
+    return chatting(known=lambda role, special: f"<|{role}|>" in special)
+
+
+@wrong("8.1", "as if it were one of the three, or left out")
+def strangers_left_out():
+    def chat_ids(conversation, special, encode):
+        known = [turn for turn in conversation if turn["role"] in ROLES]
+        return chatting()(known, special, encode)
+
+    return chat_ids
+
+
+@wrong("8.1", "The error has another type")
+def another_error():
+    return chatting(error=KeyError)
+
+
+@wrong("8.1", "which may be empty")
+def encode_with_a_text_alone():
+    return chatting(lambda text, role, special, encode: encode(text))
+
+
+@wrong("8.1", "puts in each of them")
+def nested():
+    return chatting(lambda text, role, special, encode: [encode(text, set())])
+
+
+@wrong("8.1", "The keys of `special` are whole texts")
+def bare_names():
+    return chatting(role_token=lambda role, special, encode: [special[role]])
