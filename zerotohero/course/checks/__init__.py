@@ -22,6 +22,7 @@ LECTURES = {  # each with its number
     "backprop": 5,
     "wavenet": 6,
     "gpt": 7,
+    "assistant": 8,
     "tokenizer": 9,
     "numpy_gpt": 11,
 }
