@@ -28,11 +28,11 @@ def wrong_winners() -> list[tuple[Callable, str]]:
 
     return [
         (
-            lambda s: Counter(s).most_common(1)[0][0],
+            lambda s: Counter(s or [None]).most_common(1)[0][0],
             "None has a vote here: leave it out before you count.",
         ),
         (
-            lambda s: Counter(a or "" for a in s).most_common(1)[0][0],
+            lambda s: Counter([a or "" for a in s] or [None]).most_common(1)[0][0],
             "What is None is counted as an empty text: leave it out before you count.",
         ),
         (lambda s: tied(s)[-1], "Of equally frequent answers the last to appear wins: the first."),
@@ -41,15 +41,11 @@ def wrong_winners() -> list[tuple[Callable, str]]:
             "Of equally frequent answers the one that came last in the list wins: the first.",
         ),
         (
-            lambda s: (
-                next((a for a in s if voted(s[: s.index(a) + 1]) and a in tied(s)), None)
-                if len(tied(s)) == 1
-                else min(tied(s))
-            ),
+            lambda s: min(tied(s)) if voted(s) else None,
             "Of equally frequent answers the smallest text wins: the one that came first.",
         ),
         (
-            lambda s: tied(s)[0] if len(tied(s)) == 1 else max(tied(s)),
+            lambda s: max(tied(s)) if voted(s) else None,
             "Of equally frequent answers the largest text wins: the one that came first.",
         ),
         (
@@ -58,7 +54,7 @@ def wrong_winners() -> list[tuple[Callable, str]]:
             "came first in the list.",
         ),
         (
-            lambda s: tied(s)[0] if s and max(Counter(s).values()) * 2 > len(s) else None,
+            lambda s: tied(s)[0] if 2 * s.count(tied(s)[0]) > len(s) else None,
             "Half of the votes aren't needed: the most frequent answer wins.",
         ),
         (lambda s: (voted(s) or [None])[0], "The first answer is taken, whatever the others are."),
@@ -126,7 +122,7 @@ def wrong_best(p: np.ndarray, r: np.ndarray, n: int) -> dict[str, np.ndarray]:
         "Equally good answers get all of what they share, each: they share it.": (
             at_most**n - below**n
         ),
-        "Equally good answers share alike: as their probabilities are, for the first one is taken.": (
+        "Equally good answers share alike: as their probabilities are.": (
             (at_most**n - below**n) / (r == r[:, None]).sum(1)
         ),
         "Of equally good answers the later in the table wins: the one that was drawn first.": (

@@ -40,7 +40,7 @@ once; nothing, `[]`, if no choice begins so.
 
 `logits` is (V,). Return probabilities, (V,): those of the allowed tokens at this temperature, above
 0, as if there were no others, and exactly 0 for all others. That also holds where the others'
-logits are higher by thousands.
+logits are higher by thousands, or all lie in the thousands.
 
 `write_choice(model: Callable, prompt: list[int], choices: list, end: int) -> list[int]`
 
@@ -109,6 +109,7 @@ def _logits(rng: np.random.Generator, high: float) -> dict:
     allowed = sorted(rng.choice(9, 3, replace=False).tolist())
     others = np.setdiff1d(np.arange(9), allowed)
     logits[others] += high
+    logits -= high / 2  # all of them are far from 0
     return {"logits": logits, "allowed": allowed, "temperature": float(rng.uniform(0.4, 0.7))}
 
 
