@@ -51,7 +51,7 @@ def losses(answer_logprobs, dpo_loss, policy, reference, chosen, rejected, beta)
 
 
 def layer(LoRALinear, add_lora, merge_lora, weight, bias, x, rank, alpha, A=None, B=None, seed=0):
-    """The layer as it begins, or with the A and B given: what it returns and hands back."""
+    """Return what the layer gives and hands back, as it begins or with the A and B given."""
     linear = _linear(weight, bias)
     torch.manual_seed(seed)
     lora = LoRALinear(linear, rank, alpha)
