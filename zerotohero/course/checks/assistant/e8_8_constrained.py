@@ -140,7 +140,7 @@ for name, high in (("what is not allowed gets 0", 0.0), ("however likely it was"
 def choice_written(given, got):
     right = [greedily(given, prompt) for prompt in given["prompts"]]
     want, asked = ([its[i] for its in right] for i in (0, 1))
-    ways = wrong_writing(given)
+    ways = wrong_writing(given) if got["written"] != want else []
     hint = next((h for way, h in ways if way == got["written"]), None)
     strays = [w for w in got["written"] if w not in given["choices"]]
     if strays and not hint:
