@@ -138,7 +138,7 @@ class Part(nn.Module):
         return x + self.mlp(self.value_out(mixed))
 
 
-def lora_in_a_model(LoRALinear, add_lora, merge_lora, sizes, names, rank, alpha, idx, seed):
+def lora_in_a_model(LoRALinear, add_lora, merge_lora, sizes, names, rank, alpha, idx, seed, steps):
     model, idx = Small(**sizes, seed=seed), torch.tensor(idx)
     before, plain = model(idx).detach(), {n: p.clone() for n, p in model.named_parameters()}
     share = add_lora(model, names, rank, alpha)
@@ -154,9 +154,11 @@ def lora_in_a_model(LoRALinear, add_lora, merge_lora, sizes, names, rank, alpha,
         "before": before,
         "after": model(idx).detach(),
     }
+    if not steps:
+        return got
     step = torch.optim.SGD(learn or [nn.Parameter(torch.zeros(1))], lr=0.02)
     losses = []
-    for _ in range(3):
+    for _ in range(steps):
         step.zero_grad()
         loss = model(idx).square().mean().log()
         losses.append(loss.item())

@@ -27,14 +27,15 @@ def through(given: dict, scale: float | None = None, own: float = 1, bias: bool 
 LINEAR = {"query": (1, 1), "value": (1, 1), "value_out": (1, 1), "mlp.0": (1, 4), "mlp.2": (4, 1)}
 
 
-def some_model(rng: np.random.Generator, of: list[str], n: int = 2) -> dict:
+def some_model(rng: np.random.Generator, of: list[str], n: int = 2, steps: int = 0) -> dict:
     C, V = int(rng.choice([74, 76, 80])), int(rng.integers(70, 90))
     return {
         "sizes": {"V": V, "C": C, "n_layer": n},
         "names": [str(name) for name in rng.permutation(of)[:2]],
         "rank": 2,
+        "steps": steps,
         "alpha": 8.0,
-        "idx": rng.integers(0, V, (2, 6)),
+        "idx": rng.integers(0, V, (2, 3)),
         "seed": int(rng.integers(2**31)),
     }
 
