@@ -226,7 +226,12 @@ def same(a, b):
 
 def test_the_command_makes_all_stages_in_one_folder(made):
     folder, said = made
-    assert [line[:2] for line in said.splitlines() if line[:1].isdigit()] == ["1.", "2.", "3.", "4."]
+    assert [line[:2] for line in said.splitlines() if line[:1].isdigit()] == [
+        "1.",
+        "2.",
+        "3.",
+        "4.",
+    ]
     assert f"zerotohero chat {folder}" in said
     assert {path.name for path in folder.iterdir()} == {
         *("run.json", "tokenizer.json", "tokenizer_config.json", "last.pt"),

@@ -50,7 +50,7 @@ GENTLE = TrainConfig(
     steps=60, batch_size=24, min_lr=0.0, warmup=6, weight_decay=0.0, betas=(0.9, 0.95)
 )
 REWARD = replace(GENTLE, weight_decay=0.01)
-DPO = replace(GENTLE, batch_size=16, lr=4e-4)
+DPO = replace(GENTLE, batch_size=16, lr=3e-4)
 # The rewards come from the policy itself: a step too far spoils what the next one learns from.
 REINFORCE = replace(GENTLE, steps=24, batch_size=72, lr=5e-4, warmup=4, schedule="constant")
 
@@ -70,7 +70,7 @@ class StagesConfig:
     group: int = 4  # answers to one prompt that are compared with each other
     beta: float = 0.2  # the penalty a nat of divergence, in deviations of the reward
     dpo: TrainConfig = DPO  # batch_size counts pairs
-    dpo_beta: float = 0.1
+    dpo_beta: float = 0.2
     seed: int = 0
 
 

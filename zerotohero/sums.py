@@ -95,7 +95,15 @@ def rows(pairs: Sequence[Pair], think: bool) -> tuple[Int64[Tensor, "N T"], Int6
 
 LEARN = replace(RECIPES["adder"].train, steps=250, eval_every=0)
 BEGIN = replace(LEARN, steps=80)
-GRPO = TrainConfig(steps=40, batch_size=192, lr=1e-3, warmup=4, weight_decay=0.0, betas=(0.9, 0.95))
+GRPO = TrainConfig(
+    steps=24,
+    batch_size=768,
+    lr=1.5e-3,
+    warmup=4,
+    schedule="constant",
+    weight_decay=0.0,
+    betas=(0.9, 0.95),
+)
 
 
 @dataclass(frozen=True)
