@@ -330,7 +330,7 @@ def test_a_chat_in_the_terminal(terminal):
         ("", ""),
         ("once", ABC),
         ("twice", f"{ABC}"),
-        ("y" * 150, "(The context of 300 tokens is full: the 2 oldest turns are no longer read.)"),
+        ("y" * 50, "(The context of 300 tokens is full: the 2 oldest turns are no longer read.)"),
         ("/reset", "All turns are forgotten."),
     ):
         chat.type(line + "\n")
