@@ -21,20 +21,20 @@ def stages() -> Drawing:
     """Return the four stages, what each learns from and what it makes, with the state's names."""
     return diagram(
         """
-        plays -> pretraining : text
+        plays -> pretraining
         pretraining -> fine-tuning : base model
-        questions and answers -> fine-tuning : conversations
-        fine-tuning -> reward model : tuned model
-        comparisons -> reward model : better, worse
-        fine-tuning -> reinforcement learning : tuned model
-        reward model -> reinforcement learning : a number an answer
-        reinforcement learning -> assistant
+        questions, answers -> fine-tuning
+        fine-tuning -> reward model :  tuned model
+        comparisons -> reward model
+        fine-tuning -> reinforcement : tuned model
+        reward model -> reinforcement :  rewards
+        reinforcement -> assistant
         """,
         parameters={
-            "pretraining": "next token",
-            "fine-tuning": "next token of answers",
+            "pretraining": "the next token",
+            "fine-tuning": "answers",
             "reward model": "which is better",
-            "reinforcement learning": "more reward",
+            "reinforcement": "more reward",
         },
         alt="The four stages. Pretraining makes a base model from plays; fine-tuning, from "
         "questions and answers, a tuned model; comparisons of its answers make a reward model; "
