@@ -135,9 +135,8 @@ def sums_figures(seed: int) -> dict[str, float]:
     watch, config = Watch(), SumsConfig(seed=seed)
     figures, generator = watch.figures, torch.Generator().manual_seed(seed + 1000)
     train, unseen = sums.draw_sums(seed)
-    both = watch(
-        "sums, with thinking and without", sums.learn, train, (False, True), config.learn, config
-    )
+    modes = (False, True)
+    both = watch("sums, both forms", sums.learn, train, modes, config)
     figures["direct"] = sums.share_right(both, unseen, think=False)
     figures["think"] = sums.share_right(both, unseen, think=True)
 
@@ -148,7 +147,7 @@ def sums_figures(seed: int) -> dict[str, float]:
             figures[f"{name} pass@{k}"] = sums.passes(written, some, k)
         figures[f"{name} majority of 16"] = sums.votes(written, some, 16)
 
-    begun = watch("sums, begun", sums.learn, train, (True,), config.begin, config)
+    begun = watch("sums, begun", sums.learn, train, (True,), config, 0.5)
     look("begun", begun)
     policy, _ = watch("GRPO", sums.grpo, begun, train, True, config)
     look("grpo", policy)

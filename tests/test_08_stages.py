@@ -1,6 +1,7 @@
 """The four stages of lecture 08 at a tiny budget, the worlds, and `zerotohero train assistant`."""
 
 import dataclasses
+import random
 import shutil
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def test_each_stage_does_what_it_is_for(plays):
     assert evaluate(tuned, rows) < evaluate(base, rows) - 0.5
     prompts, g = plays.prompts(plays.held_out), torch.Generator().manual_seed(0)
     raw, drawn = (stages.ask(model, prompts, plays, g) for model in (base, tuned))
-    assert plays.judge(raw)["ended"] < 0.2 and plays.judge(drawn)["ended"] > 0.6
+    assert plays.judge(raw)["ended"] < 0.1 and plays.judge(drawn)["ended"] > 0.25
 
     preferences = stages.compare(tuned, plays, config)
     assert 300 < len(preferences) <= 700
@@ -184,23 +185,20 @@ def test_votes_and_passes_are_counted():
 
 
 def test_grpo_learns_from_being_right():
-    """Sums of one digit in effect: the model has seen no others."""
-    learn = [(a, b) for a in range(10) for b in range(10)] * 4
-    usual = sums.SumsConfig()
-    config = dataclasses.replace(
-        usual,
-        begin=dataclasses.replace(usual.begin, steps=30, warmup=3),
-        grpo=dataclasses.replace(usual.grpo, steps=15, batch_size=128, precision="fp32"),
-    )
-    begun = sums.learn(learn, (True,), config.begin, config)
-    policy, history = sums.grpo(begun, learn, True, config)
+    """Of sums of two digits, which are learned sooner; training stops when half are right."""
+    draw = random.Random(0)
+    pairs = [(draw.randrange(50), draw.randrange(50)) for _ in range(2000)]
+    config = sums.SumsConfig()
+    grpo = dataclasses.replace(config.grpo, steps=10, batch_size=384, precision="fp32")
+    begun = sums.learn(pairs, (True,), config, until=0.5)
+    assert 0.2 < sums.share_right(begun, pairs[:200], True) < 0.98
+    policy, history = sums.grpo(begun, pairs, True, dataclasses.replace(config, grpo=grpo))
     g = torch.Generator().manual_seed(0)
     before, after = (
-        sums.passes(sums.write(model, learn[:100], True, 8, generator=g), learn[:100], 1)
+        sums.passes(sums.write(model, pairs[:150], True, 8, generator=g), pairs[:150], 1)
         for model in (begun, policy)
     )
-    assert 0 < before < 0.9 and len(history) == 15
-    assert after > before + 0.05
+    assert len(history) == 10 and after > before + 0.05
 
 
 # --- the command ----------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ class LoRALinear(nn.Module):
         self,
         linear: nn.Linear,
         rank: int = 8,
-        alpha: float = 16,
+        alpha: float | int = 16,
         generator: torch.Generator | None = None,
     ):
         """Wrap `linear`, which learns no longer. ValueError for a rank below 1.
@@ -59,7 +59,7 @@ class LoRALinear(nn.Module):
 def add_lora(
     model: nn.Module,
     rank: int = 8,
-    alpha: float = 16,
+    alpha: float | int = 16,
     names: Collection[str] = ("c_attn", "c_proj"),
     generator: torch.Generator | None = None,
 ) -> nn.Module:

@@ -100,7 +100,7 @@ def ppo_loss(
     old_logp: Float[Tensor, "N T"],
     advantages: Float[Tensor, " N"],
     mask: Bool[Tensor, "N T"],
-    clip: float = 0.2,
+    clip: float | int = 0.2,
 ) -> Float[Tensor, ""]:
     """Return PPO's loss, for several updates on the same answers, a mean over the tokens.
 

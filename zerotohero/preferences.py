@@ -63,7 +63,7 @@ def dpo_loss(
     rejected: Float[Tensor, " N"],
     ref_chosen: Float[Tensor, " N"],
     ref_rejected: Float[Tensor, " N"],
-    beta: float = 0.1,
+    beta: float | int = 0.1,
 ) -> Float[Tensor, ""]:
     """Return the loss of direct preference optimisation, from log-probabilities of whole answers.
 

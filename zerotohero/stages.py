@@ -49,10 +49,10 @@ FINE_TUNE = replace(FAST, steps=50, batch_size=48, warmup=5, lr=2e-3, muon_lr=5e
 GENTLE = TrainConfig(
     steps=60, batch_size=24, min_lr=0.0, warmup=6, weight_decay=0.0, betas=(0.9, 0.95)
 )
-REWARD = replace(GENTLE, weight_decay=0.01)
+REWARD = replace(GENTLE, steps=120, warmup=10, weight_decay=0.01)
 DPO = replace(GENTLE, batch_size=16, lr=3e-4)
 # The rewards come from the policy itself: a step too far spoils what the next one learns from.
-REINFORCE = replace(GENTLE, steps=24, batch_size=72, lr=5e-4, warmup=4, schedule="constant")
+REINFORCE = replace(GENTLE, steps=24, batch_size=72, warmup=4, schedule="constant")
 
 
 @dataclass(frozen=True)
