@@ -35,9 +35,7 @@ def runs(tuned, reward_model, plays: Plays, config: StagesConfig) -> str:
     asked = plays.held_out[:6]
     found = {}
     for beta in PENALTIES:
-        policy, history = stages.reinforce(
-            tuned, reward_model, plays, replace(config, beta=beta)
-        )
+        policy, history = stages.reinforce(tuned, reward_model, plays, replace(config, beta=beta))
         drawn = stages.ask(policy, plays.prompts(asked), plays, torch.Generator().manual_seed(1))
         said = [plays.template.decode(ids) for ids in drawn]
         found[f"{beta:g}"] = {

@@ -103,7 +103,9 @@ def rewards(rewards: Float[Tensor, " N"], scores: Float[Tensor, " N"], edges: Se
             groups.append(its.tolist())
             left = "" if low == bounds[0] else f"{low:g} to "
             name = f"below {high:g}" if not left else left + f"{high:g}"
-            names.append(f"{low:g} and more\n{len(its)}" if high == bounds[-1] else f"{name}\n{len(its)}")
+            names.append(
+                f"{low:g} and more\n{len(its)}" if high == bounds[-1] else f"{name}\n{len(its)}"
+            )
     parts = ax.boxplot(groups, tick_labels=names, whis=(5, 95), showfliers=False, patch_artist=True)
     for box, line in zip(parts["boxes"], parts["medians"], strict=True):
         box.set(facecolor=SKY, edgecolor=BLACK)
@@ -148,7 +150,9 @@ def passes(curves: Mapping[str, Mapping[int, float]]) -> None:
     """Draw the share of sums that one of k answers has right, a line for each model."""
     _, ax = plt.subplots()
     for (name, curve), (colour, marker, dash) in zip(curves.items(), LOOKS, strict=False):
-        ax.plot(curve.keys(), curve.values(), color=colour, marker=marker, linestyle=dash, label=name)
+        ax.plot(
+            curve.keys(), curve.values(), color=colour, marker=marker, linestyle=dash, label=name
+        )
     ks = list(next(iter(curves.values())))
     ax.set_xscale("log", base=2)
     ax.set_xticks(ks, [str(k) for k in ks])
