@@ -1,7 +1,8 @@
-"""The figures of lecture 08: the four stages, a chat as tokens, and what learning from rewards does."""
+"""The figures of lecture 08: four stages, a chat as tokens, what learning from rewards does."""
 
-import html
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import inf
 
 import matplotlib.pyplot as plt
 from jaxtyping import Float
@@ -10,15 +11,17 @@ from torch import Tensor
 from zerotohero.course.drawing import Drawing, draw
 from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY
 from zerotohero.course.plots.diagram import diagram
+from zerotohero.course.plots.tokenizer import sign
 
 LOOKS = ((BLUE, "o", "-"), (RED, "s", "--"), (GREEN, "^", "-."), (PURPLE, "D", ":"))
 History = Sequence[Mapping[str, float]]
+LEARNED, GIVEN = "#f3c27a", "#f1f1f1"  # tokens, by whether the loss counts
 
 # --- diagrams -------------------------------------------------------------------------------------
 
 
 def stages() -> Drawing:
-    """Return the four stages, what each learns from and what it makes, with the state's names."""
+    """Return the four stages, what each learns from and what it makes."""
     return diagram(
         """
         plays -> pretraining
@@ -47,13 +50,13 @@ def loop() -> Drawing:
     """Return the loop of reinforcement learning: who hands what to whom."""
     return diagram(
         """
-        prompts -> policy : (P, T)
-        policy -> answers : K for each prompt
-        answers -> reward model : rows
-        answers -> tuned model : rows
-        reward model -> − : reward (P, K)
-        tuned model -> − : β · divergence (P, K)
-        − -> baseline : what was earned
+        prompts -> policy
+        policy -> answers : K each
+        answers -> reward model
+        answers -> tuned model
+        reward model -> − : reward
+        tuned model -> − : β · divergence
+        − -> baseline : earned
         baseline -> policy : advantage (P, K)
         """,
         parameters={"policy": "learns"},
@@ -63,49 +66,42 @@ def loop() -> Drawing:
     )
 
 
-def masked(turns: Sequence[tuple[str, bool]], shown: int = 9) -> Drawing:
-    """Return a conversation's tokens in a row of boxes, filled where the loss counts.
-
-    turns: of each token its text, and whether the assistant has to write it. Rows hold `shown`.
-    """
-    rows = []
-    for i in range(0, len(turns), shown):
-        cells = "".join(
-            f'<TD BGCOLOR="{"#f3c27a" if counts else "#f1f1f1"}" CELLPADDING="6">'
-            f"{html.escape(text)}</TD>"
-            for text, counts in turns[i : i + shown]
-        )
-        rows.append(
-            '<TR><TD BORDER="0"><TABLE BORDER="0" CELLBORDER="1" CELLSPACING="3">'
-            f"<TR>{cells}</TR></TABLE></TD></TR>"
-        )
-    learned = sum(counts for _, counts in turns)
-    table = f'<TABLE BORDER="0" CELLSPACING="0">{"".join(rows)}</TABLE>'
+def masked(pieces: Sequence[bytes], mask: Sequence[bool], shown: int = 9) -> Drawing:
+    """Return a conversation's tokens as boxes, filled where the loss counts; rows hold `shown`."""
+    lines = [
+        "digraph { bgcolor=white; nodesep=0.08; ranksep=0.12; edge [style=invis];",
+        'node [shape=box, style="filled", fontname="Helvetica,Arial,sans-serif", '
+        'fontsize=12, fontcolor="#111111", color="#666666", height=0.36, margin="0.18,0.05"];',
+    ]
+    for i, (piece, counts) in enumerate(zip(pieces, mask, strict=True)):
+        text = sign(piece).replace("\\", "\\\\").replace('"', '\\"')
+        lines.append(f't{i} [label="{text}", fillcolor="{LEARNED if counts else GIVEN}"];')
+    rows = [range(i, min(i + shown, len(pieces))) for i in range(0, len(pieces), shown)]
+    for row in rows:
+        lines.append(f"{{ rank=same; {' -> '.join(f't{i}' for i in row)} }}")
+    lines += [f"t{row[0]} -> t{below[0]};" for row, below in pairwise(rows)]
     return draw(
-        'digraph { bgcolor=white; node [shape=plain, fontname="Courier,monospace", fontsize=13, '
-        f'fontcolor="#111111", color="#666666"]; t [label=<{table}>]; }}',
-        alt=f"A conversation as {len(turns)} tokens in boxes, of which {learned} are filled: the "
-        "answers and the ends of the assistant's turns, on which alone the loss counts.",
+        "\n".join([*lines, "}"]),
+        alt=f"A conversation as {len(pieces)} tokens in boxes, of which {sum(mask)} are filled: "
+        "the answers and the ends of the assistant's turns, on which alone the loss counts.",
     )
 
 
 # --- plots ----------------------------------------------------------------------------------------
 
 
-def rewards(rewards: Float[Tensor, " N"], scores: Float[Tensor, " N"], edges: Sequence[float]):
-    """Draw the rewards of answers in groups by their true score: below the first edge, and so on."""
+def rewards(
+    rewards: Float[Tensor, " N"], scores: Float[Tensor, " N"], edges: Sequence[float]
+) -> None:
+    """Draw the rewards of answers in groups by their true score, cut at the edges."""
     _, ax = plt.subplots()
-    bounds = [-float("inf"), *edges, float("inf")]
     groups, names = [], []
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in pairwise([-inf, *edges, inf]):
         its = rewards[(scores >= low) & (scores < high)]
         if len(its):
             groups.append(its.tolist())
-            left = "" if low == bounds[0] else f"{low:g} to "
-            name = f"below {high:g}" if not left else left + f"{high:g}"
-            names.append(
-                f"{low:g} and more\n{len(its)}" if high == bounds[-1] else f"{name}\n{len(its)}"
-            )
+            name = f"{low:g} to {high:g}" if high < inf else f"{low:g} and more"
+            names.append(f"{name if low > -inf else f'below {high:g}'}\n{len(its)}")
     parts = ax.boxplot(groups, tick_labels=names, whis=(5, 95), showfliers=False, patch_artist=True)
     for box, line in zip(parts["boxes"], parts["medians"], strict=True):
         box.set(facecolor=SKY, edgecolor=BLACK)
