@@ -165,7 +165,7 @@ def test_a_sum_is_right_by_its_answer_whatever_was_thought():
 def test_a_question_is_no_target_of_a_sum():
     for think in (True, False):
         X, Y = sums.rows([(7, 45), (999, 999)], think)
-        assert X.shape == Y.shape == (2, sums.CONTEXT)
+        assert X.shape == Y.shape and X.shape[1] <= sums.CONTEXT
         learned = sums.VOCABULARY.decode(Y[0][Y[0] >= 0])
         assert learned == sums.solution(7, 45, think)
         start = int((Y[0] >= 0).nonzero()[0])
@@ -190,7 +190,7 @@ def test_grpo_learns_from_being_right():
     pairs = [(draw.randrange(50), draw.randrange(50)) for _ in range(2000)]
     config = sums.SumsConfig()
     grpo = dataclasses.replace(config.grpo, steps=10, batch_size=384, precision="fp32")
-    begun = sums.learn(pairs, (True,), config, until=0.5)
+    begun = sums.learn(pairs, True, config, until=0.5)
     assert 0.2 < sums.share_right(begun, pairs[:200], True) < 0.98
     policy, history = sums.grpo(begun, pairs, True, dataclasses.replace(config, grpo=grpo))
     g = torch.Generator().manual_seed(0)

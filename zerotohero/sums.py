@@ -81,13 +81,11 @@ def draw_sums(seed: int, n: int = 20_000, held_out: int = 500) -> tuple[list[Pai
 
 
 def rows(pairs: Sequence[Pair], think: bool) -> tuple[Int64[Tensor, "N T"], Int64[Tensor, "N T"]]:
-    """Return inputs and targets of CONTEXT tokens; questions are no targets, nor is padding."""
+    """Return inputs and targets; of these, the questions are IGNORED."""
     texts = [question(*pair, think) + solution(*pair, think) for pair in pairs]
     tokens = VOCABULARY.encode("".join(texts)).view(len(pairs), -1)
-    X = torch.full((len(pairs), CONTEXT), END)
-    Y = torch.full_like(X, IGNORED)
-    start, T = len(question(0, 0, think)), tokens.shape[1] - 1
-    X[:, :T], Y[:, start - 1 : T] = tokens[:, :-1], tokens[:, start:]
+    X, Y = tokens[:, :-1], tokens[:, 1:].clone()
+    Y[:, : len(question(0, 0, think)) - 1] = IGNORED
     return X, Y
 
 
@@ -122,14 +120,14 @@ class SumsConfig:
 
 def learn(
     pairs: Sequence[Pair],
-    modes: Sequence[bool],
+    think: bool,
     config: SumsConfig,
     until: float | None = None,
 ) -> GPT:
-    """Return a model that has learned from sums, as many with each of the `modes` of thinking.
+    """Return a model that has learned from sums, in the form with thinking or in that without.
 
-    It stops as soon as the share of 100 sums, thinking, that it gets right is `until`: the
-    understanding comes within few steps, and after a number of them that differs from seed to seed.
+    It stops as soon as the share of 100 sums that it gets right is `until`: the understanding
+    comes within few steps, and after a number of them that differs from seed to seed.
     """
     sizes = replace(
         RECIPES["adder"].model,
@@ -137,12 +135,11 @@ def learn(
         block_size=CONTEXT,
     )
     model = GPT(sizes, torch.Generator().manual_seed(config.seed))
-    parts = [rows(pairs[i :: len(modes)], think) for i, think in enumerate(modes)]
-    data = tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
-    trainer = Trainer(replace(config.learn, seed=config.seed), model, data, progress=False)
+    plan = replace(config.learn, seed=config.seed)
+    trainer = Trainer(plan, model, rows(pairs, think), progress=False)
 
     def enough(_: Trainer) -> None:
-        if share_right(model, pairs[:100], think=True) >= until:
+        if share_right(model, pairs[:100], think) >= until:
             raise _Enough
 
     if until is not None:
