@@ -17,7 +17,7 @@ from zerotohero.course import data, widgets
 from zerotohero.plays import Plays
 from zerotohero.stages import StagesConfig
 
-PENALTIES = (0.0, 0.03, 0.1, 0.2, 0.5, 1.0)
+PENALTIES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
 FILE = Path(widgets.__file__).with_name("penalties.json")
 
 
