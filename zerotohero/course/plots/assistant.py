@@ -139,6 +139,7 @@ def frontier(
     for (name, (a, b)), (colour, marker, _) in zip(points.items(), LOOKS, strict=False):
         ax.plot([a], [b], color=colour, marker=marker, markersize=9, linestyle="", label=name)
     ax.set(xlabel="divergence from the fine-tuned model, nats an answer", ylabel="true score")
+    ax.margins(0.1)
     ax.legend(loc="best")
 
 
