@@ -62,7 +62,8 @@ def test_a_run_is_a_line_in_each_of_three_panels():
     }
     figures.runs(runs)
     axes = plt.gcf().axes
-    assert [ax.get_title(loc="left") for ax in axes] == ["reward", "true score", "divergence, nats"]
+    titles = [ax.get_title() or ax.get_title(loc="left") for ax in axes]
+    assert titles == ["reward", "true score", "divergence, nats"]
     assert [list(line.get_ydata()) for line in axes[1].lines] == [[1, 2, 3, 4, 5], [9, 10, 11]]
 
 
