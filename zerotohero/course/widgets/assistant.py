@@ -1,12 +1,14 @@
-"""Lecture 08's widgets: a chat, and an answer token by token, with what else could stand there.
+"""Lecture 08's widgets: a chat, an answer token by token, and a slider for the penalty.
 
 An answer is written in a thread of its own, or the kernel could not hear the button that stops it.
 """
 
 import html
+import json
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import NamedTuple
 
 import ipywidgets as widgets
@@ -246,4 +248,76 @@ def _bars(step: Step, partner: Partner) -> str:
     return (
         f'<svg role="img" aria-label="{label}" width="600" height="{20 * len(shown) + 4}" '
         f'style="display:block;background:white;max-width:100%">{"".join(rows)}</svg>{label}.'
+    )
+
+
+# --- the penalty ----------------------------------------------------------------------------------
+
+
+def penalty_runs() -> dict[float, dict]:
+    """Return runs of the policy gradient that were made beforehand, by their penalty.
+
+    Each has a "history", of each step its reward, divergence and true score, and "answers", pairs
+    of a question and what the run's model said to it in the end. `benchmarks/penalties.py` makes
+    them.
+    """
+    text = Path(__file__).with_name("penalties.json").read_text(encoding="utf-8")
+    return {float(beta): run for beta, run in json.loads(text).items()}
+
+
+def penalty_ends(steps: int = 6) -> dict[float, dict[str, float]]:
+    """Return the means of each run's last steps, by its penalty."""
+    ends = {}
+    for beta, run in penalty_runs().items():
+        last = run["history"][-steps:]
+        ends[beta] = {key: sum(step[key] for step in last) / len(last) for key in last[0]}
+    return ends
+
+
+def penalty_slider() -> widgets.VBox:
+    """Return the runs under a slider for the penalty: where each ended, and what it says."""
+    found, ends = penalty_runs(), penalty_ends()
+    slider = widgets.SelectionSlider(
+        options=[(f"{beta:g}", beta) for beta in found], value=0.2, description="penalty β", **WIDE
+    )
+    page = widgets.HTML()
+
+    def show(_=None) -> None:
+        page.value = penalty_html(ends, slider.value, found[slider.value]["answers"])
+
+    slider.observe(show, "value")
+    show()
+    return widgets.VBox([slider, page])
+
+
+def penalty_html(
+    ends: Mapping[float, Mapping[str, float]], beta: float, answers: Iterable[tuple[str, str]]
+) -> str:
+    """Return bars of where a run ended, on the scale of all runs, and its answers."""
+    rows = []
+    for i, (key, title) in enumerate(
+        {"reward": "reward", "score": "true score", "divergence": "divergence"}.items()
+    ):
+        values = [end[key] for end in ends.values()]
+        low, high = min(0, *values), max(0, *values)
+        scale = 340 / ((high - low) or 1)
+        value, zero = ends[beta][key], 110 - low * scale
+        start, width = min(zero, zero + value * scale), max(1, abs(value) * scale)
+        y = 26 * i
+        rows.append(
+            f'<text x="100" y="{y + 17}" text-anchor="end" font-size="13" fill="#222">{title}'
+            f'</text><rect x="{start:.1f}" y="{y + 4}" width="{width:.1f}" height="18" '
+            f'fill="{BLUE}"/><text x="470" y="{y + 17}" font-size="13" fill="#222">{value:.2f}'
+            "</text>"
+        )
+    said = "".join(
+        f"<tr><td style='padding:2px 12px 2px 0'>{html.escape(question)}</td>"
+        f"<td>{html.escape(text)}</td></tr>"
+        for question, text in answers
+    )
+    label = ", ".join(f"{key} {value:.2f}" for key, value in ends[beta].items())
+    return (
+        f'<div style="{CARD}"><svg role="img" aria-label="penalty {beta:g}: {label}" width="530" '
+        f'height="80" style="display:block;background:white;max-width:100%">{"".join(rows)}</svg>'
+        f'<table style="color:#222;background:white">{said}</table></div>'
     )
