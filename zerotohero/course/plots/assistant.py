@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zerotohero.course.drawing import Drawing, draw
-from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY
+from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, describe
 from zerotohero.course.plots.diagram import diagram
 from zerotohero.course.plots.tokenizer import sign
 
@@ -107,6 +107,12 @@ def rewards(
         box.set(facecolor=SKY, edgecolor=BLACK)
         line.set(color=BLACK, linewidth=2)
     ax.set(xlabel="true score, and number of answers", ylabel="reward")
+    medians = [float(line.get_ydata()[0]) for line in parts["medians"]]
+    groups = [f"{name.split(chr(10))[0]}: {m:.1f}" for name, m in zip(names, medians, strict=True)]
+    describe(
+        "Boxes of the rewards of answers, grouped by their true score, with whiskers that overlap "
+        f"from group to group. Median rewards by true score: {'; '.join(groups)}."
+    )
 
 
 def runs(histories: Mapping[str, History]) -> None:
@@ -122,6 +128,14 @@ def runs(histories: Mapping[str, History]) -> None:
             )
         ax.set(title=title, xlabel="step")
     axes[0].legend()
+    ends = [
+        f"{name}: " + ", ".join(f"{titles[key]} {history[-1][key]:.2f}" for key in titles)
+        for name, history in histories.items()
+    ]
+    describe(
+        "Three panels of curves against the step: reward, true score and divergence of each run. "
+        f"Last steps: {'; '.join(ends)}."
+    )
 
 
 def frontier(
@@ -141,6 +155,11 @@ def frontier(
     ax.set(xlabel="divergence from the fine-tuned model, nats an answer", ylabel="true score")
     ax.margins(0.1)
     ax.legend(loc="best")
+    marks = [f"{name} at {a:.1f} nats scores {b:.2f}" for name, (a, b) in points.items()]
+    describe(
+        "True score against divergence from the fine-tuned model. Best of n is a curve that ends "
+        f"at {x[-1]:.1f} nats with {y[-1]:.2f}; single marks: {'; '.join(marks)}."
+    )
 
 
 def passes(curves: Mapping[str, Mapping[int, float]]) -> None:
@@ -156,6 +175,13 @@ def passes(curves: Mapping[str, Mapping[int, float]]) -> None:
     ax.minorticks_off()
     ax.set(xlabel="answers k", ylabel="share with one right: pass@k", ylim=(0, 1.02))
     ax.legend(loc="lower right")
+    ends = [
+        f"{name} from {curve[ks[0]]:.2f} to {curve[ks[-1]]:.2f}" for name, curve in curves.items()
+    ]
+    describe(
+        f"Rising curves: the share of sums that one of k answers has right, for k from {ks[0]} to "
+        f"{ks[-1]} on a log axis. {'; '.join(ends)}."
+    )
 
 
 def penalties(ends: Mapping[float, Mapping[str, float]]) -> None:
@@ -175,6 +201,12 @@ def penalties(ends: Mapping[float, Mapping[str, float]]) -> None:
     for ax in (left, right):
         ax.set_xticks(places, names)
         ax.set_xlabel("penalty β")
+    best = max(ends, key=lambda beta: ends[beta]["score"])
+    describe(
+        f"Two panels by penalty, for β of {', '.join(names)}. The true score is highest, "
+        f"{ends[best]['score']:.2f}, at {best:g}; the divergence goes from {divergences[0]:.1f} at "
+        f"the first to {divergences[-1]:.1f} nats at the last."
+    )
 
 
 def shares(bars: Mapping[str, float], chance: float | None = None, title: str = "right") -> None:
@@ -188,3 +220,6 @@ def shares(bars: Mapping[str, float], chance: float | None = None, title: str = 
         ax.axvline(chance, color=ORANGE, linestyle="--")
     ax.set(xlim=(0, 1.1), xlabel=f"share {title}")
     ax.grid(axis="y", visible=False)
+    values = ", ".join(f"{name} {share:.0%}" for name, share in bars.items())
+    guessed = "" if chance is None else f" A line marks {chance:.0%}, which is chance."
+    describe(f"Horizontal bars of the share {title}: {values}.{guessed}")
