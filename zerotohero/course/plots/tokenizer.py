@@ -137,7 +137,7 @@ def replay(stages: Sequence[tuple[str, Sequence[bytes]]]) -> None:
     describe(
         f"The same text in {len(stages)} rows, a box around every token, one merge more in each "
         f"row: {'; '.join(f'{merged}, {len(pieces)} tokens' for merged, pieces in stages)}. In the "
-        f"last row the tokens are {' | '.join(map(sign, last))}."
+        f"last row the tokens are, with · for a blank, {' | '.join(map(sign, last))}."
     )
 
 
@@ -151,11 +151,11 @@ def sizes(curves: Mapping[str, Sequence[float]], vocab_sizes: Sequence[int]) -> 
     ax.minorticks_off()
     ax.set(xlabel="tokens in the vocabulary", ylabel="bytes per token", ylim=(0.8, None))
     ax.legend(loc="upper left")
-    ends = [f"{name} from {curve[0]:.2f} to {curve[-1]:.2f}" for name, curve in curves.items()]
+    ends = [f"{name}, {curve[0]:.2f} to {curve[-1]:.2f}" for name, curve in curves.items()]
     describe(
         f"A line chart of bytes per token for vocabularies of {vocab_sizes[0]:,} to "
         f"{vocab_sizes[-1]:,} tokens, on a logarithmic axis, with a line for each text: "
-        f"{', '.join(ends)}."
+        f"{'; '.join(ends)}."
     )
 
 
