@@ -126,14 +126,14 @@ def who_reads_whom(maps: Mapping[str, Float[Tensor, "T T"]], text: str) -> None:
     found = []
     for title, weights in maps.items():
         itself = weights.diagonal().mean().item()
-        most = [signs[i] for i in weights[-1].topk(min(3, len(signs))).indices.tolist()]
         found.append(
-            f"in {title} {itself:.2f} goes to the character itself on average, and the last one "
-            f"reads {', '.join(most)} most, with {weights[-1].max().item():.2f} at the first"
+            f"in {title} {itself:.2f} goes to the character itself on average, and the last "
+            f"one's largest weight is {weights[-1].max().item():.2f}"
         )
     describe(
         f"A heat map for each of {len(maps)} ways to read {''.join(signs)}, with a row for each "
-        f"character that reads and a column for each that is read: {'; '.join(found)}."
+        f"character that reads and a column for each that is read: {'; '.join(found)}. "
+        f"An even share of the last one's is {1 / len(signs):.2f}."
     )
 
 
