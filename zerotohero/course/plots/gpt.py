@@ -9,9 +9,10 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from torch import Tensor
 
 from zerotohero.course.drawing import Drawing
-from zerotohero.course.plots import BLACK, BLUE, ORANGE, RED, SKY
+from zerotohero.course.plots import BLACK, BLUE, ORANGE, RED, SKY, describe
 from zerotohero.course.plots.diagram import diagram
 from zerotohero.course.plots.mlp import smooth
+from zerotohero.course.plots.wavenet import first_to_last
 
 # --- diagrams: S is head_size ---------------------------------------------------------------------
 
@@ -122,6 +123,18 @@ def who_reads_whom(maps: Mapping[str, Float[Tensor, "T T"]], text: str) -> None:
         ax.set_yticks(range(len(signs)), signs, fontsize=9, family="monospace")
         ax.set(title=title, xlabel="is read", ylabel="reads")
         ax.grid(visible=False)
+    found = []
+    for title, weights in maps.items():
+        itself = weights.diagonal().mean().item()
+        found.append(
+            f"in {title} {itself:.2f} goes to the character itself on average, and the last "
+            f"one's largest weight is {weights[-1].max().item():.2f}"
+        )
+    describe(
+        f"A heat map for each of {len(maps)} ways to read {''.join(signs)}, with a row for each "
+        f"character that reads and a column for each that is read: {'; '.join(found)}. "
+        f"An even share of the last one's is {1 / len(signs):.2f}."
+    )
 
 
 def sharpness(rows: Mapping[str, Float[Tensor, " T"]]) -> None:
@@ -133,6 +146,12 @@ def sharpness(rows: Mapping[str, Float[Tensor, " T"]]) -> None:
         ax.set(title=title, xlabel="key", ylim=(0, 1), xticks=range(0, len(row), 5))
         ax.set_axisbelow(True)
     axes[0, 0].set_ylabel("weight (dashed: all alike)")
+    highest = ", ".join(f"{title} {row.max().item():.2f}" for title, row in rows.items())
+    n = len(next(iter(rows.values())))
+    describe(
+        f"A bar chart for each scale of the scores: the weights that one query gives to {n} keys. "
+        f"The largest weight is: {highest}; if all were alike, each would be {1 / n:.2f}."
+    )
 
 
 def rungs(runs: Mapping[str, Sequence[float]], by_seed: Mapping[str, Sequence[float]]) -> None:
@@ -157,6 +176,12 @@ def rungs(runs: Mapping[str, Sequence[float]], by_seed: Mapping[str, Sequence[fl
     right.set_xticks(range(len(by_seed)), [fill(name, 14) for name in by_seed])
     right.set(xlim=(-0.5, len(by_seed) - 0.5), title="Validation loss, a dot a seed")
     right.grid(axis="x", visible=False)
+    found = [f"{name} {min(row):.2f} to {max(row):.2f}" for name, row in by_seed.items()]
+    describe(
+        "Left, a line chart of the minibatches' loss in nats a character against the step, "
+        f"smoothed: {first_to_last(runs)}. Right, a dot a seed for the validation loss: "
+        f"{'; '.join(found)}."
+    )
 
 
 def rotary(
@@ -181,6 +206,17 @@ def rotary(
     right.set(xlabel="distance from query to key", ylabel="score q · k")
     right.set_title("Scores of the same query and key, elsewhere")
     right.legend()
+    angles = turned[:, 1].atan2(turned[:, 0]).rad2deg()
+    turn = abs((angles[1] - angles[0] + 180).remainder(360).item() - 180)
+    apart = max(max(column) - min(column) for column in zip(*scores.values(), strict=True))
+    row = next(iter(scores.values()))
+    describe(
+        f"Left, arrows from one point: a pair of numbers at positions 0 to {len(turned) - 1}, "
+        f"turned by {turn:.0f} degrees at each step. Right, a line chart of the score against the "
+        f"distance from query to key: {row[0]:.1f} at a distance of {distances[0]}, {row[-1]:.1f} "
+        f"at {distances[-1]}. At equal distance, {', '.join(scores)} differ by at most "
+        f"{apart:.1g}."
+    )
 
 
 def what_heads_read(maps: Sequence[Float[Tensor, "H T T"]], text: str, position: int) -> None:
@@ -202,6 +238,16 @@ def what_heads_read(maps: Sequence[Float[Tensor, "H T T"]], text: str, position:
     ax.set_title("What each head reads, from the last character")
     ax.grid(visible=False)
     plt.colorbar(image, ax=ax, label="weight", pad=0.01)
+    back = [position - max(range(position + 1), key=row.__getitem__) for row in rows]
+    favourites = ", ".join(
+        f"{name} {f'{n} back' if n else 'itself'} ({row[position - n]:.2f})"
+        for name, row, n in zip(names, rows, back, strict=True)
+    )
+    describe(
+        f"A heat map with a row for each of {len(rows)} heads, named layer.head, and a column for "
+        f"each of the {position + 1} characters so far, of which the last asks. The character "
+        f"that each head reads most, and its weight: {favourites}."
+    )
 
 
 def filters(
@@ -221,6 +267,16 @@ def filters(
         ax.grid(axis="x", visible=False)
     axes[0, 0].set_ylabel("probability")
     axes[0, 0].legend()
+    found = [
+        f"with {title} {probs[top[0]].item():.2f}, and {(probs > 0).sum().item()} of "
+        f"{len(before)} characters are left"
+        for title, probs in after.items()
+    ]
+    describe(
+        f"A bar chart for each filter: the probabilities of the {len(top)} likeliest next "
+        f"characters before it and after it. The likeliest, {signs[0]}, has "
+        f"{before[top[0]].item():.2f} before; {'; '.join(found)}."
+    )
 
 
 # --- encoder, decoder, cross-attention, and what comes after -------------------------------------
@@ -275,3 +331,10 @@ def family() -> None:
             arrow = FancyArrowPatch((i + 0.85, 0.67), (i + 1.03, 0.67), arrowstyle="->")
             arrow.set(mutation_scale=14, color=BLACK)
             ax.add_patch(arrow)
+    stages = "; ".join(f"{name}, which gives {result}" for name, _, result in STAGES)
+    describe(
+        "Three grids of who may read whom: in the encoder every word of le chat dort reads all "
+        "three; in the decoder each of <s> the cat sleeps reads itself and those before it; in "
+        "cross-attention each of these reads all words of the French sentence. Below them, four "
+        f"steps in a row: {stages}."
+    )

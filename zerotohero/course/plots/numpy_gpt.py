@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from zerotohero.course.drawing import Drawing
-from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, RED
+from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, RED, describe
 from zerotohero.course.plots.diagram import diagram
 
 CLEAR = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # behind letters that a line crosses
@@ -89,12 +89,16 @@ def costs(ratios: Mapping[str, float]) -> None:
     ax.axvline(1, color=BLACK, linewidth=1)
     ax.set(xscale="log", xlim=(0.5, 2.2 * max(ratios.values())), xlabel="times as long")
     ax.grid(axis="y", visible=False)
+    describe(
+        "A bar chart, on a logarithmic axis, of how many times as long a careless way takes as the "
+        f"careful one: {'; '.join(f'{name}: {ratio:.1f}' for name, ratio in ratios.items())}."
+    )
 
 
 def cache_steps(prompt: int, steps: int) -> None:
     """Draw which positions a step computes, without a cache and with one."""
     _, axes = plt.subplots(1, 2, figsize=(10, 3.2), sharey=True)
-    n = prompt + steps - 1
+    n, totals = prompt + steps - 1, []
     for ax, cached in zip(axes, (False, True), strict=True):
         computed = 0
         for step in range(steps):
@@ -106,6 +110,7 @@ def cache_steps(prompt: int, steps: int) -> None:
                 )
                 if not new:
                     ax.text(position + 0.46, step + 0.5, "k v", ha="center", va="center", size=8)
+        totals.append(computed)
         title = "with a cache" if cached else "the whole context anew"
         ax.set(xlim=(-0.2, n + 0.2), ylim=(steps, -0.2), xlabel="position")
         ax.set_title(f"{title}: {computed} positions computed")
@@ -113,6 +118,12 @@ def cache_steps(prompt: int, steps: int) -> None:
         ax.set_yticks(np.arange(steps) + 0.46, range(1, steps + 1))
         ax.grid(visible=False)
     axes[0].set_ylabel("token written")
+    describe(
+        f"Two grids with a row for each of {steps} tokens that are written after a prompt of "
+        f"{prompt}, and a column for each position. Without a cache every row computes all of its "
+        f"positions, {totals[0]} in all; with one, the first row computes the prompt and each "
+        f"other row a single position, {totals[1]} in all, since keys and values are kept."
+    )
 
 
 def seconds_a_token(curves: Mapping[str, Sequence[float]], first: int) -> None:
@@ -124,6 +135,11 @@ def seconds_a_token(curves: Mapping[str, Sequence[float]], first: int) -> None:
         ax.plot(at, 1e3 * np.asarray(seconds), dash, color=colour, linewidth=2, label=name)
     ax.set(xlabel="positions so far", ylabel="ms for one token", ylim=(0, None))
     ax.legend()
+    ends = [f"{name}, {1e3 * s[0]:.2f} to {1e3 * s[-1]:.2f}" for name, s in curves.items()]
+    describe(
+        "A line chart of the milliseconds that a token takes against the positions before it, "
+        f"with a line for each way of writing. From the left end to the right: {'; '.join(ends)}."
+    )
 
 
 def padded(rows: Sequence[str], padding: Sequence[int]) -> None:
@@ -142,6 +158,11 @@ def padded(rows: Sequence[str], padding: Sequence[int]) -> None:
     width = max(n + len(row) for row, n in zip(rows, padding, strict=True))
     ax.set(xlim=(-0.1, width), ylim=(len(rows), -0.1))
     ax.axis("off")
+    filled = [f"{row} after {n} of padding" for row, n in zip(rows, padding, strict=True)]
+    describe(
+        f"A grid of {width} columns with a row for each of {len(rows)} prompts: "
+        f"{', '.join(filled)}. In every row the positions count from 0 at the first real token."
+    )
 
 
 def two_runs(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> None:
@@ -152,6 +173,14 @@ def two_runs(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Non
     ax.plot(steps2, losses2, color=BLUE, linewidth=1.2, label=two)
     ax.set(xlabel="updates", ylabel="loss of the batch")
     ax.legend()
+    first, second = dict(zip(steps, losses, strict=True)), dict(zip(steps2, losses2, strict=True))
+    gaps = [abs(first[step] - second[step]) for step in first if step in second]
+    describe(
+        f"A line chart of the batches' losses against updates, for two runs: {one}, which goes "
+        f"from {losses[0]:.3f} to {losses[-1]:.3f}, and {two}, from {losses2[0]:.3f} to "
+        f"{losses2[-1]:.3f}. At the {len(gaps)} updates that both have, the losses differ by at "
+        f"most {max(gaps, default=0.0):.1g}."
+    )
 
 
 def accuracy(
@@ -169,6 +198,16 @@ def accuracy(
     ax.set(xscale="log", xlim=(0.09, 160), xlabel="trained parameters, % of the model")
     ax.set(ylabel="accuracy on unseen names")
     ax.legend(loc="lower right")
+    found = [
+        f"{name}, {size / total:.1%} trained, {min(shares):.3f} to {max(shares):.3f}"
+        for name, (size, shares) in methods.items()
+    ]
+    describe(
+        "A scatter plot of the accuracy on unseen names against the share of the parameters that "
+        f"are trained, on a logarithmic axis, a mark for each seed: {'; '.join(found)}. Two lines "
+        "across it for what needs no network: "
+        f"{', '.join(f'{name} {value:.3f}' for name, value in baselines.items())}."
+    )
 
 
 def speeds(rates: Mapping[str, float], limit: float) -> None:
@@ -183,3 +222,8 @@ def speeds(rates: Mapping[str, float], limit: float) -> None:
     ax.set(xlabel="tokens per second", xlim=(0, 1.25 * max(limit, *rates.values())))
     ax.set_ylim(-0.5, len(names) - 0.1)
     ax.grid(axis="y", visible=False)
+    describe(
+        "A bar chart of tokens per second: "
+        f"{', '.join(f'{name} {speed:.1f}' for name, speed in rates.items())}. A line across it, "
+        f"at {limit:.1f}, is the limit that reading the weights once a token sets."
+    )

@@ -7,7 +7,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch, Rectangle
 
 from zerotohero.course.drawing import Drawing
-from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, RED, SKY
+from zerotohero.course.plots import BLACK, BLUE, GREEN, ORANGE, RED, SKY, describe
 from zerotohero.course.plots.diagram import diagram
 from zerotohero.course.plots.gpt import visible
 from zerotohero.tokenizer import BytePairs
@@ -110,13 +110,18 @@ def _row(ax, pieces: Sequence[bytes], x: float, y: float, width: float) -> float
 def coloured(tokenizers: Mapping[str, BytePairs], text: str) -> None:
     """Draw the tokens of a text in several vocabularies, one under the other."""
     _, ax = plt.subplots(figsize=(10, 4.6))
-    y = 0.0
+    y, counts = 0.0, []
     for name, tokenizer in tokenizers.items():
         pieces = tokenizer.pieces(tokenizer.encode(text))
+        counts.append(f"{name} makes {len(pieces)} of it")
         ax.text(0, y, f"{name}: {len(pieces)} tokens", va="bottom", weight="bold", size=10)
         y = _row(ax, pieces, 0, y - 1, 84) - 1.3
     ax.set(xlim=(-0.5, 84.5), ylim=(y + 1, 1.1))
     ax.axis("off")
+    describe(
+        f"A text of {len(text)} characters, cut into tokens by each vocabulary in turn, with a box "
+        f"around every token: {', '.join(counts)}."
+    )
 
 
 def replay(stages: Sequence[tuple[str, Sequence[bytes]]]) -> None:
@@ -128,6 +133,12 @@ def replay(stages: Sequence[tuple[str, Sequence[bytes]]]) -> None:
         ax.text(85, -i + 0.4, f"{len(pieces)} tokens", va="center", ha="right", size=9)
     ax.set(xlim=(0, 85.5), ylim=(1 - len(stages) - 0.1, 1.1))
     ax.axis("off")
+    _, last = stages[-1]
+    describe(
+        f"The same text in {len(stages)} rows, a box around every token, one merge more in each "
+        f"row: {'; '.join(f'{merged}, {len(pieces)} tokens' for merged, pieces in stages)}. In the "
+        f"last row the tokens are, with · for a blank, {' | '.join(map(sign, last))}."
+    )
 
 
 def sizes(curves: Mapping[str, Sequence[float]], vocab_sizes: Sequence[int]) -> None:
@@ -140,6 +151,12 @@ def sizes(curves: Mapping[str, Sequence[float]], vocab_sizes: Sequence[int]) -> 
     ax.minorticks_off()
     ax.set(xlabel="tokens in the vocabulary", ylabel="bytes per token", ylim=(0.8, None))
     ax.legend(loc="upper left")
+    ends = [f"{name}, {curve[0]:.2f} to {curve[-1]:.2f}" for name, curve in curves.items()]
+    describe(
+        f"A line chart of bytes per token for vocabularies of {vocab_sizes[0]:,} to "
+        f"{vocab_sizes[-1]:,} tokens, on a logarithmic axis, with a line for each text: "
+        f"{'; '.join(ends)}."
+    )
 
 
 def bits(curves: Mapping[str, Sequence[tuple[float, float]]]) -> None:
@@ -151,6 +168,15 @@ def bits(curves: Mapping[str, Sequence[tuple[float, float]]]) -> None:
         ax.plot(seconds, values, color=colour, marker=marker, linestyle=dash, label=name)
     ax.set(xlabel="seconds of training", ylabel="bits per byte, held-out text")
     ax.legend()
+    ends = [
+        f"with {name} from {curve[0][1]:.2f} bits after {curve[0][0]:.1f} seconds to "
+        f"{curve[-1][1]:.2f} after {curve[-1][0]:.1f}"
+        for name, curve in curves.items()
+    ]
+    describe(
+        "A line chart of the bits per byte of held-out text against seconds of training, with a "
+        f"line for each vocabulary: {'; '.join(ends)}."
+    )
 
 
 def languages(counts: Mapping[str, Mapping[str, int]]) -> None:
@@ -176,6 +202,14 @@ def languages(counts: Mapping[str, Mapping[str, int]]) -> None:
     ax.grid(axis="x", visible=False)
     ax.legend(ncols=len(names), loc="upper left")
     ax.set_ylim(top=1.15 * max(max(row.values()) for row in counts.values()))
+    first, dearest = next(iter(counts)), []
+    for name in names:
+        most = max(counts, key=lambda language: counts[language][name])
+        dearest.append(f"{name} {counts[first][name]} in {first}, {counts[most][name]} in {most}")
+    describe(
+        f"A bar chart of the tokens that one article makes in {len(counts)} languages, with a bar "
+        f"for each vocabulary. {first} and the language that costs most: {'; '.join(dearest)}."
+    )
 
 
 def integers(cuts: Mapping[str, Sequence[Sequence[int]]]) -> None:
@@ -192,11 +226,19 @@ def integers(cuts: Mapping[str, Sequence[Sequence[int]]]) -> None:
     }
     colours = (BLACK, SKY, ORANGE, BLUE, RED)
     figure, axes = plt.subplots(1, len(cuts), figsize=(10, 4.9), squeeze=False)
+    shares = []
     for ax, (name, rows) in zip(axes[0], cuts.items(), strict=True):
         which = [next(i for i, fits in enumerate(kinds.values()) if fits(cut)) for cut in rows]
         grid = [which[i : i + 100] for i in range(0, len(which), 100)]
         ax.imshow(grid, cmap=ListedColormap(colours), vmin=0, vmax=4, interpolation="nearest")
         ax.set(title=name, xlabel="last two digits", ylabel="the digits before them")
         ax.grid(visible=False)
+        parts = [f"{kind} {which.count(i) / len(which):.1%}" for i, kind in enumerate(kinds)]
+        shares.append(f"{name} {', '.join(parts)}")
     handles = [Patch(color=c, label=kind) for c, kind in zip(colours, kinds, strict=True)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(kinds))
+    describe(
+        "A square of 100 by 100 cells for each vocabulary, a cell for each whole number, which "
+        "shows into how many digits its tokens cut it. The share of each kind of cut: "
+        f"{'; '.join(shares)}."
+    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 
 from zerotohero.course.drawing import Drawing
-from zerotohero.course.plots import BLUE, GREEN, ORANGE, RED
+from zerotohero.course.plots import BLUE, GREEN, ORANGE, RED, describe
 from zerotohero.course.plots.diagram import diagram
 from zerotohero.course.plots.mlp import smoothed_losses
 
@@ -180,6 +180,20 @@ def loss_curves(runs: Mapping[str, Sequence[float]]) -> None:
     ax = smoothed_losses(runs, ((ORANGE, "--"), (BLUE, "-"), (RED, ":"), (GREEN, "-.")))
     ax.set_title("Loss of the minibatches, smoothed over a fifteenth of the run")
     ax.legend()
+    describe(
+        "A line chart of the minibatches' loss in nats a character against the step, with a "
+        f"smoothed line for each run: {first_to_last(runs)}."
+    )
+
+
+def first_to_last(runs: Mapping[str, Sequence[float]]) -> str:
+    """Return in words where the smoothed line of each run begins and ends."""
+    ends = []
+    for name, losses in runs.items():
+        window = max(1, len(losses) // 15)
+        first, last = (sum(part) / window for part in (losses[:window], losses[-window:]))
+        ends.append(f"{name} from {first:.2f} to {last:.2f} in {len(losses):,} steps")
+    return "; ".join(ends)
 
 
 def statistics_by_position(means: Sequence[Sequence[float]], shared: Sequence[float]) -> None:
@@ -196,6 +210,14 @@ def statistics_by_position(means: Sequence[Sequence[float]], shared: Sequence[fl
     ax.set(xlabel="channel", ylabel="mean", xticks=list(channels))
     ax.set_title("Statistics of axis 0 alone: every position has its own")
     ax.legend(ncols=5, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    gaps = [max(column) - min(column) for column in zip(*means, strict=True)]
+    widest = max(range(len(gaps)), key=gaps.__getitem__)
+    describe(
+        f"A dot plot of the means of {len(shared)} channels, for each of which the means at "
+        f"{len(means)} places stand beside the one over all of them. From the lowest place to the "
+        f"highest it is {sum(gaps) / len(gaps):.2f} on average, and {gaps[widest]:.2f} in channel "
+        f"{widest}, whose mean over all is {shared[widest]:.2f}."
+    )
 
 
 def pairs_of_runs(broken: Sequence[float], fixed: Sequence[float]) -> None:
@@ -210,6 +232,12 @@ def pairs_of_runs(broken: Sequence[float], fixed: Sequence[float]) -> None:
     ax.set(xlim=(-0.3, 1.3), ylabel="dev loss, nats a character")
     ax.set_title("The same trees with the bug and without")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    seeds = ", ".join(f"{a:.4f} and {b:.4f}" for a, b in pairs)
+    describe(
+        f"A line for each of {len(pairs)} seeds joins two dev losses, that with statistics of axis "
+        f"0 only and that with axes 0 and 1: {seeds}. The means are {means[0]:.4f} and "
+        f"{means[1]:.4f}; {sum(b < a for a, b in pairs)} of the {len(pairs)} lines fall."
+    )
 
 
 def costs(depths: Sequence[int], by_depth: Sequence[float], forms: Mapping[str, float]) -> None:
@@ -232,10 +260,17 @@ def costs(depths: Sequence[int], by_depth: Sequence[float], forms: Mapping[str, 
     right.margins(x=0.1, y=0.12)
     for ax in (left, right):
         ax.set_axisbelow(True)
+    describe(
+        "Left, a bar chart of the microseconds that a position takes in each form: "
+        f"{'; '.join(f'{name} {time:.0f}' for name, time in forms.items())}. Right, a line chart, "
+        "both axes logarithmic, of how many times fewer multiply-adds sharing needs: "
+        f"{by_depth[0]:.1f} at {depths[0]} characters of context, {by_depth[-1]:.1f} at "
+        f"{depths[-1]}."
+    )
 
 
 def ladder(names: Sequence[str], train: Sequence[float], dev: Sequence[float]) -> None:
-    """Train and dev loss of the rows of the experiment log, from the first to the last."""
+    """Draw train and dev loss of the rows of the experiment log, from the first to the last."""
     _, ax = plt.subplots()
     rows = range(len(names))
     ax.hlines(rows, train, dev, color="#999999")
@@ -245,3 +280,9 @@ def ladder(names: Sequence[str], train: Sequence[float], dev: Sequence[float]) -
     ax.invert_yaxis()
     ax.set(xlabel="loss, nats a character", title="The experiment log as a picture")
     ax.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)
+    rows = zip(names, train, dev, strict=True)
+    describe(
+        f"A dot plot with a row for each of {len(names)} experiments, in which a line joins its "
+        "train loss and its dev loss, in nats a character: "
+        f"{'; '.join(f'{name} {low:.3f} and {high:.3f}' for name, low, high in rows)}."
+    )
