@@ -61,6 +61,7 @@ def test_the_wheel_works_outside_the_repository(installed):
     course = installed / "work"
     course.mkdir()
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "ZEROTOHERO"))}
+    env["JUPYTER_PATH"] = str(Path(sysconfig.get_path("data")) / "share" / "jupyter")  # lent, too
     here = {"cwd": course, "env": env}
     bin = installed / "env" / "bin"
     where = run(bin / "python", "-c", "import zerotohero; print(zerotohero.__file__)", **here)
