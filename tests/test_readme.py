@@ -14,7 +14,7 @@ TIMES = {
     "1 min": "about a minute",
     "1¼ min": "a minute and a quarter",
     "1½ min": "a minute and a half",
-    "2 min": "two minutes",
+    "3 min": "three minutes",
     "1 h": "an hour",
     "1½ h": "an hour and a half",
     "2 h": "two hours",
