@@ -218,6 +218,7 @@ def widths(page) -> str:
     )
 
 
+@pytest.mark.slow  # until it takes less than a minute
 def test_every_page_opens_and_fits_a_screen_and_a_phone(visit, pages):
     for name in pages:
         if name in OF_THE_THEME:
@@ -228,6 +229,7 @@ def test_every_page_opens_and_fits_a_screen_and_a_phone(visit, pages):
         assert not widths(page), f"{name} at {PHONE['width']} px"
 
 
+@pytest.mark.slow  # until it takes less than a minute
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_five_pages_are_accessible_in_light_and_dark(visit, theme):
     """By axe-core: contrast of 4.5, names for what can be pressed, order, language, alternatives.
@@ -255,6 +257,7 @@ def test_five_pages_are_accessible_in_light_and_dark(visit, theme):
         assert not serious, "\n".join(serious)
 
 
+@pytest.mark.slow  # until it takes less than a minute
 def test_search_finds_a_lecture(visit):
     page = visit("search.html?q=fused+batchnorm")
     results = page.locator("#search-results li a")
