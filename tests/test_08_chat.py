@@ -384,7 +384,6 @@ def test_a_run_in_the_terminal_says_what_it_is(terminal, tmp_path):
     [
         (("nowhere",), "There is no folder nowhere."),
         ((".",), "is no run of `zerotohero train`: it holds no run.json."),
-        (("--web", "--port", "70000"), "Port 70000 can't be had (ports go from 0 to 65535)"),
     ],
 )
 def test_what_can_t_be_talked_to_is_one_sentence(tmp_path, monkeypatch, arguments, sentence):
