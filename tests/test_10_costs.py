@@ -18,6 +18,15 @@ from zerotohero.training.losses import SummedLoss
 from zerotohero.training.recipes import MODERN
 
 SMALL = GPTConfig(300, 64, n_layer=4, n_head=4, n_embd=128)
+LLAMA = {
+    "norm": "rmsnorm",
+    "norm_gain": True,
+    "position": "rotary",
+    "activation": "swiglu",
+    "n_hidden": 320,
+    "n_kv_head": 2,
+    "bias": False,
+}
 PARTS = [
     {},
     {"bias": False},
@@ -26,6 +35,8 @@ PARTS = [
     {"position": "rotary"},
     {"position": "none", "bias": False, "norm": "rmsnorm"},
     MODERN,
+    LLAMA,
+    {"n_hidden": 100, "activation": "swiglu", "n_kv_head": 1},
 ]
 
 
@@ -67,7 +78,14 @@ def test_gpt2s_sizes(name, millions):
 # --- operations ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("config", [PRESETS["gpt2"], GPTConfig(50_304, 512, 6, 8, 512, **MODERN)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        PRESETS["gpt2"],
+        GPTConfig(50_304, 512, 6, 8, 512, **MODERN),
+        GPTConfig(50_304, 512, 6, 4, 512, **LLAMA),
+    ],
+)
 def test_operations_are_those_that_torch_counts(config):
     """Within 1 %: torch counts products alone, and 6 N has the biases and gains too."""
     model, T = on_paper(config), config.block_size
@@ -120,11 +138,21 @@ def kept(config: GPTConfig, rows: int, half: bool) -> int:
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize(
     ("changes", "share"),
-    [({}, 0.02), ({"n_layer": 2, "n_embd": 256}, 0.02), ({"bias": False}, 0.02), (MODERN, 0.08)],
+    [
+        ({}, 0.02),
+        ({"n_layer": 2, "n_embd": 256}, 0.02),
+        ({"bias": False}, 0.02),
+        ({"activation": "swiglu", "n_hidden": 200}, 0.02),
+        (MODERN, 0.08),
+        # On a CPU, RMSNorm with a gain is no kernel of its own, and keeps two copies more.
+        (LLAMA | {"norm_gain": False}, 0.08),
+    ],
 )
 def test_activations_are_what_autograd_keeps(monkeypatch, changes, share, half):
     def as_on_a_gpu(q, k, v, dropout=0.0):  # whose kernel keeps no weights of attention
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True), None
+        shares = q.shape[1] != k.shape[1]
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=shares)
+        return y, None
 
     monkeypatch.setattr(gpt, "plain_attention", as_on_a_gpu)
     config, rows = dataclasses.replace(SMALL, **changes), 9

@@ -37,16 +37,24 @@ def parameters(config: "GPTConfig") -> dict[str, int]:
     "vectors" all biases and gains, and "head" an output layer of its own: 0 where it is tied.
     """
     V, C, L = config.vocab_size, config.n_embd, config.n_layer
-    # A block's matrices: queries, keys and values 3 C², their mixture C², out 4 C², back 4 C².
-    # Its biases have 3 C, C, 4 C and C numbers. Gains and biases of a LayerNorm: C each.
-    gains = 2 * L + 1 if config.norm == "layernorm" else 0
+    # A block's four products make queries, keys and values, what attention adds, what the MLP has
+    # inside, and what it adds. In GPT-2 they are 3 C, C, 4 C and C numbers: 12 C² weights.
+    qkv, hidden = sum(config.qkv_sizes), config.hidden
+    wide = widened(config)
+    layernorm = config.norm == "layernorm"
+    norm = C * (layernorm or config.norm_gain) + C * (layernorm and config.bias)
     return {
         "tokens": V * C,
         "positions": config.block_size * C if config.position == "learned" else 0,
-        "matrices": 12 * L * C * C,
-        "vectors": (9 * L * C if config.bias else 0) + gains * C * (2 if config.bias else 1),
+        "matrices": L * C * (qkv + C + wide + hidden),
+        "vectors": L * (qkv + C + wide + C) * config.bias + (2 * L + 1) * norm,
         "head": 0 if config.tied else V * C,
     }
+
+
+def widened(config: "GPTConfig") -> int:
+    """Return how many numbers an MLP's first product makes: SwiGLU's has a gate for each."""
+    return config.hidden * (2 if config.activation == "swiglu" else 1)
 
 
 def num_params(config: "GPTConfig") -> int:
@@ -167,15 +175,19 @@ def activation_bytes(config: "GPTConfig", half: bool = True) -> int:
     """Return what the layers keep of one token until its gradients come.
 
     A block keeps, in numbers: 2 C that its two normalisations read, in 4 bytes, since the residual
-    path stays precise; and what its products read and make, in 2 bytes if `half`: C, the 3 C of
-    queries, keys and values, C that attention makes, C, 4 C before the bend and 4 C behind it. No
-    T²: the kernel of F.scaled_dot_product_attention keeps one number a head. Queries and keys
-    that are turned are another 2 C, and bringing them to one length reads 2 C in 4 bytes. After
-    the last block a normalisation and the output layer read C each.
+    path stays precise; and what its products read and make, in 2 bytes if `half`: C, the queries,
+    keys and values (3 C in GPT-2), C that attention makes, C, what the MLP has before the bend and
+    behind it (4 C each). SwiGLU keeps its gate before and behind the bend, and what it is
+    multiplied with. No T²: the kernel of F.scaled_dot_product_attention keeps one number a head.
+    Queries and keys that are turned are kept again, and bringing them to one length reads them in
+    4 bytes. After the last block a normalisation and the output layer read C each.
     """
     C, size = config.n_embd, 2 if half else 4
-    precise = 4 * C if config.qk_norm else 2 * C
-    halved = 16 * C if config.position == "rotary" else 14 * C
+    queries, keys, values = config.qkv_sizes
+    precise = 2 * C + (queries + keys if config.qk_norm else 0)
+    turned = queries + keys if config.position == "rotary" else 0
+    inside = (4 if config.activation == "swiglu" else 2) * config.hidden
+    halved = C + queries + keys + values + turned + C + C + inside
     block = 4 * precise + size * halved + 4 * config.n_head
     return config.n_layer * block + (4 + size) * C
 
