@@ -39,9 +39,15 @@ def alphabet(block_size: int = 512, last: str | None = "z") -> GPT:
     the next token depends on the last one alone.
     """
     config = GPTConfig(
-        259, block_size, n_layer=2, n_head=2, n_embd=64, position="rotary", zero_init=True,
+        259,
+        block_size,
+        n_layer=2,
+        n_head=2,
+        n_embd=64,
+        position="rotary",
+        zero_init=True,
         tied=False,
-    )  # fmt: skip
+    )
     model = GPT(config, torch.Generator().manual_seed(0)).eval()
     table = torch.randn(259, 64, generator=torch.Generator().manual_seed(1))
     model.transformer.wte.weight.copy_(table)
@@ -101,9 +107,14 @@ class Terminal:
         ours, theirs = pty.openpty()
         env = environment(root) | {"TERM": "dumb"}
         self.process = subprocess.Popen(
-            command, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True,
+            command,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=env,
+            start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )  # fmt: skip
+        )
         os.close(theirs)
         self.end, self.text, self.seen = ours, "", 0
 

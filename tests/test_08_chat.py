@@ -360,9 +360,13 @@ def test_an_answer_streams_and_ctrl_c_stops_it_and_not_the_program(terminal):
 
 def test_input_that_is_no_terminal_is_answered_line_by_line(root):
     said = subprocess.run(
-        command("", "chat"), input="hello\n/temperature\n", capture_output=True, text=True,
-        env=environment(root), timeout=patience(30),
-    )  # fmt: skip
+        command("", "chat"),
+        input="hello\n/temperature\n",
+        capture_output=True,
+        text=True,
+        env=environment(root),
+        timeout=patience(30),
+    )
     assert said.returncode == 0 and said.stderr == ""
     assert f"\n> hello\n{ABC}\n\n> /temperature\nThe temperature is 0.\n\n> \n" in said.stdout
 
@@ -384,6 +388,7 @@ def test_a_run_in_the_terminal_says_what_it_is(terminal, tmp_path):
     [
         (("nowhere",), "There is no folder nowhere."),
         ((".",), "is no run of `zerotohero train`: it holds no run.json."),
+        (("--web", "--port", "70000"), "Port 70000 can't be had (ports go from 0 to 65535)"),
     ],
 )
 def test_what_can_t_be_talked_to_is_one_sentence(tmp_path, monkeypatch, arguments, sentence):

@@ -192,9 +192,20 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 LLAMA = GPTConfig(
-    266, 16, n_layer=1, n_head=2, n_embd=8, n_kv_head=1, n_hidden=12, norm="rmsnorm",
-    norm_gain=True, norm_eps=1e-5, position="rotary", activation="swiglu", bias=False,
-)  # fmt: skip
+    266,
+    16,
+    n_layer=1,
+    n_head=2,
+    n_embd=8,
+    n_kv_head=1,
+    n_hidden=12,
+    norm="rmsnorm",
+    norm_gain=True,
+    norm_eps=1e-5,
+    position="rotary",
+    activation="swiglu",
+    bias=False,
+)
 
 
 class Distribution:

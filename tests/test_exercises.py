@@ -306,7 +306,7 @@ def test_no_case_is_passed_by_heart(exercise):
 
 def test_to_switch_off_what_watches_an_answer_is_no_way_round_it():
     def recursive(operands, root):
-        sys.setprofile(None)
+        sys.settrace(None)
         order = []
 
         def visit(name):

@@ -33,7 +33,9 @@ def run(*command, **options) -> str:
 def dist(tmp_path_factory) -> Path:
     """Wheel and sdist, as `make dist` builds them."""
     out = tmp_path_factory.mktemp("dist")
-    recipe = run("make", "-n", "-o", ".venv/installed", "dist", f"DIST={out}", cwd=ROOT)
+    # Under `make test` this make is one within another, and would say where it is.
+    make = ("make", "--no-print-directory", "-n", "-o", ".venv/installed")
+    recipe = run(*make, "dist", f"DIST={out}", cwd=ROOT)
     run("bash", "-ec", recipe, cwd=ROOT)
     return out
 

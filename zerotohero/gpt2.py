@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from zerotohero import IGNORED
 from zerotohero.generation import modes_kept
 from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.training import TrainConfig
@@ -117,17 +118,19 @@ def accumulate(
     """Leave the gradient of the mean loss over all the batches' targets, and return that loss.
 
     Each batch's loss is a sum over its targets, divided by how many there are in all: targets of
-    -100 don't count, so batches may have different numbers of them. ValueError if there is none.
+    IGNORED don't count, so batches may have different numbers of them. ValueError if there is none.
     """
     batches = list(batches)
-    targets = sum(int((yb != -100).sum()) for _, yb in batches)
+    targets = sum(int((yb != IGNORED).sum()) for _, yb in batches)
     if not targets:
-        raise ValueError("There is no target in these batches: all are -100.")
+        raise ValueError(f"There is no target in these batches: all are {IGNORED}.")
     model.zero_grad()
     total = 0.0
     for xb, yb in batches:
         logits = model(xb).flatten(0, 1)
-        loss = F.cross_entropy(logits, yb.flatten(), ignore_index=-100, reduction="sum") / targets
+        loss = (
+            F.cross_entropy(logits, yb.flatten(), ignore_index=IGNORED, reduction="sum") / targets
+        )
         loss.backward()  # adds to what is there
         total += loss.item()
     return total

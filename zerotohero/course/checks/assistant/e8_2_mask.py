@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 
+from zerotohero import IGNORED
 from zerotohero.course.checks.assistant.variants import expect_all, expect_loss
 from zerotohero.course.checks.gpt.shared import one_tensor, same_type
 from zerotohero.course.checks.numerics import softmax
@@ -72,7 +73,6 @@ CRASHES = {
     "input batch_size|Expected target": "Logits and targets are flattened alike: (N · T, V) and "
     "(N · T,).",
 }
-NONE = -100
 
 
 def targets(
@@ -88,7 +88,7 @@ def targets(
     padding: str = "none",
     real: int = 0,
     shift: str = "next",
-    nothing: int = NONE,
+    nothing: int = IGNORED,
     zero: bool = True,
 ) -> np.ndarray:
     """Return the targets of conversations; the switches are what learners get wrong."""
@@ -248,7 +248,7 @@ mask.case("padding, and rows that were cut", points=3, adapter="targeted", input
 def loss_of(logits, targets, kind: str = "mean") -> dict:
     """Return loss and gradient, as the mean over targets or as mistakes make it."""
     N, T, V = logits.shape
-    kept = targets != NONE
+    kept = targets != IGNORED
     if kind == "0 ignored":
         kept &= targets != 0
     if kind == "0 for none":
@@ -264,7 +264,7 @@ def loss_of(logits, targets, kind: str = "mean") -> dict:
         "rows": np.full(N, 1 / N),
     }.get(kind, np.full(N, 1 / total))
     probs = softmax(softmax(logits) if kind == "twice" else logits)
-    hot = np.eye(V)[np.where(targets == NONE, 0, targets)]
+    hot = np.eye(V)[np.where(targets == IGNORED, 0, targets)]
     each = -(hot * np.log(probs)).sum(-1) * kept
     gradient = (probs - hot) * kept[..., None] * weights[:, None, None]
     if kind == "twice":
@@ -290,7 +290,7 @@ WRONG_LOSSES = [(partial(loss_of, kind=kind), hint) for kind, hint in KINDS.item
 def _logits(rng, counts: list[int]) -> dict:
     N, T, V = len(counts), max(*counts, 5) + 1, int(rng.integers(8, 11))
     logits = 2 * rng.normal(size=(N, T, V))
-    its = np.full((N, T), NONE)
+    its = np.full((N, T), IGNORED)
     for i, n in enumerate(counts):
         places = rng.permutation(T)[:n]
         its[i, places] = rng.integers(0, V, n)
@@ -301,7 +301,7 @@ def _logits(rng, counts: list[int]) -> dict:
 def loss_right(given, got):
     """Expect loss and gradient of each batch."""
     for call, came in zip(given["calls"], got["losses"], strict=True):
-        n = int((call["targets"] != NONE).sum())
+        n = int((call["targets"] != IGNORED).sum())
         for value in came.values():
             if not n and isinstance(value, np.ndarray) and np.isnan(value).any():
                 expect_that(

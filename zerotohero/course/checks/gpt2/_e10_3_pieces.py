@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from zerotohero import IGNORED
 from zerotohero.course.checks.numerics import softmax
 from zerotohero.course.exercise import Mistake
 
@@ -18,7 +19,7 @@ class Pieces:
         starts = range(0, len(x), rows)
         both = [_sums(model, x[i : i + rows], y[i : i + rows]) for i in starts]
         self.sums: list[dict] = both
-        self.counts = [int((y[i : i + rows] != -100).sum()) for i in starts]
+        self.counts = [int((y[i : i + rows] != IGNORED).sum()) for i in starts]
         self.sizes = [len(x[i : i + rows]) for i in starts]
         self.positive = int((y > 0).sum())
         self.places, self.before = y.size, before
@@ -34,7 +35,7 @@ class Pieces:
 
 def _sums(model: dict, x: np.ndarray, y: np.ndarray) -> dict:
     wte, w, b = (model[name] for name in PARAMETERS)
-    kept = y != -100
+    kept = y != IGNORED
     h, targets = np.tanh(wte[x[kept]]), y[kept]
     probs = softmax(h @ w.T + b) if len(h) else np.zeros((0, len(b)))
     rows = np.arange(len(h))

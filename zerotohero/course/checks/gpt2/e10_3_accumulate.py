@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 
+from zerotohero import IGNORED
 from zerotohero.course.checks.gpt.shared import expect_slowly
 from zerotohero.course.checks.gpt2._e10_3_pieces import PARAMETERS, Pieces, wrongly
 from zerotohero.course.exercise import Exercise, Wrong, expect_that
@@ -74,9 +75,9 @@ def _batch(rng, rows: int, empty: int = -1) -> dict:
     y = rng.integers(0, V, (B, T))
     y[:, 0], y[:, 1] = 0, rng.integers(1, V, B)  # class 0 is a class, and no row lacks a target
     for i, n in enumerate(rng.permutation([2, 2, 3, 3, T, T, T])):
-        y[i, n:] = -100
+        y[i, n:] = IGNORED
     if empty >= 0:
-        y[empty * rows : (empty + 1) * rows] = -100
+        y[empty * rows : (empty + 1) * rows] = IGNORED
     model = {"wte": rng.normal(size=(V, C)), "w": rng.normal(size=(V, C)), "b": rng.normal(size=V)}
     before = {name: rng.normal(size=p.shape) for name, p in model.items()}
     return {"model": model, "x": x, "y": y, "rows": rows, "before": before}
