@@ -52,7 +52,7 @@ exercises: .venv/installed ## make the exercise notebooks from the solutions
 	$(BIN)/zerotohero exercises
 
 bench: .venv/data ## compare with peers, side by side
-	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done
+	@for file in benchmarks/[!_]*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done
 
 # torch's CUDA packages are gigabytes, and which of them fit is for the machine's own torch to say.
 site: .venv/installed .venv/npm/installed ## build the website in build/site; ARGS=--open serves it

@@ -10,14 +10,13 @@ with 1 if a target is missed.
 """
 
 import argparse
-import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 
 import torch
+from _shared import in_transformers, report
 from torch import Tensor
 
 from zerotohero.gpt import GPT, GPTConfig
@@ -28,16 +27,9 @@ PROMISE = 5  # times as fast
 
 def peer(model: GPT, prompt: Tensor) -> Callable[[], list[int]] | None:
     """Return the same text's writer of `transformers`, given our weights, if it is installed."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    try:
-        import transformers
-    except ImportError:
+    theirs = in_transformers(model, "GPT2LMHeadModel")
+    if theirs is None:
         return None
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
-        theirs = transformers.GPT2LMHeadModel.from_pretrained(folder)
     settings = {"max_new_tokens": NEW, "do_sample": False, "pad_token_id": 0}
     mask = torch.ones_like(prompt)
     return lambda: theirs.generate(prompt, attention_mask=mask, **settings)[0].tolist()
@@ -86,10 +78,7 @@ def main() -> int:
         ),
         "every way writes the same tokens": len(set(map(tuple, texts.values()))) == 1,
     }
-    print()
-    for target, met in targets.items():
-        print(f"{target:62} {'met' if met else 'MISSED'}")
-    return 0 if all(targets.values()) else 1
+    return report(targets)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ import time
 from collections.abc import Callable
 from unittest import mock
 
+from _shared import report
+
 HELD_BACK = "OPENBLAS_CORETYPE"  # chooses kernels for an older processor
 PROMPT, NEW = 16, 64  # tokens
 PEER, PRODUCTS, ARTICLE = 1.4, 0.8, 15  # at least: times as fast as …, or this share of …
@@ -323,10 +325,7 @@ def main() -> int:
     targets = speed(arguments.threads, arguments.rounds)
     if arguments.threads == 1:
         targets |= eight_bits() | scalar(arguments.rounds)
-    print()
-    for target, met in targets.items():
-        print(f"{target:62} {'met' if met else 'MISSED'}")
-    return 0 if all(targets.values()) else 1
+    return report(targets)
 
 
 if __name__ == "__main__":

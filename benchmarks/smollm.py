@@ -16,15 +16,14 @@ layers in float32, to 3.78, and the texts become others).
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 
 import torch
+from _shared import in_transformers, report
 from torch import Tensor
 
 from zerotohero import smollm
@@ -49,16 +48,9 @@ def alone() -> None:
 
 def peer(model: GPT) -> Callable[[Tensor, int], list[int]] | None:
     """Return what writes with `transformers`, given our weights, if it is installed."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    try:
-        import transformers
-    except ImportError:
+    theirs = in_transformers(model, "LlamaForCausalLM")
+    if theirs is None:
         return None
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
-        theirs = transformers.LlamaForCausalLM.from_pretrained(folder).eval()
 
     def write(prompt: Tensor, n: int) -> list[int]:
         mask = torch.ones_like(prompt)
@@ -119,10 +111,7 @@ def main() -> int:
                 least[work, ours] <= NOISE * least[work, theirs]
             )
             targets[f"{work}: the same text"] = texts[work, ours] == texts[work, theirs]
-    print()
-    for target, met in targets.items():
-        print(f"{target:62} {'met' if met else 'MISSED'}")
-    return 0 if all(targets.values()) else 1
+    return report(targets)
 
 
 if __name__ == "__main__":

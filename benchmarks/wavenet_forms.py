@@ -17,6 +17,7 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
+from _shared import report
 from torch import Tensor
 
 from zerotohero import IGNORED
@@ -138,10 +139,7 @@ def main() -> int:
         "a pass a name at least 3 times as fast as a pass a position": ratio >= 3,
         "the dev losses of all forms equal to 1e-5": max(losses) - min(losses) <= 1e-5,
     }
-    print()
-    for target, met in targets.items():
-        print(f"{target:62} {'met' if met else 'MISSED'}")
-    return 0 if all(targets.values()) else 1
+    return report(targets)
 
 
 if __name__ == "__main__":

@@ -24,19 +24,18 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE, SITE = ROOT / "build" / "site-source", ROOT / "build" / "site"
 MATHJAX = ROOT / ".venv" / "npm" / "node_modules" / "mathjax" / "es5"
 
-# The pages that are a section of a file, in the menu's order: file, heading, page.
-PAGES = [
-    ("README.md", "Curriculum", "curriculum"),
-    ("README.md", "Do the exercises", "hand-in"),
-    ("README.md", "Train a GPT of your own", "train"),
-    ("README.md", "Grade a class", "grade"),
-    ("README.md", "What it reaches", "figures"),
-    ("README.md", "How it is built", "tree"),
-    ("CONTRIBUTING.md", "Add an exercise", "add-exercise"),
-    ("CONTRIBUTING.md", "Add a lecture", "add-lecture"),
-    ("CONTRIBUTING.md", "How a change is reviewed", "review"),
-    ("CHANGELOG.md", "", "changes"),
-]
+# The pages that are a section of a file: page, file, heading.
+PAGES = {
+    "curriculum": ("README.md", "Curriculum"),
+    "hand-in": ("README.md", "Do the exercises"),
+    "train": ("README.md", "Train a GPT of your own"),
+    "grade": ("README.md", "Grade a class"),
+    "figures": ("README.md", "What it reaches"),
+    "tree": ("README.md", "How it is built"),
+    "add-exercise": ("CONTRIBUTING.md", "Add an exercise"),
+    "add-lecture": ("CONTRIBUTING.md", "Add a lecture"),
+    "review": ("CONTRIBUTING.md", "How a change is reviewed"),
+}
 
 
 def slug(heading: str) -> str:
@@ -44,6 +43,7 @@ def slug(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
+@functools.cache
 def sections(name: str) -> dict[str, str]:
     """Return the sections of a file by heading, the first under ""; with its links' targets."""
     readme = (ROOT / name).read_text(encoding="utf-8")
@@ -65,7 +65,7 @@ def point(text: str, folder: Path) -> str:
         if re.match(r"\w+:", target):
             return target
         if not path:
-            pages = {slug(heading): page for _, heading, page in PAGES}
+            pages = {slug(heading): page for page, (_, heading) in PAGES.items()}
             return f"{pages[anchor]}.md" if anchor in pages else target
         full = (folder / path).resolve()
         if not full.exists():
@@ -92,13 +92,10 @@ def notebook(path: Path) -> None:
     for cell in book.cells:
         if cell.cell_type == "markdown":
             cell.source = point(cell.source, path.parent)
-        said = [
-            output.metadata["image/png"]["alt"]
-            for output in cell.get("outputs", [])
-            if "image/png" in output.get("data", {}) and output.metadata.get("image/png")
-        ]
-        if said:  # where MyST-NB looks for the text alternative of a cell's figure
-            cell.metadata["mystnb"] = {"image": {"alt": said[0]}}
+        for output in cell.get("outputs", []):
+            if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
+                # Where MyST-NB looks for the text alternative of a cell's figure.
+                cell.metadata["mystnb"] = {"image": {"alt": alt}}
     if path.parent.name == "exercises":
         further = f"The [solutions](../solutions/{path.name}) are for afterwards."
         tree = f"```{{toctree}}\n:hidden:\n\n../solutions/{path.stem}\n```"
@@ -107,7 +104,7 @@ def notebook(path: Path) -> None:
 
 
 def modules() -> list[str]:
-    """Return the library's modules, in the order of README's tree."""
+    """Return the library's modules, as within zerotohero, in the order of README's tree."""
     tree = sections("README.md")["How it is built"]
     tree = tree[tree.index("zerotohero/ ") : tree.index("zerotohero/course/")]
     names, prefix = [], ""
@@ -115,7 +112,7 @@ def modules() -> list[str]:
         if folder := re.match(r"zerotohero/(\w+)/", line):
             prefix = folder[1] + "."
         elif file := re.match(r"  (\w+)\.py ", line):
-            names.append(f"zerotohero.{prefix}{file[1]}")
+            names.append(f"{prefix}{file[1]}")
     return names
 
 
@@ -127,25 +124,20 @@ def menu(folder: str) -> list[str]:
 def make_source() -> None:
     """Write all pages' sources."""
     shutil.rmtree(SOURCE, ignore_errors=True)
-    for name, heading, page in PAGES:
-        text = sections(name)[heading]
-        if name == "CHANGELOG.md":  # whole
-            text = (ROOT / name).read_text(encoding="utf-8")
-        write(f"{page}.md", (f"# {heading}\n\n" if heading else "") + point(text, ROOT))
+    for page, (name, heading) in PAGES.items():
+        write(f"{page}.md", f"# {heading}\n\n{point(sections(name)[heading], ROOT)}")
+    write("changes.md", point((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), ROOT))
     for folder in ("lectures", "exercises", "solutions"):
         for path in sorted((ROOT / folder).glob("*.ipynb")):
             notebook(path)
-    names = modules()
-    for name in names:
-        short = name.removeprefix("zerotohero.")
-        write(
-            f"reference/{short}.md", f"# {short}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n"
-        )
+    reference = "# {0}\n\n```{{eval-rst}}\n.. automodule:: zerotohero.{0}\n```\n"
+    for name in modules():
+        write(f"reference/{name}.md", reference.format(name))
     trees = {
         "Lectures": ["curriculum", *menu("lectures")],
         "Exercises": ["hand-in", *menu("exercises")],
         "Do more": ["train", "grade", "figures"],
-        "The library": [f"reference/{name.removeprefix('zerotohero.')}" for name in names],
+        "The library": [f"reference/{name}" for name in modules()],
         "Take part": ["tree", "add-exercise", "add-lecture", "review", "changes"],
     }
     toc = "".join(
@@ -155,10 +147,11 @@ def make_source() -> None:
     readme = sections("README.md")
     start = f"{readme['']}\n## Two commands\n\n{readme['Two commands'].split('[badge]:')[0]}"
     write("index.md", point(start, ROOT) + "\n" + toc)
-    shutil.copytree(ROOT / "docs", SOURCE / "docs", ignore=shutil.ignore_patterns("*.py", "*.json"))
-    for name in ("conf.py", "build.py", "static"):
-        path = ROOT / "docs" / name
-        (shutil.copytree if path.is_dir() else shutil.copy)(path, SOURCE / name)
+    (SOURCE / "docs").mkdir()
+    for picture in [*(ROOT / "docs").glob("*.png"), *(ROOT / "docs").glob("*.svg")]:
+        shutil.copy(picture, SOURCE / "docs")
+    shutil.copy(ROOT / "docs" / "conf.py", SOURCE)
+    shutil.copytree(ROOT / "docs" / "static", SOURCE / "static")
     fonts = "output/chtml/fonts/woff-v2"
     shutil.copytree(MATHJAX / fonts, SOURCE / "static" / "mathjax" / fonts)
     shutil.copy(MATHJAX / "tex-chtml.js", SOURCE / "static" / "mathjax")

@@ -24,7 +24,6 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.linkcode",
 ]
-exclude_patterns = ["README.md"]
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
 nb_execution_mode = "off"  # what is shown is what the notebooks store
@@ -32,7 +31,6 @@ nb_merge_streams = True
 nb_mime_priority_overrides = [("html", "image/svg+xml", None)]  # a drawing as HTML: it has an alt
 myst_enable_extensions = ["dollarmath", "amsmath", "html_image"]
 myst_heading_anchors = 3
-myst_all_links_external = False
 myst_url_schemes = ["http", "https", "mailto"]
 mathjax_path = "mathjax/tex-chtml.js"
 mathjax_options = {"defer": "defer"}

@@ -82,6 +82,15 @@ def sgd(model, config):
     return [optimizer]
 
 
+def randomise(model: nn.Module, seed: int = 0, deviation: float = 0.3) -> nn.Module:
+    """Make all parameters random: at their initial 0 and 1, swapped biases would not show."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0.1, deviation, generator=generator)
+    return model.eval()
+
+
 class Plain(nn.Module):
     """A model that knows nothing but its sizes."""
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from zerotohero.course import adder, cli, export, sample, settings, sources, train
+from commands import call
+from zerotohero.course import adder, export, sample, settings, sources, train
 from zerotohero.course.run import Run, check_device, load
 from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.text import gpt2_tokenizer
@@ -27,10 +27,6 @@ from zerotohero.training.recipes import RECIPES
 MODEL = ["n_layer=1", "n_head=2", "n_embd=16", "block_size=16"]
 TINY = [*MODEL, "steps=6", "batch_size=4", "eval_every=3", "eval_batches=2", "precision=fp32"]
 TEXT = "".join(random.Random(7).choices(["the fox\n", "a dog ", "THE DOG: ", "runs. "], k=200))
-
-
-def call(*arguments: str):
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen:

@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from small import randomise
 from zerotohero import model_files
 from zerotohero.gpt import GPT, GPTConfig
 
@@ -36,15 +37,6 @@ SIZES = [  # vocab_size, block_size, n_layer, n_head, n_embd: none of them equal
     (65, 32, 4, 5, 40),
 ]
 SMALL = GPTConfig(23, 16, 3, 2, 12)
-
-
-def randomise(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    """Make all parameters random: at their initial 0 and 1, swapped biases would not show."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0.1, 0.3, generator=generator)
-    return model.eval()
 
 
 def theirs(vocab_size, block_size, n_layer, n_head, n_embd, **changes) -> GPT2LMHeadModel:

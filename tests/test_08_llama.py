@@ -16,6 +16,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from small import randomise
 from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.huggingface import no_words_for
 
@@ -48,14 +49,6 @@ KINDS = {
     "without an epsilon": {"norm_eps": None},
 }
 EACH = pytest.mark.parametrize("kind", KINDS)
-
-
-def randomise(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0.1, 0.3, generator=generator)
-    return model.eval()
 
 
 def ours(kind: str = "as SmolLM2", **changes) -> GPT:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
+from commands import call
 from zerotohero import tokenizer_files
-from zerotohero.course import cli
 from zerotohero.course.run import load
 from zerotohero.tokenizer import Tokenizer
 
@@ -19,10 +18,6 @@ TINY = ["n_layer=1", "n_head=2", "n_embd=16", "block_size=16", "batch_size=4", "
 STEPS = ["steps=6", "eval_every=3", "eval_batches=2"]
 WORDS = ["the fox\n", "a dog ", "THE DOG: ", "runs away. ", "naïve 漢字 ", "it's 1234 "]
 TEXT = "".join(random.Random(9).choices(WORDS, k=400))
-
-
-def call(*arguments: str):
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

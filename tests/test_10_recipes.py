@@ -6,10 +6,10 @@ import re
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
+from commands import call
 from zerotohero import costs
-from zerotohero.course import cli, train
+from zerotohero.course import train
 from zerotohero.course.run import Run, load
 from zerotohero.gpt import GPT, GPTConfig
 from zerotohero.training import load_checkpoint
@@ -18,10 +18,6 @@ from zerotohero.training.recipes import RECIPES
 MODEL = ["n_layer=1", "n_head=2", "n_embd=16", "block_size=16", "precision=fp32", "compile=false"]
 TINY = [*MODEL, "steps=4", "batch_size=4", "accumulate=1", "eval_every=2", "eval_batches=2"]
 TEXT = "the fox runs.\nthe dog sleeps.\n" * 40
-
-
-def call(*words):
-    return CliRunner().invoke(cli.app, [str(word) for word in words])
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ import regex
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
+from commands import call
 from patience import patience
 from small import (
     TEXT,
@@ -34,7 +34,7 @@ from small import (
     trainer,
 )
 from zerotohero import documents, sharding, shards, tokenizer_files
-from zerotohero.course import cli, shard
+from zerotohero.course import shard
 from zerotohero.documents import CUT_THERE, Stream, TextFiles, source_of
 from zerotohero.shard_writer import Plan, TooShort, alone
 from zerotohero.sharding import make_shards
@@ -955,10 +955,6 @@ def test_nothing_but_headers_and_rows_is_read_at_the_start(tmp_path):
 
 MODEL = ["n_layer=1", "n_head=2", "n_embd=16", "block_size=16"]
 TINY = [*MODEL, "steps=6", "batch_size=4", "eval_every=3", "eval_batches=2", "precision=fp32"]
-
-
-def call(*arguments: str):
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
+from commands import call
 from patience import patience
 from zerotohero import scoring, tokenizer_files
-from zerotohero.course import cli, data
+from zerotohero.course import data
 from zerotohero.course.run import load
 from zerotohero.text import BytePairTokens
 from zerotohero.training import load_checkpoint
@@ -34,10 +34,6 @@ QUESTIONS = [
         "label": "0",
     },
 ] * 3
-
-
-def call(*arguments: str):
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
 
 def log(folder: Path) -> list[dict]:

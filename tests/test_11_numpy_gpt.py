@@ -17,9 +17,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 import transformers
-from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from small import randomise
 from zerotohero import numpy_gpt, tokenizer_files, vocabularies
 from zerotohero.course.export import write_characters
 from zerotohero.generation import next_token_probs
@@ -35,15 +35,6 @@ transformers.logging.disable_progress_bar()
 SIZES = [(17, 8, 1, 1, 4), (23, 16, 3, 2, 12), (65, 32, 4, 5, 40)]
 PROMPTS = [[3, 1, 4, 1, 5], [9], [2, 6, 5], [22, 0, 22]]
 CHARS = "\n abcdefghijklmnopqrstu"  # 23 of them
-
-
-def randomise(model: nn.Module, deviation: float = 0.3) -> nn.Module:
-    """Make all parameters random: at their initial 0 and 1, swapped biases would not show."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0.1, deviation, generator=generator)
-    return model.eval()
 
 
 @pytest.fixture(scope="module")
@@ -471,7 +462,7 @@ def test_a_product_with_eight_bits_is_off_by_no_more_than_half_a_step_a_number(n
 
 
 def test_a_model_of_eight_bits_writes_with_a_quarter_of_the_memory(tmp_path):
-    randomise(GPT(GPTConfig(100, 16, 2, 4, 64)), 0.1).save_pretrained(tmp_path)
+    randomise(GPT(GPTConfig(100, 16, 2, 4, 64)), deviation=0.1).save_pretrained(tmp_path)
     params, n_head = load_gpt2(tmp_path)
     small = quantise(params)
     sizes = [[], []]

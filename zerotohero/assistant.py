@@ -31,6 +31,17 @@ USER, ASSISTANT, END = SPECIAL = ("<|user|>", "<|assistant|>", "<|end|>")
 Conversation = Sequence[dict[str, str]]  # turns, each with a role and a content
 
 
+def check_turns(conversation: Conversation, roles: Iterable[str]) -> None:
+    """Raise ValueError unless each turn has a content and one of the roles, and nothing else."""
+    roles = list(roles)
+    for turn in conversation:
+        if turn.keys() != {"role", "content"} or turn["role"] not in roles:
+            raise ValueError(
+                f"{turn!r} is no turn of a conversation: it needs a role, which is one of "
+                f"{', '.join(roles)}, and a content, and nothing else."
+            )
+
+
 class ChatTemplate:
     """A conversation as tokens: of each turn the role's token, the text, and the end's token."""
 
@@ -60,13 +71,9 @@ class ChatTemplate:
         Those are the texts and the ends of its turns. Its role's token is not: whoever wants an
         answer puts it there. ValueError as for `chat`.
         """
+        check_turns(conversation, self.roles)
         ids, mask = [], []
         for turn in conversation:
-            if turn.keys() != {"role", "content"} or turn["role"] not in self.roles:
-                raise ValueError(
-                    f"{turn!r} is no turn of a conversation: it needs a role, which is one of "
-                    f"{', '.join(self.roles)}, and a content, and nothing else."
-                )
             written = [*self.tokenizer.encode_ordinary(turn["content"]), self.end]
             ids += [self.roles[turn["role"]], *written]
             mask += [False] + [turn["role"] == "assistant"] * len(written)

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from zerotohero.assistant import Conversation, check_turns
 from zerotohero.gguf import GGUF, as_gpt
 from zerotohero.gpt import GPT
 from zerotohero.splits import SMOLLM_SPLIT
@@ -46,7 +47,6 @@ START, END = "<|im_start|>", "<|im_end|>"  # of a turn
 ROLES = ("system", "user", "assistant")
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 NORMAL, SPECIAL = 1, 3  # kinds of tokens in the file
-Conversation = Sequence[dict[str, str]]
 
 
 def find() -> Path:
@@ -168,12 +168,7 @@ class SmolTokenizer(Tokenizer):
 
 def turns(conversation: Conversation) -> list[str]:
     """Return the text of each turn; without a turn of the system's, its usual one comes first."""
-    for turn in conversation:
-        if turn.keys() != {"role", "content"} or turn["role"] not in ROLES:
-            raise ValueError(
-                f"{turn!r} is no turn of a conversation: it needs a role, which is one of "
-                f"{', '.join(ROLES)}, and a content, and nothing else."
-            )
+    check_turns(conversation, ROLES)
     if not conversation or conversation[0]["role"] != "system":
         conversation = [{"role": "system", "content": SYSTEM}, *conversation]
     return [f"{turn['role']}\n{turn['content']}" for turn in conversation]

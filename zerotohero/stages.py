@@ -40,7 +40,7 @@ from zerotohero.plays import Labeller, Plays
 from zerotohero.policy import leave_one_out, reinforce_loss, token_logprobs
 from zerotohero.preferences import RewardModel, bradley_terry, dpo_loss
 from zerotohero.training import TrainConfig, Trainer
-from zerotohero.training.config import configure_optimizers, param_groups
+from zerotohero.training.config import configure_optimizers, set_rates
 from zerotohero.training.machine import autocast, choose_precision
 from zerotohero.training.recipes import FAST, RECIPES
 
@@ -260,8 +260,7 @@ def fit(model: nn.Module, plan: TrainConfig, loss: Callable[[int], Float[Tensor,
         value.backward()
         if plan.grad_clip:
             nn.utils.clip_grad_norm_(model.parameters(), plan.grad_clip)
-        for group in param_groups(optimizers):
-            group["lr"] = group["initial_lr"] * plan.lr_factor(step)
+        set_rates(optimizers, plan, step)
         for optimizer in optimizers:
             optimizer.step()
 

@@ -150,7 +150,7 @@ class Stages:
         say(f"And the first:  zerotohero sample {self.folder / PRETRAINED}")
 
     def pretrained(self) -> GPT:
-        self.says(1, f"Pretraining: {self.config.pretrain.steps:,} steps on {self.run.data}")
+        say(f"1. Pretraining: {self.config.pretrain.steps:,} steps on {self.run.data}")
         folder = self.folder / PRETRAINED
         self.describe(folder, self.config.pretrain)
         options = {"folder": folder, "device": self.device, "resume": True}
@@ -161,7 +161,7 @@ class Stages:
     def fine_tuned(self, base: GPT) -> GPT:
         plan, path = self.config.fine_tune, self.folder / FINE_TUNED / "last.pt"
         n = len(self.plays.questions)
-        self.says(2, f"Supervised fine-tuning: {plan.steps} steps on {n:,} questions and answers")
+        say(f"2. Supervised fine-tuning: {plan.steps} steps on {n:,} questions and answers")
         if not path.exists():
             tuned = stages.fine_tune(base, self.plays, self.config)
             self.describe(path.parent, plan)
@@ -172,7 +172,7 @@ class Stages:
 
     def reward_model(self, tuned: GPT) -> RewardModel:
         plan, path = self.config.reward, self.folder / REWARD / "reward.pt"
-        self.says(3, f"Reward model: {plan.steps} steps on {self.config.compared:,} comparisons")
+        say(f"3. Reward model: {plan.steps} steps on {self.config.compared:,} comparisons")
         if not path.exists():
             preferences = stages.compare(tuned, self.plays, self.config)
             unseen = preferences[: self.config.held_out]
@@ -187,7 +187,7 @@ class Stages:
 
     def assistant(self, tuned: GPT, rewards: RewardModel) -> GPT:
         plan, path = self.config.reinforce, self.folder / "last.pt"
-        self.says(4, f"Reinforcement learning: {plan.steps} steps, {plan.batch_size} answers each")
+        say(f"4. Reinforcement learning: {plan.steps} steps, {plan.batch_size} answers each")
         if not path.exists():
             policy, history = stages.reinforce(tuned, rewards, self.plays, self.config)
             keep(path, policy, policy.config, plan, history)
@@ -200,9 +200,6 @@ class Stages:
         return policy
 
     # --- what they share
-
-    def says(self, number: int, what: str) -> None:
-        say(f"{number}. {what}")
 
     def ask(self, model: GPT) -> list[list[int]]:
         generator = torch.Generator().manual_seed(self.config.seed)

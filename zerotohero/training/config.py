@@ -182,5 +182,12 @@ def configure_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.op
     return optimizers
 
 
+def set_rates(optimizers: Iterable[torch.optim.Optimizer], plan: TrainConfig, step: int) -> None:
+    """Give all groups the rates of update `step`, counted from 0."""
+    factor = plan.lr_factor(step)
+    for group in param_groups(optimizers):
+        group["lr"] = group["initial_lr"] * factor
+
+
 def param_groups(optimizers: Iterable[torch.optim.Optimizer]) -> list[dict]:
     return [group for optimizer in optimizers for group in optimizer.param_groups]

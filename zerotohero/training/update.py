@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from zerotohero.training.batches import Split, seed_of
-from zerotohero.training.config import TrainConfig, configure_optimizers, param_groups
+from zerotohero.training.config import TrainConfig, configure_optimizers, param_groups, set_rates
 from zerotohero.training.losses import SummedLoss
 from zerotohero.training.machine import autocast, choose_precision, seed_device, try_compile
 
@@ -111,9 +111,7 @@ class Update:
         xs, ys = self.split.rows(numbers[:, self.rank])  # (accumulate, rows, T) each
         # The mean over all targets, wherever they are computed; DDP divides by the processes.
         scale = self.world / self.split.targets(numbers)
-        factor = config.lr_factor(step)
-        for group in param_groups(self.optimizers):
-            group["lr"] = group["initial_lr"] * factor
+        set_rates(self.optimizers, config, step)
         losses = []
         for micro in range(config.accumulate):
             seed_device(device, seed_of("dropout", config.seed, step, micro, self.rank))

@@ -82,10 +82,8 @@ class Conversation:
         """Return the tokens that the model reads: of the turns, and of its answer so far."""
         system = [{"role": "system", "content": self.system}] if self.system is not None else []
         turns = [*system, *self.turns[self.forgotten : -1]]
-        if not self.partner.answers:
-            ids = self.partner.prompt(turns) + written
-            return ids[-3 * self.partner.block_size // 4 :] if self.cut else ids
-        return self.partner.prompt(turns) + written
+        ids = self.partner.prompt(turns) + written
+        return ids[-3 * self.partner.block_size // 4 :] if self.cut else ids
 
     def _make_room(self, written: list[int]) -> Iterator[Said]:
         """Leave the oldest turns out where an answer of a quarter of the context has no room."""

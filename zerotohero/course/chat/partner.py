@@ -5,19 +5,17 @@ become text again, and which of them end an answer. An assistant answers; a base
 continues the text that the turns make together.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from zerotohero import smollm
-from zerotohero.assistant import SPECIAL, ChatTemplate
+from zerotohero.assistant import SPECIAL, ChatTemplate, Conversation
 from zerotohero.course import run as runs
 from zerotohero.course.run import Run
 from zerotohero.course.train_assistant import PRETRAINED
 from zerotohero.gpt import GPT
 from zerotohero.text import BytePairTokens
-
-Turns = Sequence[dict[str, str]]  # each with a role, of smollm.ROLES, and a content
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Partner:
 
     name: str
     model: GPT
-    prompt: Callable[[Turns], list[int]]  # the tokens of some turns, after which it writes
+    prompt: Callable[[Conversation], list[int]]  # the tokens of some turns, after which it writes
     encode: Callable[[str], list[int]]  # text alone, as it stands within a turn
     decode: Callable[[list[int]], str]
     stop: frozenset[int]  # what it ends its answer with
@@ -106,7 +104,7 @@ def base(name: str, run: Run, model: GPT) -> Partner:
     def encode(text: str) -> list[int]:
         return tokenizer.encode(text).tolist()
 
-    def prompt(turns: Turns) -> list[int]:
+    def prompt(turns: Conversation) -> list[int]:
         text = "".join(turn["content"] for turn in turns)
         if not text and documents and end is not None:
             return [end]
