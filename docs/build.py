@@ -29,6 +29,7 @@ PAGES = {
     "curriculum": ("README.md", "Curriculum"),
     "hand-in": ("README.md", "Do the exercises"),
     "train": ("README.md", "Train a GPT of your own"),
+    "talk": ("README.md", "Talk to a model"),
     "grade": ("README.md", "Grade a class"),
     "figures": ("README.md", "What it reaches"),
     "tree": ("README.md", "How it is built"),
@@ -136,7 +137,7 @@ def make_source() -> None:
     trees = {
         "Lectures": ["curriculum", *menu("lectures")],
         "Exercises": ["hand-in", *menu("exercises")],
-        "Do more": ["train", "grade", "figures"],
+        "Do more": ["train", "talk", "grade", "figures"],
         "The library": [f"reference/{name}" for name in modules()],
         "Take part": ["tree", "add-exercise", "add-lecture", "review", "changes"],
     }
