@@ -97,6 +97,9 @@ def notebook(path: Path) -> None:
             if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
                 # Where MyST-NB looks for the text alternative of a cell's figure.
                 cell.metadata["mystnb"] = {"image": {"alt": alt}}
+    if path.parent.name == "solutions":  # the exercises are made from them, title and all
+        title = book.cells[0]
+        title.source = title.source.replace(": exercises", ": solutions", 1)
     if path.parent.name == "exercises":
         further = f"The [solutions](../solutions/{path.name}) are for afterwards."
         tree = f"```{{toctree}}\n:hidden:\n\n../solutions/{path.stem}\n```"

@@ -150,7 +150,9 @@ def test_exercises_show_cards_hints_and_starters_but_no_solutions(pages):
     assert not any(details.has_attr("open") for details in page.select("article details"))
     assert "7.1 is yours to write" in page.text and "BEGIN SOLUTION" not in page.text
     (further,) = [a for a in page.select("article a") if a.text == "solutions"]
-    assert "BEGIN SOLUTION" in pages[f"solutions/{Path(further['href']).name}"].text
+    solutions = pages[f"solutions/{Path(further['href']).name}"]
+    assert "BEGIN SOLUTION" in solutions.text
+    assert "exercises" in page.h1.text and "solutions" in solutions.h1.text
 
 
 def test_a_reader_finds_what_they_came_for(site, pages):
