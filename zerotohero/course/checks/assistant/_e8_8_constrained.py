@@ -152,6 +152,14 @@ def likeliest(logits: np.ndarray, allowed: list) -> int:
     return allowed[int(np.argmax(logits[allowed]))]
 
 
+def end_first(logits: np.ndarray, allowed: list) -> int:
+    return END if END in allowed else likeliest(logits, allowed)
+
+
+def end_never(logits: np.ndarray, allowed: list) -> int:
+    return likeliest(logits, [token for token in allowed if token != END])
+
+
 def greedily(
     given: dict,
     prompt: list,
@@ -189,12 +197,6 @@ def wrong_writing(given: dict) -> list[tuple[list, str]]:
             its = [logp[t, row[t + 1]] for t in range(len(prompt) - 1, len(row) - 1)]
             scores.append(sum(its) / (len(its) if mean else 1))
         return choices[int(np.argmax(scores))]
-
-    def end_first(logits: np.ndarray, allowed: list) -> int:
-        return END if END in allowed else likeliest(logits, allowed)
-
-    def end_never(logits: np.ndarray, allowed: list) -> int:
-        return likeliest(logits, [token for token in allowed if token != END])
 
     def others_zero(logits: np.ndarray, allowed: list) -> int:
         return int(np.argmax(np.where(np.isin(np.arange(len(logits)), allowed), logits, 0)))
@@ -251,11 +253,14 @@ def some_writing(rng: np.random.Generator) -> dict:
         model["shift"] = model["shift"] / 3 - 2  # so that many logits are below 0
         model["shift"][[END, t[8]]] += 1.5  # it would rather stop, or write something else
         given = {"model": model, "choices": choices, "end": END}
+        asked = [rng.integers(1, V - 1, n).tolist() for n in rng.integers(2, 6, 12)]
+        ways = (likeliest, end_first, end_never)
+        if len({str([greedily(given, p, choose=way)[0] for p in asked]) for way in ways}) < 3:
+            continue  # soon seen, and most often so
         prompts, made = [], []
-        for n in rng.integers(2, 6, 12):
-            prompt = rng.integers(1, V - 1, n).tolist()
-            asked = given | {"prompts": [prompt]}
-            found = [greedily(asked, prompt)[0], *(way[0] for way, _ in wrong_writing(asked))]
+        for prompt in asked:
+            wrong = wrong_writing(given | {"prompts": [prompt]})
+            found = [greedily(given, prompt)[0], *(way[0] for way, _ in wrong)]
             more = [
                 [*ways, way] for ways, way in zip(made or [[]] * len(found), found, strict=True)
             ]
