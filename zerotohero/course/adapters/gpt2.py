@@ -86,7 +86,7 @@ def _started(initialise, sizes, norms, seed):
     after = {name: id(p) for name, p in model.named_parameters(remove_duplicate=False)}
     table, parameters = model.transformer.wte.weight, dict(model.named_parameters())
     numbers = sum(p.numel() for p in parameters.values() if p.ndim > 1)
-    drawn_twice = torch.Generator().manual_seed(seed)
+    untouched, drawn_twice = (torch.Generator().manual_seed(seed) for _ in range(2))
     torch.rand(numbers + table.numel(), generator=drawn_twice)
     return {
         "parameters": parameters,
@@ -95,6 +95,7 @@ def _started(initialise, sizes, norms, seed):
         "same": before == after,
         "trained": all(p.requires_grad for p in parameters.values()),
         "twice": torch.equal(generator.get_state(), drawn_twice.get_state()),
+        "used": not torch.equal(generator.get_state(), untouched.get_state()),
     }
 
 
@@ -111,12 +112,10 @@ def _blank(norms, V, T, N, C, bias, tied):
         return nn.LayerNorm(C, bias=bias)
 
     model = nn.Module()
-    with torch.device("meta"):  # without torch's own first weights, which take a while
-        parts = {"wte": nn.Embedding(V, C), "wpe": nn.Embedding(T, C)}
-        parts |= {"h": nn.ModuleList(block() for _ in range(N)), "ln_f": norm()}
-        model.transformer = nn.ModuleDict(parts)
-        model.lm_head = nn.Linear(C, V, bias=False)
-    model.to_empty(device="cpu")
+    parts = {"wte": nn.Embedding(V, C), "wpe": nn.Embedding(T, C)}
+    parts |= {"h": nn.ModuleList(block() for _ in range(N)), "ln_f": norm()}
+    model.transformer = nn.ModuleDict(parts)
+    model.lm_head = nn.Linear(C, V, bias=False)
     if tied:
         model.lm_head.weight = model.transformer.wte.weight
     model.config = SimpleNamespace(n_layer=N)
