@@ -29,7 +29,8 @@ def refused(from_gpt2, files, faults):
         except NotImplementedError:
             raise
         except Exception as error:
-            raised.append(type(error).__name__)
+            kind = "ValueError" if isinstance(error, ValueError) else type(error).__name__
+            raised.append(kind)
     return {"files": [whole], "raised": raised}
 
 
