@@ -179,7 +179,7 @@ def _deviations(given: dict, got: dict, kinds: tuple[str, ...], writes: bool) ->
             expect_that(
                 abs(mean) < SIGMAS * max(want, numbers.std()) / math.sqrt(numbers.size),
                 f"{what}: {kind}: expected the mean 0, got {mean:.5f}",
-                "Their mean is another: `normal_(0.0, deviation)`, and nothing is added or cut off.",
+                "Their mean is another: `normal_(0.0, deviation)`, and nothing is added.",
             )
             near = abs(deviation / want - 1) < SIGMAS / math.sqrt(2 * numbers.size)
             expect_that(
