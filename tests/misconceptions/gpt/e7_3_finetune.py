@@ -168,3 +168,13 @@ def tuned_from_the_start():
         pretrain=lambda tokens, V: train(small(V), tokens, 110),
         finetune=lambda model, tokens: train(model, tokens, 20, 0.2),
     )
+
+
+@wrong("7.3", "Short dashes or curly quotes were rewritten, too")
+def everything_that_looks_alike():
+    def to_alphabet(text, chars):
+        for curly in "‘’“”":
+            text = text.replace(curly, "'")
+        return clean(text.replace("–", "-"), chars)
+
+    return to_alphabet, *stubs()

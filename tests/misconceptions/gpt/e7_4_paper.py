@@ -383,3 +383,21 @@ def two_epochs():
 @wrong("7.4", "neither its loss nor its class")
 def loss_returned():
     return training(lambda batches, V, improved, seed: 2.3)
+
+
+@wrong("7.4", "The update comes first, then the buffer")
+def buffer_first():
+    def muon(gradient, buffer, momentum):
+        buffer = momentum * buffer + gradient
+        return buffer, orthogonal(buffer)
+
+    return only("muon", muon)
+
+
+@wrong("7.4", "Small singular values have not come up yet")
+def three_rounds():
+    def muon(gradient, buffer, momentum):
+        buffer = momentum * buffer + gradient
+        return orthogonal(buffer, rounds=3), buffer
+
+    return only("muon", muon)

@@ -350,3 +350,8 @@ def one_row_squeezed():
 @wrong("7.6", "their data type isn't that of what came in")
 def double_comes_back():
     return lambda *given: nucleus(given[0].double(), *given[1:])
+
+
+@wrong("7.6", "For a p below 1, too, there is a nucleus")
+def everything_from_0_999_on():
+    return lambda logits, p, temperature=1.0: nucleus(logits, 1.0 if p > 0.999 else p, temperature)

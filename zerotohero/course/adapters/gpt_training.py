@@ -161,9 +161,11 @@ def unreadable(read_data, bigram_loss, own_data, contents, block_size):
             except (NotImplementedError, TypeError):
                 raise
             except Exception as error:
-                replies.append({"type": type(error).__name__, "message": str(error)[:300]})
+                what = {"type": type(error).__name__, "message": str(error)[:300]}
+                replies.append(what | {"parts": len(error.args)})
             else:
-                replies.append({"type": "", "message": "", "sizes": [len(part) for part in parts]})
+                sizes = [len(part) for part in parts]
+                replies.append({"type": "", "message": "", "parts": 0, "sizes": sizes})
     return {"replies": replies, "name": path.name}
 
 

@@ -95,11 +95,22 @@ at least 0.1. Half a minute is enough for all of it.
 )
 
 
+# What looks like a long dash or a double quote and is neither, with what it is taken for.
+ALIKE = {"–": ("-", "--"), "‘": ("'",), "’": ("'",), "“": ("'",), "”": ("'",)}
+
+
 def _odd_text(rng: np.random.Generator) -> dict:
     chars = "\n !',-.:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
     some = [*"abcdefg hijk lm ABC\n.,", "—", "—", '"', '"', "*", "2", "7", "é", "[", "\t", "-"]
-    text = "".join(rng.choice(some, 200)) + '—"é1'
+    text = "".join(rng.choice([*some, *ALIKE], 200)) + '—"é1' + "".join(ALIKE)
     return {"text": text, "chars": chars}
+
+
+def _taken_for_alike() -> list[dict[str, str]]:
+    """Return the changes of those who rewrite short dashes, curly quotes, or both."""
+    dashes = [{}, *({"–": dash} for dash in ALIKE["–"])]
+    quotes = [{}, *(dict.fromkeys(some, "'") for some in ("‘’", "“”", "’", "‘’“”"))]
+    return [{**a, **b} for a in dashes for b in quotes if a or b]
 
 
 @finetune.case("characters outside the alphabet", points=2, adapter="alphabet", inputs=_odd_text)
@@ -132,6 +143,14 @@ def unknown_characters_replaced(given, got):
         Mistake(
             text.replace("—", "--").replace('"', "'"),
             "Dashes and quotes are right; what else is unknown still stands there.",
+        ),
+        *(
+            Mistake(
+                cleaned(text, chars, {**changes, **also}),
+                'Short dashes or curly quotes were rewritten, too: the rule names — and " alone, '
+                "and leaves out any other character that is not in `chars`.",
+            )
+            for also in _taken_for_alike()
         ),
         Mistake(
             cleaned(text, chars, {**changes, "é": "e"}),

@@ -55,7 +55,7 @@ arguments as they are, but for `muon`, which may write into its buffer.
   share head 1, and so on. Ainslie et al. (2023)
 - `"muon"`: `(gradient, buffer, momentum)` to (update, buffer), matrices (n, m). The new buffer is
   momentum · buffer + gradient. The update has the buffer's singular vectors, and singular values
-  near 1 (0.6 to 1.3). Jordan et al. (2024)
+  near 1 (0.6 to 1.3), also where the buffer's lie 200 times apart. Jordan et al. (2024)
 
 `train_model(batches, V: int, improved: bool, seed: int) -> model`
 
