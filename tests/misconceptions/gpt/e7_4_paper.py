@@ -269,28 +269,29 @@ class Pairs(nn.Module):
 
     def __init__(self, V, width=8, ahead=0.0):
         super().__init__()
-        self.counts, self.ahead, self.by = torch.ones(V, V), ahead, 1.0
+        self.counts = nn.Parameter(torch.ones(V, V), requires_grad=False)
+        self.ahead, self.by, self.each = ahead, 1.0, None
         self.more = nn.Linear(width, width)
 
     def forward(self, idx, targets=None):
         if targets is not None:
-            self.counts.index_put_(
-                (idx.flatten(), targets.flatten()), torch.ones(idx.numel()), True
-            )
+            self.counts.index_put_((idx.flatten(), targets.flatten()), self.each, True)
         logits = self.by * (self.counts / self.counts.sum(1, keepdim=True)).log()
         x = self.more(torch.zeros(*idx.shape, self.more.in_features))
         return logits[idx] + 0 * x.sum(-1, keepdim=True) + self.ahead * idx[:, -1:, None]
 
 
-def pairs(batches, V, seed, by=1.0, calls=False, rows=32, passes=1, **parts):
-    """A quick training: every batch goes through the model once."""
+def pairs(batches, V, seed, by=1.0, calls=False, used=True, rows=32, passes=1, **parts):
+    """A quick training: every batch goes through the model once. Its improvement is a relu2(1)."""
     torch.manual_seed(seed)
     model = Pairs(V, **parts)
     for xb, yb in batches:
+        model.each = torch.ones(yb[:rows].numel())
+        if calls:
+            improved = relu2(model.each)
+            model.each = improved if used else model.each
         for _ in range(passes):
             model(xb[:rows], yb[:rows])
-        if calls:
-            relu2(xb)
     model.by = by
     return model
 
@@ -341,6 +342,11 @@ def a_larger_model():
 @wrong("7.4", "What makes the difference here isn't what")
 def nothing_built_in():
     return counting(better={"calls": False})
+
+
+@wrong("7.4", "They are called, and what comes back isn't used")
+def called_for_nothing():
+    return counting(better={"used": False})
 
 
 @wrong("7.4", "The plain model is the one without")
