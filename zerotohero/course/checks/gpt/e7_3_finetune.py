@@ -248,6 +248,13 @@ def fine_tuned_against_scratch(given, got):
         "That is no fine-tuning: train the model that is handed in, or a copy of it, not a new "
         "one.",
     )
+    expect_that(
+        got["anew"],
+        "from_scratch: expected that it begins with new weights, got those of a model that was "
+        "trained before",
+        "It went on with a model that has read the other plays: make a new one in the function. (A "
+        "global `model` is one and the same in all three.)",
+    )
     before, after = (seen[name]["tokens"] for name in ("pretrained", "tuned"))
     expect_that(
         before > after,
