@@ -144,7 +144,7 @@ def a_weak_opponent():
     return clean_but(pretrain, lambda tokens, V: train(small(V), tokens, 5))
 
 
-@wrong("7.3", "large steps overwrite")
+@wrong("7.3", "Large steps overwrite")
 def tuned_at_a_high_rate():
     return clean_but(pretrain=lambda tokens, V: train(small(V), tokens, 150, 1.1), finetune=ruined)
 
