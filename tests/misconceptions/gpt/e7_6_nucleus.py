@@ -338,8 +338,8 @@ def scattered_by_the_argsort():
 
 
 @wrong("7.6", "For a p below 1, too, there is a nucleus")
-def everything_above_95_hundredths():
-    return lambda logits, p, t=1.0: nucleus(logits, 1 if p > 0.95 else p, t)
+def everything_above_999_thousandths():
+    return lambda logits, p, t=1.0: nucleus(logits, 1 if p > 0.999 else p, t)
 
 
 @wrong("7.6", "The axis of the batch is gone")
@@ -350,8 +350,3 @@ def one_row_squeezed():
 @wrong("7.6", "their data type isn't that of what came in")
 def double_comes_back():
     return lambda *given: nucleus(given[0].double(), *given[1:])
-
-
-@wrong("7.6", "For a p below 1, too, there is a nucleus")
-def everything_from_0_999_on():
-    return lambda logits, p, temperature=1.0: nucleus(logits, 1.0 if p > 0.999 else p, temperature)
