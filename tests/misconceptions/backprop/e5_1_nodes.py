@@ -367,3 +367,13 @@ def total_shared_out():
 @wrong("5.1", "d.b2 is None")
 def nothing_in_b2():
     return walk(b2=lambda c, d: None)
+
+
+@wrong("5.1", "d.x must have the shape of c.x")
+def x_in_the_shape_of_emb():
+    return walk(x=lambda c, d: (d.pre @ c.W1.T).view_as(c.emb))
+
+
+@wrong("5.1", "Calculate with torch from c's values on")
+def bias_in_numpy():
+    return walk(b2=lambda c, d: d.logits.numpy().sum(0))

@@ -196,3 +196,8 @@ def torch_s_own_softmax():
         return ds @ k * size**-0.5, ds.mT @ q * size**-0.5, att.mT @ dout
 
     return attention_fused
+
+
+@wrong("5.6", "such as −100 leaves a little")
+def masked_by_a_large_negative_number():
+    return head(fill=-100)

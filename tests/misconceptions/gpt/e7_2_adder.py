@@ -275,3 +275,8 @@ def corrected_by_the_model_s_error():
 @wrong("7.2", "The target is within reach")
 def a_little_too_large():
     return encode, add, chain, lambda a, b, reverse=True: untrained(12, 11, n_layer=1, n_embd=208)
+
+
+@wrong("7.2", "their data type isn't that of what came in")
+def sums_as_floats():
+    return encode, lambda *given: add(*given).float(), chain, hardly

@@ -144,7 +144,7 @@ def a_weak_opponent():
     return clean_but(pretrain, lambda tokens, V: train(small(V), tokens, 5))
 
 
-@wrong("7.3", "large steps overwrite")
+@wrong("7.3", "Large steps overwrite")
 def tuned_at_a_high_rate():
     return clean_but(pretrain=lambda tokens, V: train(small(V), tokens, 150, 1.1), finetune=ruined)
 
@@ -168,3 +168,24 @@ def tuned_from_the_start():
         pretrain=lambda tokens, V: train(small(V), tokens, 110),
         finetune=lambda model, tokens: train(model, tokens, 20, 0.2),
     )
+
+
+@wrong("7.3", "Short dashes or curly quotes were rewritten, too")
+def everything_that_looks_alike():
+    def to_alphabet(text, chars):
+        for curly in "‘’“”":
+            text = text.replace(curly, "'")
+        return clean(text.replace("–", "-"), chars)
+
+    return to_alphabet, *stubs()
+
+
+@wrong("7.3", "It went on with a model that has read the other plays")
+def one_model_for_all():
+    kept = []
+
+    def pretrain(tokens, V):
+        kept.append(before(tokens, V))
+        return kept[-1]
+
+    return clean_but(pretrain, lambda tokens, V: train(kept[-1], tokens, 100))

@@ -269,28 +269,29 @@ class Pairs(nn.Module):
 
     def __init__(self, V, width=8, ahead=0.0):
         super().__init__()
-        self.counts, self.ahead, self.by = torch.ones(V, V), ahead, 1.0
+        self.counts = nn.Parameter(torch.ones(V, V), requires_grad=False)
+        self.ahead, self.by, self.each = ahead, 1.0, None
         self.more = nn.Linear(width, width)
 
     def forward(self, idx, targets=None):
         if targets is not None:
-            self.counts.index_put_(
-                (idx.flatten(), targets.flatten()), torch.ones(idx.numel()), True
-            )
+            self.counts.index_put_((idx.flatten(), targets.flatten()), self.each, True)
         logits = self.by * (self.counts / self.counts.sum(1, keepdim=True)).log()
         x = self.more(torch.zeros(*idx.shape, self.more.in_features))
         return logits[idx] + 0 * x.sum(-1, keepdim=True) + self.ahead * idx[:, -1:, None]
 
 
-def pairs(batches, V, seed, by=1.0, calls=False, rows=32, passes=1, **parts):
-    """A quick training: every batch goes through the model once."""
+def pairs(batches, V, seed, by=1.0, calls=False, used=True, rows=32, passes=1, **parts):
+    """A quick training: every batch goes through the model once. Its improvement is a relu2(1)."""
     torch.manual_seed(seed)
     model = Pairs(V, **parts)
     for xb, yb in batches:
+        model.each = torch.ones(yb[:rows].numel())
+        if calls:
+            improved = relu2(model.each)
+            model.each = improved if used else model.each
         for _ in range(passes):
             model(xb[:rows], yb[:rows])
-        if calls:
-            relu2(xb)
     model.by = by
     return model
 
@@ -343,6 +344,11 @@ def nothing_built_in():
     return counting(better={"calls": False})
 
 
+@wrong("7.4", "They are called, and what comes back isn't used")
+def called_for_nothing():
+    return counting(better={"used": False})
+
+
 @wrong("7.4", "The plain model is the one without")
 def built_into_both():
     return counting({"calls": True})
@@ -383,3 +389,21 @@ def two_epochs():
 @wrong("7.4", "neither its loss nor its class")
 def loss_returned():
     return training(lambda batches, V, improved, seed: 2.3)
+
+
+@wrong("7.4", "The update comes first, then the buffer")
+def buffer_first():
+    def muon(gradient, buffer, momentum):
+        buffer = momentum * buffer + gradient
+        return buffer, orthogonal(buffer)
+
+    return only("muon", muon)
+
+
+@wrong("7.4", "Small singular values have not come up yet")
+def three_rounds():
+    def muon(gradient, buffer, momentum):
+        buffer = momentum * buffer + gradient
+        return orthogonal(buffer, rounds=3), buffer
+
+    return only("muon", muon)

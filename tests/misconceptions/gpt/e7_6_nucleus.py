@@ -338,8 +338,8 @@ def scattered_by_the_argsort():
 
 
 @wrong("7.6", "For a p below 1, too, there is a nucleus")
-def everything_above_95_hundredths():
-    return lambda logits, p, t=1.0: nucleus(logits, 1 if p > 0.95 else p, t)
+def everything_above_999_thousandths():
+    return lambda logits, p, t=1.0: nucleus(logits, 1 if p > 0.999 else p, t)
 
 
 @wrong("7.6", "The axis of the batch is gone")

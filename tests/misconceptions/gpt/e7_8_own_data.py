@@ -320,3 +320,14 @@ def message_of_the_name_alone():
             raise ValueError(path.name) from None
 
     return read_data, pairs, quick
+
+
+@wrong("7.8", "An exception isn't `print`")
+def message_in_pieces():
+    def read_data(path, block_size):
+        try:
+            return read(path, block_size)
+        except ValueError as error:
+            raise ValueError("this is no file to learn from:", path.name, str(error)) from None
+
+    return read_data, pairs, quick

@@ -200,3 +200,28 @@ def message_with_exchanged_words():
         return flatten(x, n)
 
     return flatten_consecutive
+
+
+@wrong("6.1", "The last axis stays")
+def last_axis_of_one_dropped():
+    return lambda x, n: flatten(x, n).squeeze(-1)
+
+
+@wrong("6.1", "An exception isn't `print`")
+def message_in_pieces():
+    def flatten_consecutive(x, n):
+        if x.shape[1] % n:
+            raise ValueError("the number of vectors is no multiple of n:", x.shape[1], n)
+        return flatten(x, n)
+
+    return flatten_consecutive
+
+
+@wrong("6.1", "write into the tensor that was handed over")
+def twice_in_place():
+    def flatten_consecutive(x, n):
+        y = flatten(x.clone(), n)
+        x *= 2
+        return y
+
+    return flatten_consecutive

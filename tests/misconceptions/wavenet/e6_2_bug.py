@@ -228,3 +228,17 @@ def variances_alone():
         return None
 
     return lambda records: search(records, axes)
+
+
+@wrong("6.2", "`.all()` and not `.any()`")
+def any_mean_is_zero():
+    def axes(record):
+        mean, var = record["mean"], record["var"]
+        for over in ((), (0,), (1,), (0, 1))[: 2 * mean.ndim]:
+            m = mean.mean(over) if over else mean
+            v = var.mean(over) + mean.var(over, correction=0) if over else var
+            if (m.abs() < 0.005).any() and ((v - 1).abs() < 0.005).all():
+                return (0, *(a + 1 for a in over))
+        return None
+
+    return lambda records: search(records, axes)

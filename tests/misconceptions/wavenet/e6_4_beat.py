@@ -114,3 +114,13 @@ def too_large():
 def another_context():
     config = wavenet.WaveNetConfig(block_size=16, n_embd=4, n_hidden=8)
     return wavenet.WaveNet(config, torch.Generator().manual_seed(1)).eval()
+
+
+@wrong("6.4", "write into the tensor that was handed over")
+def window_overwritten():
+    def model(xb):
+        logits = peeking()(xb)
+        xb.zero_()
+        return logits
+
+    return model

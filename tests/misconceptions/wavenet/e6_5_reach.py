@@ -62,3 +62,13 @@ def from_the_top():
 @wrong("6.5", "The dilations are ignored")
 def dilations_ignored():
     return lambda layers: size(layers, gaps=lambda k, d: k - 1)
+
+
+@wrong("6.5", "The last layer is left out")
+def without_the_last():
+    return lambda layers: size(layers[:-1])
+
+
+@wrong("6.5", "The first layer is left out")
+def without_the_first():
+    return lambda layers: size(layers[1:])

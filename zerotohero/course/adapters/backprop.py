@@ -101,6 +101,9 @@ def node(all_gradients, numbers, shapes, X, Y, eps, nodes, node, wanted):
     before, now, written, stopped = _all_nodes(all_gradients, asked, node == nodes[0])
     if node not in written:
         raise _missing(node, nodes, written, stopped, sorted(set(written) - set(nodes)))
+    if not isinstance(written[node], torch.Tensor | None):
+        kind = type(written[node]).__name__
+        raise TypeError(f"d.{node} is of the type {kind}, where a tensor is needed")
     changed = [name for name, value in before.items() if not _equal(now.get(name), value)]
     later = nodes[nodes.index(node) + 1 :]
     return {

@@ -117,12 +117,18 @@ def finetuned(to_alphabet, pretrain, from_scratch, finetune, other=None, tokens=
 
     model, _ = keep("pretrained", lambda: pretrain(other, 65), other, "pretrain")
     given = _state(model)
-    _, began = keep("tuned", lambda: finetune(model, tokens), tokens, "finetune")
-    got["went_on"] = began is not None and given.keys() == began.keys()
-    if got["went_on"]:
-        got["went_on"] = all(torch.equal(w, began[name]) for name, w in given.items())
-    keep("scratch", lambda: from_scratch(tokens, 65), tokens, "from_scratch")
+    tuned, began = keep("tuned", lambda: finetune(model, tokens), tokens, "finetune")
+    got["went_on"] = _are_equal(given, began)
+    trained = given, _state(tuned)
+    _, began = keep("scratch", lambda: from_scratch(tokens, 65), tokens, "from_scratch")
+    got["anew"] = not any(_are_equal(weights, began) for weights in trained)
     return got
+
+
+def _are_equal(weights, others):
+    if others is None or weights.keys() != others.keys():
+        return False
+    return all(torch.equal(w, others[name]) for name, w in weights.items())
 
 
 def _state(model):
@@ -161,9 +167,11 @@ def unreadable(read_data, bigram_loss, own_data, contents, block_size):
             except (NotImplementedError, TypeError):
                 raise
             except Exception as error:
-                replies.append({"type": type(error).__name__, "message": str(error)[:300]})
+                what = {"type": type(error).__name__, "message": str(error)[:300]}
+                replies.append(what | {"parts": len(error.args)})
             else:
-                replies.append({"type": "", "message": "", "sizes": [len(part) for part in parts]})
+                sizes = [len(part) for part in parts]
+                replies.append({"type": "", "message": "", "parts": 0, "sizes": sizes})
     return {"replies": replies, "name": path.name}
 
 

@@ -20,11 +20,13 @@ class Watch:
     The model is the outermost module that takes tokens, (B, T) whole numbers, or with `named` the
     GPT among the modules. rows: those tokens, as far as gradients are taken. began: its weights
     before the first of them. steps: the updates of each optimiser. rate: the largest of theirs.
+
+    stop: the passes after which the training is ended, with the weights of then in `ended`.
     """
 
-    def __init__(self, named=False, stop=False, keep=sums):
+    def __init__(self, named=False, stop=None, keep=sums):
         self.named, self.stop, self.keep, self.module = named, stop, keep, None
-        self.rows, self.began, self.steps, self.rate = [], None, {}, 0.0
+        self.rows, self.began, self.ended, self.steps, self.rate = [], None, None, {}, 0.0
 
     def __enter__(self):
         modules = nn.modules.module.register_module_forward_pre_hook(self._forward)
@@ -45,8 +47,9 @@ class Watch:
             return
         if self.module is None:
             self.module, self.began = module, self.keep(module)
-            if self.stop:
-                raise Stopped
+        if module is self.module and len(self.rows) == self.stop:
+            self.ended = self.keep(module)
+            raise Stopped
         if module is self.module or self.named:
             self.rows.append(idx.detach().to("cpu", torch.int16))  # a third of the memory
 

@@ -55,8 +55,8 @@ nodes = Exercise(
 `all_gradients(c, d) -> None`
 
 `c` holds every value of one forward pass, `d` is empty. For each value `c.name`, put its gradient
-into `d.name`: the derivative of the loss with respect to `c.name`, in the same shape. Begin at the
-loss, with `d.logprobs`, and go backwards to `d.wte`. Beside the values below, `c` has the
+into `d.name`: the derivative of the loss with respect to `c.name`, a tensor of its shape. Begin at
+the loss, with `d.logprobs`, and go backwards to `d.wte`. Beside the values below, `c` has the
 parameters `wte` (V, C), `W1` (T · C, H), `b1` (H,), `gamma` (H,), `beta` (H,), `W2` (H, V), `b2`
 (V,), whose gradients are wanted too, and `X` (B, T), `Y` (B,) and the number `eps`. All floats are
 float64. The check has other sizes and another `eps` than the cells below.
@@ -200,7 +200,7 @@ def _hint(name, value, want, c, upstream, got, first) -> str | None:
                 f"Your code has changed {names} in place, and this line reads it: work on a copy, "
                 "made by `.clone()`."
             )
-    for other in got["same"]:
+    for other in got["same"] if value.shape == want.shape else ():
         if near(value, getattr(_true_gradients(c, other), other)):
             return (
                 f"d.{name} and d.{other} are one and the same tensor, and the line of d.{other} "
@@ -237,6 +237,8 @@ CRASHES = {
     "check has others than the cell above.",
     "SimpleNamespace' object has no attribute": "Nothing has this name so far: is it spelled as "
     "in the table, and does its line stand above?",
+    "where a tensor is needed": "Calculate with torch from c's values on: what comes out is a "
+    "tensor.",
     "SimpleNamespace' object (does not support item|is not subscriptable)": "c and d aren't dicts: "
     '`d.logprobs`, not `d["logprobs"]`.',
 }

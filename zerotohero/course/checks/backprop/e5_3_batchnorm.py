@@ -34,7 +34,8 @@ Forwards, each channel (the last axis) is normalised over all the other axes:
 out = gamma · x̂ + beta, x̂ = (x − mean) / √(var + eps), var being the mean of (x − mean)², divided by
 n and not by n − 1. `dout` is `out`'s gradient, the derivative of the loss with respect to `out`,
 shaped like `x`: (B, C) or (B, T, C); `gamma` is (C,). Return the gradients `dx`, shaped like `x`,
-`dgamma` (C,) and `dbeta` (C,). The arguments must come out unchanged.
+`dgamma` (C,) and `dbeta` (C,), right to 1e-10. All tensors are float64, and the arguments must come
+out unchanged.
 
 ```python
 dout, x = torch.tensor([[1.0], [0.0], [0.0]]), torch.tensor([[-1.0], [0.0], [1.0]])

@@ -35,8 +35,8 @@ q, k and v are three tensors that are given; lecture 07 says what they mean. All
 (B, T, head_size). Forwards, scores = q kᵀ / √head_size, of shape (B, T, T); where a column
 is later than its row the score becomes −∞; att = softmax(scores) along the last axis; out = att v.
 So each position takes a mean of the values up to its own. `dout` is `out`'s gradient, the
-derivative of the loss with respect to `out`. Return the gradients `dq`, `dk` and `dv`. The
-arguments must come out unchanged.
+derivative of the loss with respect to `out`. Return the gradients `dq`, `dk` and `dv`, right to
+1e-10. All tensors are float64, and the arguments must come out unchanged.
 
 ```python
 q = k = torch.zeros(1, 2, 1)
@@ -112,6 +112,11 @@ def _attend(
 ORDER = ("dq", "dk", "dv")
 ITSELF = "Each position sees itself as well: the scores from the column *after* the row's are −∞."
 
+ALMOST = (
+    "It is almost 0. What is masked has a score of −∞, of which exp is 0; a large negative number "
+    "such as −100 leaves a little."
+)
+
 
 def _slips(T: int, size: int) -> list[tuple[dict, str]]:
     return [
@@ -183,7 +188,8 @@ def _slips(T: int, size: int) -> list[tuple[dict, str]]:
 
 def _head(rng: np.random.Generator) -> dict:
     B, T, size = (int(rng.choice(s)) for s in ((2, 4), (3, 5), (6, 7)))
-    return _tensors(rng, B, T, size)
+    given = _tensors(rng, B, T, size)
+    return given | {"q": 4 * given["q"]}  # scores of any size
 
 
 def _tensors(rng: np.random.Generator, B: int, T: int, size: int) -> dict:
@@ -192,11 +198,13 @@ def _tensors(rng: np.random.Generator, B: int, T: int, size: int) -> dict:
 
 def _hint(name: str, value: np.ndarray, given: dict) -> str | None:
     """What explains a wrong value, if something does."""
+    want = dict(zip(ORDER, _attend(**given), strict=True))
+    if near(value, want[name]):  # and yet not 0 where it must be
+        return ALMOST
     for slip, text in _slips(*given["q"].shape[1:]):
         wrong = dict(zip(ORDER, _attend(**given, **slip), strict=True))[name]
         if near(value, wrong):
             return text
-    want = dict(zip(ORDER, _attend(**given), strict=True))
     for other in ORDER:
         if near(value, want[other]):
             return f"That is {other}: the order is dq, dk, dv."

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from zerotohero.course.exercise import Mistake, Wrong, array, expect
+from zerotohero.course.exercise import Mistake, Wrong, array, expect, expect_that
+
+APART = 200  # by which the singular values of a buffer may differ: five rounds are needed
 
 
 def _muon_pair(call: list, got) -> tuple[np.ndarray, np.ndarray]:
@@ -15,10 +17,19 @@ def _muon_pair(call: list, got) -> tuple[np.ndarray, np.ndarray]:
     return array("the update", got[0], shape), array("the new buffer", got[1], shape)
 
 
+def _expect_order(update: np.ndarray, new: np.ndarray, want: np.ndarray) -> None:
+    expect_that(
+        np.allclose(new, want, rtol=1e-4) or not np.allclose(update, want, rtol=1e-4),
+        "muon(gradient, buffer, momentum): the new buffer came first",
+        "The update comes first, then the buffer: end it with `return update, buffer`.",
+    )
+
+
 def muon_values(calls: list, got: list) -> None:
     gradient, buffer, momentum = calls[0]
     update, new = _muon_pair(calls[0], got[0])
     want = momentum * buffer + gradient
+    _expect_order(update, new, want)
     wrong = [
         (buffer, "The buffer came back as it was: the new one is momentum · buffer + gradient."),
         (gradient, "The buffer is the gradient alone: the past is forgotten."),
@@ -76,7 +87,19 @@ def _is_orthogonal(update: np.ndarray, matrix: np.ndarray) -> bool:
     )
 
 
-def _expect_orthogonal(what: str, update: np.ndarray, matrix: np.ndarray, others=()) -> None:
+UNEQUAL = (
+    "The singular values are not yet equal: divide by the norm first, then five rounds of the "
+    "polynomial; check its coefficients and that A is X Xᵀ of the present X."
+)
+FEW = (
+    "Small singular values have not come up yet: a round makes them at most 3.4 times as large, so "
+    f"that one of 1/{APART} takes five."
+)
+
+
+def _expect_orthogonal(
+    what: str, update: np.ndarray, matrix: np.ndarray, others=(), unequal: str = UNEQUAL
+) -> None:
     if _is_orthogonal(update, matrix):
         return
     values = np.linalg.svd(update, compute_uv=False)
@@ -104,10 +127,7 @@ def _expect_orthogonal(what: str, update: np.ndarray, matrix: np.ndarray, others
             "matrix as it is, without a learning rate."
         )
     else:
-        hint = (
-            "The singular values are not yet equal: divide by the norm first, then five rounds of "
-            "the polynomial; check its coefficients and that A is X Xᵀ of the present X."
-        )
+        hint = unequal
     raise Wrong(spread, hint)
 
 
@@ -117,8 +137,14 @@ def muon_property(calls: list, got: list) -> None:
         "a tall matrix",
         "a matrix 1,000 times as large",
         "a matrix ruled by one direction",
+        "a matrix 10,000 times as small",
+        f"a matrix with singular values from 1 to 1/{APART}",
     )
     for name, call, result in zip(what, calls[1:], got[1:], strict=True):
         gradient, buffer, momentum = call
-        update, _ = _muon_pair(call, result)
-        _expect_orthogonal(f"the update of {name}", update, momentum * buffer + gradient)
+        update, new = _muon_pair(call, result)
+        _expect_order(update, new, momentum * buffer + gradient)
+        small = np.linalg.svd(update, compute_uv=False).min() < 0.6
+        hint = FEW if name is what[-1] and small else UNEQUAL
+        want = momentum * buffer + gradient
+        _expect_orthogonal(f"the update of {name}", update, want, unequal=hint)

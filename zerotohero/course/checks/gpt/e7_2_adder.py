@@ -18,7 +18,12 @@ from zerotohero.course.checks.gpt._e7_2_adder import (
     wrong_sums,
     wrong_targets,
 )
-from zerotohero.course.checks.gpt.shared import GPT_AND_TRAINER, TRAINED_CRASHES, gpt_of
+from zerotohero.course.checks.gpt.shared import (
+    GPT_AND_TRAINER,
+    TRAINED_CRASHES,
+    gpt_of,
+    same_type,
+)
 from zerotohero.course.exercise import (
     Exercise,
     Wrong,
@@ -187,6 +192,7 @@ def sums_read_from_the_model(given: dict, got: dict) -> None:
     )
     wrong = wrong_sums(a, b, said, reverse)
     expect("add", got["sums"], said, tol=0, mistakes=wrong)
+    same_type("add", got["sums"], "int64")
 
 
 def _questions(rng: np.random.Generator, reverse: bool) -> dict:
@@ -224,6 +230,7 @@ def carries_counted(given, got):
     a, b = given["a"], given["b"]
     wrong = wrong_chains(a, b)
     expect("carry_chain", got["chain"], longest_run(carries_of(a, b)), tol=0, mistakes=wrong)
+    same_type("carry_chain", got["chain"], "int64")
 
 
 def _sums_to_learn(rng: np.random.Generator) -> dict:
@@ -306,9 +313,13 @@ def unseen_sums_right(given, got):
     elif (wrote[:, :3] == no_carry).all(1).mean() > 0.5:
         hint = "It adds column by column and hasn't learned to carry yet: train longer."
     else:
+        places = zip(
+            ("units", "tens", "hundreds", "thousands"), (wrote == right).mean(0), strict=True
+        )
+        told = ", ".join(f"the {name} in {share:.0%}" for name, share in places)
         hint = (
-            "It has learned most of it: more steps, or a rate that falls to zero over the last "
-            "four tenths of them, do the rest."
+            f"Right are {told}. More steps, or a rate that falls to zero over the last four tenths "
+            "of them, can do the rest."
         )
     raise Wrong(
         f"exactly right: expected at least {SHARE:.0%}, got {exact.mean():.1%} ({shares})", hint

@@ -95,11 +95,22 @@ at least 0.1. Half a minute is enough for all of it.
 )
 
 
+# What looks like a long dash or a double quote and is neither, with what it is taken for.
+ALIKE = {"–": ("-", "--"), "‘": ("'",), "’": ("'",), "“": ("'",), "”": ("'",)}
+
+
 def _odd_text(rng: np.random.Generator) -> dict:
     chars = "\n !',-.:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
     some = [*"abcdefg hijk lm ABC\n.,", "—", "—", '"', '"', "*", "2", "7", "é", "[", "\t", "-"]
-    text = "".join(rng.choice(some, 200)) + '—"é1'
+    text = "".join(rng.choice([*some, *ALIKE], 200)) + '—"é1' + "".join(ALIKE)
     return {"text": text, "chars": chars}
+
+
+def _taken_for_alike() -> list[dict[str, str]]:
+    """Return the changes of those who rewrite short dashes, curly quotes, or both."""
+    dashes = [{}, *({"–": dash} for dash in ALIKE["–"])]
+    quotes = [{}, *(dict.fromkeys(some, "'") for some in ("‘’", "“”", "’", "‘’“”"))]
+    return [{**a, **b} for a in dashes for b in quotes if a or b]
 
 
 @finetune.case("characters outside the alphabet", points=2, adapter="alphabet", inputs=_odd_text)
@@ -132,6 +143,14 @@ def unknown_characters_replaced(given, got):
         Mistake(
             text.replace("—", "--").replace('"', "'"),
             "Dashes and quotes are right; what else is unknown still stands there.",
+        ),
+        *(
+            Mistake(
+                cleaned(text, chars, {**changes, **also}),
+                'Short dashes or curly quotes were rewritten, too: the rule names — and " alone, '
+                "and leaves out any other character that is not in `chars`.",
+            )
+            for also in _taken_for_alike()
         ),
         Mistake(
             cleaned(text, chars, {**changes, "é": "e"}),
@@ -229,6 +248,13 @@ def fine_tuned_against_scratch(given, got):
         "That is no fine-tuning: train the model that is handed in, or a copy of it, not a new "
         "one.",
     )
+    expect_that(
+        got["anew"],
+        "from_scratch: expected that it begins with new weights, got those of a model that was "
+        "trained before",
+        "It went on with a model that has read the other plays: make a new one in the function. (A "
+        "global `model` is one and the same in all three.)",
+    )
     before, after = (seen[name]["tokens"] for name in ("pretrained", "tuned"))
     expect_that(
         before > after,
@@ -259,8 +285,8 @@ def fine_tuned_against_scratch(given, got):
     expect_that(
         loss["tuned"] < loss["pretrained"],
         f"the losses are {told}: expected fine-tuning to lower the loss",
-        "The fine-tuning made it worse: large steps overwrite what the other plays taught. Take a "
-        "lower rate, and let it fall to zero."
+        "The fine-tuning made it worse. Large steps overwrite what the other plays taught: a lower "
+        "rate that falls to zero helps. Rows of a small part of `tokens` teach that part alone."
         if not _same_weights(got["pretrained"], got["tuned"])
         else "The model came back from `finetune` as it was.",
     )

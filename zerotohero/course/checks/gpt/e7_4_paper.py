@@ -55,7 +55,7 @@ arguments as they are, but for `muon`, which may write into its buffer.
   share head 1, and so on. Ainslie et al. (2023)
 - `"muon"`: `(gradient, buffer, momentum)` to (update, buffer), matrices (n, m). The new buffer is
   momentum · buffer + gradient. The update has the buffer's singular vectors, and singular values
-  near 1 (0.6 to 1.3). Jordan et al. (2024)
+  near 1 (0.6 to 1.3), also where the buffer's lie 200 times apart. Jordan et al. (2024)
 
 `train_model(batches, V: int, improved: bool, seed: int) -> model`
 
@@ -63,8 +63,8 @@ Train a small GPT, with your improvements or, for `improved=False`, without, and
 `nn.Module` that takes (B, T) tokens to (B, T, V) logits and sees no future. Going through `batches`
 once gives 100 pairs xb, yb of shape (32, 32); each goes through the model once, for one update.
 Draw the weights from `seed`. In every update, the improved model calls one or more of the functions
-that `improvements` returns, and the plain one calls none. The next cell has a plain GPT to start
-from.
+that `improvements` returns and uses what comes back; the plain one calls none. The next cell has a
+plain GPT to start from.
 
 ```python
 relu2(torch.tensor([-1.0, 3.0]))         # tensor([0., 9.])
@@ -238,6 +238,12 @@ def lower_loss_at_equal_compute(given, got):
             else "What makes the difference here isn't what `improvements` returns: the improved "
             "model has to call these functions themselves.",
         )
+    expect_that(
+        got["used"],
+        "the improved model: expected that it depends on what your functions return, got the same "
+        "weights after three updates whatever that is",
+        "They are called, and what comes back isn't used: `q = rotary(q)`, not `rotary(q)` alone.",
+    )
     mean, better_mean = float(np.mean(plain)), float(np.mean(better))
     wins = sum(b < p for p, b in zip(plain, better, strict=True))
     expect_that(

@@ -246,6 +246,7 @@ def _ties(rng: np.random.Generator) -> dict:
     near = np.stack([rng.permutation(uneven) for _ in range(2)])
     reached = np.sort(softmax(uneven[None])[0])[::-1].cumsum()[:7].tolist()
     sure = np.log([[0.6, 0.3, 0.09, 0.004, 0.003, 0.003]])  # one row
+    surer = np.log([[0.7, 0.2, 0.099995, 3e-6, 1e-6, 1e-6]])
     questions = [
         [flat, 0.5],  # V/2 tokens reach p, to the bit
         [flat, 1 / V],
@@ -254,6 +255,7 @@ def _ties(rng: np.random.Generator) -> dict:
         [rng.normal(size=(2, 1)), 0.4],
         *([near, p + step] for p in reached for step in (NEAR, -NEAR)),
         *([rng.permutation(sure, 1), p] for p in (0.97, 0.992)),
+        *([rng.permutation(surer, 1), p] for p in (0.9999, 0.99999)),
     ]
     return {"questions": [[logits.astype(np.float32), p] for logits, p in questions]}
 
@@ -284,8 +286,7 @@ def no_more_than_are_needed(given, got):
         ways = (
             (ALL_TIES, keep | np.isclose(probs, last)),
             (BEYOND, before <= p),
-            (EVERYTHING, keep | (p > 0.95)),
-            (EVERYTHING, keep | (p > 0.98)),
+            *((EVERYTHING, keep | (p > most)) for most in (0.95, 0.98, 0.995, 0.99995)),
             (SHORT, before < p - 10 * NEAR),
             (OVER, before < p + 10 * NEAR),
         )

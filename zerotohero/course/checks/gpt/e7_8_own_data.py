@@ -250,6 +250,12 @@ def unusable_files_refused(given, got):
             hint = "Raise ValueError, with one sentence that names the file."
         expect_that(error == "ValueError", f"{kind}: expected ValueError, got {came}", hint)
         expect_that(
+            reply["parts"] == 1 or not message.startswith("("),
+            f"{kind}: expected one sentence, got a tuple, {message!r}",
+            "An exception isn't `print`: several arguments stay a tuple, with its brackets and "
+            "quotes. Put the name into the text, with an f-string.",
+        )
+        expect_that(
             got["name"] in message and len(message.split()) >= 4,
             f"{kind}: expected one sentence with the file's name, got {message!r}",
             f"The file is named; a sentence says what is wrong with it: “{got['name']} is …”."

@@ -39,6 +39,8 @@ def calls_of_each(rng: np.random.Generator) -> dict:
     ruled = matrix(7, 7)
     U, s, Vt = np.linalg.svd(ruled)
     ruled = U * np.array([8.0, *s[1:] / s[1]]) @ Vt
+    U, s, Vt = np.linalg.svd(wide, full_matrices=False)
+    far = U * np.geomspace(1, 1 / muon.APART, len(s)) @ Vt
     zero = np.zeros_like
     return {
         "rotary": [[q], [same[0]], [same[1]]],
@@ -58,6 +60,8 @@ def calls_of_each(rng: np.random.Generator) -> dict:
             [tall, zero(tall), m],
             [1000 * wide, zero(wide), m],
             [ruled, zero(ruled), m],
+            [1e-4 * wide, zero(wide), m],
+            [far, zero(far), m],
         ],
     }
 

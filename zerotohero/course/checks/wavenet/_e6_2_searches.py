@@ -23,10 +23,15 @@ def statistics(record: dict, axes, between=np.var) -> tuple[np.ndarray, np.ndarr
     return mean.mean(over), var.mean(over) + between(mean, over)
 
 
-def off(record: dict, axes, means: bool = True, variances: bool = True, between=np.var) -> float:
-    """Return how far the means over these axes are from 0, or the variances from 1, at most."""
+def off(
+    record: dict, axes, means=True, variances=True, between=np.var, of_means=np.max, of_vars=np.max
+) -> float:
+    """Return how far the means over these axes are from 0, or the variances from 1, at most.
+
+    of_means, of_vars: which of the distances counts; np.min asks for one that is near.
+    """
     m, v = statistics(record, axes, between)
-    return max(np.abs(m).max() * means, np.abs(v - 1).max() * variances)
+    return max(of_means(np.abs(m)) * means, of_vars(np.abs(v - 1)) * variances)
 
 
 def _axes_by_statistics(
@@ -48,6 +53,10 @@ LOOSE = "You leave too much room: the means of some sound layers are 0.012, whic
 VARIANCES = (
     "You look at the variances alone, or leave the means more room than 0.05: the variances of a "
     "sound layer can be almost 1 at every position, and its means aren't 0 there."
+)
+ANY = (
+    "You ask whether one of the means is 0, or one of the variances 1: a normalisation makes them "
+    "all so, `.all()` and not `.any()`."
 )
 UNBIASED = (
     "The variance of the means is the one that divides by n: `mean.var(…, correction=0)`. torch's "
@@ -136,6 +145,14 @@ def wrong_searches(networks: list, answers: list) -> list[tuple[list, str]]:
             "You look at the means alone: they can be 0 at every position of a sound layer. Only "
             "together with variances of 1 do they tell that each position was normalised by "
             "itself.",
+        ),
+        *(
+            (_search(networks, lambda r, s=some: _axes_by_statistics(r, **s)), ANY)
+            for some in (
+                {"of_means": np.min},
+                {"of_vars": np.min},
+                {"of_means": np.min, "of_vars": np.min},
+            )
         ),
         *(
             (

@@ -210,7 +210,7 @@ def axis_of_time_dropped(given, got):
 
 @fuse.case(
     "a batch of one example",
-    adapter="fused_thrice",
+    adapter="fused_each",
     inputs=lambda rng: {"x": _vectors(rng, 1, 4, (5, 6, 7)), "few": 2, "all": 4},
     crashes=SHAPE_CRASHES,
 )
@@ -221,11 +221,13 @@ def batch_of_one(given, got):
         "the one to take away is axis 1, and only where a single row is left."
     )
     kept = "The axis of length 1 is still there: where T = n, return (B, n · C)."
+    thin = "The last axis stays, also where vectors of one number stand alone: only axis 1 goes."
     single = "A single vector, n = 1, is one row, too: its axis goes, and (B, C) is left."
     for name, some, n in (
         ("few", x, given["few"]),
         ("all", x, given["all"]),
         ("alone", x[:, :1], 1),
+        ("thin", x[:, :, :1], 1),
     ):
         want = _fused(some, n)
         expect(
@@ -235,6 +237,7 @@ def batch_of_one(given, got):
             mistakes=[
                 Mistake(want[0], gone),
                 Mistake(want[:, None], single if name == "alone" else kept),
+                Mistake(want[..., 0], thin),
             ],
         )
 
@@ -259,6 +262,11 @@ def odd_length_refused(given, got):
     _expect_refusal(x, n, got["long"])
     _expect_refusal(x[:, : n - 1], n, got["short"])
     message = str(got["long"]["message"])
+    expect_that(
+        got["long"]["parts"] == 1 or not message.startswith("("),
+        f"the message: expected a sentence, got a tuple, {message!r:.100}",
+        AS_PRINT,
+    )
     numbers = {str(T), str(n)} <= set(re.findall(r"\d+", message))
     expect_that(
         len(message.split()) >= 4 and numbers,
@@ -273,6 +281,11 @@ def odd_length_refused(given, got):
         "into a group.",
     )
 
+
+AS_PRINT = (
+    "An exception isn't `print`: several arguments stay a tuple, with its brackets and quotes. Put "
+    "the numbers into the text, with an f-string."
+)
 
 # How a sentence tells what T is, and what n is: by name, or else in words.
 T_SAID = (r"\bT *(?:=|is|\() *(\d+)", r"(?:length|context) (?:of |is )?(\d+)|(\d+) (?:vec|pos|can)")
