@@ -167,7 +167,10 @@ def unreadable(read_data, bigram_loss, own_data, contents, block_size):
             except (NotImplementedError, TypeError):
                 raise
             except Exception as error:
-                what = {"type": type(error).__name__, "message": str(error)[:300]}
+                # UnicodeDecodeError is Python's ValueError for the first who reads, not for this.
+                own = isinstance(error, ValueError) and not isinstance(error, UnicodeError)
+                kind = "ValueError" if own else type(error).__name__
+                what = {"type": kind, "message": str(error)[:300]}
                 replies.append(what | {"parts": len(error.args)})
             else:
                 sizes = [len(part) for part in parts]
