@@ -90,36 +90,106 @@ def likeliest(model, rows: np.ndarray) -> np.ndarray:
 # --- the loss -------------------------------------------------------------------------------------
 
 
-def loss_of(logp, rewards, mask, advantage="", over="", count="", sign=-1, left_out=True) -> dict:
+def loss_of(logp, rewards, mask, advantage="", tokens="", count="", sign=-1) -> dict:
     """Return GRPO's loss and its gradients; the words name mistakes."""
     K = rewards.shape[1]
     axis = {"batch": None, "prompts": 0}.get(advantage, 1)
     away = rewards - rewards.mean(axis, keepdims=True)
     spread = rewards.std(axis, keepdims=True, ddof=0 if advantage == "K" else 1)
     A = {
-        "reward": rewards,
+        "rewards": rewards,
         "not centred": rewards / (spread + 1e-4),
         "others": away * K / (K - 1),
         "not scaled": away,
         "variance": away / (spread**2 + 1e-4),
         "bare": away / spread,
+        "good": np.maximum(away, 0) / (spread + 1e-4),
     }.get(advantage, away / (spread + 1e-4))
-    A = np.maximum(A, 0) if advantage == "good" else A
-    A = A > 0 if advantage == "imitate" else A
     differ = (rewards != rewards[:, :1]).any(1)
-    if advantage == "rounded":
+    if count == "rounded":
         differ = rewards.std(1, ddof=1) > 0
-    its = {"mean": mask / mask.sum(2, keepdims=True), "all": np.ones(mask.shape)}.get(over, mask)
-    weights = its * A[..., None]
-    if left_out:
+    weigh = {"mean": mask / mask.sum(2, keepdims=True), "all": np.ones(mask.shape)}
+    weights = sign * A[..., None] * weigh.get(tokens, mask)
+    if advantage != "bare":
         weights = np.where(differ[:, None, None], weights, 0.0)
     n = {
-        "all": rewards.size,
+        "answers": rewards.size,
         "groups": differ.sum(),
         "sum": 1,
-        "tokens": (mask * differ[:, None, None]).sum(),
-        "every token": mask.sum(),
-        "right": (rewards > 0).sum(),
+        "tokens": (mask & differ[:, None, None]).sum(),
+        "all tokens": mask.sum(),
     }.get(count, differ.sum() * K)
-    slope = sign * weights / (n if count == "bare" else max(n, 1))
+    slope = weights / (n if count == "bare" else max(n, 1))
     return {"loss": (slope * logp).sum(), "logp": slope, "rewards": np.zeros(rewards.shape)}
+
+
+HINTS = {
+    "advantage": {
+        "rewards": "The rewards themselves weigh the answers: the mean of the group is subtracted "
+        "from each, and the rest divided by its deviation.",
+        "not centred": "The mean of the group isn't subtracted: a wrong answer, with the reward 0, "
+        "then teaches nothing.",
+        "others": "That is the reward less the mean of the others: GRPO subtracts the mean of all "
+        "K, and divides by their deviation.",
+        "not scaled": "The mean is subtracted, and nothing is divided by the deviation.",
+        "variance": "Divided by the variance: the deviation is its root.",
+        "bare": "0.0001 is missing beside the deviation: where all K rewards are equal, it is 0.",
+        "good": "Answers below their group's mean were left out: they get less likely.",
+        "batch": "One mean and deviation of the whole batch: each group has its own, since one "
+        "prompt is harder than another.",
+        "prompts": "The wrong axis: the K answers to a prompt stand in its row.",
+        "K": "The deviation has K below the sum of squares: K − 1 is asked for.",
+    },
+    "tokens": {
+        "mean": "A mean over each answer's tokens: the sum of them is the logarithm of the whole "
+        "answer's probability.",
+        "all": "The mask wasn't used: tokens that the policy didn't write are in the sum.",
+    },
+    "count": {
+        "answers": "Divided by P · K: the answers of groups that are left out aren't counted.",
+        "groups": "Divided by the number of groups: the mean is over their answers.",
+        "sum": "The sum over the answers: their mean is asked for.",
+        "tokens": "Divided by the number of tokens: the mean is over answers, however long.",
+        "all tokens": "Divided by all the tokens of the mask: the mean is over answers, however "
+        "long, of the groups that count.",
+        "rounded": "Some groups whose rewards are equal weren't left out: the deviation of equal "
+        "numbers may be rounded to a little more than 0. Compare the rewards themselves.",
+        "bare": "Where no group is left, a mean over no answers is 0/0: 0 is asked for.",
+    },
+}
+WRONGLY = [
+    (partial(loss_of, **{name: word}), hint)
+    for name, words in HINTS.items()
+    for word, hint in words.items()
+]
+WRONGLY.append((partial(loss_of, sign=1), "The sign is turned: better answers got less likely."))
+
+
+def _batch(rng: np.random.Generator, rewards: np.ndarray, T: int) -> dict:
+    """Return a batch of these rewards, with answers of several lengths behind their prompts."""
+    P, K = rewards.shape
+    begin, length = rng.integers(1, 3, (P, 1)), rng.integers(1, T - 2, (P, K))
+    place = np.arange(T)
+    mask = (place >= begin[..., None]) & (place < (begin + length)[..., None])
+    return {"logp": -rng.uniform(0.2, 3, (P, K, T)), "rewards": rewards, "mask": mask}
+
+
+def unequal_groups(rng: np.random.Generator) -> dict:
+    """Return batches in which no group's rewards are equal."""
+    rewards = rng.normal(size=(4, 3)) + 1
+    checked = rng.permuted([[1.0, 1, 0, 0, 0], [1, 1, 1, 1, 0]], axis=1)
+    return {"calls": [_batch(rng, rewards, 7), _batch(rng, checked, 6)]}
+
+
+def equal_groups(rng: np.random.Generator) -> dict:
+    """Return batches in which some groups' rewards are equal, as numbers are that get rounded."""
+    checked = rng.permuted([[0.0, 0, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0]], axis=1)
+    odd = rng.normal(size=(5, 3))
+    odd[rng.choice(5, 2, replace=False)] = [[0.1] * 3, [0.7] * 3]
+    return {"calls": [_batch(rng, rng.permutation(checked), 6), _batch(rng, odd, 7)]}
+
+
+def all_equal(rng: np.random.Generator) -> dict:
+    """Return a batch whose groups all are, beside one whose groups aren't."""
+    right = np.repeat(rng.permutation([0.0, 1.0, 1.0])[:, None], 4, 1)
+    return {"calls": [_batch(rng, rng.normal(size=(2, 3)), 6), _batch(rng, right, 7)]}
