@@ -50,7 +50,8 @@ def improved(grpo_loss, improve, config, weights, rows):
     model.load_state_dict({name: torch.tensor(w) for name, w in weights.items()})
     judge = Judge(rows)
     with Watch(named=True) as watch:
-        model = improve(model.eval(), rows[:, :QUESTION].clone(), judge)
+        # A function, because an object would hold the answers where anyone finds them.
+        model = improve(model.eval(), rows[:, :QUESTION].clone(), lambda rows: judge(rows))
     learned = [row for some in watch.rows for row in map(tuple, some.tolist())]
     learned = [row for row in learned if len(row) > QUESTION]
     judged = {row[:n] for row in judge.asked for n in range(QUESTION + 1, T + 1)}

@@ -66,7 +66,7 @@ def dealt_out(rng: np.random.Generator) -> dict:
     config, weights, others = undertrained()
     meaning = rng.permutation(V)  # of the model's tokens: what stands for each
     rows = meaning[rows_of(rng.permutation(others)[: PROMPTS + UNSEEN])]
-    tables = ("wte.weight", "lm_head.weight")
+    tables = ("transformer.wte.weight", "lm_head.weight")
     moved = {name: weights[name][np.argsort(meaning)] for name in tables}
     return {
         "config": config,
@@ -96,15 +96,16 @@ def loss_of(logp, rewards, mask, advantage="", tokens="", count="", sign=-1) -> 
     axis = {"batch": None, "prompts": 0}.get(advantage, 1)
     away = rewards - rewards.mean(axis, keepdims=True)
     spread = rewards.std(axis, keepdims=True, ddof=0 if advantage == "K" else 1)
-    A = {
-        "rewards": rewards,
-        "not centred": rewards / (spread + 1e-4),
-        "others": away * K / (K - 1),
-        "not scaled": away,
-        "variance": away / (spread**2 + 1e-4),
-        "bare": away / spread,
-        "good": np.maximum(away, 0) / (spread + 1e-4),
-    }.get(advantage, away / (spread + 1e-4))
+    with np.errstate(all="ignore"):
+        A = {
+            "rewards": rewards,
+            "not centred": rewards / (spread + 1e-4),
+            "others": away * K / (K - 1),
+            "not scaled": away,
+            "variance": away / (spread**2 + 1e-4),
+            "bare": away / spread,
+            "good": np.maximum(away, 0) / (spread + 1e-4),
+        }.get(advantage, away / (spread + 1e-4))
     differ = (rewards != rewards[:, :1]).any(1)
     if count == "rounded":
         differ = rewards.std(1, ddof=1) > 0
