@@ -21,7 +21,7 @@ def rows_of(sums: np.ndarray) -> np.ndarray:
 
 
 @cache
-def undertrained(seed: int = 1) -> tuple[dict, dict, np.ndarray]:
+def undertrained(seed: int = 6) -> tuple[dict, dict, np.ndarray]:
     """Return a GPT that has begun to learn sums, its configuration and weights, and the other sums.
 
     Its training ends as soon as two in five of the answers that it draws are right.
