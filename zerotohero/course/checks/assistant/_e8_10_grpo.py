@@ -21,7 +21,7 @@ def rows_of(sums: np.ndarray) -> np.ndarray:
 
 
 @cache
-def undertrained(seed: int = 6) -> tuple[dict, dict, np.ndarray]:
+def undertrained(seed: int = 1) -> tuple[dict, dict, np.ndarray]:
     """Return a GPT that has begun to learn sums, its configuration and weights, and the other sums.
 
     Its training ends as soon as two in five of the answers that it draws are right.
@@ -91,7 +91,7 @@ def likeliest(model, rows: np.ndarray) -> np.ndarray:
 
 
 def loss_of(logp, rewards, mask, advantage="", tokens="", count="", sign=-1) -> dict:
-    """Return GRPO's loss and its gradients; the words name mistakes."""
+    """Return GRPO's loss and its gradient; the words name mistakes."""
     K = rewards.shape[1]
     axis = {"batch": None, "prompts": 0}.get(advantage, 1)
     away = rewards - rewards.mean(axis, keepdims=True)
@@ -108,7 +108,7 @@ def loss_of(logp, rewards, mask, advantage="", tokens="", count="", sign=-1) -> 
         }.get(advantage, away / (spread + 1e-4))
     differ = (rewards != rewards[:, :1]).any(1)
     if count == "rounded":
-        differ = rewards.std(1, ddof=1) > 0
+        differ = (away != 0).any(1)
     weigh = {"mean": mask / mask.sum(2, keepdims=True), "all": np.ones(mask.shape)}
     weights = sign * A[..., None] * weigh.get(tokens, mask)
     if advantage != "bare":
@@ -121,7 +121,7 @@ def loss_of(logp, rewards, mask, advantage="", tokens="", count="", sign=-1) -> 
         "all tokens": mask.sum(),
     }.get(count, differ.sum() * K)
     slope = weights / (n if count == "bare" else max(n, 1))
-    return {"loss": (slope * logp).sum(), "logp": slope, "rewards": np.zeros(rewards.shape)}
+    return {"loss": (slope * logp).sum(), "logp": slope}
 
 
 HINTS = {
@@ -153,8 +153,8 @@ HINTS = {
         "tokens": "Divided by the number of tokens: the mean is over answers, however long.",
         "all tokens": "Divided by all the tokens of the mask: the mean is over answers, however "
         "long, of the groups that count.",
-        "rounded": "Some groups whose rewards are equal weren't left out: the deviation of equal "
-        "numbers may be rounded to a little more than 0. Compare the rewards themselves.",
+        "rounded": "Some groups whose rewards are equal weren't left out: the mean of equal "
+        "numbers may be rounded, and isn't quite theirs. Compare the rewards themselves.",
         "bare": "Where no group is left, a mean over no answers is 0/0: 0 is asked for.",
     },
 }
