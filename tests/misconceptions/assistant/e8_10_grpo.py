@@ -126,9 +126,7 @@ def summed():
 
 @wrong("8.10", "Divided by the number of tokens")
 def mean_of_tokens():
-    return loss(
-        count=lambda rewards, mask, keep: (mask & keep[:, None, None]).sum().clamp(min=1)
-    )
+    return loss(count=lambda rewards, mask, keep: (mask & keep[:, None, None]).sum().clamp(min=1))
 
 
 @wrong("8.10", "Divided by all the tokens of the mask")
@@ -166,7 +164,7 @@ def detached():
     return (lambda logp, rewards, mask: loss_of(logp.detach(), rewards, mask)), unchanged
 
 
-@wrong("8.10", "0 times a sum over `logp` keeps it")
+@wrong("8.10", "A 0 that doesn't come from `logp`")
 def a_constant_zero():
     def grpo_loss(logp, rewards, mask):
         if not differing(rewards).any():
@@ -191,7 +189,7 @@ def learning(
     draw=drawn,
     learn=lambda rows: rows,
     row=lambda rows: rows,
-    sign=-1,
+    loss=loss_of,
     end=lambda model, given: model,
 ):
     """Return improve with one thing wrong, and by default too short."""
@@ -206,7 +204,7 @@ def learning(
             rows = learn(rows)
             logp = model(rows[:, :-1]).log_softmax(-1)
             logp = logp.gather(-1, rows[:, 1:, None])[:, 5:].view(P, K, -1)
-            value = loss_of(logp, rewards, torch.ones_like(logp, dtype=torch.bool), sign=sign)
+            value = loss(logp, rewards, torch.ones_like(logp, dtype=torch.bool))
             adam.zero_grad()
             value.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -244,7 +242,13 @@ def always_the_likeliest():
 
 @wrong("8.10", "or they go the wrong way")
 def made_less_likely():
-    return learning(steps=4, lr=2e-3, sign=1)
+    return learning(steps=4, lr=2e-3, loss=partial(loss_of, sign=1))
+
+
+@wrong("8.10", "in a step in which no group is left")
+def one_prompt_a_step():
+    bare = partial(loss_of, count=lambda rewards, mask, keep: keep.sum() * rewards.shape[1])
+    return learning(steps=20, P=1, K=2, loss=bare)
 
 
 @wrong("8.10", "The model came back as it was")

@@ -1,4 +1,4 @@
-"""8.10 · GRPO: a model that is right now and then learns to be right more often, within a budget."""
+"""8.10 · GRPO: right now and then, a model learns to be right more often, within a budget."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from zerotohero.course.checks.assistant._e8_10_grpo import (
 )
 from zerotohero.course.checks.assistant.variants import expect_loss
 from zerotohero.course.checks.gpt.shared import TRAINED_CRASHES, gpt_of
-from zerotohero.course.exercise import Exercise, expect_that
+from zerotohero.course.exercise import Exercise, Wrong, expect_that
 from zerotohero.course.to_look_at import HOOKS, THREADS
 
 BUDGET = 16_000  # answers that are judged
@@ -57,10 +57,10 @@ the policy wrote, at least one an answer; `rewards`, (P, K), may be any numbers.
 
 `improve(model: GPT, prompts: Tensor, judge: Callable) -> GPT`
 
-`model` is a `zerotohero.gpt.GPT` that has begun to learn sums of two numbers below 100, written as
-in 7.2. `prompts`, ({PROMPTS:,}, {QUESTION}) int64, are questions, and an answer is the {ANSWER}
-tokens behind one. Which token stands for which digit isn't told, and is another each time: only
-`judge` knows what is right. `judge(rows)` takes (N, {QUESTION + ANSWER}) int64, some of the prompts
+`model` is a `zerotohero.gpt.GPT` that has begun to learn sums, such as `47+85=` with the answer
+`231`, its units first. `prompts`, ({PROMPTS:,}, {QUESTION}) int64, are questions, and an answer is
+the {ANSWER} tokens behind one. Which token stands for which digit isn't told, and is another each
+time: only `judge` knows what is right. `judge(rows)` takes (N, {QUESTION + ANSWER}) int64, prompts
 with an answer behind each, and returns (N,) rewards: 1.0 for a right answer, 0.0 for any other.
 
 4. At most **{BUDGET:,}** rows may be judged, all calls together, and a row twice counts as two.
@@ -75,7 +75,8 @@ mask = torch.tensor([[[True, True], [True, False]], [[True, True], [True, True]]
 grpo_loss(logp, torch.tensor([[1.0, 0.0], [1.0, 1.0]]), mask)  # 0.245: gains -0.980 and 0.490
 ```
 
-The check takes as long as `improve` does: five seconds can do, stay under half a minute.
+The check needs five seconds to make the model, and then as long as `improve` does: five more can
+do, stay under half a minute.
 """,
     hints=(
         "What does a group tell in which all are right, or none? To have some of both, the answers "
@@ -85,15 +86,19 @@ The check takes as long as `improve` does: five seconds can do, stay under half 
         "judge them, and take one step of AdamW on their log-probabilities: row[1:] under the "
         "logits of row[:-1].",
         "`gains = advantages.detach() * (logp * mask).sum(-1)` and `-gains[keep].sum() / "
-        "max(1, gains[keep].numel())`. Sixty steps of 32 · 8 answers at a rate of 0.001 that falls to "
-        "0, betas (0.9, 0.95), no weight decay, the gradient's norm clipped to 1; `logp[:, 5:]` of "
-        "eight is the answer's.",
+        "max(1, gains[keep].numel())`. Sixty steps of 32 · 8 answers at a rate of 0.001 that falls "
+        "to 0, betas (0.9, 0.95), no weight decay, the gradient's norm clipped to 1; of the eight "
+        "log-probabilities of a row, the answer's are `logp[:, 5:]`.",
     ),
 )
 
-LOSS_CRASHES = {
+LOST = {
     "does not require grad": "The loss has no gradient left: no `.item()`, `.detach()` of `logp` "
-    "or new tensor on the way. Where no group is left, 0 times a sum over `logp` keeps it.",
+    "or new tensor on the way.",
+}
+LOST_OF_NONE = {
+    "does not require grad": "A 0 that doesn't come from `logp` has no gradient, and `backward()` "
+    "fails: a sum over no gains has one, and so has 0 times `logp.sum()`.",
 }
 
 
@@ -108,18 +113,18 @@ def loss_right(given, got):
     )
 
 
-for name, points, inputs in (
-    ("the loss of several groups", 3, unequal_groups),
-    ("groups whose rewards are equal", 2, equal_groups),
-    ("no group left", 1, all_equal),
+for name, points, inputs, crashes in (
+    ("the loss of several groups", 3, unequal_groups, LOST),
+    ("groups whose rewards are equal", 2, equal_groups, LOST),
+    ("no group left", 1, all_equal, LOST_OF_NONE),
 ):
-    grpo.case(name, points=points, adapter="losses", inputs=inputs, crashes=LOSS_CRASHES)(
-        loss_right
-    )
+    grpo.case(name, points=points, adapter="losses", inputs=inputs, crashes=crashes)(loss_right)
 
 IMPROVE_CRASHES = TRAINED_CRASHES | {
     "judge takes a tensor": "A row is a prompt with its answer behind it, and `judge` takes many "
     "at once, in a tensor: `torch.tensor(model.generate(rows, 3))`.",
+    "training has diverged": "The weights are infinite or NaN: the rate is too high, or the loss "
+    "is 0/0 in a step in which no group is left.",
     "is none of the prompts": "`judge` knows the given prompts alone, each with the answer behind "
     "it: rows begin with one of them, all six tokens.",
 }
@@ -176,8 +181,7 @@ def unseen_sums_more_often_right(given, got):
         )
     else:
         hint = "It has learned too little: use more of the budget, or another rate."
-    expect_that(
-        False,
+    raise Wrong(
         f"unseen sums: expected at most {PART * wrong[0]:.1%} wrong, got {wrong[1]:.1%} "
         f"({wrong[0]:.1%} before)",
         hint,
