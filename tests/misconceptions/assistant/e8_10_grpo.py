@@ -258,7 +258,7 @@ def the_old_model_returned():
 
 @wrong("8.10", "It has learned too little")
 def hardly_any_steps():
-    return learning(steps=6, lr=1e-4)
+    return learning(steps=3, lr=1e-4)
 
 
 @wrong("8.10", "and no new one")
