@@ -190,6 +190,7 @@ def learning(
     learn=lambda rows: rows,
     row=lambda rows: rows,
     loss=loss_of,
+    fresh=True,
     end=lambda model, given: model,
 ):
     """Return improve with one thing wrong, and by default too short."""
@@ -197,11 +198,12 @@ def learning(
     def improve(model, prompts, judge):
         given = copy.deepcopy(model)
         adam = torch.optim.AdamW(model.parameters(), lr, betas=(0.9, 0.95), weight_decay=0.0)
-        for _ in range(steps):
-            some = prompts[torch.randint(len(prompts), (P,))].repeat_interleave(K, 0)
-            rows = draw(model, some)
-            rewards = judge(row(rows)).view(P, K)
-            rows = learn(rows)
+        for step in range(steps):
+            if fresh or step == 0:
+                some = prompts[torch.randint(len(prompts), (P,))].repeat_interleave(K, 0)
+                rows = draw(model, some)
+                rewards = judge(row(rows)).view(P, K)
+                rows = learn(rows)
             logp = model(rows[:, :-1]).log_softmax(-1)
             logp = logp.gather(-1, rows[:, 1:, None])[:, 5:].view(P, K, -1)
             value = loss(logp, rewards, torch.ones_like(logp, dtype=torch.bool))
@@ -249,6 +251,11 @@ def made_less_likely():
 def one_prompt_a_step():
     bare = partial(loss_of, count=lambda rewards, mask, keep: keep.sum() * rewards.shape[1])
     return learning(steps=20, P=1, K=2, loss=bare)
+
+
+@wrong("8.10", "All answers were drawn before the first update")
+def the_same_answers_again_and_again():
+    return learning(steps=30, fresh=False)
 
 
 @wrong("8.10", "The model came back as it was")

@@ -48,17 +48,23 @@ class Judge:
 def improved(grpo_loss, improve, config, weights, rows):
     model, rows = GPT(GPTConfig(**config)), torch.tensor(rows)
     model.load_state_dict({name: torch.tensor(w) for name, w in weights.items()})
-    judge = Judge(rows)
+    judge, updates = Judge(rows), [0]
     with Watch(named=True) as watch:
-        # A function, because an object would hold the answers where anyone finds them.
-        model = improve(model.eval(), rows[:, :QUESTION].clone(), lambda rows: judge(rows))
+
+        def judged(rows):  # no object, in which anyone would find the answers
+            updates.append(sum(watch.steps.values()))
+            return judge(rows)
+
+        model = improve(model.eval(), rows[:, :QUESTION].clone(), judged)
     learned = [row for some in watch.rows for row in map(tuple, some.tolist())]
     learned = [row for row in learned if len(row) > QUESTION]
-    judged = {row[:n] for row in judge.asked for n in range(QUESTION + 1, T + 1)}
+    known = {row[:n] for row in judge.asked for n in range(QUESTION + 1, T + 1)}
     return trained(model, "improve") | {
         "judged": judge.count,
         "groups": len({row[:QUESTION] for row in judge.asked}),
         "different": len(judge.asked),
         "learned": len(learned),
-        "strangers": sum(row not in judged for row in learned),
+        "strangers": sum(row not in known for row in learned),
+        "updates": sum(watch.steps.values()),
+        "before_the_last": updates[-1],
     }

@@ -174,6 +174,11 @@ def unseen_sums_more_often_right(given, got):
         )
     elif all(np.array_equal(w, got["weights"][name]) for name, w in given["weights"].items()):
         hint = "The model came back as it was: return the one that has learned."
+    elif got["before_the_last"] == 0 and got["updates"] > 1:
+        hint = (
+            "All answers were drawn before the first update. After it they are those of a model "
+            "that is no more: draw new ones, or weigh the old by the ratio of the two, as in 8.5."
+        )
     elif wrong[1] > wrong[0]:
         hint = (
             "It has got worse. Either the steps are too large, or they go the wrong way: what was "
