@@ -58,10 +58,11 @@ the policy wrote, at least one an answer; `rewards`, (P, K), may be any numbers.
 `improve(model: GPT, prompts: Tensor, judge: Callable) -> GPT`
 
 `model` is a `zerotohero.gpt.GPT` that has begun to learn sums, such as `47+85=` with the answer
-`231`, its units first. `prompts`, ({PROMPTS:,}, {QUESTION}) int64, are questions, and an answer is
-the {ANSWER} tokens behind one. Which token stands for which digit isn't told, and is another each
-time: only `judge` knows what is right. `judge(rows)` takes (N, {QUESTION + ANSWER}) int64, prompts
-with an answer behind each, and returns (N,) rewards: 1.0 for a right answer, 0.0 for any other.
+`231`: 132, its units first. `prompts`, ({PROMPTS:,}, {QUESTION}) int64, are questions, and an
+answer is the {ANSWER} tokens behind one. Which token stands for which digit isn't told, and changes
+each time: only `judge` knows what is right. `judge(rows)` takes (N, {QUESTION + ANSWER}) int64,
+prompts with an answer behind each, and returns (N,) rewards: 1.0 for a right answer, 0.0 for any
+other.
 
 4. At most **{BUDGET:,}** rows may be judged, all calls together, and a row twice counts as two.
 5. The model learns from rows that were judged, and from nothing else.
