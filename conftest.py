@@ -43,11 +43,13 @@ LONG = (
     "test_exercises.py",
     "test_07_checkpoint.py",  # it waits for most of it, so it can't come late
     "test_browser.py",
+    "test_site.py",
     "test_sandbox.py",
     "test_07_commands.py",
     "test_kernel.py",
     "test_07_recipes.py",
     "test_10_shards.py",
+    "test_release.py",
     "test_marking.py",
     "test_cli.py",
 )

@@ -29,6 +29,7 @@ PAGES = {
     "curriculum": ("README.md", "Curriculum"),
     "hand-in": ("README.md", "Do the exercises"),
     "train": ("README.md", "Train a GPT of your own"),
+    "talk": ("README.md", "Talk to a model"),
     "grade": ("README.md", "Grade a class"),
     "figures": ("README.md", "What it reaches"),
     "tree": ("README.md", "How it is built"),
@@ -96,6 +97,9 @@ def notebook(path: Path) -> None:
             if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
                 # Where MyST-NB looks for the text alternative of a cell's figure.
                 cell.metadata["mystnb"] = {"image": {"alt": alt}}
+    if path.parent.name == "solutions":  # the exercises are made from them, title and all
+        title = book.cells[0]
+        title.source = title.source.replace(": exercises", ": solutions", 1)
     if path.parent.name == "exercises":
         further = f"The [solutions](../solutions/{path.name}) are for afterwards."
         tree = f"```{{toctree}}\n:hidden:\n\n../solutions/{path.stem}\n```"
@@ -136,7 +140,7 @@ def make_source() -> None:
     trees = {
         "Lectures": ["curriculum", *menu("lectures")],
         "Exercises": ["hand-in", *menu("exercises")],
-        "Do more": ["train", "grade", "figures"],
+        "Do more": ["train", "talk", "grade", "figures"],
         "The library": [f"reference/{name}" for name in modules()],
         "Take part": ["tree", "add-exercise", "add-lecture", "review", "changes"],
     }

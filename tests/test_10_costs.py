@@ -144,7 +144,7 @@ def kept(config: GPTConfig, rows: int, half: bool) -> int:
         ({"bias": False}, 0.02),
         ({"activation": "swiglu", "n_hidden": 200}, 0.02),
         (MODERN, 0.08),
-        # On a CPU, RMSNorm with a gain is no kernel of its own, and keeps two copies more.
+        # On a CPU, RMSNorm with a gain is several kernels, which keep two more copies.
         (LLAMA | {"norm_gain": False}, 0.08),
     ],
 )

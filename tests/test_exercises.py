@@ -175,6 +175,18 @@ def test_the_solution_passes(exercise):
     assert all(o.status == "passed" for o in outcomes), report(exercise, outcomes)
 
 
+def raises(exercise) -> bool:
+    return "raise ValueError" in source("solutions", checks.lecture_of(exercise), exercise.answers)
+
+
+@pytest.mark.parametrize("exercise", filter(raises, HERE), ids=lambda e: e.number)
+def test_an_error_of_a_class_of_its_own_is_the_error_that_it_is_a_kind_of(exercise):
+    text = source("solutions", checks.lecture_of(exercise), exercise.answers)
+    own = "class Refused(ValueError): pass\n\nValueError = Refused\n"
+    outcomes = examine(exercise, define(own + text, exercise.answers))
+    assert all(o.status == "passed" for o in outcomes), report(exercise, outcomes)
+
+
 class Blank:
     """What has every method and no content."""
 

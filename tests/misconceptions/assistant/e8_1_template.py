@@ -123,6 +123,14 @@ def ends_between():
     return chatting(ends=lambda i, conversation: i < len(conversation) - 1)
 
 
+@wrong("8.1", "that is the last one is left open")
+def open_answer():
+    def ends(i, conversation):
+        return i < len(conversation) - 1 or conversation[i]["role"] != "assistant"
+
+    return chatting(ends=ends)
+
+
 @wrong("8.1", "Only the assistant's turns end")
 def ends_of_the_assistant():
     return chatting(ends=lambda i, conversation: conversation[i]["role"] == "assistant")

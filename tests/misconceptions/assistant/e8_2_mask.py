@@ -66,6 +66,26 @@ def the_others():
     return masking(mask)
 
 
+@wrong("8.2", "An empty turn of the assistant is its `end` alone")
+def empty_turns_left_out():
+    def mask(tokens, lengths, roles, end):
+        is_role = speakers(tokens, roles)[1]
+        empty = (tokens == end) & is_role.roll(1, 1)
+        return right_mask(tokens, lengths, roles, end) & ~empty
+
+    return masking(mask)
+
+
+@wrong("8.2", "A turn that was cut is left out")
+def cut_turns_left_out():
+    def mask(tokens, lengths, roles, end):
+        place = torch.arange(tokens.shape[1])
+        ends = torch.where((tokens == end) & real(tokens, lengths), place, -1).amax(1)
+        return right_mask(tokens, lengths, roles, end) & (place <= ends[:, None])
+
+    return masking(mask)
+
+
 @wrong("8.2", "from the first answer on")
 def from_the_first_answer():
     def mask(tokens, lengths, roles, end):

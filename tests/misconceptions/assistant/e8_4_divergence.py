@@ -83,6 +83,11 @@ def k3_turned():
     return of_r(lambda r: (-r, r**2 / 2, (-r).exp() - 1 + r))
 
 
+@wrong("8.4", "r was cut off where it is large")
+def r_cut():
+    return of_r(lambda r: estimates(torch.zeros_like(r), r.clamp(-5, 5)))
+
+
 @wrong("8.4", "k3 has the wrong sign")
 def k3_negative():
     return of_r(lambda r: (-r, r**2 / 2, 1 + r - r.exp()))
@@ -124,6 +129,11 @@ def all_outcomes():
         return expected(p, q, estimates(p.log(), q.log())) - kl(p, q)
 
     return estimates, of_all
+
+
+@wrong("8.4", "What is drawn seldom is drawn")
+def seldom_left_out():
+    return estimates, lambda p, q: biases(p[p > 1e-6], q[p > 1e-6])
 
 
 @wrong("8.4", "q was scaled so that it adds up to 1")

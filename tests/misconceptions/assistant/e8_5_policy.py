@@ -126,7 +126,7 @@ def group_of_the_column():
     return group(lambda rewards: in_its_group(rewards.T).T)
 
 
-@wrong("8.5", "Without 0.0001, equal rewards give 0/0")
+@wrong("8.5", "0.0001 is missing below")
 def nothing_added():
     def of(rewards):
         return (rewards - rewards.mean(1, keepdim=True)) / rewards.std(1, keepdim=True)

@@ -108,6 +108,11 @@ def first_token_lost():
     return summing(lambda its, tokens, mask: (its * (mask[:, 1:] & mask[:, :-1])).sum(1))
 
 
+@wrong("8.6", "The last column is lost")
+def last_column_lost():
+    return summing(lambda its, tokens, mask: (its * mask[:, 1:])[:, :-1].sum(1))
+
+
 @wrong("8.6", "The last token of each answer is lost")
 def end_of_turn_lost():
     def turn(its, tokens, mask):

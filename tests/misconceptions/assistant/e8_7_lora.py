@@ -172,6 +172,24 @@ def alpha_times_rank():
     return scaled(lambda alpha, rank: alpha * rank)
 
 
+@wrong("8.7", "`//` makes a whole number")
+def whole_scale():
+    return scaled(lambda alpha, rank: alpha // rank)
+
+
+@wrong("8.7", "the layer has a parameter too many")
+def learned_scale():
+    class LoRALinear(Base):
+        def __init__(self, linear, rank, alpha):
+            super().__init__(linear, rank, alpha)
+            self.gain = nn.Parameter(torch.ones((), dtype=linear.weight.dtype))
+
+        def forward(self, x):
+            return self.linear(x) + self.gain * self.product(x)
+
+    return LoRALinear, adding(LoRALinear), merging(LoRALinear)
+
+
 @wrong("8.7", "Divided by the root of the rank")
 def root_of_the_rank():
     return scaled(lambda alpha, rank: alpha / rank**0.5)
@@ -278,7 +296,7 @@ def merged_with_a_new_bias():
         linear = nn.Linear(*self.linear.weight.shape[::-1], dtype=self.linear.weight.dtype)
         linear.weight.data = self.linear.weight + self.scale * self.B.data @ self.A.data
         if self.linear.bias is not None:
-            linear.bias.data = self.linear.bias.data
+            linear.bias.data = self.linear.bias.data.clone()
         return linear
 
     return layer(merged=merged)
@@ -293,7 +311,29 @@ def merged_in_place():
     return layer(merged=merged)
 
 
-@wrong("8.7", "`merged` returns a layer")
+@wrong("8.7", "The product was moved into the layer that is kept")
+def moved():
+    def merged(self):
+        self.linear.weight.data += self.scale * self.B.data @ self.A.data
+        self.B.data.zero_()
+        return self.linear
+
+    return layer(merged=merged)
+
+
+@wrong("8.7", "The merged layer shares a parameter")
+def bias_shared():
+    def merged(self):
+        linear = copy.copy(self.linear)
+        linear._parameters = dict(self.linear._parameters)
+        weight = self.linear.weight + self.scale * self.B @ self.A
+        linear.weight = nn.Parameter(weight.detach())
+        return linear
+
+    return layer(merged=merged)
+
+
+@wrong("8.7", "`merged` returns a new layer")
 def merged_to_a_weight():
     def merged(self):
         return self.linear.weight + self.scale * self.B @ self.A
@@ -320,6 +360,31 @@ def first_block_only():
 @wrong("8.7", "A name that only contains one of `names`")
 def parts_of_names():
     return model(fits=lambda name, names: any(n in name for n in names))
+
+
+@wrong("8.7", "What stands within a module of such a name was replaced")
+def any_part():
+    def add_lora(whole, names, rank, alpha):
+        whole.requires_grad_(False)
+        for full, child in list(whole.named_modules()):
+            if isinstance(child, nn.Linear) and {*full.split(".")} & {*names}:
+                parent, _, name = full.rpartition(".")
+                setattr(whole.get_submodule(parent), name, Base(child, rank, alpha))
+        learn, total = counts(whole)
+        return learn / total
+
+    return Base, add_lora, merging(Base)
+
+
+@wrong("8.7", "whatever else has such a name")
+def any_kind():
+    def add_lora(whole, names, rank, alpha):
+        for parent in list(whole.modules()):
+            for name, child in list(parent.named_children()):
+                if name in names:
+                    setattr(parent, name, Base(child, rank, alpha))
+
+    return Base, add_lora, merging(Base)
 
 
 @wrong("8.7", "Layers were replaced that aren't in `names`")

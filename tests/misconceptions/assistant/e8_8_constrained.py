@@ -20,7 +20,17 @@ def masked_probs(logits, allowed, temperature):
     return (masked / temperature).softmax(-1)
 
 
-def writing(feed=lambda p, w: p + w, at=-1, always=False, finish=lambda p, w, end: w):
+def likeliest(logits, allowed, end):
+    return int(masked_probs(logits, allowed, 1.0).argmax())
+
+
+def writing(
+    feed=lambda p, w: p + w,
+    at=-1,
+    always=False,
+    finish=lambda p, w, end: w,
+    choose=likeliest,
+):
     """Return write_choice with one thing else."""
 
     def write_choice(model, prompt, choices, end):
@@ -30,7 +40,7 @@ def writing(feed=lambda p, w: p + w, at=-1, always=False, finish=lambda p, w, en
             token = allowed[0]
             if len(allowed) > 1 or always:
                 logits = model(torch.tensor([feed(prompt, written)]))[0, at]
-                token = int(masked_probs(logits, allowed, 1.0).argmax())
+                token = choose(logits, allowed, end)
             if token == end:
                 return finish(prompt, written, end)
             written.append(token)
@@ -197,6 +207,78 @@ def large_negative():
         return (masked / temperature).softmax(-1)
 
     return probs_by(way)
+
+
+@wrong("8.8", "is above logits that lie lower still")
+def not_low_enough():
+    def way(logits, allowed, temperature):
+        masked = torch.full_like(logits, -1e4)
+        masked[allowed] = logits[allowed]
+        return (masked / temperature).softmax(-1)
+
+    return probs_by(way)
+
+
+@wrong("8.8", "doesn't outdo logits that are higher by more")
+def not_lowered_enough():
+    def way(logits, allowed, temperature):
+        lowered = logits - 1e4
+        lowered[allowed] = logits[allowed]
+        return (lowered / temperature).softmax(-1)
+
+    return probs_by(way)
+
+
+@wrong("8.8", "`end` is written wherever it is allowed")
+def ends_early():
+    def choose(logits, allowed, end):
+        return end if end in allowed else likeliest(logits, allowed, end)
+
+    return written_by(writing(choose=choose))
+
+
+@wrong("8.8", "`end` is written only where nothing else is allowed")
+def ends_late():
+    def choose(logits, allowed, end):
+        return likeliest(logits, [token for token in allowed if token != end], end)
+
+    return written_by(writing(choose=choose))
+
+
+@wrong("8.8", "What isn't allowed has the logit 0")
+def zeros_for_the_others():
+    def way(model, prompt, choices, end):
+        written = []
+        while allowed := allowed_next(choices, written, end):
+            token = allowed[0]
+            if len(allowed) > 1:
+                logits = model(torch.tensor([prompt + written]))[0, -1]
+                masked = torch.zeros_like(logits)
+                masked[allowed] = logits[allowed]
+                token = int(masked.argmax())
+            if token == end:
+                break
+            written.append(token)
+        return written
+
+    return written_by(way)
+
+
+@wrong("8.8", "The model is asked twice for one place")
+def asked_for_each():
+    def way(model, prompt, choices, end):
+        written = []
+        while True:
+            allowed = allowed_next(choices, written, end)
+            token = allowed[0]
+            if len(allowed) > 1:
+                idx = torch.tensor([prompt + written])
+                token = max(allowed, key=lambda t: model(idx)[0, -1, t].item())
+            if token == end:
+                return written
+            written.append(token)
+
+    return written_by(way)
 
 
 @wrong("8.8", "`end` isn't returned")

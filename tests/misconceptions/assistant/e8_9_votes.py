@@ -8,8 +8,12 @@ import torch
 from misconceptions import wrong
 
 
+def voted(answers):
+    return [answer for answer in answers if answer is not None]
+
+
 def majority(answers):
-    counts = Counter(a for a in answers if a is not None)
+    counts = Counter(voted(answers))
     return counts.most_common(1)[0][0] if counts else None
 
 
@@ -51,19 +55,21 @@ def last_of_equals():
 
 @wrong("8.9", "Of equally frequent answers the smallest text wins")
 def smallest_of_equals():
-    return voting(lambda answers: majority(sorted(a for a in answers if a is not None)))
+    return voting(lambda answers: majority(sorted(voted(answers))))
 
 
 @wrong("8.9", "Of equally frequent answers the largest text wins")
 def largest_of_equals():
-    return voting(lambda answers: majority(sorted((a for a in answers if a), reverse=True)))
+    return voting(
+        lambda answers: majority(sorted((a for a in answers if a is not None), reverse=True))
+    )
 
 
 @wrong("8.9", "Half of the votes aren't needed")
 def absolute_majority():
     def way(answers):
         won = majority(answers)
-        return won if won and 2 * answers.count(won) > len(answers) else None
+        return won if won is not None and 2 * answers.count(won) > len(answers) else None
 
     return voting(way)
 
@@ -90,6 +96,26 @@ def first_answer():
 @wrong("8.9", "Texts are made alike")
 def as_numbers():
     return voting(lambda answers: majority([a and a.strip().lstrip("0") for a in answers]))
+
+
+@wrong("8.9", "Capitals are made small")
+def small_letters():
+    return voting(lambda answers: majority([a and a.lower() for a in answers]))
+
+
+@wrong("8.9", "Blanks are taken off")
+def stripped():
+    return voting(lambda answers: majority([a and a.strip() for a in answers]))
+
+
+@wrong("8.9", "An empty text has no vote here")
+def empty_left_out():
+    return voting(lambda answers: majority([a for a in answers if a]))
+
+
+@wrong("8.9", "Of equally frequent answers the longest wins")
+def longest_of_equals():
+    return voting(lambda answers: majority(sorted(voted(answers), key=len, reverse=True)))
 
 
 @wrong("8.9", "that of a worse one")
@@ -148,6 +174,11 @@ def ranks():
 @wrong("8.9", "One answer too few is drawn")
 def one_less():
     return best(lambda probs, rewards, n: best_of_n_probs(probs, rewards, n - 1))
+
+
+@wrong("8.9", "Rewards that differ by little are taken for equal")
+def in_float32():
+    return best(lambda probs, rewards, n: best_of_n_probs(probs, rewards.float(), n))
 
 
 @wrong("8.9", "The best answer has all of it")

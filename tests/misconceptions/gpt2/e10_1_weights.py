@@ -230,6 +230,11 @@ def known_by_the_end():
     return loading(left=lambda file: any(not n.endswith(ends) for n in file) or len(file) > 2)
 
 
+@wrong("10.1", "It went with the masks")
+def every_unknown_bias_is_a_mask():
+    return loading(mask=lambda name: name.endswith("bias") and not re.search(r"(c|ln)_", name))
+
+
 @wrong("10.1", "look at the beginning alone")
 def known_by_the_beginning():
     starts = ("wte.weight", "h.0.ln_1.weight", "h.1.attn.c_attn.bias")

@@ -168,6 +168,16 @@ def biases_drawn():
     return starting(bias=lambda p: p.normal_(0.0, 0.02))
 
 
+@wrong("10.2", "They are all the same number")
+def biases_of_one():
+    return starting(bias=lambda p: p.fill_(1.0))
+
+
+@wrong("10.2", "Their mean is another")
+def around_the_deviation():
+    return starting(draw=lambda p, deviation, g: p.normal_(deviation, deviation, generator=g))
+
+
 @wrong("10.2", "there `layer.bias` is None")
 def always_biases():
     def initialise(model, generator):
@@ -278,3 +288,12 @@ def returns_weights():
 @wrong("10.2", "All of them are 0, as biases are")
 def head_of_zeros():
     return starting(base=lambda name, p: 0.0 if name == "lm_head.weight" else 0.02)
+
+
+@wrong("10.2", "Only its seed was read")
+def seed_of_the_generator():
+    def initialise(model, generator):
+        torch.manual_seed(generator.initial_seed())
+        starting(draw=lambda p, deviation, generator: p.normal_(0.0, deviation))(model, generator)
+
+    return initialise

@@ -58,6 +58,21 @@ def mean_of_means():
     return accumulating(part, reduction="mean")
 
 
+@wrong("10.3", "A mean of the rows' means")
+def mean_of_rows():
+    def accumulate(model, x, y, rows):
+        model.zero_grad()
+        total = 0.0
+        for x_part, y_part in cut(x, y, rows):
+            each = F.cross_entropy(model(x_part).mT, y_part, reduction="none").sum(1)
+            loss = (each / (y_part != -100).sum(1).clamp(min=1)).sum() / len(x)
+            loss.backward()
+            total += loss.item()
+        return total
+
+    return accumulate
+
+
 @wrong("10.3", "and divided by nothing")
 def sum_of_means():
     return accumulating(lambda loss, n, x, y, rows: loss, reduction="mean")

@@ -68,10 +68,26 @@ def norms_alone_do_not():
 
 @wrong("10.4", "A table has two axes")
 def linear_layers_alone():
-    def decays(name, p):
-        return p.ndim >= 2 and "wte" not in name and "wpe" not in name
+    def decay_groups(model, weight_decay):
+        linear = {
+            id(m.weight)
+            for m in model.modules()
+            if not isinstance(m, nn.Embedding)
+            if getattr(m, "weight", None) is not None
+        }
+        return grouping(lambda name, p: p.ndim >= 2 and (id(p) in linear or "bias" in name))(
+            model, weight_decay
+        )
 
-    return with_groups(grouping(decays))
+    return with_groups(decay_groups)
+
+
+@wrong("10.4", "makes a list of what can be gone through")
+def generators():
+    def rest(params):
+        return {"params": (p for p in params), "weight_decay": 0.0}
+
+    return with_groups(grouping(rest=rest))
 
 
 @wrong("10.4", "A single number has no axis")
@@ -148,6 +164,14 @@ def from_min_lr():
         return min_lr + (lr - min_lr) * (step + 1) / warmup
 
     return with_rate(scheduling(rising))
+
+
+@wrong("10.4", "cuts the warm-up off")
+def never_below_min_lr():
+    rate = scheduling()
+    return with_rate(
+        lambda step, steps, warmup, lr, min_lr: max(min_lr, rate(step, steps, warmup, lr, min_lr))
+    )
 
 
 @wrong("10.4", "the rate is lr from the beginning")

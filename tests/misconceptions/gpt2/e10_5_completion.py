@@ -377,3 +377,42 @@ def perplexities():
 @wrong("10.5", "Both functions return two lists")
 def sums_alone():
     return cut, lambda model, pairs: score(model, pairs)[0]
+
+
+@wrong("10.5", "All is one position early")
+def one_position_early():
+    return cut, scoring(start=-1, stop=-1)
+
+
+@wrong("10.5", "is taken for filling")
+def filling_by_its_token():
+    def score_endings(model, pairs):
+        idx = padded(pairs)
+        logp = F.log_softmax(model(idx), -1)[:, :-1].gather(2, idx[:, 1:, None])[..., 0]
+        logp = logp * (idx[:, 1:] != 0)
+        sums = [logp[i, len(before) - 1 :].sum().item() for i, (before, _) in enumerate(pairs)]
+        return sums, [s / len(after) for s, (_, after) in zip(sums, pairs, strict=True)]
+
+    return cut, score_endings
+
+
+@wrong("10.5", "right sums in another order")
+def longest_first():
+    def score_endings(model, pairs):
+        return score(model, sorted(pairs, key=lambda pair: -len(pair[0]) - len(pair[1])))
+
+    return cut, score_endings
+
+
+@wrong("10.5", "needs `dtype=torch.int64`")
+def rows_of_int32():
+    def score_endings(model, pairs):
+        idx = padded(pairs)
+        logp = F.log_softmax(model(idx.int()), -1)[:, :-1].gather(2, idx[:, 1:, None])[..., 0]
+        sums = [
+            logp[i, len(before) - 1 : len(before) + len(after) - 1].sum().item()
+            for i, (before, after) in enumerate(pairs)
+        ]
+        return sums, [s / len(after) for s, (_, after) in zip(sums, pairs, strict=True)]
+
+    return cut, score_endings

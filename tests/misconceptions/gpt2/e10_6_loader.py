@@ -204,7 +204,7 @@ def rows_of_all():
     return row_numbers, read
 
 
-@wrong("10.6", "The random numbers depend on `world` or `B`")
+@wrong("10.6", "The random numbers depend on more than R")
 def mixed_for_each_world():
     def row_numbers(n_tokens, T, B, step, rank, world, seed):
         return numbers(n_tokens, T, B, step, rank, world, seed + 1000 * world)
@@ -215,6 +215,62 @@ def mixed_for_each_world():
 @wrong("10.6", "The seed makes no difference")
 def without_the_seed():
     return numbering(order=lambda seed, epoch, R: mixed(0, epoch, R)), read
+
+
+@wrong("10.6", "go on until it is full")
+def two_epochs_at_most():
+    def row_numbers(n_tokens, T, B, step, rank, world, seed):
+        R = (n_tokens - 1) // T
+        epoch, place = divmod((step * world + rank) * B, R)
+        return (mixed(seed, epoch, R) + mixed(seed, epoch + 1, R))[place : place + B]
+
+    return row_numbers, read
+
+
+@wrong("10.6", "begins this epoch again")
+def same_epoch_again():
+    def row_numbers(n_tokens, T, B, step, rank, world, seed):
+        R = (n_tokens - 1) // T
+        first = (step * world + rank) * B
+        order = mixed(seed, first // R, R)
+        return [order[(first + i) % R] for i in range(B)]
+
+    return row_numbers, read
+
+
+@wrong("10.6", "Every step takes the same rows")
+def without_the_step():
+    return numbering(first=lambda step, rank, world, B: rank * B), read
+
+
+@wrong("10.6", "what its neighbour takes in this one")
+def without_the_world():
+    return numbering(first=lambda step, rank, world, B: (step + rank) * B), read
+
+
+@wrong("10.6", "The last rows never come")
+def rows_of_one_token_more():
+    return numbering(rows=lambda N, T: max(1, N // (T + 1))), read
+
+
+@wrong("10.6", "the processes take turns, row by row")
+def row_by_row():
+    def row_numbers(n_tokens, T, B, step, rank, world, seed):
+        R = (n_tokens - 1) // T
+        places = [divmod((step * B + i) * world + rank, R) for i in range(B)]
+        return [mixed(seed, epoch, R)[place] for epoch, place in places]
+
+    return row_numbers, read
+
+
+@wrong("10.6", "or is at another place of it")
+def a_stretch_for_each():
+    return numbering(first=lambda step, rank, world, B: (1000 * rank + step) * B), read
+
+
+@wrong("10.6", "Rows are counted from 0")
+def counted_from_one():
+    return (lambda *given: [n + 1 for n in numbers(*given)]), read
 
 
 @wrong("10.6", "Row r begins at token r: at r · T")
@@ -379,3 +435,8 @@ def ragged():
 @wrong("10.6", "Return both: `return x, y`")
 def inputs_alone():
     return numbers, lambda *given: read(*given)[0]
+
+
+@wrong("10.6", "that of `numbers` is asked for")
+def in_the_order_of_the_text():
+    return numbers, lambda shards, T, numbers: read(shards, T, sorted(numbers))

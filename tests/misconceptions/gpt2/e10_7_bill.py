@@ -203,9 +203,14 @@ def attention_forward():
     return operations(lambda V, T, L, H, C: flops(V, T, L, H, C) - 8 * L * C * T)
 
 
-@wrong("10.7", "In attention, too, a multiplication and an addition")
+@wrong("10.7", "Half of attention is missing")
 def attention_without_additions():
     return operations(lambda V, T, L, H, C: flops(V, T, L, H, C) - 6 * L * C * T)
+
+
+@wrong("10.7", "on the average: by custom all T count")
+def keys_before_the_token():
+    return operations(lambda V, T, L, H, C: flops(V, T, L, H, C) - 6 * L * C * (T - 1))
 
 
 @wrong("10.7", "Attention of one layer")
@@ -325,6 +330,11 @@ def in_gigabytes():
 @wrong("10.7", "4 bytes a parameter: AdamW has two")
 def one_average():
     return memory(lambda f, *given: {"optimiser": f["optimiser"] / 2})
+
+
+@wrong("10.7", "With `half`, too, an average has 4 bytes")
+def averages_in_half():
+    return memory(lambda f, *given: {"optimiser": f["optimiser"] / (1 + given[2])})
 
 
 @wrong("10.7", "12 bytes a parameter")

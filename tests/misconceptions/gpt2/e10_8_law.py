@@ -162,6 +162,11 @@ def without_the_smallest():
     return fit_law, predict
 
 
+@wrong("10.8", "another b is better: try more of them")
+def exponents_of_a_tenth_and_more():
+    return (lambda compute, loss: best(compute, loss, low=0.1, rounds=1, steps=401)), predict
+
+
 @wrong("10.8", "That is the law at the largest run given")
 def at_the_largest_run():
     def say_at_the_end(compute, loss, at):
@@ -194,6 +199,16 @@ def variance():
 @wrong("10.8", "The standard deviation of the predictions")
 def standard_deviation():
     return best, predicting(error=lambda p, *given: p.std())
+
+
+@wrong("10.8", "The factor (n − 1) / n is missing")
+def without_the_factor():
+    return best, predicting(error=lambda p, *given: ((p - p.mean()) ** 2).sum() ** 0.5)
+
+
+@wrong("10.8", "The first or the last run is never left out")
+def last_run_never_left_out():
+    return best, predicting(error=lambda p, *given: jackknife(p[:-1]))
 
 
 @wrong("10.8", "The standard error of a mean")

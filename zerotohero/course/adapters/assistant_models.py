@@ -66,22 +66,31 @@ def layer(LoRALinear, add_lora, merge_lora, weight, bias, x, rank, alpha, A=None
     if not isinstance(y, torch.Tensor) or not y.requires_grad:
         raise TypeError("what forward returns has no gradient")
     y.square().sum().backward()
+    its = {name: p.detach().clone() for name, p in lora.named_parameters()}
     merged = lora.merged()
     if not isinstance(merged, nn.Linear):
         raise TypeError(f"merged returned a {type(merged).__name__}, and no nn.Linear")
     with torch.no_grad():
-        return {
+        got = {
             "begin": begin,
             "learn": sorted(_learning(lora)),
             "y": y,
             "x_grad": x.grad,
             "A_grad": lora.A.grad,
             "B_grad": lora.B.grad,
-            "merged": {"weight": merged.weight, "bias": merged.bias},
+            "merged": {name: None if p is None else p.clone() for name, p in _its_own(merged)},
             "merged_y": merged(x),
             "again": lora(x),
-            "twice": lora.merged().weight,
+            "changed": sorted(n for n, p in lora.named_parameters() if not torch.equal(p, its[n])),
+            "twice": lora.merged().weight.clone(),
         }
+        for p in merged.parameters():
+            p.add_(1)
+        return got | {"apart": lora(x)}
+
+
+def _its_own(linear):
+    return ("weight", linear.weight), ("bias", linear.bias)
 
 
 def _linear(weight, bias):
@@ -138,6 +147,17 @@ class Part(nn.Module):
         return x + self.mlp(self.value_out(mixed))
 
 
+FALL = 0.001  # of the loss in a step, by its slope: the A of every answer may be of another size
+
+
+def _teach(layers, seed):
+    """Give all A and B numbers with which the model says something else."""
+    generator = torch.Generator().manual_seed(seed)
+    for lora in layers:
+        for p in (lora.A, lora.B):
+            p.data = 0.2 * torch.randn(p.shape, generator=generator, dtype=p.dtype)
+
+
 def lora_in_a_model(LoRALinear, add_lora, merge_lora, sizes, names, rank, alpha, idx, seed, steps):
     model, idx = Small(**sizes, seed=seed), torch.tensor(idx)
     before, plain = model(idx).detach(), {n: p.clone() for n, p in model.named_parameters()}
@@ -156,15 +176,18 @@ def lora_in_a_model(LoRALinear, add_lora, merge_lora, sizes, names, rank, alpha,
     }
     if not steps:
         return got
-    step = torch.optim.SGD(learn or [nn.Parameter(torch.zeros(1))], lr=0.02)
     losses = []
     for _ in range(steps):
-        step.zero_grad()
         loss = model(idx).square().mean().log()
         losses.append(loss.item())
-        if loss.requires_grad:
-            loss.backward()
-        step.step()
+        if not loss.requires_grad:
+            break
+        # By hand: the first optimizer that a process makes imports torch's compiler, for a second.
+        grads = torch.autograd.grad(loss, learn, allow_unused=True, materialize_grads=True)
+        slope = sum(grad.square().sum().item() for grad in grads)
+        for p, grad in zip(learn, grads, strict=True):
+            p.data -= FALL / (slope or 1) * grad
+    _teach(layers.values(), seed)
     taught = model(idx).detach()
     merge_lora(model)
     now = dict(model.named_parameters())

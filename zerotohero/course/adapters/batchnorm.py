@@ -186,7 +186,8 @@ def batch_of_one(BatchNorm1d, x, eps, momentum, gamma, beta):
     except NotImplementedError:
         raise
     except Exception as error:
-        raised, message = type(error).__name__, str(error)[:200]
+        raised = "ValueError" if isinstance(error, ValueError) else type(error).__name__
+        message = str(error)[:200]
     return {"y": y, "raised": raised, "message": message, "before": before, "after": _running(norm)}
 
 

@@ -29,7 +29,8 @@ def refused(from_gpt2, files, faults):
         except NotImplementedError:
             raise
         except Exception as error:
-            raised.append(type(error).__name__)
+            kind = "ValueError" if isinstance(error, ValueError) else type(error).__name__
+            raised.append(kind)
     return {"files": [whole], "raised": raised}
 
 
@@ -86,7 +87,7 @@ def _started(initialise, sizes, norms, seed):
     after = {name: id(p) for name, p in model.named_parameters(remove_duplicate=False)}
     table, parameters = model.transformer.wte.weight, dict(model.named_parameters())
     numbers = sum(p.numel() for p in parameters.values() if p.ndim > 1)
-    drawn_twice = torch.Generator().manual_seed(seed)
+    untouched, drawn_twice = (torch.Generator().manual_seed(seed) for _ in range(2))
     torch.rand(numbers + table.numel(), generator=drawn_twice)
     return {
         "parameters": parameters,
@@ -95,6 +96,7 @@ def _started(initialise, sizes, norms, seed):
         "same": before == after,
         "trained": all(p.requires_grad for p in parameters.values()),
         "twice": torch.equal(generator.get_state(), drawn_twice.get_state()),
+        "used": not torch.equal(generator.get_state(), untouched.get_state()),
     }
 
 
@@ -111,12 +113,10 @@ def _blank(norms, V, T, N, C, bias, tied):
         return nn.LayerNorm(C, bias=bias)
 
     model = nn.Module()
-    with torch.device("meta"):  # without torch's own first weights, which take a while
-        parts = {"wte": nn.Embedding(V, C), "wpe": nn.Embedding(T, C)}
-        parts |= {"h": nn.ModuleList(block() for _ in range(N)), "ln_f": norm()}
-        model.transformer = nn.ModuleDict(parts)
-        model.lm_head = nn.Linear(C, V, bias=False)
-    model.to_empty(device="cpu")
+    parts = {"wte": nn.Embedding(V, C), "wpe": nn.Embedding(T, C)}
+    parts |= {"h": nn.ModuleList(block() for _ in range(N)), "ln_f": norm()}
+    model.transformer = nn.ModuleDict(parts)
+    model.lm_head = nn.Linear(C, V, bias=False)
     if tied:
         model.lm_head.weight = model.transformer.wte.weight
     model.config = SimpleNamespace(n_layer=N)
@@ -186,10 +186,10 @@ def rated(decay_groups, rate, asked):
 def _grouped(decay_groups, parameters, ties, weight_decay):
     model = nn.Module()
     for name, shape, trained in parameters:
-        holder, last = _holder(model, name)
+        holder, last = _holder(model, name, shape)
         setattr(holder, last, nn.Parameter(torch.ones(shape), requires_grad=trained))
     for name, other in ties.items():
-        holder, last = _holder(model, name)
+        holder, last = _holder(model, name, model.get_parameter(other).shape)
         setattr(holder, last, model.get_parameter(other))
     names = {id(p): name for name, p in model.named_parameters()}
     groups, known = decay_groups(model, weight_decay), []
@@ -201,15 +201,26 @@ def _grouped(decay_groups, parameters, ties, weight_decay):
             raise TypeError(f"each group is a dict, and one is a {type(group).__name__}")
         held = list(group["params"])
         found = [names.get(id(p), "") for p in held]
-        known.append({"names": found, "weight_decay": group["weight_decay"]})
+        kind = type(group["params"]).__name__
+        known.append({"names": found, "kind": kind, "weight_decay": group["weight_decay"]})
     return {"groups": known}
 
 
-def _holder(model, name):
+def _holder(model, name, shape):
     """Return the module that holds a parameter, made where it isn't there, and its last name."""
     *path, last = name.split(".")
-    for part in path:
+    for depth, part in enumerate(path, 1):
         if not hasattr(model, part):
-            model.add_module(part, nn.Module())
+            is_layer = depth == len(path) and last == "weight"
+            model.add_module(part, _layer(part, shape) if is_layer else nn.Module())
         model = getattr(model, part)
     return model, last
+
+
+def _layer(name, shape):
+    """Return a layer of the kind that has a parameter of this shape under this name."""
+    if name in ("wte", "wpe"):
+        return nn.Embedding(*shape)
+    if len(shape) == 2:
+        return nn.Linear(*reversed(shape), bias=False)
+    return nn.LayerNorm(shape, bias=False) if "ln_" in name else nn.Module()

@@ -44,6 +44,8 @@ def scores(cut_completion, score_endings, pairs, emb, pos, out):
     def model(idx):
         if not isinstance(idx, torch.Tensor) or idx.ndim != 2:
             raise TypeError("the model takes a tensor of tokens, (B, T)")
+        if idx.dtype != torch.int64:
+            raise TypeError(f"tokens of int64 are needed, and these are {idx.dtype}")
         if idx.shape[1] > len(pos):
             raise ValueError(f"{idx.shape[1]} tokens, and the context holds {len(pos)}")
         seen.append(idx.tolist())

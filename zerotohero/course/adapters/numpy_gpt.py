@@ -71,13 +71,13 @@ def to_the_end(gpt_cached, generate_cached, params, n_head, tokens, parts, more)
 
 
 def _refusing(answer, *given):
-    """What came, or the name of the error that was raised."""
+    """What came, or the name of the error that was raised: its own or ValueError."""
     try:
         return answer(*given)
     except NotImplementedError:
         raise
     except Exception as error:
-        return type(error).__name__
+        return "ValueError" if isinstance(error, ValueError) else type(error).__name__
 
 
 def continued(gpt_cached, generate_cached, params, n_head, prompt, new):

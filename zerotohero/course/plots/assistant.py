@@ -25,11 +25,11 @@ def stages() -> Drawing:
     return diagram(
         """
         plays -> pretraining
-        pretraining -> fine-tuning : base model
+        pretraining -> fine-tuning :  base model
         questions, answers -> fine-tuning
         fine-tuning -> reward model :  tuned model
         comparisons -> reward model
-        fine-tuning -> reinforcement : tuned model
+        fine-tuning -> reinforcement :  tuned model
         reward model -> reinforcement :  rewards
         reinforcement -> assistant
         """,

@@ -198,6 +198,7 @@ def memory(parts: Mapping[str, int], sharing: Mapping[str, Sequence[Mapping[str,
     right.set_xticks(range(len(rows)), [2**i for i in range(len(rows))])
     right.set(xlabel="devices", title=", ".join(f"{name[0]}: {name}" for name in sharing))
     right.grid(axis="x", visible=False)
+    right.margins(y=0.08)  # room for the letters on the bars
     left.figure.legend(loc="outside lower center", ncols=len(PARTS))
     shares = ", ".join(f"{name} {parts[name] / 1e9:.1f}" for name in PARTS)
     fewest = [

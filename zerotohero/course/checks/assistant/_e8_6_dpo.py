@@ -97,6 +97,10 @@ def wrong_logprobs(model: dict, tokens: np.ndarray, mask: np.ndarray) -> list[Mi
             (its * twice).sum(1),
             "The mask is shifted twice: `mask[:, 1:]` goes with `tokens[:, 1:]`.",
         ),
+        (
+            (its * counted)[:, :-1].sum(1),
+            "The last column is lost: an answer may go on to the end of its row.",
+        ),
         ((its * one_less).sum(1), "The first token of each answer is lost."),
         ((its * cut).sum(1), "The last token of each answer is lost; the end of a turn counts."),
         (-right, "The other sign: the logarithm of a probability is below 0."),

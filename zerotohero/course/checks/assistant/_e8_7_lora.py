@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from zerotohero.course.exercise import expect
+
 
 def some_layer(rng: np.random.Generator, bias: bool, shape: tuple, taught: bool = True) -> dict:
     i, o, rank = 7, 5, 3
@@ -10,7 +12,7 @@ def some_layer(rng: np.random.Generator, bias: bool, shape: tuple, taught: bool 
         "bias": rng.normal(size=o) if bias else None,
         "x": rng.normal(size=(*shape, i)),
         "rank": rank,
-        "alpha": float(rng.choice([4.5, 5.5, 7.0])),
+        "alpha": float(rng.choice([7.0, 8.5, 10.0])),
         "seed": int(rng.integers(2**31)),
     }
     learned = {"A": rng.normal(size=(rank, i)), "B": rng.normal(size=(o, rank))}
@@ -27,11 +29,11 @@ def through(given: dict, scale: float | None = None, own: float = 1, bias: bool 
 LINEAR = {"query": (1, 1), "value": (1, 1), "value_out": (1, 1), "mlp.0": (1, 4), "mlp.2": (4, 1)}
 
 
-def some_model(rng: np.random.Generator, of: list[str], n: int = 2, steps: int = 0) -> dict:
+def some_model(rng: np.random.Generator, names: list[str], n: int = 2, steps: int = 0) -> dict:
     C, V = int(rng.choice([74, 76, 80])), int(rng.integers(70, 90))
     return {
         "sizes": {"V": V, "C": C, "n_layer": n},
-        "names": [str(name) for name in rng.permutation(of)[:2]],
+        "names": [str(name) for name in rng.permutation(names)],
         "rank": 2,
         "steps": steps,
         "alpha": 8.0,
@@ -56,3 +58,30 @@ def counts(given: dict) -> dict:
                 layers.append(f"blocks.{block}.{name}")
                 learn += rank * (i + o) * C
     return {"total": total, "learn": learn, "layers": sorted(layers), "names": sorted(names)}
+
+
+def _is_part(names: list, full: str) -> bool:
+    return any(name in full.rpartition(".")[2] for name in names)
+
+
+def expect_layers(given: dict, got: dict, of: dict) -> None:
+    """Expect that these layers of the model were replaced and no others."""
+    came, want = set(got["layers"]), set(of["layers"])
+    hint = None
+    if not came:
+        hint = "No layer was replaced: layers inside of blocks have to be found too."
+    elif came < want and all(name.startswith("blocks.0") for name in came):
+        hint = "Only the first block was changed: go through all modules."
+    elif came > want and all(_is_part(given["names"], name) for name in came - want):
+        hint = (
+            "A name that only contains one of `names` was taken for it: compare the last part of "
+            "the name, whole."
+        )
+    elif came > want and all({*name.split(".")[:-1]} & {*given["names"]} for name in came - want):
+        hint = (
+            "What stands within a module of such a name was replaced: the last part of the full "
+            "name counts, and no other."
+        )
+    elif came > want:
+        hint = "Layers were replaced that aren't in `names`."
+    expect("the layers that became LoRALinear", got["layers"], of["layers"], hint=hint)

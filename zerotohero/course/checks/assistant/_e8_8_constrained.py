@@ -105,16 +105,7 @@ def wrong_probs(given: dict) -> list[Mistake]:
     plain = _softmax(logits / temperature)
     right = masked(given)
     found = [
-        (
-            _softmax(np.where(keep, logits, 0) / temperature),
-            "A logit of 0 isn't a probability of 0: −∞ is what softmax makes 0 of.",
-        ),
         (plain * keep, "What is left doesn't add up to 1: softmax comes after the mask."),
-        (plain, "Nothing is masked."),
-        (
-            masked(given | {"allowed": np.flatnonzero(~keep)}),
-            "The mask is the wrong way round: what is allowed got 0.",
-        ),
         (masked(given, 1.0), "The temperature is left out: it divides the logits."),
         (masked(given, 1 / temperature), "The temperature multiplies: it divides the logits."),
         (right[allowed], "The allowed tokens' alone: return all V, the others 0."),
@@ -124,6 +115,27 @@ def wrong_probs(given: dict) -> list[Mistake]:
             "The likeliest has all of it: return the probabilities.",
         ),
     ]
+    if logits[allowed].max() > -1e4:  # else to add or to put −10,000 comes to the same
+        zeros = _softmax(np.where(keep, logits, 0) / temperature)
+        turned = masked(given | {"allowed": np.flatnonzero(~keep)})
+        found += [
+            (plain, "Nothing is masked."),
+            (turned, "The mask is the wrong way round: what is allowed got 0."),
+            (zeros, "A logit of 0 isn't a probability of 0: −∞ is what softmax makes 0 of."),
+        ]
+    for low in (-1e2, -1e3, -1e4):
+        found += [
+            (
+                _softmax(np.where(keep, logits, low) / temperature),
+                "What was put in the others' place, be it −10,000, is above logits that lie lower "
+                "still: `float('-inf')` is below all.",
+            ),
+            (
+                _softmax((logits + np.where(keep, 0, low)) / temperature),
+                "The others are likelier still: −10,000 added to them doesn't outdo logits that "
+                "are higher by more, and `float('-inf')` does.",
+            ),
+        ]
     with np.errstate(divide="ignore"):
         found.append((np.log(right), "Logarithms: return the probabilities."))
     return [Mistake(value, hint) for value, hint in found]
@@ -136,20 +148,37 @@ def _model(given: dict, row: list) -> np.ndarray:
     return _logits(given["model"], np.array([row]))[0]
 
 
-def greedily(given: dict, prompt: list, place: int = -1, feed: Callable | None = None) -> tuple:
+def likeliest(logits: np.ndarray, allowed: list) -> int:
+    return allowed[int(np.argmax(logits[allowed]))]
+
+
+def end_first(logits: np.ndarray, allowed: list) -> int:
+    return END if END in allowed else likeliest(logits, allowed)
+
+
+def end_never(logits: np.ndarray, allowed: list) -> int:
+    return likeliest(logits, [token for token in allowed if token != END])
+
+
+def greedily(
+    given: dict,
+    prompt: list,
+    place: int = -1,
+    feed: Callable | None = None,
+    choose: Callable = likeliest,
+) -> tuple:
     """Return what is written and the calls, each a list of one row."""
     written, seen = [], []
-    while True:
-        allowed = followers(given["choices"], written)
+    while allowed := followers(given["choices"], written):
         token = allowed[0]
         if len(allowed) > 1:
             row = feed(prompt, written) if feed else prompt + written
             seen.append([row])
-            logits = _model(given, row)[place]
-            token = allowed[int(np.argmax(logits[allowed]))]
+            token = choose(_model(given, row)[place], allowed)
         if token == END:
-            return written, seen
+            break
         written.append(token)
+    return written, seen
 
 
 def wrong_writing(given: dict) -> list[tuple[list, str]]:
@@ -168,6 +197,9 @@ def wrong_writing(given: dict) -> list[tuple[list, str]]:
             its = [logp[t, row[t + 1]] for t in range(len(prompt) - 1, len(row) - 1)]
             scores.append(sum(its) / (len(its) if mean else 1))
         return choices[int(np.argmax(scores))]
+
+    def others_zero(logits: np.ndarray, allowed: list) -> int:
+        return int(np.argmax(np.where(np.isin(np.arange(len(logits)), allowed), logits, 0)))
 
     right = all_of(lambda p: greedily(given, p)[0])
     return [
@@ -190,6 +222,18 @@ def wrong_writing(given: dict) -> list[tuple[list, str]]:
             "The logits of the first position are taken: those of the last say what comes.",
         ),
         (
+            all_of(lambda p: greedily(given, p, choose=end_first)[0]),
+            "`end` is written wherever it is allowed: only where it is the likeliest.",
+        ),
+        (
+            all_of(lambda p: greedily(given, p, choose=end_never)[0]),
+            "`end` is written only where nothing else is allowed: also where it is the likeliest.",
+        ),
+        (
+            all_of(lambda p: greedily(given, p, choose=others_zero)[0]),
+            "What isn't allowed has the logit 0, which may be the highest of all.",
+        ),
+        (
             all_of(whole),
             "The likeliest choice as a whole: take the likeliest token at each place.",
         ),
@@ -198,22 +242,34 @@ def wrong_writing(given: dict) -> list[tuple[list, str]]:
 
 def some_writing(rng: np.random.Generator) -> dict:
     """Return prompts, choices and a model, in which every mistake writes something else."""
+    t = [int(n) for n in rng.permutation(np.arange(1, V - 1))]
+    a, b, c, d, e, f, g = t[:7]
+    choices = [[a, b, c], [a, b], [a, d, d, e], [a, d, d]]  # two places in which two are allowed
+    choices += [[g, c, d], [g, c, b, e], [g, c, b, f], [g, c, b]]  # and g is followed by c alone
+    choices = [choices[i] for i in rng.permutation(len(choices))]
     while True:
-        t = [int(n) for n in rng.permutation(np.arange(1, V - 1))]
-        a, b, c, d, e, f = t[:6]
-        choices = [[a, b, c], [a, d, d, e], [a, d, d], [a, b, f], [a, d, c], [a, b, e, e, f, b]]
         sizes = {"emb": (V - 1, H), "out": (H, V - 1), "shift": (V - 1,)}
         model = {name: rng.normal(size=size) for name, size in sizes.items()}
-        model["shift"][[END, t[8]]] += 1  # it would rather stop, or write something else
-        given = {
-            "model": model,
-            "prompts": [rng.integers(1, V - 1, n).tolist() for n in (4, 3, 5, 4, 2)],
-            "choices": [choices[i] for i in rng.permutation(len(choices))],
-            "end": END,
-        }
-        right = [greedily(given, p)[0] for p in given["prompts"]]
-        if len({len(w) for w in right}) == 1:
-            continue
-        made = [way for way, _ in wrong_writing(given)]
-        if right not in made and all(made.count(way) == 1 for way in made):
-            return given
+        model["shift"] = model["shift"] / 3 - 2  # so that many logits are below 0
+        model["shift"][[END, t[8]]] += 1.5  # it would rather stop, or write something else
+        given = {"model": model, "choices": choices, "end": END}
+        asked = [rng.integers(1, V - 1, n).tolist() for n in rng.integers(2, 6, 12)]
+        ways = (likeliest, end_first, end_never)
+        if len({str([greedily(given, p, choose=way)[0] for p in asked]) for way in ways}) < 3:
+            continue  # soon seen, and most often so
+        prompts, made = [], []
+        for prompt in asked:
+            wrong = wrong_writing(given | {"prompts": [prompt]})
+            found = [greedily(given, prompt)[0], *(way[0] for way, _ in wrong)]
+            more = [
+                [*ways, way] for ways, way in zip(made or [[]] * len(found), found, strict=True)
+            ]
+            if _different(more) > _different(made):
+                prompts, made = [*prompts, prompt], more
+            if _different(made) == (len(found), True):
+                return given | {"prompts": prompts}
+
+
+def _different(made: list[list]) -> tuple:
+    """Return how many ways to write differ, and whether what is right has several lengths."""
+    return len(set(map(str, made))), len(set(map(len, made[0] if made else []))) > 1

@@ -63,6 +63,26 @@ def wrong_winners() -> list[tuple[Callable, str]]:
             number,
             "Texts are made alike before they are counted: they are compared as they are.",
         ),
+        (
+            lambda s: winner([a and a.lower() for a in s]),
+            "Capitals are made small before texts are counted: they are compared as they are.",
+        ),
+        (
+            lambda s: winner([a and a.strip() for a in s]),
+            "Blanks are taken off before texts are counted: they are compared as they are.",
+        ),
+        (
+            lambda s: winner([a or None for a in s]),
+            "An empty text has no vote here: it is an answer, and only None is none.",
+        ),
+        (
+            lambda s: max(tied(s), key=len) if voted(s) else None,
+            "Of equally frequent answers the longest wins: the one that came first.",
+        ),
+        (
+            lambda s: min(tied(s), key=len) if voted(s) else None,
+            "Of equally frequent answers the shortest wins: the one that came first.",
+        ),
     ]
 
 
@@ -88,6 +108,10 @@ def some_samples(rng: np.random.Generator) -> dict:
         [c, a, b, b, a, c, None],
         [a, d, "0" + d, "0" + d, d, "0" + d, b],
         [b, f" {b}", c, c, f"{b} "],
+        ["no", "Yes", "yes", "no", "yes", "no", "Yes"],
+        ["", b, None, "", a],
+        [a + c, b, a + c, d, b, None, d],
+        [c, b + a, c, b + a, None, d],
     ]
     return {"samples": [samples[i] for i in rng.permutation(len(samples))]}
 
@@ -137,6 +161,9 @@ def wrong_best(p: np.ndarray, r: np.ndarray, n: int) -> dict[str, np.ndarray]:
         "These are the model's own probabilities.": p,
         "One answer too few is drawn: n, and not n − 1.": best_probs(p, r, n - 1),
         "One answer too many is drawn: n, and not n + 1.": best_probs(p, r, n + 1),
+        "Rewards that differ by little are taken for equal: only the same number is as good.": (
+            best_probs(p, r.round(6), n)
+        ),
         "The best answer has all of it: it may not be among the n.": np.eye(len(p))[r.argmax()],
         "Probabilities times e to the reward are another policy than the best of n.": softmax,
         "Only the chance of n answers that are equally good counts: one of them is enough.": (
@@ -149,7 +176,7 @@ def wrong_best(p: np.ndarray, r: np.ndarray, n: int) -> dict[str, np.ndarray]:
 def some_answers(rng: np.random.Generator, equal: bool) -> dict:
     M = 9
     p = rng.dirichlet(np.full(M, 2.0))
-    r = rng.permutation(M).astype(float) / 2
+    r = rng.permutation([0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 3.5 + 1e-7])
     if equal:
         r = rng.permutation([0.0, 0.5, 0.5, 1.0, 1.0, 1.0, 2.0, 3.5, 3.5])
     return {"probs": p, "rewards": r, "ns": [int(rng.integers(3, 7)), 1, int(rng.integers(20, 40))]}

@@ -109,7 +109,9 @@ def written(
         for piece in pieces(text):
             ids += encoded(piece, special, pairs, allowed(role, special))
         is_last = i == len(conversation) - 1
-        if end == "each" or (end == "between" and not is_last) or end == role:
+        left_open = end == "but the answer" and is_last and role == "assistant"
+        each = end in ("each", "but the answer") and not left_open
+        if each or (end == "between" and not is_last) or end == role:
             ids.append(special["<|end|>"])
     if (
         begin == "always"
@@ -176,6 +178,10 @@ WRONG = [
     (
         {"end": "between"},
         "`<|end|>` stands between the turns, and the last one lacks it: it has an end, too.",
+    ),
+    (
+        {"end": "but the answer"},
+        "An assistant's turn that is the last one is left open: it is finished, and has its end.",
     ),
     (
         {"end": "assistant"},
@@ -312,11 +318,12 @@ def strangers_refused(given, got):
         next((t["role"] for t in c["conversation"] if t["role"] not in ROLES), "") for c in calls
     ]
     asked = list(zip(calls, names, ids, strict=True))[known:]
-    taken = {f"<|{name}|>" in call["special"] for call, name, came in asked if came != "ValueError"}
-    written = any(isinstance(came, list) for _, _, came in asked)
+    written = [
+        f"<|{name}|>" in call["special"] for call, name, came in asked if isinstance(came, list)
+    ]
     for _, name, came in asked:
         hint = None
-        if taken == {True} and written:
+        if written and all(written):
             hint = (
                 "`special` knows more texts than those of the three roles, and who writes a "
                 "conversation may write any role."

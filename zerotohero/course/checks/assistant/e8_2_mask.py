@@ -90,9 +90,11 @@ def targets(
     shift: str = "next",
     nothing: int = IGNORED,
     zero: bool = True,
+    cut_off: bool = False,
 ) -> np.ndarray:
     """Return the targets of conversations; the switches are what learners get wrong."""
     N, T = tokens.shape
+    known = list(roles.values())
     learnt = np.zeros((N, T), bool)
     for i in range(N):
         speaker, begun, n_turns = "", False, 0
@@ -110,11 +112,15 @@ def targets(
             if turns != "all":
                 own = own and n_turns == (1 if turns == "first" else count)
             if is_end and not is_padding and ends != "own":
-                own = ends == "all"
+                own = ends == "all" or (
+                    ends == "of texts" and own and tokens[i, t - 1] not in known
+                )
             if is_padding:
                 first = t == lengths[i] and tokens[i, t - 1] != end
                 own = padding == "all" or (padding == "as an end" and first and own)
             learnt[i, t] = own
+        if cut_off and tokens[i, lengths[i] - 1] != end:
+            learnt[i, np.flatnonzero(np.isin(tokens[i, : lengths[i]], known))[-1] :] = False
     if not zero:
         learnt &= tokens != 0
     if shift == "same":
@@ -153,6 +159,14 @@ SWITCHES = [
         "look like padding, but `lengths` tells them apart.",
     ),
     ({"ends": "all"}, "The ends of the others' turns are targets: others write those."),
+    (
+        {"ends": "of texts"},
+        "An empty turn of the assistant is its `end` alone, and that is a target.",
+    ),
+    (
+        {"cut_off": True},
+        "A turn that was cut is left out: what is left of it the assistant has written.",
+    ),
     ({"padding": "all"}, "Padding is a target: only the first `lengths[i]` tokens are real."),
     (
         {"padding": "as an end"},

@@ -54,11 +54,13 @@ biases(torch.tensor([0.5, 0.5]), torch.tensor([0.9, 0.1]))         # 0, 0.2231, 
 )
 
 
-def three(logp, ref_logp, kind: str = "") -> list:
-    """Return the three estimates; `kind` is a mistake."""
+def three(logp, ref_logp, kind: str | float = "") -> list:
+    """Return the three estimates; `kind` is a mistake, or where r is cut off."""
     r = ref_logp - logp
     if kind == "turned":
         r = -r
+    if isinstance(kind, float):
+        r = np.clip(r, -kind, kind)
     k1, k2, k3 = -r, r**2 / 2, np.exp(r) - 1 - r
     found = {
         "k1": [r, k2, k3],
@@ -99,7 +101,11 @@ KINDS = {
     "rows": "The mean over the last axis was taken: one number for each sample is asked for.",
     "weighed": "Each sample was weighed by its probability, and it was drawn with it already.",
 }
-WRONG_ESTIMATES = [(partial(three, kind=kind), hint) for kind, hint in KINDS.items()]
+CUT = "r was cut off where it is large: however far apart the two are, each estimate is exact."
+WRONG_ESTIMATES = [
+    (partial(three, kind=kind), hint)
+    for kind, hint in [*KINDS.items(), *((at, CUT) for at in (1.0, 2.0, 5.0, 10.0, 20.0))]
+]
 
 
 def each_sample(given, got):
@@ -118,7 +124,10 @@ def _samples(rng) -> dict:
         logp = -np.abs(rng.normal(size=shape)) - 0.1
         return {"logp": logp, "ref_logp": logp + rng.normal(size=shape) * 0.8}
 
-    return {"calls": [some(7), some(2, 4), some(3, 2, 5)]}
+    far = {name: -rng.uniform(0.1, 4, 6) for name in ("logp", "ref_logp")}
+    far["logp"][0] -= 30
+    far["ref_logp"][1] -= 40
+    return {"calls": [some(7), some(2, 4), some(3, 2, 5), far]}
 
 
 divergence.case("three estimates of each sample", points=3, adapter="estimated", inputs=_samples)(
@@ -131,7 +140,7 @@ divergence.case("three estimates of each sample", points=3, adapter="estimated",
 
 def wrong_by(p, q, kind: str = "") -> np.ndarray:
     """Return the bias of each; `kind` is a mistake."""
-    drawn = p > 0
+    drawn = p > (1e-6 if kind == "seldom" else 0)
     if kind == "all":
         drawn = np.ones_like(drawn)
     p, q = p[drawn], q[drawn]
@@ -158,6 +167,8 @@ def wrong_by(p, q, kind: str = "") -> np.ndarray:
 
 BIASES = {
     "all": "Where p is 0 its logarithm is −∞, and 0 · ∞ is NaN: leave these outcomes out.",
+    "seldom": "What is drawn seldom is drawn: only where p is exactly 0 does an outcome count for "
+    "nothing.",
     "scaled": "q was scaled so that it adds up to 1 where p is above 0: the reference stays what "
     "it is.",
     "r turned": "The estimates were given q's logarithms first, and p's second.",
@@ -215,7 +226,9 @@ def _some_never(rng) -> list[dict]:
     calls = []
     for V, n in ((5, 1), (8, 3)):
         p, q = _distribution(rng, V), _distribution(rng, V)
-        p[rng.permutation(V)[:n]] = 0
+        never = rng.permutation(V)
+        p[never[:n]] = 0
+        p[never[n]] = 1e-9
         calls.append({"p": p / p.sum(), "q": q})
     q[np.flatnonzero(p == 0)[0]] = 0
     return [*calls, {"p": p / p.sum(), "q": q / q.sum()}]

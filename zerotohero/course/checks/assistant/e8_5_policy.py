@@ -116,7 +116,10 @@ WRONG_GROUPS = [
         "One mean and deviation of the whole batch: each prompt has its own.",
     ),
     (partial(_standard, axis=0), "The wrong axis: the answers to a prompt stand in its row."),
-    (partial(_standard, plus=0), "Without 0.0001, equal rewards give 0/0."),
+    (
+        partial(_standard, plus=0),
+        "0.0001 is missing below: where all rewards are equal, nothing else is left there.",
+    ),
     (partial(_standard, plus=1e-8), "Another number than 0.0001 is added to the deviation."),
     (
         lambda rewards: rewards - rewards.mean(1, keepdims=True),

@@ -4,7 +4,13 @@ from functools import partial
 
 import numpy as np
 
-from zerotohero.course.checks.assistant._e8_7_lora import counts, some_layer, some_model, through
+from zerotohero.course.checks.assistant._e8_7_lora import (
+    counts,
+    expect_layers,
+    some_layer,
+    some_model,
+    through,
+)
 from zerotohero.course.exercise import Exercise, Mistake, array, expect, expect_that, number
 
 MOST = 0.01
@@ -32,7 +38,7 @@ none) learn no longer: `requires_grad` is False. Beside these it has two paramet
 - `forward(x)` takes (…, i) to (…, o): what `linear` gives, plus $\frac{alpha}{rank}\, B A x$.
   Gradients go on to x through both.
 - `merged()` returns a new `nn.Linear` that computes the same: the product is added to W, and it has
-  a bias if `linear` has one. The `LoRALinear` stays as it was.
+  a bias if `linear` has one. The `LoRALinear` stays as it was, and the two share no numbers.
 
 `add_lora(model: Module, names: list[str], rank: int, alpha: float) -> float`
 
@@ -82,20 +88,26 @@ CRASHES = {
     "rank), as W is (outputs, inputs): `x @ A.T @ B.T` takes x through both.",
     "what forward returns has no gradient": "What `forward` returns hangs on nothing that learns: "
     "no `torch.no_grad()` and no `.detach()` belongs there.",
-    "merged returned a": "`merged` returns a layer, a `nn.Linear`, and no tensor.",
+    "merged returned a": "`merged` returns a new layer, a `nn.Linear`: neither a tensor nor what "
+    "holds one.",
+    "has no attribute '(in_features|out_features|weight)'|not enough values to unpack": "Only a "
+    "`nn.Linear` is replaced, whatever else has such a name: `isinstance(child, nn.Linear)`.",
     "changed during iteration": "The loop goes through what it changes: make a list of it first.",
 }
 
 
+OUT_OF_THE_SUM = "The layer that is kept is left out of the sum."
+BIAS_LOST = "The bias of the layer that is kept is lost."
+
+
 def _expect_frozen(learn: list) -> None:
-    expect(
-        "the layer's parameters that learn",
-        learn,
-        ["A", "B"],
-        hint="The layer that is kept learns on: `linear.requires_grad_(False)`."
-        if {"A", "B"} < set(learn)
-        else None,
-    )
+    more = set(learn) - {"A", "B"}
+    hint = None
+    if more and all(name.endswith(("weight", "bias")) for name in more):
+        hint = "The layer that is kept learns on: `linear.requires_grad_(False)`."
+    elif more:
+        hint = "A and B are all that learns: the layer has a parameter too many."
+    expect("the layer's parameters that learn", learn, ["A", "B"], hint=hint)
 
 
 @lora.case(
@@ -131,7 +143,10 @@ def same_at_the_start(given, got):
         "Equal rows of A learn the same, and are as good as one: draw them at random.",
     )
     _expect_frozen(got["learn"])
-    expect("forward", got["y"], through(given | {"A": A, "B": B}))
+    of = partial(through, given | {"A": A, "B": B})
+    kept = [Mistake(of(1, 0, bias), OUT_OF_THE_SUM) for bias in (True, False)]
+    bias_lost = Mistake(of(bias=False), BIAS_LOST)
+    expect("forward", got["y"], of(), mistakes=[*kept, bias_lost])
 
 
 def learned_part_added(given, got):
@@ -145,8 +160,10 @@ def learned_part_added(given, got):
         Mistake(of(rank / alpha), "The scale is upside down: alpha / rank."),
         Mistake(of(alpha * rank), "The rank multiplies: alpha / rank is the scale."),
         Mistake(of(alpha / rank**0.5), "Divided by the root of the rank: by the rank itself."),
-        Mistake(of(s, 0), "The layer that is kept is left out of the sum."),
-        Mistake(of(s, bias=False), "The bias of the layer that is kept is lost."),
+        Mistake(of(alpha // rank), "`//` makes a whole number of the scale: divide by `/`."),
+        Mistake(of(s, 0), OUT_OF_THE_SUM),
+        Mistake(of(s, 0, False), OUT_OF_THE_SUM),
+        Mistake(of(s, bias=False), BIAS_LOST),
         Mistake(of(-s), "The product is taken away: it is added."),
     ]
     expect("forward", got["y"], y, mistakes=mistakes)
@@ -210,8 +227,21 @@ def merged_computes_the_same(given, got):
     expect("merged().bias", came, bias)
     expect("merged()(x)", got["merged_y"], y)
     stays = "`merged` has written into the layer that is kept: begin with a copy of it."
+    expect("forward", got["y"], y)
     expect("forward, after merged()", got["again"], y, hint=stays)
+    expect_that(
+        not got["changed"],
+        f"merged(): expected that the LoRALinear stays as it was; changed: {got['changed']}",
+        "The product was moved into the layer that is kept, and B made zero: what `merged` returns "
+        "is a new layer.",
+    )
     expect("merged().weight, asked again", got["twice"], W + s * BA, hint=stays)
+    expect(
+        "forward, after 1 was added to all numbers of the merged layer",
+        got["apart"],
+        y,
+        hint="The merged layer shares a parameter with the layer that is kept: give it its own.",
+    )
 
 
 for bias in (True, False):
@@ -227,26 +257,9 @@ for bias in (True, False):
 # --- a model --------------------------------------------------------------------------------------
 
 
-def _expect_layers(given: dict, got: dict, of: dict) -> None:
-    came, want = set(got["layers"]), set(of["layers"])
-    hint = None
-    if not came:
-        hint = "No layer was replaced: layers inside of blocks have to be found too."
-    elif came < want and all(name.startswith("blocks.0") for name in came):
-        hint = "Only the first block was changed: go through all modules."
-    elif came > want and all("value" in name for name in came - want):
-        hint = (
-            "A name that only contains one of `names` was taken for it: compare the last part of "
-            "the name, whole."
-        )
-    elif came > want:
-        hint = "Layers were replaced that aren't in `names`."
-    expect("the layers that became LoRALinear", got["layers"], of["layers"], hint=hint)
-
-
 def small_share_learns(given, got):
     of = counts(given)
-    _expect_layers(given, got, of)
+    expect_layers(given, got, of)
     learn = sorted(f"{name}.{part}" for name in of["layers"] for part in "AB")
     others = [name for name in got["learn"] if name not in learn]
     expect_that(
@@ -288,7 +301,7 @@ lora.case(
     "a model in which at most 1 % learns",
     points=3,
     adapter="lora_in_a_model",
-    inputs=lambda rng: some_model(rng, ["query", "value"]),
+    inputs=lambda rng: some_model(rng, ["query", "value", "mlp"]),
     crashes=CRASHES,
 )(small_share_learns)
 
@@ -298,13 +311,13 @@ lora.case(
     points=2,
     adapter="lora_in_a_model",
     inputs=lambda rng: some_model(
-        rng, ["query", "value", "value_out", "2"], int(rng.integers(1, 4)), steps=2
+        rng, [str(rng.choice(["query", "value"])), "2", "out"], int(rng.integers(1, 4)), steps=2
     ),
     crashes=CRASHES,
 )
 def taught_and_merged(given, got):
     of = counts(given)
-    _expect_layers(given, got, of)
+    expect_layers(given, got, of)
     losses = array("the losses", got["losses"])
     expect_that(
         losses[-1] < losses[0],

@@ -33,14 +33,15 @@ votes = Exercise(
 Several attempts at one question ended in these answers: texts, and None where no answer was found.
 Return the one that was given most often. None has no vote; of equally frequent answers the one
 that came **first** in the list wins; where there is no answer at all, return None. Texts are
-compared as they are.
+compared as they are, and an empty one is an answer like any other.
 
 `best_of_n_probs(probs: Tensor, rewards: Tensor, n: int) -> Tensor`
 
 A model has M possible answers, with probabilities `probs`, (M,), above 0, and rewards, (M,), both
 in float64. It answers n times, independently, and the answer with the highest reward is taken; of
-equally good ones the one that came first. Return the probability of each answer to be **taken**,
-(M,), computed and not drawn. M is at most 1,000, and n at most 100.
+equally good ones, whose rewards are the same number, the one that came first. Return the
+probability of each answer to be **taken**, (M,), computed and not drawn. M is at most 1,000, and n
+at most 100.
 
 `best_of_n_divergence(n: int) -> float`
 

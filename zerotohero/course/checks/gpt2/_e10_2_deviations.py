@@ -13,6 +13,12 @@ def pooled(parameters: dict[str, np.ndarray], kind: str) -> np.ndarray:
     return np.concatenate([np.zeros(0), *found])
 
 
+def alike(tensors: list[np.ndarray]) -> bool:
+    """Return whether their deviations may be one, up to chance."""
+    deviations = [float(w.std()) for w in tensors]
+    return max(deviations) <= min(deviations) * (1 + 2 * SIGMAS / math.sqrt(2 * tensors[0].size))
+
+
 def known(deviation: float, size: int, kind: str, N: int, C: int, writes: bool) -> str | None:
     """Return the hint for a deviation that a mistake gives, or None."""
     right = 0.02 / math.sqrt(2 * N)
@@ -68,8 +74,8 @@ def known(deviation: float, size: int, kind: str, N: int, C: int, writes: bool) 
 
 
 def unlike_normal(tensors: list[np.ndarray]) -> str | None:
-    """Return what tells numbers from normal ones, whatever their deviations, or None."""
-    z = np.concatenate([w.ravel() / max(np.sqrt((w**2).mean()), 1e-9) for w in tensors])
+    """Return what tells numbers from normal ones, whatever their means and deviations, or None."""
+    z = np.concatenate([(w - w.mean()).ravel() / max(w.std(), 1e-9) for w in tensors])
     fourth = float((z**4).mean() / (z**2).mean() ** 2)
     if abs(fourth - 3) < SIGMAS * math.sqrt(24 / z.size):
         return None

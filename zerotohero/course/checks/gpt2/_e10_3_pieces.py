@@ -17,12 +17,11 @@ class Pieces:
 
     def __init__(self, model: dict, x: np.ndarray, y: np.ndarray, rows: int, before: dict):
         starts = range(0, len(x), rows)
-        both = [_sums(model, x[i : i + rows], y[i : i + rows]) for i in starts]
-        self.sums: list[dict] = both
+        self.sums = [_sums(model, x[i : i + rows], y[i : i + rows]) for i in starts]
         self.counts = [int((y[i : i + rows] != IGNORED).sum()) for i in starts]
         self.sizes = [len(x[i : i + rows]) for i in starts]
         self.positive = int((y > 0).sum())
-        self.places, self.before = y.size, before
+        self.places, self.before, self.batch = y.size, before, (model, x, y)
         total = self.added("loss") / sum(self.counts)
         self.loss = float(total)
         self.grads = {name: self.added(name) / sum(self.counts) for name in PARAMETERS}
@@ -31,6 +30,13 @@ class Pieces:
         """Return the sum over the micro-batches, each times its weight."""
         weights = [1] * len(self.sums) if weights is None else weights
         return sum(weight * piece[name] for weight, piece in zip(weights, self.sums, strict=True))
+
+    def mean_of_rows(self, name: str) -> np.ndarray:
+        """Return the mean over the rows of each row's own mean."""
+        model, x, y = self.batch
+        counts = (y != IGNORED).sum(1)
+        rows = [_sums(model, x[i : i + 1], y[i : i + 1])[name] for i in range(len(x))]
+        return sum(row / max(1, n) for row, n in zip(rows, counts, strict=True)) / len(x)
 
 
 def _sums(model: dict, x: np.ndarray, y: np.ndarray) -> dict:
@@ -66,6 +72,10 @@ def wrongly(pieces: Pieces, name: str) -> list[Mistake]:
             add(name, by_count) / K,
             "A mean of means: a micro-batch with few targets counts as much as one with many. Add "
             "up sums, and divide by the number of all targets.",
+        ),
+        (
+            pieces.mean_of_rows(name),
+            "A mean of the rows' means: a row with few targets counts as much as one with many.",
         ),
         (
             add(name, by_count),

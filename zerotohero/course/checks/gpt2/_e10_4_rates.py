@@ -34,6 +34,11 @@ def _cut_off(**run: float) -> float:
     return max(run["min_lr"], to_zero)
 
 
+def _never_below(**run: float) -> float:
+    """Return what comes where min_lr holds in the warm-up, too."""
+    return max(run["min_lr"], _schedule()(**run))
+
+
 FROM_ZERO = "The first step has a rate of 0: it is lr / warmup, so the warm-up counts from 1."
 WRONG = [
     (_schedule(rising=lambda step, warmup, **run: step / warmup), FROM_ZERO),
@@ -52,6 +57,10 @@ WRONG = [
             )
         ),
         "The warm-up begins at min_lr: it rises from nothing, by lr / warmup a step.",
+    ),
+    (
+        _never_below,
+        "`max(min_lr, …)` cuts the warm-up off: it begins at lr / warmup, though that is less.",
     ),
     (
         _schedule(rising=lambda **run: 1.0),

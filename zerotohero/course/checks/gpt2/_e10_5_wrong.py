@@ -90,6 +90,7 @@ def _wrong_cuts(pieces: list[str], context: str, ending: str) -> list[tuple[list
             "Encoded apart, with the blank behind the context: models have learned blanks as the "
             "beginning of what follows. Encode the whole.",
         ),
+        ([glued[:n], glued[n:]], "There is no blank between context and ending."),
         ([alone, encode(ending)], "Encoded apart, and the blank between the two is lost."),
         (
             [glued[: _common(glued, alone)], glued[_common(glued, alone) :]],
@@ -130,6 +131,8 @@ def some_scores(rng, lengths: tuple[tuple[int, int], ...], sure: float = 1.0) ->
         sizes = {"emb": (V, H), "pos": (T, H), "out": (H, V)}
         given = {"pairs": pairs} | {name: rng.normal(size=size) for name, size in sizes.items()}
         given["out"] *= 1.5 * sure
+        if len(pairs) > 2 and not any(0 in after for _, after in pairs):
+            continue  # what takes 0 for filling must have something to lose
         if sure == 1 or sums_of(given, rows_of(given, []))[0].max() < -150:
             return given
 
@@ -196,6 +199,11 @@ def wrong_sums(given: dict, idx: np.ndarray, came_to_nothing: bool) -> list[Mist
         ),
         (summed(right, -1), "One token of the context is scored too: the last of `before`."),
         (summed(right, 0, -1), "The last token of each ending is lost."),
+        (
+            summed(right, -1, -1),
+            "All is one position early: the last of `before` is scored, and that of `after` isn't.",
+        ),
+        (summed(np.where(idx[:, 1:] == 0, 0, right)), FILLING),
         (summed(right, 0, None), "The filling behind shorter rows is scored: stop at its start."),
         (
             summed(right, None, None),
@@ -261,6 +269,12 @@ def wrong_sums(given: dict, idx: np.ndarray, came_to_nothing: bool) -> list[Mist
     return [Mistake(np.array(value), hint) for value, hint in found]
 
 
+FILLING = (
+    "A token of an ending is taken for filling, because it is the same token: count by the lengths "
+    "of the lists."
+)
+
+
 def wrong_means(given: dict, idx: np.ndarray) -> list[Mistake]:
     sums, n = sums_of(given, idx)
     before = np.array([len(b) for b, _ in given["pairs"]])
@@ -276,6 +290,7 @@ def wrong_means(given: dict, idx: np.ndarray) -> list[Mistake]:
         (np.exp(-sums / n), "That is the perplexity, e to the mean loss: return the mean itself."),
         (-sums / n, "The mean has the other sign than the sum."),
         (sums / (n + 1), "Divided by one token too many."),
+        (sums / np.maximum(1, [len(a) - a.count(0) for _, a in given["pairs"]]), FILLING),
         (sums / len(sums), "Divided by the number of pairs: by the tokens of each `after`."),
     ]
     with np.errstate(divide="ignore"):

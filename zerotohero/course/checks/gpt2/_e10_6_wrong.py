@@ -1,6 +1,6 @@
 """What comes of sharing out and reading the rows of 10.6 wrongly."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -16,15 +16,29 @@ def order_hint(table: list[list[list[int]]], R: int) -> str | None:
     W, B = len(table[0]), len(table[0][0])
     if W > 1 and all(numbers == ranks[0] for ranks in table for numbers in ranks):
         return "All processes take the same rows: the rank has to shift where they begin."
+    if B * W < R and all(ranks == table[0] for ranks in table):
+        return "Every step takes the same rows: the step has to shift where they begin."
+    steps = list(pairwise(table))
+    if W > 1 and all(ranks[1:] == then[:-1] for ranks, then in steps):
+        return (
+            "A process takes in the next step what its neighbour takes in this one: a step moves "
+            "all on by world · B."
+        )
     stream = [n for ranks in table for numbers in ranks for n in numbers]
     if R > 1 and R - 1 not in stream and {*range(R - 1)} <= {*stream}:
         return "Row R − 1 never comes: with R · T + 1 tokens there are R rows, and no rest."
+    if len(stream) > 2 * R and {*stream} == {*range(max(stream) + 1)}:
+        if max(stream) < R - 1:
+            return "The last rows never come: R is (n_tokens − 1) // T."
+        turns = [numbers[i] for ranks in table for i in range(B) for numbers in ranks]
+        if turns != stream and each_once(turns, R):
+            return (
+                "In a step the processes take turns, row by row: first come the B rows of rank 0, "
+                "then the B of rank 1."
+            )
     whole, up = R // (W * B) * W * B, -(-R // (W * B)) * W * B
     if whole != R:
-        if 0 < whole < len(stream) // 2 and all(
-            len({*stream[at : at + whole]}) == whole
-            for at in range(0, len(stream) - whole + 1, whole)
-        ):
+        if 0 < whole < len(stream) / 1.5 and each_once(stream, whole):
             return (
                 "The rest of an epoch, which doesn't fill a step, is left out: the step takes it, "
                 "and goes on with the next epoch."
@@ -48,17 +62,36 @@ def order_hint(table: list[list[list[int]]], R: int) -> str | None:
                 "Each process goes through a part of its own, and these end at different times: "
                 "all of them share one stream."
             )
+    behind = stream[R : -(-R // B) * B]
+    if behind and len({*stream[:R]}) == R and behind == stream[: len(behind)]:
+        return (
+            "The batch in which an epoch ends begins this epoch again: it goes on with the next "
+            "one, whose order is another."
+        )
+    if len({*stream[:R]}) > 0.85 * R:  # something at an epoch's edge
+        return None
     taken: dict[tuple[int, int], list[int]] = {}  # by epoch and rank
     for p, n in enumerate(stream):
         taken.setdefault((p // R, p // B % W), []).append(n)
-    if len({*stream[:R]}) > 0.85 * R:  # something at an epoch's edge
-        return None
+    if all(any(each_once(mine[at:], R, mine[:at]) for at in range(R)) for mine in own):
+        return (
+            "Each process goes through an order of its own, or is at another place of it: there is "
+            "one stream for all, and step and rank say where in it."
+            if W > 1
+            else None
+        )
     if any(len({*numbers}) < len(numbers) for numbers in taken.values()):
         return "Rows are drawn with replacement: mix all R of them, and take one after another."
     return (
         "Each process has an order of its own, so that some rows come twice and others not at all: "
         "the order is one for all, and the rank says where in it."
     )
+
+
+def each_once(stream: list[int], size: int, before: Sequence[int] = ()) -> bool:
+    """Return whether no number comes twice in one of the parts of that size, or before them."""
+    parts = [before, *(stream[at : at + size] for at in range(0, len(stream), size))]
+    return all(len({*part}) == len(part) for part in parts)
 
 
 def share_of_neighbours(order: list[int], other: list[int]) -> float:
@@ -160,6 +193,12 @@ def wrong_rows(shards: list[np.ndarray], T: int, numbers: list[int], which: int)
                 "begins at r · T of that.",
             )
         )
+    found.append(
+        (
+            at(np.sort(starts)),
+            "The rows come in the order of the text: that of `numbers` is asked for.",
+        )
+    )
     order = np.concatenate(shards[::-1]).astype(np.int64)
     found.append((order[starts[:, None] + np.arange(T + 1)], "The shards come in reverse order."))
     slices = slice(0, T) if which == 0 else slice(1, T + 1)

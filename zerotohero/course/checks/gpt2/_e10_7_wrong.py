@@ -100,11 +100,14 @@ def wrong_flops(config: dict) -> list[Mistake]:
             "The matrices alone are counted: by custom biases and gains count like them.",
         ),
         (6 * n + 2 * attention, "Attention's products have a way back, too, of twice as much."),
-        (6 * n + 3 * attention, "In attention, too, a multiplication and an addition are two."),
         (
-            6 * (n + attention // 2),
-            "Half of attention is missing: both the keys and the values meet T numbers, and by "
-            "custom those behind the mask count.",
+            6 * n + 3 * attention,
+            "Half of attention is missing: a multiplication and an addition are two operations, "
+            "keys and values are two products, and by custom the keys that the mask hides count.",
+        ),
+        (
+            6 * (n + attention * (T + 1) / (2 * T)),
+            "The mask lets a token meet (T + 1) / 2 keys on the average: by custom all T count.",
         ),
         (
             6 * (n + attention // config["n_layer"]),
@@ -179,11 +182,10 @@ def wrong_bytes(part: str, config: dict, half: bool, devices: int, shard: bool) 
             (2 * N * share + 2 * M, "Weights of 2 bytes: in training the weights stay in 4."),
         ]
     elif part == "gradients":
+        if not half:  # with half, gradients of 2 bytes come to the same
+            travel = "On several devices without `shard`, gradients that travel need room as well."
+            found.append((4 * N, travel))
         found += [
-            (
-                4 * N,
-                "On several devices without `shard`, gradients that travel need room as well.",
-            ),
             (
                 2 * right,
                 "Twice the gradients are there only on several devices without `shard`.",
@@ -191,6 +193,9 @@ def wrong_bytes(part: str, config: dict, half: bool, devices: int, shard: bool) 
             (right / 2, "Gradients of 2 bytes: they have the weights' 4, whatever the products."),
         ]
     else:
+        if half:  # who has one average only is told so without half
+            halved = "With `half`, too, an average has 4 bytes a parameter, as the weights have."
+            found.append((4 * N * share, halved))
         found += [
             (4 * N * share, "4 bytes a parameter: AdamW has two averages, of 4 bytes each."),
             (12 * N * share, "12 bytes a parameter: the weights count elsewhere, so 8 are left."),

@@ -1,5 +1,7 @@
 """Points on a scaling law, the best fit to them, and fits that are not the best."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 Law = tuple[float, float, float]  # E, A, b
@@ -43,6 +45,13 @@ def best_fit(compute: np.ndarray, loss: np.ndarray, weights: np.ndarray | None =
     return float(E[best]), float(a[best] * np.exp(b[best] * middle)), float(b[best])
 
 
+def is_best_for_its_exponent(law: Law, compute: np.ndarray, loss: np.ndarray) -> bool:
+    """Return whether E and A are the best for this b, though another b may be better."""
+    M = np.stack([1 / loss, (compute / compute.min()) ** -law[2] / loss], 1)
+    E, a = np.linalg.lstsq(M, np.ones(len(loss)))[0]
+    return bool(np.allclose([E, a * compute.min() ** law[2]], law[:2], rtol=1e-4, atol=0))
+
+
 def power_law(compute: np.ndarray, loss: np.ndarray) -> Law:
     """Return the straight line through the logarithms: E = 0."""
     slope, start = np.polyfit(np.log(compute), np.log(loss), 1)
@@ -72,10 +81,16 @@ def jackknife(predictions: np.ndarray, middle: float | None = None) -> float:
     return float(np.sqrt((n - 1) / n * ((predictions - middle) ** 2).sum()))
 
 
-def points(rng, noise: float) -> dict:
+def without_one(predictions: np.ndarray, n: int) -> list[float]:
+    """Return what comes where one of n was never made, and n or n − 1 taken for their number."""
+    squares = ((predictions - predictions.mean()) ** 2).sum()
+    return [float(np.sqrt((k - 1) / k * squares)) for k in (n, n - 1)]
+
+
+def points(rng, noise: float, exponents: tuple[float, float] = (0.15, 0.3)) -> dict:
     """Return a run's points, in any order, and the loss that is held out, which is not shown."""
     n = int(rng.integers(9, 12))
-    E, excess, b = rng.uniform(1.5, 2), rng.uniform(3, 5), rng.uniform(0.15, 0.3)
+    E, excess, b = rng.uniform(1.5, 2), rng.uniform(3, 5), rng.uniform(*exponents)
     first = 10 ** rng.uniform(15, 18)
     compute = rng.permutation(first * np.logspace(0, rng.uniform(2.5, 3), n))
     law = (float(E), float(excess * first**b), float(b))
@@ -90,29 +105,37 @@ def points(rng, noise: float) -> dict:
     }
 
 
+def points_on_laws(rng) -> list[dict]:
+    """Return points on two laws, one with a small exponent and one with a large one."""
+    runs = [points(rng, 0.0, exponents) for exponents in ((0.06, 0.09), (0.36, 0.48))]
+    return [runs[i] for i in rng.permutation(2)]
+
+
 def points_to_fit(rng) -> dict:
     """Return points with noise to which the other known fits are worse by 2 %."""
     while True:
         run = points(rng, NOISE)
         compute, loss = run["compute"], run["loss"]
         best = best_fit(compute, loss)
-        ends = [compute > compute.min(), compute < compute.max()]
-        others = (
-            best_fit(compute, loss, np.ones(len(loss))),
-            best_fit(compute, loss, loss**-2),
-            line_through_excess(compute, loss),
-            *(best_fit(compute[k], loss[k]) for k in ends),
-        )
         least = APART * misfit(best, compute, loss)
-        if best[0] > 0.5 and all(misfit(law, compute, loss) > least for law in others):
+        if best[0] > 0.5 and all(misfit(o, compute, loss) > least for o in _others(compute, loss)):
             return run
+
+
+def _others(compute: np.ndarray, loss: np.ndarray) -> Iterator[Law]:
+    """Yield fits that are known and not the best, first the one that is nearest most often."""
+    for weights in (np.ones(len(loss)), loss**-2):
+        yield best_fit(compute, loss, weights)
+    for kept in (compute > compute.min(), compute < compute.max()):
+        yield best_fit(compute[kept], loss[kept])
+    yield line_through_excess(compute, loss)
 
 
 def points_to_predict(rng) -> dict:
     """Return points with noise of which the best fit predicts the held-out loss to 1 %.
 
-    So chance doesn't decide, and neither does it in the error, which is the same around the
-    prediction of all points.
+    So chance doesn't decide, and neither does it in the error: it is the same around the prediction
+    of all points, and another where the first or the last run is never left out.
     """
     while True:
         run = points(rng, NOISE)
@@ -121,5 +144,11 @@ def points_to_predict(rng) -> dict:
         if best[0] < 0.5 or abs(predicted / run["_held_out"] - 1) > 0.01:
             continue
         some = left_out(run["compute"], run["loss"], run["at"])
-        if jackknife(some, predicted) < 1.02 * jackknife(some):
+        order = np.argsort(np.abs(some - some.mean()))
+        order = np.concatenate([order[-1:], order[:-2], order[-2:-1]])  # these two move it most
+        for name in ("compute", "loss"):
+            run[name] = run[name][order]
+        some, error = some[order], jackknife(some)
+        few = [without_one(p, len(some))[0] for p in (some[1:], some[:-1])]
+        if jackknife(some, predicted) < 1.02 * error and max(few) < 0.93 * error:
             return run

@@ -112,6 +112,9 @@ def _about(file: dict) -> str:
     return f'from_gpt2 of {n} block{"s" * (n > 1)}, names {prefix} "transformer."'
 
 
+NO_HEAD = "The head is missing: a model with a tied head has it under both names."
+
+
 def _named(file: dict, mine: dict) -> None:
     """Expect the names of SeparateGPT, all of them and no others."""
     what, want = _about(file), right(**file)
@@ -124,7 +127,7 @@ def _named(file: dict, mine: dict) -> None:
             hint = "`c_attn.bias` has gone with the masks: its name, too, ends in `attn.bias`. "
             hint += "The masks' ends in `.attn.bias`."
         elif missing == [HEAD]:
-            hint = "The head is missing: a model with a tied head has it under both names."
+            hint = NO_HEAD
         elif all("." + str(file["n_layer"] - 1) + "." in name for name in missing):
             hint = "The last block is missing: blocks count from 0 to n_layer − 1."
         raise Wrong(f"{what}: {missing[0]} is missing, one of {len(missing)}", hint)
@@ -206,7 +209,7 @@ def tied_or_not(given, got):
     for file, reply in zip(given["files"], got["files"], strict=True):
         mine, own = _tensors(_about(file), reply["tensors"]), "lm_head.weight" in file["stored"]
         what = f"{_about(file)} and {'a' if own else 'no'} lm_head.weight"
-        expect_that(HEAD in mine, f"{what}: {HEAD} is missing", "The head has a name of its own.")
+        expect_that(HEAD in mine, f"{what}: {HEAD} is missing", NO_HEAD)
         _equal(file, mine, [TABLE, HEAD])
         expect_that(
             own or reply["tied"],
@@ -226,9 +229,12 @@ REFUSED = {
     "names, or match them with `re.fullmatch`.",
     "unknown, with a known beginning": "A name that only begins like a known one is unknown: "
     "`re.match` and `startswith` look at the beginning alone.",
+    "unknown, with a mask's ending": "It went with the masks: those are `h.i.attn.bias` and "
+    "`h.i.attn.masked_bias`, and another bias that isn't known is no mask.",
 }
 UNKNOWN = ("h.0.attn.q_norm.weight", "score.weight", "h.1.mlp.c_gate.bias")
 KNOWN_START = ("h.0.ln_1.weight_g", "wte.weight.scale", "h.1.attn.c_attn.bias.absmax")
+MASK_END = ("lm_head.bias", "h.0.attn.rotary.bias", "h.1.attn.out.bias")
 KNOWN_END = ("h.0.cross.ln_1.weight", "h.1.adapter.ln_2.bias", "old.wte.weight")
 
 
@@ -239,6 +245,7 @@ def _faulty(rng) -> dict:
     faults += [["unknown", name] for name in UNKNOWN] + [["one block too many", ""]]
     faults += [["unknown, with a known end", name] for name in KNOWN_END]
     faults += [["unknown, with a known beginning", name] for name in KNOWN_START]
+    faults += [["unknown, with a mask's ending", name] for name in MASK_END]
     return {"files": [file], "faults": faults}
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from zerotohero.course.checks.gpt2._e10_2_deviations import (
     SIGMAS,
+    alike,
     known,
     pooled,
     unlike_normal,
@@ -175,15 +176,18 @@ def _deviations(given: dict, got: dict, kinds: tuple[str, ...], writes: bool) ->
             if not (numbers := pooled(drawn, kind)).size:
                 continue
             deviation, mean = float(np.sqrt((numbers**2).mean())), float(numbers.mean())
+            expect_that(
+                abs(mean) < SIGMAS * max(want, numbers.std()) / math.sqrt(numbers.size),
+                f"{what}: {kind}: expected the mean 0, got {mean:.5f}",
+                "Their mean is another: `normal_(0.0, deviation)`, and nothing is added.",
+            )
             near = abs(deviation / want - 1) < SIGMAS / math.sqrt(2 * numbers.size)
             expect_that(
                 near,
                 f"{what}: {kind}: expected the standard deviation {want:.5f}, got {deviation:.5f}",
-                known(deviation, numbers.size, kind, N, C, writes),
-            )
-            expect_that(
-                abs(mean) < SIGMAS * want / math.sqrt(numbers.size),
-                f"{what}: {kind}: expected the mean 0, got {mean:.5f}",
+                known(deviation, numbers.size, kind, N, C, writes)
+                if alike([w for name, w in drawn.items() if name.endswith(f"{kind}.weight")])
+                else BLOCKS_DIFFER,
             )
         for name in ours:
             values = drawn[name]
@@ -191,8 +195,11 @@ def _deviations(given: dict, got: dict, kinds: tuple[str, ...], writes: bool) ->
             expect_that(
                 abs(deviation / want - 1) < SIGMAS / math.sqrt(2 * values.size),
                 f"{what}: {name}: expected the standard deviation {want:.5f}, got {deviation:.5f}",
-                "In some blocks it is another: N is the number of all blocks, for each of them.",
+                BLOCKS_DIFFER,
             )
+
+
+BLOCKS_DIFFER = "In some blocks it is another: N is the number of all blocks, for each of them."
 
 
 NOT_NORMAL = (
@@ -246,7 +253,9 @@ def zeros_and_norms(given, got):
                     f"{what}: {name}: expected zeros, got others",
                     "The biases are as they were: set them to 0."
                     if _untouched(mine[name])
-                    else "They were drawn: a bias begins at 0.",
+                    else "They were drawn: a bias begins at 0."
+                    if len({*mine[name]}) > 1
+                    else "They are all the same number, and it isn't 0.",
                 )
 
 
@@ -318,4 +327,10 @@ def from_the_generator(given, got):
             reply["other"],
             f"{what}, with a generator of another seed: expected other numbers, got the same",
             "Each generator gives the same: draw from the one that is handed over, as it comes.",
+        )
+        expect_that(
+            reply["used"],
+            f"{what}: the generator is as it was before, so nothing was drawn from it",
+            "Only its seed was read, and another generator drew: after this the one handed over "
+            "would give the same numbers again.",
         )

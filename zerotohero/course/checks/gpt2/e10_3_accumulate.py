@@ -30,8 +30,8 @@ where there is none. `model(x)` gives the logits, (B, T, V), of as many rows as 
    parameter's `.grad`: both are what one pass over the whole batch would give. Places without a
    target count for nothing, and all others count the same, in whichever row they stand. The batch
    has at least one target; a row, or a micro-batch, may have none.
-2. The model gets each row **once**, and at most `rows` rows at a time, in no more micro-batches
-   than this takes. `rows` needn't divide B, and may be larger than B.
+2. The model gets each row that has a target **once**, and at most `rows` rows at a time, in no more
+   micro-batches than all B rows take. `rows` needn't divide B, and may be larger than B.
 3. The backward pass of a micro-batch comes **before** the forward pass of the next, so that
    memory holds one at a time.
 4. What was in `.grad` before is not in it afterwards.
@@ -199,7 +199,7 @@ def in_pieces(given, got):
             f"{what}: row {missing[:1]} didn't go through the model",
             "The last rows are missing: where `rows` doesn't divide B, the last micro-batch is "
             "smaller."
-            if missing and missing[-1] == B - 1
+            if 0 < len(missing) < B and missing == list(range(missing[0], B))
             else None,
         )
         expect_that(

@@ -35,8 +35,8 @@ doesn't, by 0.
 The learning rate of update number `step`, counted from 0, in a run of `steps` updates, the first
 `warmup` of which are the warm-up:
 
-5. In the warm-up it rises by equal amounts: it is lr / warmup in the **first** step, and lr in the
-   **last** of the warm-up, step warmup − 1.
+5. In the warm-up it rises by equal amounts: it is lr / warmup in the **first** step, even if that
+   is below min_lr, and lr in the **last** of the warm-up, step warmup − 1.
 6. Then it falls along half a cosine wave, from lr at step warmup to min_lr at step `steps`: halfway
    between these two it is the mean of lr and min_lr, and in the last update, step steps − 1, it is
    not quite min_lr.
@@ -145,6 +145,12 @@ def groups_of_all(given: dict, got: dict) -> None:
             [n for n, axes in trained.items() if (axes >= 2) == first] for first in (True, False)
         ]
         names = [group["names"] for group in groups]
+        for place, group in enumerate(groups):
+            expect_that(
+                group["kind"] == "list",
+                f'{what}: group {place}: "params" is a {group["kind"]}, and the card says a list',
+                "`[p for p in …]` makes a list of what can be gone through.",
+            )
         decays = [number(f'{what}: "weight_decay"', g["weight_decay"]) for g in groups]
         turned = sorted(names[0]) == sorted(want[1]) and decays[0] == 0
         expect_that(
@@ -242,7 +248,9 @@ def _asked(run: dict, steps) -> dict:
 
 
 def _warming(rng) -> dict:
+    """Return the steps of a warm-up that begins below min_lr."""
     run = _run(rng)
+    run["min_lr"] = round(run["lr"] * float(rng.uniform(0.3, 0.5)), 7)
     return _asked(run, range(run["warmup"]))
 
 

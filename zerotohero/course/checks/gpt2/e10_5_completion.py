@@ -129,8 +129,11 @@ def endings_scored(given, got):
     low = np.asarray(came, dtype=float) if isinstance(came, list) and len(came) == n else sums
     right = np.isclose(low, sums, rtol=1e-4, atol=1e-4)
     hint = _fed_wrongly(given, seen)
-    if not right.all() and not hint and np.isneginf(low[~right]).all():
-        hint = UNDERFLOW
+    if not right.all() and not hint:
+        if np.isneginf(low[~right]).all():
+            hint = UNDERFLOW
+        elif n > 1 and np.allclose(np.sort(low), np.sort(sums), rtol=1e-4, atol=1e-4):
+            hint = "These are the right sums in another order: that of the pairs is asked for."
     means = Mistake(sums / counts, "The means stand where the sums are asked for.")
     expect_slowly(
         "the sums",
@@ -145,8 +148,10 @@ def endings_scored(given, got):
 
 SCORED = {
     **TWO,
-    "IndexError: index (out of range|.* is out of bounds)": "A token that the model doesn't know, "
-    "such as −1 or −100, was fed: fill up with one that it knows, such as 0.",
+    "tokens of int64 are needed": "`torch.tensor` of lists of whole numbers has int64; what begins "
+    "as zeros needs `dtype=torch.int64`.",
+    "(Index|Runtime)Error: index (out of range|.* is out of bounds)": "A token that the model "
+    "doesn't know, such as −1 or −100, was fed: fill up with one that it knows, such as 0.",
     "expected sequence of length|same length|equal size": "Rows of different length are no tensor: "
     "fill up the shorter ones on the right.",
     "the model takes a tensor": "`torch.tensor([row, …])` makes a (B, T) tensor of rows; one row "
