@@ -1,7 +1,6 @@
 """How answers to the exercises of lecture 07 that train are called. This enters the sandbox."""
 
 import contextlib
-import dataclasses
 import pathlib
 import tempfile
 import types
@@ -11,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zerotohero.course.adapters.gpt_watch import Watch
+from zerotohero.course.adapters.gpt_watch import Watch, trained
 
 # --- 7.2 ------------------------------------------------------------------------------------------
 
@@ -40,7 +39,7 @@ def trained_adder(encode_sums, add, carry_chain, train_adder, a, b):
     for rows in watch.rows:
         read[_sums_in(rows)] = True
     read[pairs[0] * 1000 + pairs[1]] = False
-    return _trained(model, "train_adder") | {"strangers": read.nonzero()[:, 0]}
+    return trained(model, "train_adder") | {"strangers": read.nonzero()[:, 0]}
 
 
 def _sums_in(rows):
@@ -107,7 +106,7 @@ def finetuned(to_alphabet, pretrain, from_scratch, finetune, other=None, tokens=
     def keep(name, train, text, function):
         with Watch(named=True, keep=_state) as watch:
             model = train()
-        got[name] = _trained(model, function)
+        got[name] = trained(model, function)
         got[f"seen_{name}"] = {
             "tokens": sum(rows.numel() for rows in watch.rows),
             "own": _share_in(text, watch.rows),  # of the rows
@@ -187,7 +186,7 @@ def reported(read_data, bigram_loss, own_data, text):
         model, report = _several(own_data(path), "own_data", "model, report")
     if not isinstance(report, dict):
         raise TypeError(f"The report has to be a dict; own_data returned a {type(report).__name__}")
-    return {**_trained(model, "own_data"), "report": report}
+    return {**trained(model, "own_data"), "report": report}
 
 
 @contextlib.contextmanager
@@ -200,19 +199,6 @@ def _file(content):
 
 
 # --- what they share ------------------------------------------------------------------------------
-
-
-def _trained(model, name):
-    """Return a trained GPT as plain values: its configuration and its weights."""
-    config = getattr(model, "config", None)
-    if not isinstance(model, nn.Module) or not dataclasses.is_dataclass(config):
-        raise TypeError(
-            f"{name} has to return a trained `zerotohero.gpt.GPT`, and it returned "
-            f"{'nothing' if model is None else f'a {type(model).__name__}'}."
-        )
-    model = getattr(model, "_orig_mod", model)  # of a compiled one
-    weights = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-    return {"config": dataclasses.asdict(config), "weights": weights}
 
 
 def _several(returned, name, values):

@@ -1,4 +1,6 @@
-"""What an answer's training is watched by, for 7.2 to 7.4."""
+"""What an answer's training is watched by, and what it returns, for 7.2 to 7.4, 7.8 and 8.10."""
+
+import dataclasses
 
 import torch
 from torch import nn
@@ -56,3 +58,16 @@ class Watch:
     def _step(self, optimizer, args, kwargs):
         self.steps[id(optimizer)] = self.steps.get(id(optimizer), 0) + 1
         self.rate = max(self.rate, *(float(group["lr"]) for group in optimizer.param_groups))
+
+
+def trained(model, name):
+    """Return a trained GPT as plain values: its configuration and its weights."""
+    config = getattr(model, "config", None)
+    if not isinstance(model, nn.Module) or not dataclasses.is_dataclass(config):
+        raise TypeError(
+            f"{name} has to return a trained `zerotohero.gpt.GPT`, and it returned "
+            f"{'nothing' if model is None else f'a {type(model).__name__}'}."
+        )
+    model = getattr(model, "_orig_mod", model)  # of a compiled one
+    weights = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    return {"config": dataclasses.asdict(config), "weights": weights}
