@@ -97,8 +97,19 @@ def _training_inputs(rng: np.random.Generator, left_over: float = 0.0) -> dict[s
         "points": points,
         "labels": labels,
         "steps": 4,
-        "rate": float(rng.choice([0.05, 0.15, 0.2])),
+        "rate": float(rng.choice([0.07, 0.15, 0.23])),
     }
+
+
+def _up_and_down(rng: np.random.Generator) -> dict[str, Any]:
+    """Return a run whose loss rises at some step, and which starts with a gradient above 1."""
+    while True:
+        given = {**_training_inputs(rng, left_over=1.0), "rate": float(rng.choice([0.6, 0.8]))}
+        given["weights"] = [3 * w for w in given["weights"]]
+        losses = _reference(given)[0]
+        moved = np.subtract(_reference({**given, "steps": 1})[1], given["weights"])
+        if max(np.diff(losses)) > 0.01 and max(abs(moved)) > 1.1 * given["rate"]:
+            return given
 
 
 def _soon_done(rng: np.random.Generator) -> dict[str, Any]:
@@ -164,7 +175,7 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
         np.array(losses),
         tol=1e-9,
         mistakes=[
-            Mistake([losses[0]] * len(losses), _standstill(given, got)),
+            Mistake([losses[0]] * len(losses), _standstill(given, got, losses)),
             *(Mistake(run[0], why) for run, why in runs),
             *(
                 Mistake([round(x, digits) for x in losses], "These are rounded: no `round`.")
@@ -174,6 +185,19 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
             Mistake(
                 _reference(given, factor=points)[0],
                 "You train on the sum over the points; divide by how many they are.",
+            ),
+            Mistake(
+                _reference({**given, "rate": points * given["rate"]})[0],
+                "The losses are means, and the weights follow the gradient of the sum, which is "
+                f"{points} times as large here: go back from the mean.",
+            ),
+            Mistake(
+                _reference({**given, "rate": 2 * given["rate"]})[0],
+                "Each step goes twice as far as it should: is backward() called twice?",
+            ),
+            Mistake(
+                np.minimum.accumulate(losses),
+                "You return the lowest loss so far: a loss may rise, so return that of each step.",
             ),
             *(
                 Mistake(
@@ -228,14 +252,17 @@ def _ends(losses: list[float]) -> list[int]:
     return [n for n in (done, done + 1) if n < len(losses)]
 
 
-def _standstill(given: dict[str, Any], got: dict[str, Any]) -> str:
-    """Return why the losses stay equal."""
+def _standstill(given: dict[str, Any], got: dict[str, Any], losses: list[float]) -> str:
+    """Return why the losses stay equal, where there are gradients enough to know."""
+    if 0.0 in losses:
+        return "The losses stay as they are: do the weights move?"
     if got["weights"] != given["weights"]:
         return "The weights move and the loss does not: compute it inside the loop, in every step."
     if any(got["gradients"]):
         return (
-            "The gradients are there and the weights don't move: change p.data. (`p = p − …` gives "
-            "the name p another value, and the model keeps the old one.)"
+            "The gradients are there at the end, and the weights don't move: the update comes "
+            "after backward(), and changes p.data. (`p = p − …` gives the name p another value, "
+            "and the model keeps the old one.)"
         )
     return (
         "The weights don't move, since their gradients are zero: zero_grad() wipes the gradients "
@@ -275,7 +302,7 @@ debugging.case(
     "a model with gradients left in it",
     points=1,
     adapter="training",
-    inputs=lambda rng: _training_inputs(rng, left_over=1.0),
+    inputs=_up_and_down,
     crashes=_NO_NUMBERS,
 )(training_repaired)
 
