@@ -54,11 +54,7 @@ def noisy_curve(rng: np.random.Generator) -> dict:
         lowest = int(losses[at - 11 : at + 1].argmin())  # in the window
         # Places for which the verdict knows a reason.
         known = {at - 11, at - 5, at - 11 + lowest, lucky - 2, lucky - 1, lucky} - {at - 1}
-        if (
-            tells(losses, 12)
-            and lowest not in (0, 6, 10, 11)
-            and not known & strays(losses, 12)
-        ):
+        if tells(losses, 12) and lowest not in (0, 6, 10, 11) and not known & strays(losses, 12):
             return {"rates": rates, "losses": losses.tolist(), "window": 12}
 
 
