@@ -110,7 +110,7 @@ def lowest_so_far():
     return steps_of(downhill, report=report)
 
 
-@wrong("1.5", "by rate times its gradient, and nothing else does")
+@wrong("1.5", "No gradient is too large for a step")
 def clipped():
     def update(model, rate):
         for p in model.parameters():

@@ -1,5 +1,6 @@
 """1.5 · A loop that learns nothing: reading a training loop line by line."""
 
+import math
 import random
 from typing import Any
 
@@ -58,11 +59,12 @@ def _reference(
     factor: float = 1.0,
     fall: float = 0.0,
     momentum: float = 0.0,
+    clip: float = math.inf,
 ) -> tuple[list[float], list[float]]:
     """Return losses and weights of the right loop, or of one that zeroes elsewhere or goes uphill.
 
     factor: by how much its loss is larger than the mean; fall: by what share its rate falls;
-    momentum: what share of a step's move is added to the next.
+    momentum: what share of a step's move is added to the next; clip: the largest gradient.
     """
     model = MLP(2, given["sizes"], rng=random.Random(0))
     for p, w in zip(model.parameters(), given["weights"], strict=True):
@@ -79,7 +81,10 @@ def _reference(
         loss.backward()
         if zero == "after backward":
             model.zero_grad()
-        moves = [momentum * m + p.grad for m, p in zip(moves, model.parameters(), strict=True)]
+        moves = [
+            momentum * m + max(-clip, min(clip, p.grad))
+            for m, p in zip(moves, model.parameters(), strict=True)
+        ]
         for p, move in zip(model.parameters(), moves, strict=True):
             p.data += sign * rate * move
         if zero == "at the end":
@@ -106,9 +111,8 @@ def _up_and_down(rng: np.random.Generator) -> dict[str, Any]:
     while True:
         given = {**_training_inputs(rng, left_over=1.0), "rate": float(rng.choice([0.6, 0.8]))}
         given["weights"] = [3 * w for w in given["weights"]]
-        losses = _reference(given)[0]
         moved = np.subtract(_reference({**given, "steps": 1})[1], given["weights"])
-        if max(np.diff(losses)) > 0.01 and max(abs(moved)) > 1.1 * given["rate"]:
+        if max(abs(moved)) > 1.1 * given["rate"] and max(np.diff(_reference(given)[0])) > 0.01:
             return given
 
 
@@ -167,6 +171,10 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
         )
         for momentum in (0.5, 0.9)
     ]
+    large = (
+        "No gradient is too large for a step: it moves each parameter by rate times its gradient."
+    )
+    runs.append((_reference(given, clip=1.0), large))
     points = len(given["labels"])
     longer = _reference({**given, "steps": given["steps"] + 1})[0]
     expect(
