@@ -44,7 +44,7 @@ def network(rng: np.random.Generator, zero, N: int = 40) -> dict:
     parameters = {n: (n not in zero) * 0.5 * rng.normal(size=shape) for n, shape in shapes.items()}
     # The last character is in no context: its embedding gets no gradient.
     X, Y = rng.integers(0, V - 1, (N, T)), rng.integers(0, V, N)
-    return {"parameters": parameters, "X": X, "Y": Y, "rate": 0.3}
+    return {"parameters": parameters, "X": X, "Y": Y, "rate": 0.05}
 
 
 def plain(rng: np.random.Generator, zero_sets, steps: int) -> dict:
@@ -73,6 +73,15 @@ def particular(rng: np.random.Generator) -> dict:
         [["b1", "b2", "wte"], *all_move[1:]],
         "With all of X in each step this network moves at once: a part of it won't do.",
     )
+    # Gradients as small as W2, and of one sign in b1.
+    tiny = network(rng, [])
+    tiny["Y"][:] = 0
+    tiny["parameters"]["W2"][:] = 1e-20 * (np.arange(7) == 0)
+    large = "A gradient of 10⁻²¹ is not zero: ask of the gradient itself, and with no threshold."
+    runs.insert(1, tiny)
+    known = [([["W2", "b2"], *all_move[1:]], large)]
+    about.insert(1, about_a("a W2 of 10⁻²⁰", [], steps, all_move, known))
+
     for which, place in (("first", 0), ("last", -1), ("some one", int(rng.integers(1, 999)))):
         run = network(rng, ["b1"], N=1000)
         run["rate"] = 0.01
@@ -111,23 +120,6 @@ def particular(rng: np.random.Generator) -> dict:
     runs.append(sure)
     about.append(about_a("one target and a rate of 800", zero, steps, [first] + [[]] * rest, known))
 
-    # Gradients as small as W2, and of one sign in b1; then hidden values of exactly 1 or −1.
-    tiny, full = network(rng, []), network(rng, [])
-    tiny["Y"][:] = target
-    tiny["parameters"]["W2"] = 1e-20 * (np.arange(7) == target) + np.zeros_like(
-        tiny["parameters"]["W2"]
-    )
-    large = "A gradient of 10⁻²¹ is not zero: ask of the gradient itself, and with no threshold."
-    runs.append(tiny)
-    known = [([["W2", "b2"], *all_move[1:]], large)]
-    about.append(about_a("a W2 of 10⁻²⁰", [], steps, all_move, known))
-    full["parameters"]["wte"] *= 0.1
-    full["parameters"]["b1"] = 40 * np.sign(full["parameters"]["b1"])
-    lets = "A hidden value of exactly 1 or −1 lets nothing through: there is a tanh."
-    runs.append(full)
-    known = [(all_move, lets)]
-    about.append(about_a("b1 at 40 or −40", [], steps, [["W2", "b2"]] * steps, known))
-
     # With one target that is nearly certain, gradients are small, and so are the steps.
     calm = network(rng, [], N=1500)
     calm["Y"][:] = target
@@ -143,4 +135,13 @@ def particular(rng: np.random.Generator) -> dict:
     known = [([all_move[0]] + [[]] * rest, far)]
     runs.append(calm)
     about.append(about_a("a target of 99.99 % and a rate of 6000", [], steps, known=known))
+
+    # Hidden values of exactly 1 or −1.
+    full = network(rng, [])
+    full["parameters"]["wte"] *= 0.1
+    full["parameters"]["b1"] = 40 * np.sign(full["parameters"]["b1"])
+    lets = "A hidden value of exactly 1 or −1 lets nothing through: there is a tanh."
+    runs.append(full)
+    known = [(all_move, lets)]
+    about.append(about_a("b1 at 40 or −40", [], steps, [["W2", "b2"]] * steps, known))
     return asked
