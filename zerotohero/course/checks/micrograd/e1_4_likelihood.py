@@ -70,9 +70,8 @@ _GRAPH_BROKEN = {
     "returned a (float|int)|'float' object has no attribute": "You return plain numbers; compute "
     "with the Values themselves, not with their .data.",
     r"exp\((99|100)\d\b": _SHIFT,
-    r"OverflowError: exp\(": "What you take away lies far below the largest logit, whose "
-    "exponential is still too large, as a mean, the smallest or the first may do: take away the "
-    "largest.",
+    r"OverflowError: exp\(": "What you take away lies far below the largest logit, as a mean, the "
+    "smallest or the first may do: take away the largest.",
     "OverflowError": _SHIFT,
     "ZeroDivisionError": "Every exponential has become 0: take away the largest logit, not a fixed "
     "number.",
