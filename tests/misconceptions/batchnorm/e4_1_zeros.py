@@ -21,11 +21,12 @@ def move(
     rows=slice(None),
     total=False,
     keep=False,
+    bend=torch.tanh,
 ):
     ps = {n: (p.clone() if clone else p).requires_grad_() for n, p in parameters.items()}
     moved = []
     for step in range(steps + late):
-        h = torch.tanh(ps["wte"][X[rows]].flatten(1) @ ps["W1"] + ps["b1"])
+        h = bend(ps["wte"][X[rows]].flatten(1) @ ps["W1"] + ps["b1"])
         logits = h @ ps["W2"] + ps["b2"]
         loss = F.cross_entropy(logits, Y[rows], reduction="sum" if total else "mean")
         for p in ps.values():
@@ -35,6 +36,8 @@ def move(
             "grad": lambda p: p.grad.any(),
             "value": lambda p: p.any(),
             "there": lambda p: p.grad is not None,
+            "all": lambda p: p.grad.all(),
+            "close": lambda p: not torch.allclose(p.grad, torch.zeros_like(p)),
         }[by]
         if step >= late:
             moved.append([n for n, p in ps.items() if shown(p)])
@@ -84,6 +87,21 @@ def values_for_gradients():
 @wrong("4.1", "`grad is not None`")
 def a_gradient_that_is_there():
     return lambda *given: move(*given, by="there"), blame
+
+
+@wrong("4.1", "`grad.all()` of every number")
+def every_number_of_a_gradient():
+    return lambda *given: move(*given, by="all"), blame
+
+
+@wrong("4.1", "with no threshold")
+def close_to_zero():
+    return lambda *given: move(*given, by="close"), blame
+
+
+@wrong("4.1", "there is a tanh")
+def without_tanh():
+    return lambda *given: move(*given, bend=lambda z: z), blame
 
 
 @wrong("4.1", "`parameters = copy.deepcopy(parameters)`")

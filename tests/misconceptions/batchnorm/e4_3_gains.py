@@ -151,3 +151,8 @@ def gain_inside():
 @wrong("4.3", "`depth` of them")
 def one_layer_too_many():
     return measure, derive, lambda f, gain, z, depth: follow(f, gain, z, depth + 1)
+
+
+@wrong("4.3", "nothing is rounded or left to chance here")
+def sizes_rounded():
+    return measure, derive, lambda *given: [round(s, 3) for s in follow(*given)]

@@ -15,14 +15,14 @@ def rms(x, gamma, eps, axis=-1):
     return gamma * x / ((x * x).mean(axis, keepdim=True) + eps).sqrt()
 
 
-def dependence(norm, x, change=None, keep=False):
+def dependence(norm, x, change=None, keep=False, rtol=0.0, atol=1e-12):
     g = torch.Generator().manual_seed(1)
     before, columns, changed = norm(x.clone()), [], x.clone()
     for j in range(len(x)):
         changed = changed if keep else x.clone()
         changed[j] = change(x[j]) if change else torch.randn(x.shape[1], generator=g)
-        # A shift of one's own row is undone but for rounding, as a learner's allclose sees it.
-        columns.append(~torch.isclose(norm(changed), before).all(1))
+        # A shift of one's own row is undone but for rounding.
+        columns.append(~torch.isclose(norm(changed), before, rtol=rtol, atol=atol).all(1))
     return torch.stack(columns, 1)
 
 
@@ -219,7 +219,7 @@ def rows_exchanged():
         for j in range(len(x)):
             changed = x.clone()
             changed[j] = 1.5 * x[(j + 1) % len(x)] - 0.5 * x[j]
-            columns.append(~torch.isclose(norm(changed), before).all(1))
+            columns.append(~torch.isclose(norm(changed), before, rtol=0, atol=1e-12).all(1))
         return torch.stack(columns, 1)
 
     return layer, rms, depends
@@ -332,7 +332,7 @@ def compared(by):
             changed = x.clone()
             generator = torch.Generator().manual_seed(j)
             changed[j] = torch.randn(x.shape[1], generator=generator)
-            columns.append(~torch.isclose(by(norm(changed)), by(before)))
+            columns.append(~torch.isclose(by(norm(changed)), by(before), rtol=0, atol=1e-12))
         return torch.stack(columns, 1)
 
     return depends
@@ -359,3 +359,28 @@ def norm_given_x_itself():
         return torch.stack(columns, 1)
 
     return layer, rms, depends
+
+
+@wrong("4.6", "compare exactly, with `!=`")
+def what_allclose_sees():
+    return layer, rms, lambda *given: dependence(*given, rtol=1e-5, atol=1e-8)
+
+
+@wrong("4.6", "all but the one example that you change must be those of x")
+def numbers_of_ones_own():
+    g = torch.Generator().manual_seed(2)
+
+    def depends(norm, x):
+        return dependence(norm, torch.randn(x.shape, generator=g, dtype=x.dtype))
+
+    return layer, rms, depends
+
+
+@wrong("4.6", "less the square of the mean loses digits")
+def mean_of_squares_less_squared_mean():
+    def layer_norm(x, gamma, beta, eps):
+        mean = x.mean(-1, keepdim=True)
+        var = (x * x).mean(-1, keepdim=True) - mean**2
+        return gamma * (x - mean) / (var + eps).sqrt() + beta
+
+    return layer_norm, rms, dependence

@@ -226,3 +226,23 @@ def weights_held_small():
         return descend(N, steps, lr, loss_of)
 
     return count_trigrams, network
+
+
+@wrong("2.1", "W has the shape of N")
+def network_of_27_characters():
+    def network(N, steps, lr):
+        start = torch.zeros(27, 27, 27)
+        start[: len(N), : len(N), : len(N)] += N
+        return descend(start, steps, lr)
+
+    return count_trigrams, network
+
+
+@wrong("2.1", "in eight bits")
+def counts_in_eight_bits():
+    return lambda words, stoi: count_trigrams(words, stoi).to(torch.uint8), descend
+
+
+@wrong("2.1", "Every different word counts once")
+def every_word_once():
+    return lambda words, stoi: count_trigrams(set(words), stoi), descend

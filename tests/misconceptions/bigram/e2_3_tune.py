@@ -108,3 +108,28 @@ def first_left_out():
         return best, loss("test", best)
 
     return tune_smoothing
+
+
+@wrong("2.3", "`if not best` takes it for none")
+def zero_taken_for_none():
+    def tune_smoothing(loss, ks):
+        best, lowest = None, None
+        for k in ks:
+            on_dev = loss("dev", k)
+            if not best or on_dev < lowest:
+                best, lowest = k, on_dev
+        return best, loss("test", best)
+
+    return tune_smoothing
+
+
+@wrong("2.3", "Begin with infinity")
+def too_low_to_beat():
+    def tune_smoothing(loss, ks):
+        best, lowest = ks[0], 100.0
+        for k in ks:
+            if loss("dev", k) < lowest:
+                best, lowest = k, loss("dev", k)
+        return best, loss("test", best)
+
+    return tune_smoothing

@@ -136,3 +136,39 @@ def entries_judged_loosely():
 @wrong("2.6", "says True of every table")
 def judges_nothing():
     return normalise, lambda P: True
+
+
+@wrong("2.6", "was left out of the sum")
+def leaves_nan_out():
+    def is_distribution(P):
+        return not (P < 0).any().item() and bool(((P.nansum(-1) - 1).abs() < 1e-5).all())
+
+    return normalise, is_distribution
+
+
+@wrong("2.6", "the last as well as the first")
+def looks_at_the_first_matrix():
+    return normalise, lambda P: judge(P[0] if P.ndim > 2 else P)
+
+
+@wrong("2.6", "Not every row is looked at")
+def looks_at_the_first_row():
+    return normalise, lambda P: judge(P.reshape(-1, P.shape[-1])[0])
+
+
+@wrong("2.6", "On one side of 1 any sum passes")
+def without_abs():
+    return normalise, lambda P: bool((P >= 0).all() and ((P.sum(-1) - 1) < 1e-5).all())
+
+
+@wrong("2.6", "a probability can't be negative")
+def none_above_one():
+    def is_distribution(P):
+        return bool((P <= 1).all() and ((P.sum(-1) - 1).abs() < 1e-5).all())
+
+    return normalise, is_distribution
+
+
+@wrong("2.6", "This table has fewer dimensions")
+def always_the_third_dimension():
+    return lambda N, k: (N + k) / (N + k).sum(2, keepdim=True), judge

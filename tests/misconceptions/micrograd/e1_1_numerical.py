@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from misconceptions import wrong
 
 
@@ -59,6 +61,9 @@ def differences(slope):
     return numerical_gradient
 
 
+symmetric = differences(lambda up, down, h: (up - down) / (2 * h))
+
+
 @wrong("1.1", "`/ 2 * h` divides by 2 and then")
 def without_parentheses_below():
     return differences(lambda up, down, h: (up - down) / 2 * h)
@@ -98,9 +103,33 @@ def copied_line():
 @wrong("1.1", "and no others")
 def five_points():
     def numerical_gradient(f, a, b, c, h=1e-5):
-        near = differences(lambda up, down, h: (up - down) / (2 * h))(f, a, b, c, h)
-        far = differences(lambda up, down, h: (up - down) / (2 * h))(f, a, b, c, 2 * h)
+        near = symmetric(f, a, b, c, h)
+        far = symmetric(f, a, b, c, 2 * h)
         return tuple((4 * x - y) / 3 for x, y in zip(near, far, strict=True))
+
+    return numerical_gradient
+
+
+@wrong("1.1", "You go h/2 up")
+def half_a_nudge():
+    def numerical_gradient(f, a, b, c, h=1e-5):
+        return symmetric(f, a, b, c, h / 2)
+
+    return numerical_gradient
+
+
+@wrong("1.1", "the seven digits of float32")
+def in_float32():
+    def numerical_gradient(f, a, b, c, h=1e-5):
+        return tuple(float(np.float32(slope)) for slope in symmetric(f, a, b, c, h))
+
+    return numerical_gradient
+
+
+@wrong("1.1", "it is 1e-5: write")
+def large_nudge_by_default():
+    def numerical_gradient(f, a, b, c, h=1e-3):
+        return symmetric(f, a, b, c, h)
 
     return numerical_gradient
 
@@ -108,7 +137,7 @@ def five_points():
 @wrong("1.1", "Where h is left out")
 def another_default():
     def numerical_gradient(f, a, b, c, h=1e-4):
-        return differences(lambda up, down, h: (up - down) / (2 * h))(f, a, b, c, h)
+        return symmetric(f, a, b, c, h)
 
     return numerical_gradient
 

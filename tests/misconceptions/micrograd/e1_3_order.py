@@ -211,3 +211,20 @@ def nothing_for_a_leaf():
         return [*order, root] if order else []
 
     return operands_first
+
+
+@wrong("1.3", "is made once, with the function")
+def seen_is_a_default_argument():
+    def operands_first(operands, root, seen=set()):  # noqa: B006 (the mistake)
+        order, stack = [], [(root, False)]
+        while stack:
+            name, ready = stack.pop()
+            if ready:
+                order.append(name)
+            elif name not in seen:
+                seen.add(name)
+                stack.append((name, True))
+                stack += [(operand, False) for operand in operands[name]]
+        return order
+
+    return operands_first

@@ -37,6 +37,24 @@ def softmax_overflow():
     return softmax, lambda logits, label: -softmax(logits)[label].log()
 
 
+@wrong("1.4", "They nearly add up to 1")
+def a_small_number_in_the_sum():
+    def softmax(logits):
+        e = exponentials(logits)
+        return [x / (sum(e) + 1e-5) for x in e]
+
+    return softmax, lambda logits, label: -right_softmax(logits)[label].log()
+
+
+@wrong("1.4", "go by the place in the list, and not by the number")
+def looked_up_by_number():
+    def softmax(logits):
+        numbers, probs = [z.data for z in logits], right_softmax(logits)
+        return [probs[numbers.index(x)] for x in numbers]
+
+    return softmax, lambda logits, label: -right_softmax(logits)[label].log()
+
+
 @wrong("1.4", "The sign: a loss is")
 def log_likelihood():
     return right_softmax, lambda logits, label: right_softmax(logits)[label].log()
@@ -175,7 +193,7 @@ def the_logits_changed():
     return softmax, lambda logits, label: -softmax(logits)[label].log()
 
 
-@wrong("1.4", "take the largest logit away")
+@wrong("1.4", "What you take away lies far below the largest logit")
 def the_first_taken_away():
     def softmax(logits):
         first = logits[0].data
@@ -186,7 +204,7 @@ def the_first_taken_away():
     return softmax, lambda logits, label: -softmax(logits)[label].log()
 
 
-@wrong("1.4", "A mean or a middle of the logits")
+@wrong("1.4", "as a mean, the smallest or the first may do")
 def the_mean_taken_away():
     def softmax(logits):
         mean = sum(z.data for z in logits) / len(logits)

@@ -73,6 +73,52 @@ def downhill(model, rate):
         p.data -= rate * p.grad
 
 
+@wrong("1.5", "the update comes after backward()")
+def update_before_backward():
+    def train(model, points, labels, steps, rate):
+        losses = []
+        for _ in range(steps):
+            margins = [y * model(x) for x, y in zip(points, labels, strict=True)]
+            loss = sum((1 - m).relu() for m in margins) / len(margins)
+            model.zero_grad()
+            downhill(model, rate)
+            loss.backward()
+            losses.append(loss.data)
+        return losses
+
+    return train
+
+
+@wrong("1.5", "go back from the mean")
+def gradient_of_the_sum():
+    def report(loss, losses):
+        losses.append(loss.data / 8)
+
+    return steps_of(downhill, report=report, scale=8.0)
+
+
+@wrong("1.5", "is backward() called twice?")
+def twice_as_far():
+    return steps_of(lambda model, rate: downhill(model, 2 * rate))
+
+
+@wrong("1.5", "You return the lowest loss so far")
+def lowest_so_far():
+    def report(loss, losses):
+        losses.append(min([*losses, loss.data]))
+
+    return steps_of(downhill, report=report)
+
+
+@wrong("1.5", "No gradient is too large for a step")
+def clipped():
+    def update(model, rate):
+        for p in model.parameters():
+            p.data -= rate * max(-1.0, min(1.0, p.grad))
+
+    return steps_of(update)
+
+
 @wrong("1.5", "gives the name p another value")
 def name_rebound():
     def update(model, rate):

@@ -112,3 +112,16 @@ def first_word_of_that_name():
         return X, Y, torch.tensor([words.index(words[n]) for n in source])
 
     return build_dataset
+
+
+@wrong("3.1", "Each context has a character too many")
+def one_character_more():
+    return lambda words, block_size, stoi: build(words, block_size + 1, stoi)
+
+
+@wrong("3.1", "look them up in `stoi`")
+def places_in_the_alphabet():
+    def build_dataset(words, block_size, stoi):
+        return build(words, block_size, {s: 0 if s == "." else ord(s) - 96 for s in stoi})
+
+    return build_dataset

@@ -143,7 +143,7 @@ def last_window_left_out():
     return search, lambda rates, losses, window: choose(rates, losses[:-1], window)
 
 
-@wrong("3.3", "One place too far")
+@wrong("3.3", "That is the place after the right one")
 def window_without_its_last_loss():
     def choose_rate(rates, losses, window):
         means = [sum(losses[i - window : i]) for i in range(window, len(losses))]
@@ -197,7 +197,7 @@ def its_rate_kept():
     return sweep, choose
 
 
-@wrong("3.3", "The first full window is left out")
+@wrong("3.3", "it is left out here")
 def first_window_left_out():
     return search, lambda rates, losses, window: choose(rates[1:], losses[1:], window)
 
@@ -231,7 +231,7 @@ def stops_where_it_is_large():
     return sweep, choose
 
 
-@wrong("3.3", "One place too early")
+@wrong("3.3", "That is the place before the right one")
 def one_place_early():
     def choose_rate(rates, losses, window):
         means = [sum(losses[i : i + window]) for i in range(len(losses) - window + 1)]

@@ -70,7 +70,12 @@ def copy_from_before_the_training():
 
 @wrong("3.4", "nearly as much: more steps")
 def too_few_steps():
-    return briefly
+    return lambda *given: briefly(*given, steps=900)
+
+
+@wrong("3.4", "is it that of the last steps?")
+def targets_of_the_next_row():
+    return lambda *given: briefly(*given, steps=600, change=lambda X, Y: (X, Y.roll(-1)))
 
 
 @wrong("3.4", "`torch.nn.Linear` keeps its weight the other way round")

@@ -213,12 +213,14 @@ def large_logits(softmax, nll, sets, label):
 
 
 def few_logits(softmax, nll, sets, labels):
-    found = {"probs": [], "losses": [], "grads": []}
+    found = {"probs": [], "losses": [], "grads": [], "mixed": []}
     for logits, label in zip(sets, labels, strict=True):
         one = loss_and_gradients(softmax, nll, logits, label, 0.0)
-        found["probs"].append([p.data for p in _softmax(softmax, _values(logits))])
+        all_of_them = probabilities(softmax, nll, logits, range(1, len(logits) + 1), 0.0)
+        found["probs"].append(all_of_them["probs"])
         found["losses"].append(one["loss"])
         found["grads"].append(one["grads"])
+        found["mixed"].append(all_of_them["grads"])
     return found
 
 

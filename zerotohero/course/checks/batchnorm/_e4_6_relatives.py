@@ -1,10 +1,42 @@
-"""Of 4.6: what wrong answers to its last question give, with the hint for each; and the verdict on
-the gradients.
+"""Of 4.6: what its last question asks, and what wrong answers to it give, with the hint for each;
+the verdict on the gradients.
 """
 
 import numpy as np
 
 from zerotohero.course.exercise import Mistake, expect
+
+
+def _drawn(rng: np.random.Generator, kinds: list[str]) -> list:
+    """Return the kinds in a random order, each with what its output depends on."""
+    B, rows = len(kinds), []
+    for i, kind in enumerate(str(kind) for kind in rng.permutation(kinds)):
+        others = rng.choice([j for j in range(B) if j != i], 3, replace=False).tolist()
+        on = {"batch": [i, *others], "sum": others, "none": [], "zero sum": others[:1]}
+        on |= {"rms of all": list(range(B)), "layer": [i], "rms": [i], "times zero": [i]}
+        rows.append([kind, on.get(kind, [i, others[0]])])
+    return rows
+
+
+def rows_to_measure(rng: np.random.Generator) -> dict:
+    """Return examples, and what the output for each depends on."""
+    kinds = ["batch", "batch", "sum", "none", "layer", "rms", "rms of all", "times zero"]
+    kinds += ["from first", "from last", "into first", "into last", "zero sum"]
+    kinds += ["slight", "as given"]
+    # Sums of such numbers are exact, so that what a normalisation takes out is gone to the bit.
+    return {
+        "rows": _drawn(rng, kinds),
+        "x": (2 * rng.integers(-64, 64, (len(kinds), 4)) + 1) / 64,
+        "alone": [str(kind) for kind in rng.permutation(["layer", "none", "rms of all"])],
+        "in_place": _drawn(rng, ["layer", "from first", "none", "zero sum"]),
+    }
+
+
+def wanted(rows: list) -> np.ndarray:
+    want = np.zeros((len(rows), len(rows)), dtype=bool)
+    for i, (_, others) in enumerate(rows):
+        want[i, others] = True
+    return want
 
 
 def dependence_wrongly(rows: list, want: np.ndarray) -> list[Mistake]:
@@ -62,6 +94,16 @@ def dependence_wrongly(rows: list, want: np.ndarray) -> list[Mistake]:
             want & ~(of("into first", "into last") & ~itself),
             "Where one channel of the output changes and the others don't, it has changed: "
             "`.any(1)`.",
+        ),
+        Mistake(
+            want & ~(of("slight") & ~itself),
+            "You miss a slight dependence: compare exactly, with `!=`, and change an example by "
+            "more than a little.",
+        ),
+        Mistake(
+            want & ~(of("as given") & ~itself),
+            "You measure with numbers of your own: all but the one example that you change must be "
+            "those of x.",
         ),
         Mistake(
             want & ~(of("rms of all") & ~itself),

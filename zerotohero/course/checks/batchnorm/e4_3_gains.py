@@ -239,10 +239,13 @@ def sizes_followed(given, got) -> None:
 
     want, found, hint = sizes(), got["sizes"], None
     if _close(found, want, 0.1):
-        hint = "That is close, but nothing is left to chance here: it is the same z in every layer."
+        hint = (
+            "That is close, but nothing is rounded or left to chance here: s is 1 at the start, "
+            "and it is the same z in every layer."
+        )
     elif isinstance(found, list) and len(found) != depth:
         hint = f"Return one number for each layer: `depth` of them, which is {depth} here."
-    elif _close(found, _sizes(curve, gain, NORMAL, depth), 0.2):
+    elif _close(found, _sizes(curve, gain, NORMAL, depth), 0.06):
         hint = NOT_NORMAL
     same, chain = sizes(grows=False), [z]
     for _ in range(depth):

@@ -7,6 +7,8 @@ import numpy as np
 from zerotohero.course.checks.batchnorm._e4_6_relatives import (
     dependence_wrongly,
     gradients_of_both,
+    rows_to_measure,
+    wanted,
 )
 from zerotohero.course.checks.batchnorm.shared import normalised, usual
 from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect, expect_that, show
@@ -34,13 +36,15 @@ biased variance (÷ C), multiply by gamma, add beta (Ba et al. 2016).
 For each vector by itself: divide by √(mean of the squares + eps), multiply by gamma. No mean is
 subtracted, nothing is added (Zhang & Sennrich 2019).
 
-Both results have the dtype of x, and are as precise. Gradients come back to x, gamma and beta.
+Both results have the dtype of x, and are as precise, also far from 0. Gradients come back to x,
+gamma and beta.
 
 `depends(norm, x: Tensor) -> Tensor`, x (B, C), result (B, B) of booleans
 
 `norm` is any function from (B, C) to (B, C). Entry [i, j] says whether the output for example i
-can change when the input of example j does, from numbers to other numbers: infinity and NaN are
-none. Measure it, on copies of x alone, since `norm` may work in place: x stays as it is.
+can change, however little, when the input of example j does, from numbers to other numbers:
+infinity and NaN are none. Measure it, on copies of x alone, since `norm` may work in place: x stays
+as it is.
 
 ```python
 one, zero = torch.ones(2), torch.zeros(2)
@@ -221,12 +225,17 @@ def _shapes(rng: np.random.Generator) -> dict:
     del given["x"]
     return given | {
         "xs": [rng.normal(1, 2, shape) for shape in ((3,), (5, 3), (1, 3), (2, 4, 5, 3))]
+        + [1e5 + rng.normal(1, 2, (6, 3))]
     }
 
 
 def _other_axes(ndim: int) -> list[int | tuple[int, ...]]:
     """Return the axes that may be taken for the last: one before it, all, all but the first."""
     return [*range(ndim - 1), *(tuple(range(i, ndim)) for i in (0, 1) if i < ndim - 1)]
+
+
+ROUNDED = "x is float64 here, and these numbers are rounded to fewer digits: no `.float()`."
+FAR = "A mean of squares less the square of the mean loses digits: take the mean of (x − mean)²."
 
 
 @relatives.case(
@@ -240,15 +249,13 @@ def any_shape_normalised(given, got):
         for x, y in zip(given["xs"], got[name], strict=True):
             want = normalised(given, x, -1, **switches)
             near = np.shape(y) == x.shape and np.allclose(y, want, 1e-5, 1e-5)
+            far = bool(x.max() > 1e4)
             expect(
-                f"{name} of {x.shape}",
+                f"{name} of {x.shape}{' far from 0' * far}",
                 y,
                 want,
                 tol=1e-9,
-                hint="x is float64 here, and these numbers are rounded to fewer digits: no "
-                "`.float()`."
-                if near
-                else None,
+                hint=(FAR if far else ROUNDED) if near else None,
                 mistakes=[
                     Mistake(
                         normalised(given, x, axis, **switches),
@@ -278,42 +285,11 @@ relatives.case(
 )(gradients_of_both)
 
 
-def _drawn(rng: np.random.Generator, kinds: list[str]) -> list:
-    """Return the kinds in a random order, each with what its output depends on."""
-    B, rows = len(kinds), []
-    for i, kind in enumerate(str(kind) for kind in rng.permutation(kinds)):
-        others = rng.choice([j for j in range(B) if j != i], 3, replace=False).tolist()
-        on = {"batch": [i, *others], "sum": others, "none": [], "zero sum": others[:1]}
-        on |= {"rms of all": list(range(B)), "layer": [i], "rms": [i], "times zero": [i]}
-        rows.append([kind, on.get(kind, [i, others[0]])])
-    return rows
-
-
-def _rows(rng: np.random.Generator) -> dict:
-    """Return examples, and what the output for each depends on."""
-    kinds = ["batch", "batch", "sum", "none", "layer", "rms", "rms of all", "times zero"]
-    kinds += ["from first", "from last", "into first", "into last", "zero sum"]
-    # Sums of such numbers are exact, so that what a normalisation takes out is gone to the bit.
-    return {
-        "rows": _drawn(rng, kinds),
-        "x": (2 * rng.integers(-64, 64, (len(kinds), 4)) + 1) / 64,
-        "alone": [str(kind) for kind in rng.permutation(["layer", "none", "rms of all"])],
-        "in_place": _drawn(rng, ["layer", "from first", "none", "zero sum"]),
-    }
-
-
-def _wanted(rows: list) -> np.ndarray:
-    want = np.zeros((len(rows), len(rows)), dtype=bool)
-    for i, (_, others) in enumerate(rows):
-        want[i, others] = True
-    return want
-
-
 @relatives.case(
     "what depends on what",
     points=2,
     adapter="dependence",
-    inputs=_rows,
+    inputs=rows_to_measure,
     crashes={
         r"does not require grad": "x has no gradient here: use `x.clone().requires_grad_()`, or "
         "change an example and compare.",
@@ -321,7 +297,7 @@ def _wanted(rows: list) -> np.ndarray:
     },
 )
 def dependence_named(given, got):
-    found, want = got["depends"], _wanted(given["rows"])
+    found, want = got["depends"], wanted(given["rows"])
     if isinstance(found, np.ndarray) and found.dtype != bool:
         raise Wrong(
             f"depends: expected booleans, got {show(found)}",
@@ -345,4 +321,4 @@ def dependence_named(given, got):
     what = "where norm works in place"
     copies = "`norm` may write into what it is given: hand it copies alone, `norm(x.clone())`."
     expect_that(got["kept_in_place"], f"depends changed x, {what}", copies)
-    expect(f"depends, {what}", got["in_place"], _wanted(given["in_place"]), tol=0, hint=copies)
+    expect(f"depends, {what}", got["in_place"], wanted(given["in_place"]), tol=0, hint=copies)

@@ -17,6 +17,8 @@ from zerotohero.course.exercise import (
     expect_that,
 )
 
+FIVE = "Here there are five characters, and not 27: W has the shape of N."
+LOGARITHMS = "These are logarithms of probabilities: return `softmax`, not `log_softmax`."
 LOGITS = "These are the logits; return their softmax along the last dimension."
 
 
@@ -95,12 +97,18 @@ def counts_of_two_words(given, got):
     _expect_counts(given, got, hint)
 
 
+def _one_name_often(rng):
+    """Return names of which one gives counts above 255."""
+    names = some_names(rng, 100)
+    return {"words": names + 260 * names[50:51], "stoi": STOI}
+
+
 @trigram.case(
-    "the counts of 200 names",
+    "the counts of 360 names, one of them 261 times",
     adapter="counts",
     points=1,
     crashes=COUNT_CRASHES,
-    inputs=lambda rng: {"words": some_names(rng, 200), "stoi": STOI},
+    inputs=_one_name_often,
 )
 def counts_of_many_names(given, got):
     _expect_counts(given, got)
@@ -114,6 +122,11 @@ def _expect_counts(given, got, hint=None) -> None:
 
     right = count()
     wrong = [
+        Mistake(
+            count([*set(words)]),
+            "Every different word counts once here: count it as often as it is in the list.",
+        ),
+        Mistake(right % 256, "Counts above 255 begin at 0 again in eight bits: take int64."),
         Mistake(
             count(front=0, end=False),
             "Only the letters are counted: two boundaries must stand before each word and one "
@@ -160,13 +173,21 @@ def _expect_counts(given, got, hint=None) -> None:
     expect("trigram_counts", got["N"], right, tol=0, mistakes=wrong, hint=hint)
 
 
-def _network(N, steps, lr, axis=-1, scale=1.0, weights=None) -> np.ndarray:
+def _network(N, steps, lr, axis=-1, scale=1.0, weights=None, pull=0.0) -> np.ndarray:
     """Return the logits after gradient descent by the formula of the lecture: share × (p − P)."""
     share = (N / N.sum() if weights is None else weights) * scale
     W = np.zeros(N.shape)
     for _ in range(steps):
-        W -= lr * (share.sum(axis, keepdims=True) * softmax(W, axis) - share)
+        W -= lr * (share.sum(axis, keepdims=True) * softmax(W, axis) - share + pull * W)
     return W
+
+
+def _of_five_characters(rng) -> np.ndarray:
+    """Return counts, with two contexts that were never seen."""
+    N = rng.integers(0, 3, (5, 5, 5))
+    N[..., 0] += 3
+    N.reshape(25, 5)[rng.permutation(25)[:2]] = 0
+    return N
 
 
 def _rate(rng) -> float:
@@ -190,15 +211,12 @@ NETWORK_CRASHES = ORDER | {
 @trigram.case(
     "the network before its first step, and after",
     adapter="network_before_and_after",
-    inputs=lambda rng: {
-        "N": count_grams(some_names(rng, 50), 3),
-        "lr": _rate(rng),
-    },
-    crashes=NETWORK_CRASHES,
+    inputs=lambda rng: {"N": _of_five_characters(rng), "lr": _rate(rng)},
+    crashes=NETWORK_CRASHES | {r"\b(27|729|19683)\b": FIVE},
 )
 def network_before_training(given, got):
     N, probs = given["N"], got["before"]
-    shape, hint = N.shape, None
+    shape, V, hint = N.shape, len(N), FIVE if np.shape(probs) == (27, 27, 27) else None
     if isinstance(probs, np.ndarray) and probs.shape == shape:
         if not np.allclose(probs.sum(-1), 1, atol=1e-4):
             hint = "The rows along the last dimension don't sum to 1: is softmax the last step?"
@@ -207,18 +225,14 @@ def network_before_training(given, got):
             hint += "random numbers, and `range(steps)` is empty."
     with np.errstate(invalid="ignore"):
         counted = N / N.sum(-1, keepdims=True)
-    none = "These are the counted shares; here a network has to find them, and before its first "
-    none += "step it knows nothing."
+    none = "These are the counted shares, and before its first step a network knows nothing."
     expect(
         "trigram_network, steps=0",
         probs,
         np.full(shape, 1 / V),
         mistakes=[
             Mistake(np.zeros(shape), LOGITS),
-            Mistake(
-                np.full(shape, -np.log(V)),
-                "These are logarithms of probabilities: return `softmax`, not `log_softmax`.",
-            ),
+            Mistake(np.full(shape, -np.log(V)), LOGARITHMS),
             Mistake(
                 np.full(shape, 1 / V**3),
                 "The whole table sums to 1; each row along the last dimension must: `dim=-1`.",
@@ -238,6 +252,7 @@ def network_before_training(given, got):
     )
 
 
+HELD_BACK = "The logits are held back: the loss is the negative log-likelihood, nothing is added."
 _STILL = (
     "These are still the probabilities of all-zero logits: the step has not changed W, or they "
     "were computed before it. (`W = W - …` under `torch.no_grad()` makes another tensor; `W -= …` "
@@ -286,10 +301,7 @@ def one_step_of_descent(given, got):
             "each with its count.",
         ),
         Mistake(W, LOGITS),
-        Mistake(
-            np.log(softmax(W)),
-            "These are logarithms of probabilities: return `softmax`, not `log_softmax`.",
-        ),
+        Mistake(np.log(softmax(W)), LOGARITHMS),
         Mistake(softmax(_network(N, 2, lr)), "This is one step too many."),
         Mistake(softmax(_network(N, 1, lr, scale=N.sum() / N.size)), cells),
         Mistake(softmax(_network(N, 1, lr, weights=P)), contexts),
@@ -308,12 +320,11 @@ def one_step_of_descent(given, got):
     "fifteen steps of the network",
     adapter="network",
     points=2,
-    inputs=lambda rng: {"N": count_grams(some_names(rng, 200), 3), "steps": 15, "lr": _rate(rng)},
+    inputs=lambda rng: {"N": _of_five_characters(rng), "steps": 15, "lr": _rate(rng)},
     crashes=NETWORK_CRASHES,
 )
 def fifteen_steps_of_descent(given, got):
     N, lr = given["N"], given["lr"]
-    accumulated = "After the first step the gradients add up: set `W.grad = None` before each."
     W, velocity = np.zeros(N.shape), np.zeros(N.shape)
     for _ in range(given["steps"]):
         velocity += N.sum(-1, keepdims=True) / N.sum() * softmax(W) - N / N.sum()
@@ -323,9 +334,13 @@ def fifteen_steps_of_descent(given, got):
         got["probs"],
         softmax(_network(N, given["steps"], lr)),
         tol=2e-5,
-        hint=_held_back(given, got["probs"]),
         mistakes=[
-            Mistake(softmax(W), accumulated),
+            Mistake(softmax(W), "After the first step the gradients add up: zero them in each."),
+            *(
+                Mistake(softmax(_network(N, given["steps"], lr, pull=2 * share / n)), HELD_BACK)
+                for share in (0.1, 0.01, 0.001)
+                for n in (1, N.size)
+            ),
             Mistake(
                 softmax(_network(N, given["steps"] - 1, lr)),
                 "This is one step short: are the probabilities computed before the last step "
@@ -333,17 +348,3 @@ def fifteen_steps_of_descent(given, got):
             ),
         ],
     )
-
-
-def _held_back(given, probs) -> str | None:
-    """Return a hint, if the logits behind the probabilities are a little too near to zero."""
-    right = _network(given["N"], given["steps"], given["lr"])
-    if not isinstance(probs, np.ndarray) or probs.shape != right.shape or not (probs > 0).all():
-        return None
-    found = np.log(probs) - np.log(probs).mean(-1, keepdims=True)
-    share = (found * right).sum() / (right * right).sum()
-    if 0.9 < share < 1 and np.allclose(found, share * right, atol=2e-3):
-        return (
-            "The logits are held back: the loss is the negative log-likelihood, nothing is added."
-        )
-    return None

@@ -86,28 +86,41 @@ def _tune_case(name, inputs, points=1):
         )
         k, test_loss = np.asarray(pair).tolist() if isinstance(pair, np.ndarray) else pair
         best = int(np.argmin(losses["dev"]))
+        seen = {split: {k for where, k in got["asked"] if where == split} for split in losses}
+        by_split = {
+            "train": "This k is the best on train, where the model was counted: there, less "
+            "smoothing always looks better.",
+            "test": "This k is the best on test. Chosen there, the loss on test is no longer that "
+            "of unseen names: choose on dev.",
+        }
+        # A place or a k that an answer never asked for is what it has left out.
         wrong = [
-            Mistake(
-                ks[int(np.argmin(losses["train"]))],
-                "This k is the best on train, where the model was counted: there, less smoothing "
-                "always looks better.",
+            *(
+                Mistake(ks[int(np.argmin(losses[split]))], hint)
+                for split, hint in by_split.items()
+                if len(seen[split]) > 1
+            ),
+            *(
+                Mistake(
+                    min(set(ks) - {left}, key=lambda k: losses["dev"][ks.index(k)]),
+                    f"The {which} k of the list is left out, and it is the best.",
+                )
+                for which, left in (("first", ks[0]), ("last", ks[-1]))
+                if left not in seen["dev"]
             ),
             Mistake(
-                ks[int(np.argmin(losses["test"]))],
-                "This k is the best on test. Chosen there, the loss on test is no longer that of "
-                "unseen names: choose on dev.",
+                ks[2] if ks[1] == 0.0 == ks[best] else None,
+                "The best k is 0 here, and `if not best` takes it for none, or it is left out: "
+                "compare with None, and try every k.",
+            ),
+            Mistake(
+                ks[0] if min(losses["dev"]) > 1000 else None,
+                "This is the first k, and not the best: is the loss to be beaten at the start one "
+                "that none of these can beat? Begin with infinity.",
             ),
             Mistake(
                 ks[int(np.argmax(losses["dev"]))],
                 "This k has the highest loss on dev; the lowest is the best.",
-            ),
-            Mistake(
-                ks[1 + int(np.argmin(losses["dev"][1:]))],
-                "The first k of the list is left out, and it is the best.",
-            ),
-            Mistake(
-                ks[int(np.argmin(losses["dev"][:-1]))],
-                "The last k of the list is left out, and it is the best.",
             ),
             Mistake(best, "This is the place of the best k in the list; return the k itself."),
             Mistake(losses["dev"][best], "This is the best loss; return the k that gave it."),
@@ -157,5 +170,19 @@ def _reordered(ks, losses, first=None, last=None):
     return {"ks": [ks[i] for i in order], "losses": rows}
 
 
-_tune_case("dev and test disagree, the best k in front", _disagreeing, points=2)
+def _zero_is_best(rng):
+    """Return losses that are lowest at k = 0, and as large as those of whole names may be."""
+    noise = rng.random((3, 4)).round(3)
+    return {
+        "ks": [8.0, 0.0, 2.0, 32.0],
+        "losses": {
+            "train": (noise[0] + [1030, 1020, 1010, 1040]).tolist(),
+            "dev": (noise[1] + [1120, 1100, 1110, 1130]).tolist(),
+            "test": (noise[2] + [1230, 1220, 1240, 1210]).tolist(),
+        },
+    }
+
+
+_tune_case("dev and test disagree, the best k in front", _disagreeing)
 _tune_case("an infinite loss at k = 0, in no order, the best k at the end", _infinite_at_zero)
+_tune_case("large losses, the best k is 0", _zero_is_best)

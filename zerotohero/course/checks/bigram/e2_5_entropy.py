@@ -50,7 +50,8 @@ entropy = Exercise(
     statement="""
 `cross_entropy(logits: Tensor, targets: Tensor) -> Tensor`, shapes `(N, V)` and `(N,)` to a tensor
 with one number: the mean over the rows of −ln softmax(logits)[target]. Use `exp`, `log`, sums and
-the like; not torch's `cross_entropy`, `nll_loss`, `softmax`, `log_softmax` or `logsumexp`.
+the like; not torch's `cross_entropy`, `nll_loss`, `softmax`, `log_softmax`, `logsumexp` or
+`logaddexp`.
 
 ```python
 logits = torch.tensor([[0.0, 3.0, -2.0, 1.0]])
@@ -149,6 +150,10 @@ def mean_loss_of_rows(given, got):
             "`probs[:, targets]` takes every target from every row, N × N numbers; one a row is "
             "`probs[torch.arange(N), targets]`.",
         ),
+        Mistake(
+            _entropies(logits, logits.argmax(1)).mean(),
+            "This is the loss of each row's likeliest character; that of its target is asked for.",
+        ),
         Mistake(losses, "There is a loss for each row; return their mean."),
         Mistake(losses.mean() / np.log(10), "This is with base 10; take the natural logarithm."),
         Mistake(
@@ -179,9 +184,9 @@ def mean_loss_of_rows(given, got):
 
 EXP = "e^1000 is infinite in a float: subtract each row's largest logit before exp, which changes "
 EXP += "nothing in the softmax."
-LOG = "The loss is infinite. Is each row's largest logit subtracted? Then the target's probability "
-LOG += "has become 0 and its logarithm −∞: keep to logarithms, ln(e^x / s) = x − ln s, and never "
-LOG += "take the log of a softmax."
+LOG = "The loss is infinite. Where each row's largest logit is subtracted, the target's "
+LOG += "probability has become 0 and its logarithm −∞: keep to logarithms, ln(e^x / s) = x − ln s, "
+LOG += "and never take the log of a softmax. Where something else is, e^1000 is infinite."
 
 
 def _large(rng, logits):
@@ -225,7 +230,7 @@ def _stable(given, got, hint) -> None:
         if not np.isfinite(loss):
             broken = hint if loss == np.inf else EXP
         elif (
-            want > 100 and 0 < loss < 0.12 * want and not np.isclose(loss / want, N / V)
+            want > 100 and 1 < loss < 0.12 * want and not np.isclose(loss / want, N / V)
         ):  # ln of the smallest float is −104
             broken = "An addend or a clamp hides the 0, and the loss is wrong "
             broken += "by a lot: subtract ln(sum) instead of dividing."

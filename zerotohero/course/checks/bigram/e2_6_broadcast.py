@@ -51,7 +51,9 @@ is_distribution(torch.tensor([[0.5, 0.5], [0.9, 0.2]]))  # False: 0.9 + 0.2
 SIZES = {
     "size of tensor": "Two shapes don't fit: the sum has lost its last dimension. "
     "`keepdim=True` keeps it with length 1.",
-    "Dimension out of range": "A single row has one dimension: count from the end, -1 is the last "
+    r"range of \[-1, 0\]": "A single row has one dimension: count from the end, -1 is the last of "
+    "however many.",
+    "Dimension out of range": "This table has fewer dimensions: count from the end, -1 is the last "
     "of however many.",
 }
 
@@ -156,9 +158,11 @@ def _tables(rng):
         "above": off(3e-5),
         "below": off(-3e-5),
         "far above": off(0.001),
-        "negative": np.array([[1.5, -0.5], [0.5, 0.5]]),
-        "hardly negative": np.array([[0.5, 0.5], [1.000004, -0.000004]]),
+        "negative": np.array([[0.75, 0.5, -0.25], [0.5, 0.25, 0.25]]),
+        "hardly negative": np.array([[0.5, 0.5], [1.0, -1e-7]]),
         "unseen": np.array([[0.5, 0.5], [np.nan, np.nan]]),
+        "beside": np.array([[0.5, 0.5], [1.0, np.nan]]),
+        "last matrix": np.stack([right, right, right.T]),
         "zeros": np.array([[0.5, 0.5], [0.0, 0.0]]),
     }
     names = rng.permutation([*tables]).tolist()
@@ -191,7 +195,7 @@ SAID = {
         "The sums are 1, but a probability can't be negative: look at the entries too.",
     ),
     "hardly negative": (
-        "a table with an entry of -0.000004",
+        "a table with an entry of -0.0000001",
         False,
         "The sums may be off by a rounding error; an entry below 0 is none, however near.",
     ),
@@ -200,6 +204,17 @@ SAID = {
         False,
         "A NaN passes any test that asks whether something is *wrong*, since every comparison "
         "with it is false: ask whether all is right.",
+    ),
+    "beside": (
+        "a table with a NaN beside a 1",
+        False,
+        "The NaN was left out of the sum: a row with one in it is no distribution, whatever the "
+        "rest adds up to.",
+    ),
+    "last matrix": (
+        "a table (3, 6, 6) whose first two matrices are right, and not the last",
+        False,
+        "Every matrix counts, the last as well as the first.",
     ),
     "zeros": (
         "a table with a row of zeros",
@@ -210,7 +225,7 @@ SAID = {
 
 
 @broadcast.case(
-    "14 tables for your test",
+    "16 tables for your test",
     adapter="judged",
     points=3,
     inputs=_tables,
@@ -255,6 +270,12 @@ def tables_told_apart(given, got):
         hint_for_all = "Your test says True of every table."
     elif yes["columns"] and not yes["right"]:
         hint_for_all = COLUMNS
+    elif yes["zeros"] and yes["far above"] and not yes["columns"]:
+        hint_for_all = "Not every row is looked at: each must sum to 1."
+    elif yes["above"] != yes["below"]:
+        hint_for_all = (
+            "On one side of 1 any sum passes: ask how far from it, `(P.sum(-1) - 1).abs()`."
+        )
     elif yes["overall"] and yes["right"] and not yes["far above"] and not yes["zeros"]:
         hint_for_all = (
             "The rows are right on average only; every single one must sum to 1: `.all()`."

@@ -129,6 +129,15 @@ def share_of_dev_names(given, got):
     expect("leak_share", got["share"], share, mistakes=wrong, hint=hint)
 
 
+def _removed_on_the_way(train: list[str], dev: list[str]) -> list[str]:
+    """Return what is left of dev, if names are removed from the list that is gone through."""
+    left = list(dev)
+    for name in left:
+        if name in train:
+            left.remove(name)
+    return left
+
+
 @leak.case(
     "dev without the leak",
     adapter="cleaned",
@@ -163,7 +172,7 @@ def dev_without_the_leak(given, got):
         hint = "These are the names that leak; keep the others."
     elif come == [name for name in dev if name not in " ".join(train)]:
         hint = PART
-    elif got["dev_after"] != dev and come != clean:
+    elif come == _removed_on_the_way(train, dev) or (got["dev_after"] != dev and come != clean):
         hint = "Removing from a list while walking through it skips the name after each removed."
     expect("without_leak", come, clean, hint=hint)
     expect_that(

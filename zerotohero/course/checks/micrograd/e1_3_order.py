@@ -1,6 +1,7 @@
 """1.3 · A topological order without recursion: keeping your own stack."""
 
 from collections import Counter, deque
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,8 @@ order = Exercise(
 `operands` says for each number, by name, from which numbers it was made; for a leaf the list is
 empty. Return the names of `root` and of everything it was made from, **each once, and each after
 all of its operands**. The root comes last. Several orders may be right. The function must not call
-itself (raising Python's limit doesn't count), as a graph may be many thousand operations deep.
+itself (raising Python's limit doesn't count), as a graph may be many thousand operations deep;
+for the same reason it looks up each name a few times, and not once for each level.
 
 ```python
 graph = {"a": [], "b": ["a", "a"], "c": ["b", "a"], "other": []}
@@ -108,9 +110,11 @@ def _check_order(order: Any, operands: dict[str, list[str]], root: str) -> None:
     )
     if _is_sorted(order, operands):
         return
-    hint = "A name may be listed when all of its operands are."
+    hint: str | None = "A name may be listed when all of its operands are."
     if order in _when_met(operands, root):
-        hint = "List a name when all of its operands are listed, not when you first meet it."
+        hint = None  # a sorting by the distance to the root may give the same
+        if not _nears_the_root(order, operands, root):
+            hint = "List a name when all of its operands are listed, not when you first meet it."
     elif _is_sorted(order[::-1], operands):
         hint = "Your order begins with the root; turn it round: operands come first."
     elif order == _by_level(operands, root):
@@ -130,6 +134,12 @@ def _some(names: list[str]) -> str:
 _MISSING = "Follow the operands of every name that you meet, down to the leaves; list the root too."
 
 
+_KEPT = (
+    "The first call was right, and a later one isn't: something is kept from call to call, such as "
+    "a default argument (`seen=set()` is made once, with the function). Make it inside."
+)
+
+
 def _is_sorted(order: list[str], operands: dict[str, list[str]]) -> bool:
     place = {name: i for i, name in enumerate(order)}
     return all(place[u] < place[v] for v in order for u in operands[v])
@@ -146,6 +156,14 @@ def _by_level(operands: dict[str, list[str]], root: str) -> list[str]:
                 seen.add(operand)
                 queue.append(operand)
     return order[::-1]
+
+
+def _nears_the_root(order: list[str], operands: dict[str, list[str]], root: str) -> bool:
+    """Return whether no name is followed by one that is further from the root."""
+    away = {root: 0}
+    for name in _by_level(operands, root)[::-1]:
+        away |= {o: away[name] + 1 for o in operands[name] if o not in away}
+    return all(away[u] >= away[v] for u, v in pairwise(order))
 
 
 def _when_met(operands: dict[str, list[str]], root: str) -> list[list[str]]:
@@ -197,7 +215,7 @@ def _graph_above(rng: np.random.Generator) -> dict[str, Any]:
     b, c, a, other = sorted(rng.permutation([*"pqrstuvwxyz"])[:4].tolist())
     graph = {a: [], b: [a, a], c: [b, a], other: []}
     order = [b, *rng.permutation([a, other]).tolist(), c]
-    return {"operands": {name: graph[name] for name in order}, "roots": [c, other]}
+    return {"operands": {name: graph[name] for name in order}, "roots": [c, other, c]}
 
 
 @order.case(
@@ -207,8 +225,13 @@ def _graph_above(rng: np.random.Generator) -> dict[str, Any]:
     crashes=_ENDLESS,
 )
 def orders_in_the_graph_above(given, got):
-    for root, listed in zip(given["roots"], got["orders"], strict=True):
-        _check_order(listed, given["operands"], root)
+    for i, (root, listed) in enumerate(zip(given["roots"], got["orders"], strict=True)):
+        try:
+            _check_order(listed, given["operands"], root)
+        except Wrong as wrong:
+            if i < 2:
+                raise
+            raise Wrong(f"asked the same once more: {wrong.message}", _KEPT) from None
 
 
 def _near_and_deep(rng: np.random.Generator) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """1.5 · A loop that learns nothing: reading a training loop line by line."""
 
+import math
 import random
 from typing import Any
 
@@ -58,11 +59,12 @@ def _reference(
     factor: float = 1.0,
     fall: float = 0.0,
     momentum: float = 0.0,
+    clip: float = math.inf,
 ) -> tuple[list[float], list[float]]:
     """Return losses and weights of the right loop, or of one that zeroes elsewhere or goes uphill.
 
     factor: by how much its loss is larger than the mean; fall: by what share its rate falls;
-    momentum: what share of a step's move is added to the next.
+    momentum: what share of a step's move is added to the next; clip: the largest gradient.
     """
     model = MLP(2, given["sizes"], rng=random.Random(0))
     for p, w in zip(model.parameters(), given["weights"], strict=True):
@@ -79,7 +81,10 @@ def _reference(
         loss.backward()
         if zero == "after backward":
             model.zero_grad()
-        moves = [momentum * m + p.grad for m, p in zip(moves, model.parameters(), strict=True)]
+        moves = [
+            momentum * m + max(-clip, min(clip, p.grad))
+            for m, p in zip(moves, model.parameters(), strict=True)
+        ]
         for p, move in zip(model.parameters(), moves, strict=True):
             p.data += sign * rate * move
         if zero == "at the end":
@@ -97,8 +102,18 @@ def _training_inputs(rng: np.random.Generator, left_over: float = 0.0) -> dict[s
         "points": points,
         "labels": labels,
         "steps": 4,
-        "rate": float(rng.choice([0.05, 0.15, 0.2])),
+        "rate": float(rng.choice([0.07, 0.15, 0.23])),
     }
+
+
+def _up_and_down(rng: np.random.Generator) -> dict[str, Any]:
+    """Return a run whose loss rises at some step, and which starts with a gradient above 1."""
+    while True:
+        given = {**_training_inputs(rng, left_over=1.0), "rate": float(rng.choice([0.6, 0.8]))}
+        given["weights"] = [3 * w for w in given["weights"]]
+        moved = np.subtract(_reference({**given, "steps": 1})[1], given["weights"])
+        if max(abs(moved)) > 1.1 * given["rate"] and max(np.diff(_reference(given)[0])) > 0.01:
+            return given
 
 
 def _soon_done(rng: np.random.Generator) -> dict[str, Any]:
@@ -156,6 +171,10 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
         )
         for momentum in (0.5, 0.9)
     ]
+    large = (
+        "No gradient is too large for a step: it moves each parameter by rate times its gradient."
+    )
+    runs.append((_reference(given, clip=1.0), large))
     points = len(given["labels"])
     longer = _reference({**given, "steps": given["steps"] + 1})[0]
     expect(
@@ -164,7 +183,7 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
         np.array(losses),
         tol=1e-9,
         mistakes=[
-            Mistake([losses[0]] * len(losses), _standstill(given, got)),
+            Mistake([losses[0]] * len(losses), _standstill(given, got, losses)),
             *(Mistake(run[0], why) for run, why in runs),
             *(
                 Mistake([round(x, digits) for x in losses], "These are rounded: no `round`.")
@@ -174,6 +193,19 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
             Mistake(
                 _reference(given, factor=points)[0],
                 "You train on the sum over the points; divide by how many they are.",
+            ),
+            Mistake(
+                _reference({**given, "rate": points * given["rate"]})[0],
+                "The losses are means, and the weights follow the gradient of the sum, which is "
+                f"{points} times as large here: go back from the mean.",
+            ),
+            Mistake(
+                _reference({**given, "rate": 2 * given["rate"]})[0],
+                "Each step goes twice as far as it should: is backward() called twice?",
+            ),
+            Mistake(
+                np.minimum.accumulate(losses),
+                "You return the lowest loss so far: a loss may rise, so return that of each step.",
             ),
             *(
                 Mistake(
@@ -228,14 +260,17 @@ def _ends(losses: list[float]) -> list[int]:
     return [n for n in (done, done + 1) if n < len(losses)]
 
 
-def _standstill(given: dict[str, Any], got: dict[str, Any]) -> str:
-    """Return why the losses stay equal."""
+def _standstill(given: dict[str, Any], got: dict[str, Any], losses: list[float]) -> str:
+    """Return why the losses stay equal, where there are gradients enough to know."""
+    if 0.0 in losses:
+        return "The losses stay as they are: do the weights move?"
     if got["weights"] != given["weights"]:
         return "The weights move and the loss does not: compute it inside the loop, in every step."
     if any(got["gradients"]):
         return (
-            "The gradients are there and the weights don't move: change p.data. (`p = p − …` gives "
-            "the name p another value, and the model keeps the old one.)"
+            "The gradients are there at the end, and the weights don't move: the update comes "
+            "after backward(), and changes p.data. (`p = p − …` gives the name p another value, "
+            "and the model keeps the old one.)"
         )
     return (
         "The weights don't move, since their gradients are zero: zero_grad() wipes the gradients "
@@ -275,7 +310,7 @@ debugging.case(
     "a model with gradients left in it",
     points=1,
     adapter="training",
-    inputs=lambda rng: _training_inputs(rng, left_over=1.0),
+    inputs=_up_and_down,
     crashes=_NO_NUMBERS,
 )(training_repaired)
 

@@ -2,6 +2,8 @@
 a character.
 """
 
+import string
+
 import numpy as np
 
 from zerotohero.course.checks.mlp.shared import examples
@@ -105,6 +107,17 @@ def _expect_examples(words: list[str], block_size: int, stoi: dict, got: dict) -
                 "target.",
             ),
             Mistake(
+                examples(words, block_size + 1, stoi)[0],
+                "Each context has a character too many: `block_size` of them.",
+            ),
+            *(
+                Mistake(
+                    examples(words, block_size, {s: i for i, s in enumerate([".", *letters])})[0],
+                    "The numbers are the letters' places in the alphabet: look them up in `stoi`.",
+                )
+                for letters in (string.ascii_lowercase, sorted(set("".join(words))))
+            ),
+            Mistake(
                 examples(words, 3, stoi)[0],
                 "The context is always three characters long: its length is the argument "
                 "`block_size`.",
@@ -158,7 +171,7 @@ def _short_words(rng) -> dict:
     words = ["".join(rng.permutation([*letters])) for letters in ("ab", "abc", "abbc")]
     return {
         "words": [*words, "c"],
-        "block_size": 2,
+        "block_size": 4,
         "stoi": {".": 0, "a": 1, "b": 2, "c": 3},
     }
 
@@ -172,7 +185,12 @@ def rows_of_short_words(given, got):
     "100 names with a context of three",
     points=2,
     adapter="dataset",
-    inputs=lambda rng: {"words": 2 * some_names(rng, 50), "block_size": 3, "stoi": STOI},
+    inputs=lambda rng: {
+        "words": 2 * some_names(rng, 50),
+        "block_size": 3,
+        # Not in the order of the alphabet, so that they have to be looked up.
+        "stoi": dict(zip([".", *rng.permutation([*STOI][1:]).tolist()], range(27), strict=True)),
+    },
 )
 def rows_of_many_names(given, got):
     _expect_examples(given["words"], given["block_size"], given["stoi"], got)

@@ -187,6 +187,9 @@ EARLY = (
 )
 
 
+ENDS_AT = "the `window` losses whose mean belongs to place i are losses[i − window + 1 : i + 1]."
+
+
 def _two_curves(rng: np.random.Generator) -> dict:
     """Return a curve, and the same with losses a million times as large."""
     curve = noisy_curve(rng)
@@ -223,7 +226,7 @@ def choice_from_a_noisy_curve(given, got):
                 "take the one that stands at the place, `rates[i]`.",
             ),
             Mistake(2 * want, NOT_HALVED),
-            Mistake(rates[at - 1] / 2, "One place too early: a mean's place is its last loss's."),
+            Mistake(rates[at - 1] / 2, f"That is the place before the right one: {ENDS_AT}"),
             Mistake(at, "That is a place in the list; return the rate that stands there, halved."),
             Mistake(
                 rates[at - window + 1] / 2,
@@ -233,8 +236,7 @@ def choice_from_a_noisy_curve(given, got):
             Mistake(rates[int(np.argmin(growing))] / 2, EARLY),
             Mistake(
                 rates[min(at + 1, 59)] / 2,
-                "One place too far: the window that ends at place i is losses[i − window + 1 : i + "
-                "1].",
+                f"That is the place after the right one: {ENDS_AT}",
             ),
             Mistake(
                 rates[at - window + 1 + window // 2] / 2,
@@ -287,7 +289,7 @@ def choices_at_the_ends(given, got):
         elif which == places[2]:
             mistakes.append(
                 Mistake(
-                    rates[6] / 2,
+                    rates[9] / 2,
                     "Of equal means you take the last: the first counts, with `<` and not `<=`.",
                 )
             )
@@ -295,7 +297,8 @@ def choices_at_the_ends(given, got):
             mistakes += [
                 Mistake(
                     rates[window] / 2,
-                    "The first full window is left out: it ends at place window − 1.",
+                    "The first full window ends at place window − 1: it is left out here, or "
+                    "longer, or its place is taken one too far.",
                 ),
                 Mistake(rates[1] / 2, EARLY),
                 Mistake(rates[3] / 2, ONE_LOSS),
@@ -313,7 +316,7 @@ def _bowl(rng: np.random.Generator) -> dict:
             "n": 200,
             "window": 10,
         }
-        if tells(*_searched(given), given["window"]):
+        if tells(_searched(given)[1], given["window"]):
             return given
 
 

@@ -1,0 +1,147 @@
+"""The networks of 4.1, and which of their parameters move in which step."""
+
+from itertools import combinations
+
+import numpy as np
+
+NAMES = ("wte", "W1", "b1", "W2", "b2")
+
+
+def blame(zero, h_needs_b1=True, through_tanh=False) -> dict[str, list[str]]:
+    """Return the factors that are zero in each gradient; the switches are learners' mistakes."""
+    x = "wte" in zero
+    h = (x or "W1" in zero) and ("b1" in zero or not h_needs_b1)
+    found = {
+        "wte": [w for w in ("W1", "W2") if w in zero],
+        "W1": ["W2"] * ("W2" in zero) + ["x"] * x,
+        "b1": ["W2"] * ("W2" in zero),
+        "W2": ["h"] * h,
+    }
+    if through_tanh and h:
+        for name in ("wte", "W1", "b1"):
+            found[name] = sorted([*found[name], "h"])
+    return {name: factors for name, factors in found.items() if factors}
+
+
+def steps_of(zero, steps: int) -> list[list[str]]:
+    """Return which parameters get a gradient in each step: what has moved is zero no more."""
+    moved, zero = [], set(zero)
+    for _ in range(steps):
+        moved.append(sorted(set(NAMES) - blame(zero).keys()))
+        zero -= set(moved[-1])
+    return moved
+
+
+ALL_ZERO_SETS = [list(zero) for n in range(6) for zero in combinations(NAMES, n)]
+# Sets with which the first step isn't like the next.
+SLOW = [zero for zero in ALL_ZERO_SETS if len({str(step) for step in steps_of(zero, 4)}) > 1]
+
+
+def network(rng: np.random.Generator, zero, N: int = 40) -> dict:
+    """Return a network whose parameters in `zero` are zero, and what to train it on."""
+    T, C, H, V = 3, int(rng.integers(4, 6)), int(rng.integers(8, 12)), 7
+    shapes = {"wte": (V, C), "W1": (T * C, H), "b1": (H,), "W2": (H, V), "b2": (V,)}
+    parameters = {n: (n not in zero) * 0.5 * rng.normal(size=shape) for n, shape in shapes.items()}
+    # The last character is in no context: its embedding gets no gradient.
+    X, Y = rng.integers(0, V - 1, (N, T)), rng.integers(0, V, N)
+    return {"parameters": parameters, "X": X, "Y": Y, "rate": 0.05}
+
+
+def plain(rng: np.random.Generator, zero_sets, steps: int) -> dict:
+    about = [
+        about_a("everything at zero" if len(z) == 5 else " and ".join(z) + " at zero", z, steps)
+        for z in zero_sets
+    ]
+    return {"runs": [network(rng, z) for z in zero_sets], "steps": steps, "_about": about}
+
+
+def about_a(what: str, zero, steps: int, want=None, known=()) -> dict:
+    return {"what": what, "zero": zero, "want": want or steps_of(zero, steps), "known": list(known)}
+
+
+def some_of(rng: np.random.Generator, sets, n: int):
+    return [sets[i] for i in rng.choice(len(sets), n, replace=False)]
+
+
+def particular(rng: np.random.Generator) -> dict:
+    """Return some networks, and then those in which each context, rate and mean loss count."""
+    steps = 6
+    asked = plain(rng, [list(NAMES), *some_of(rng, SLOW, 5)], steps)
+    runs, about = asked["runs"], asked["_about"]
+    all_move = [sorted(NAMES)] * steps
+    skipped = (
+        [["b1", "b2", "wte"], *all_move[1:]],
+        "With all of X in each step this network moves at once: a part of it won't do.",
+    )
+    # Gradients as small as W2, and of one sign in b1.
+    tiny = network(rng, [])
+    tiny["Y"][:] = 0
+    tiny["parameters"]["W2"][:] = 1e-20 * (np.arange(7) == 0)
+    large = "A gradient of 10⁻²¹ is not zero: ask of the gradient itself, and with no threshold."
+    runs.insert(1, tiny)
+    known = [([["W2", "b2"], *all_move[1:]], large)]
+    about.insert(1, about_a("a W2 of 10⁻²⁰", [], steps, all_move, known))
+
+    for which, place in (("first", 0), ("last", -1), ("some one", int(rng.integers(1, 999)))):
+        run = network(rng, ["b1"], N=1000)
+        run["rate"] = 0.01
+        run["X"][place] = 6
+        run["parameters"]["wte"][:6] = 0
+        runs.append(run)
+        what = f"embeddings of zero but in the {which} of 1,000 contexts"
+        about.append(about_a(what, ["b1"], steps, all_move, [skipped]))
+
+    # With one target and a large rate, step 1 makes its probability 1 in every digit.
+    sure, zero = network(rng, ["W1", "b1", "b2"]), ["W1", "b1"]
+    sure["Y"][:] = target = int(sure["Y"][0])
+    sure["parameters"]["wte"] *= 0.2
+    sure["parameters"]["W2"][:] = 0
+    sure["parameters"]["W2"][:, target] = rng.choice([-0.3, 0.3], len(sure["parameters"]["W2"]))
+    sure["rate"] = 800.0
+    first, later = steps_of(zero, 2)
+    rest = steps - 1
+    known = [
+        (
+            [first] * steps,
+            "The gradients of step 1 are still there in step 2: set them to zero before each "
+            "backward pass, or they add up.",
+        ),
+        (
+            [first] + [later] * rest,
+            "Step 1 is to take the loss to exactly 0, at which no parameter has a gradient; yours "
+            "was shorter: move by `rate` times the gradient, whatever the rate.",
+        ),
+        (
+            [first] + [["W2", "b2"]] * rest,
+            "Step 1 is to take the loss to exactly 0, and yours goes on: *subtract* rate times the "
+            "gradient of the cross-entropy.",
+        ),
+    ]
+    runs.append(sure)
+    about.append(about_a("one target and a rate of 800", zero, steps, [first] + [[]] * rest, known))
+
+    # With one target that is nearly certain, gradients are small, and so are the steps.
+    calm = network(rng, [], N=1500)
+    calm["Y"][:] = target
+    one = np.arange(7) == target
+    sign = np.sign(calm["parameters"]["b1"])
+    for name in ("wte", "W1"):
+        calm["parameters"][name] *= 0.1
+    calm["parameters"]["b1"] = 0.5 * sign
+    calm["parameters"]["W2"] = 0.05 * sign[:, None] * one
+    calm["parameters"]["b2"] = 11.0 * one
+    calm["rate"] = 6000.0
+    far = "This step is far too long: the gradient is that of the *mean* over all contexts."
+    known = [([all_move[0]] + [[]] * rest, far)]
+    runs.append(calm)
+    about.append(about_a("a target of 99.99 % and a rate of 6000", [], steps, known=known))
+
+    # Hidden values of exactly 1 or −1.
+    full = network(rng, [])
+    full["parameters"]["wte"] *= 0.1
+    full["parameters"]["b1"] = 40 * np.sign(full["parameters"]["b1"])
+    lets = "A hidden value of exactly 1 or −1 lets nothing through: there is a tanh."
+    runs.append(full)
+    known = [(all_move, lets)]
+    about.append(about_a("b1 at 40 or −40", [], steps, [["W2", "b2"]] * steps, known))
+    return asked
