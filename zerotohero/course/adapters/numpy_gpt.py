@@ -47,8 +47,9 @@ def two_texts(gpt_cached, generate_cached, params, n_head, tokens, parts, other)
     caches, logits = [_empty(params), _empty(params)], []
     stops = np.cumsum(parts)[:-1]
     for turn in zip(np.split(tokens, stops), np.split(other, stops), strict=True):
-        for part, cache in zip(turn, caches, strict=True):
-            logits.append(gpt_cached(part, params, n_head, cache))
+        for i, part in enumerate(turn):
+            caches[i] = copy.deepcopy(caches[i])  # what is remembered elsewhere stays behind
+            logits.append(gpt_cached(part, params, n_head, caches[i]))
     return {"logits": logits}
 
 
@@ -63,11 +64,8 @@ def to_the_end(gpt_cached, generate_cached, params, n_head, tokens, parts, more)
         for fed, cache in zip((last, more), caches, strict=True)
     ]
     after = _refusing(gpt_cached, last, params, n_head, caches[1])
-    return {
-        "after": None if isinstance(after, str) else after,
-        "last": None if isinstance(ends[0], str) else ends[0],
-        "beyond": ends[1] if isinstance(ends[1], str) else "logits",
-    }
+    beyond = ends[1] if isinstance(ends[1], str) else "logits"
+    return {"after": after, "last": ends[0], "beyond": beyond}
 
 
 def _refusing(answer, *given):

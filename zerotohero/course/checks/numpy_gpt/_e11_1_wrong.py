@@ -9,12 +9,12 @@ from zerotohero.course.exercise import Mistake
 ONE = "Axis 1 is the last only where there are two: of three it is the middle one. Use −1."
 DEFAULT = "Where no eps is passed, it is 0.00001, as the signature has it."
 NARROWED = (
-    "float64 was calculated in float32, and half of its digits are lost: only float16 needs another "
-    "dtype."
+    "float64 was calculated in float32, and half of its digits are lost: only float16 needs "
+    "another dtype."
 )
 EARLY = (
-    "What is multiplied by g has been rounded to float16, and the product is beyond 65504: round what "
-    "comes out at the end, after g and b."
+    "What is multiplied by g has been rounded to float16, and the product is beyond 65504: round "
+    "at the end, after g and b."
 )
 FIRST = "Along the first axis, columns are normalised: use the last axis, −1."
 

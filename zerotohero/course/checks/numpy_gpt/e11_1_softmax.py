@@ -195,7 +195,7 @@ def rows_without_spread_and_far_away(given, got):
 
 
 def _is_cancelled(y: np.ndarray, want: np.ndarray, far: dict) -> bool:
-    """Whether only the rows' variances are wrong: whole numbers, as float32 has them in millions."""
+    """Whether only the rows' variances are wrong: whole numbers, as float32 has of millions."""
     eps = far["eps"]
     with np.errstate(all="ignore"):
         mine, right = (y - far["b"]) / far["g"], (want - far["b"]) / far["g"]
