@@ -263,7 +263,7 @@ def _sizes(rng) -> dict:
     while True:
         asked: list[dict] = []
         for share in (0.04, 0.11, 0.3, 0.7, 0.9):  # a large one tells small slips apart
-            V, n_ctx, n_layer = (int(rng.integers(*ends)) for ends in ((20, 60), (16, 40), (1, 4)))
+            V, n_ctx, n_layer = (int(rng.integers(*ends)) for ends in ((40, 90), (16, 40), (1, 3)))
             asked.append({"params": _with_head(rng, V, n_ctx, n_layer, 32), "share": share})
         for i in (int(rng.integers(3)), int(rng.integers(3, 6))):
             V, n_ctx, n_layer, C, share = EXACT[i]
