@@ -297,3 +297,11 @@ def asked_before_the_loop():
         return new
 
     return top_p, generate
+
+
+@wrong("11.4", "Not one token may be written")
+def one_round_at_least():
+    def generate(model, draw, prompts, eos, n_tokens, p):
+        return generating()(model, draw, prompts, eos, max(n_tokens, 1), p)
+
+    return top_p, generate

@@ -178,7 +178,8 @@ def written(top_p, generate, table, u, prompts, eos, n_tokens, p):
 
     texts = generate(model, draw, [list(p) for p in prompts], eos, n_tokens, p)
     new = [[int(token) for token in text] for text in texts]
-    return {"texts": new, "rows": rows, "seen": seen}
+    got = {"texts": new, "rows": rows[:], "seen": seen[:]}
+    return got | {"none": generate(model, draw, [list(p) for p in prompts], eos, 0, p)}
 
 
 # --- 11.5 ---------------------------------------------------------------------------------------
