@@ -247,3 +247,52 @@ def one_pass():
             return ((y - m) / np.sqrt(v + eps) * g + b).astype(x.dtype)
 
     return softmax, difference
+
+
+@wrong("11.1", "half of its digits are lost")
+def float64_by_way_of_float32():
+    def norm(x, g, b, eps=1e-5):
+        return layer_norm(*(array.astype(np.float32) for array in (x, g, b)), eps).astype(x.dtype)
+
+    return softmax, norm
+
+
+@wrong("11.1", "What is multiplied by g has been rounded")
+def rounded_before_g():
+    def norm(x, g, b, eps=1e-5):
+        _, d, v = moments(x)
+        with np.errstate(all="ignore"):
+            return (d / np.sqrt(v + eps)).astype(x.dtype) * g + b
+
+    return softmax, norm
+
+
+@wrong("11.1", "The larger of the variance and eps")
+def larger_of_the_two():
+    def norm(x, g, b, eps=1e-5):
+        _, d, v = moments(x)
+        return (d / np.sqrt(np.maximum(v, eps)) * g + b).astype(x.dtype)
+
+    return softmax, norm
+
+
+@wrong("11.1", "eps is squared")
+def square_of_eps():
+    def norm(x, g, b, eps=1e-5):
+        _, d, v = moments(x)
+        return (d / np.sqrt(v + eps * eps) * g + b).astype(x.dtype)
+
+    return softmax, norm
+
+
+@wrong("11.1", "Where no eps is passed")
+def another_default():
+    def norm(x, g, b, eps=1e-6):
+        return layer_norm(x, g, b, eps)
+
+    return softmax, norm
+
+
+@wrong("11.1", "as its smallest is")
+def smallest_taken_away():
+    return (lambda x: softmax(x, top=lambda y: y.min(-1, keepdims=True))), layer_norm

@@ -388,3 +388,30 @@ def last_row_alone():
 @wrong("11.3", "Not one token was asked for")
 def one_token_at_least():
     return right, lambda prompt, params, n_head, n: generate(prompt, params, n_head, max(n, 1))
+
+
+@wrong("11.3", "A copy of a cache knows nothing")
+def memory_by_identity():
+    memory = {}
+
+    def gpt_cached(tokens, params, n_head, cache):
+        own = memory.setdefault(id(cache), (cache, [{} for _ in cache]))[1]
+        return right(tokens, params, n_head, own)
+
+    def generating(prompt, params, n_head, n_tokens):
+        return generate(prompt, params, n_head, n_tokens, gpt_cached)
+
+    return gpt_cached, generating
+
+
+@wrong("11.3", "look whether the tokens fit before anything is stored")
+def checked_at_the_end():
+    def gpt_cached(tokens, params, n_head, cache):
+        size = len(params["wpe"])
+        longer = np.concatenate([params["wpe"], params["wpe"][: len(tokens)]])
+        y = right(tokens, params | {"wpe": longer}, n_head, cache)
+        if length(cache) > size:
+            raise ValueError("full")
+        return y
+
+    return gpt_cached, generate

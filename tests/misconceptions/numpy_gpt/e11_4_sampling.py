@@ -278,3 +278,30 @@ def smaller_and_smaller():
         return new
 
     return top_p, generate
+
+
+@wrong("11.4", "nothing is drawn from that")
+def asked_before_the_loop():
+    def generate(model, draw, prompts, eos, n_tokens, p):
+        texts, new = [list(t) for t in prompts], [[] for _ in prompts]
+        ended, probs = [False] * len(texts), model(texts)
+        for _ in range(n_tokens):
+            for i, token in enumerate(draw(top_p(probs, p))):
+                ended[i] |= token == eos
+                if not ended[i]:
+                    texts[i].append(int(token))
+                    new[i].append(int(token))
+            if all(ended):
+                break
+            probs = model(texts)
+        return new
+
+    return top_p, generate
+
+
+@wrong("11.4", "Not one token may be written")
+def one_round_at_least():
+    def generate(model, draw, prompts, eos, n_tokens, p):
+        return generating()(model, draw, prompts, eos, max(n_tokens, 1), p)
+
+    return top_p, generate

@@ -302,3 +302,38 @@ def taken_away():
 @wrong("11.6", "would be added a second time")
 def still_there():
     return adapter, adding(), sizing(), lambda head, alpha: head | merging()(head, alpha)
+
+
+@wrong("11.6", "numbers come from elsewhere")
+def second_adapters_from_elsewhere():
+    def add_adapters(params, r, rng):
+        new = adding()(params, r, rng)
+        for block in new["blocks"]:
+            down = block["adapter_2"]["down"]
+            down["w"] = np.random.default_rng().normal(0, 0.02, down["w"].shape)
+        return new
+
+    return adapter, add_adapters, sizing(), merging()
+
+
+@wrong("11.6", "The head gets two matrices")
+def head_left_out():
+    def add_adapters(params, r, rng):
+        new = adding()(params, r, rng)
+        return new | {"head": params["head"]}
+
+    return adapter, add_adapters, sizing(), merging()
+
+
+@wrong("11.6", "V biases are counted that nobody adds")
+def biases_of_the_head():
+    def adapter_size(params, share):
+        V, whole = params["head"]["w"].shape[1], numbers(params)
+        return sizing()(params, share - V / whole)
+
+    return adapter, adding(), adapter_size, merging()
+
+
+@wrong("11.6", "Divided by the root of r")
+def root_of_r():
+    return adapter, adding(), sizing(), merging(lambda alpha, r, C: alpha / math.sqrt(r))

@@ -312,3 +312,16 @@ def in_place():
         return out
 
     return block
+
+
+@wrong("11.8", "Times √S")
+def multiplied_by_the_root():
+    return attending(scale=lambda S: S**-0.5)
+
+
+@wrong("11.8", "Divided by √T")
+def root_of_positions():
+    def block(x, params, n_head):
+        return attending(scale=lambda S: math.sqrt(len(x)))(x, params, n_head)
+
+    return block

@@ -3,9 +3,19 @@
 import numpy as np
 
 from zerotohero.course.checks.numerics import softmax as right_softmax
+from zerotohero.course.checks.numpy_gpt.shared import normed
 from zerotohero.course.exercise import Mistake
 
 ONE = "Axis 1 is the last only where there are two: of three it is the middle one. Use −1."
+DEFAULT = "Where no eps is passed, it is 0.00001, as the signature has it."
+NARROWED = (
+    "float64 was calculated in float32, and half of its digits are lost: only float16 needs "
+    "another dtype."
+)
+EARLY = (
+    "What is multiplied by g has been rounded to float16, and the product is beyond 65504: round "
+    "at the end, after g and b."
+)
 FIRST = "Along the first axis, columns are normalised: use the last axis, −1."
 
 
@@ -46,7 +56,7 @@ def overflowing_softmaxes(x: np.ndarray) -> list[Mistake]:
             ),
             Mistake(
                 mean / mean.sum(-1, keepdims=True),
-                "The mean of a row with −∞ is −∞: take the largest away.",
+                "The mean of a row with −∞ is −∞, as its smallest is: take the largest away.",
             ),
             Mistake(small, "A small number below the fraction doesn't help against ∞/∞."),
             Mistake(np.nan_to_num(e / e.sum(-1, keepdims=True)), "NaN made 0 is no probability."),
@@ -85,8 +95,13 @@ def wrong_norms(x, g, b, eps) -> list[Mistake]:
             d / (np.sqrt(v) + eps) * g + b,
             "eps stands outside of the root: it is added to the variance.",
         ),
+        (
+            d / np.sqrt(np.maximum(v, eps)) * g + b,
+            "The larger of the variance and eps stands under the root: their sum is asked for.",
+        ),
         (d / np.sqrt(v) * g + b, "eps is missing: it is added to the variance."),
         (d / np.sqrt(v + 1e-5) * g + b, "The eps that is passed isn't used."),
+        (d / np.sqrt(v + eps * eps) * g + b, "eps is squared: it is added as it is."),
         (d / (v + eps) * g + b, "The root is missing: divide by the standard deviation."),
         (
             d / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * g + b,
@@ -107,7 +122,17 @@ def wrong_norms(x, g, b, eps) -> list[Mistake]:
     ]
     if x.ndim == 3:
         found.insert(0, (along(1), ONE))
+    if eps == 1e-5:  # it isn't passed, and where it is, all is right
+        others = (0, 1e-12, 1e-8, 1e-7, 1e-6, 1e-4, 1e-3)
+        found = [(d / np.sqrt(v + other) * g + b, DEFAULT) for other in others] + found
     return [Mistake(value, hint) for value, hint in found]
+
+
+def narrowed(y) -> str | None:
+    """Return the hint for numbers of float64 of which each is one of float32."""
+    if not isinstance(y, np.ndarray) or y.dtype != np.float64 or len(np.unique(y)) < 3:
+        return None
+    return NARROWED if np.array_equal(y, y.astype(np.float32)) else None
 
 
 def wrong_halves(one: dict) -> list[Mistake]:
@@ -121,6 +146,10 @@ def wrong_halves(one: dict) -> list[Mistake]:
         rounded = near / np.sqrt((near * near).mean(-1, keepdims=True) + 1e-5) * g + b
     overflow = "A square beyond 65504 is ∞ in float16, and what is divided by it 0. Calculate in "
     mean = "The mean is rounded to float16, which has whole numbers alone between 1024 and 2048: "
+    if len(x) == 1:
+        with np.errstate(all="ignore"):
+            early = normed(x.astype(np.float32), 1, 0, one["eps"]).astype(np.float16) * g + b
+        return [Mistake(early, EARLY)]
     if not np.isfinite(squares).all():
         return [Mistake(narrow, overflow + "float32.")]
     return [Mistake(rounded, mean + "turn x to float32 before it is taken.")]

@@ -15,11 +15,11 @@ def flat(params, path: str = "") -> dict[str, np.ndarray]:
     return found
 
 
-def largest(model: dict, whole: float = 0, layers=2, biases=(1, 1), head=True) -> int:
+def largest(model: dict, whole: float = 0, layers=2, biases=(1, 1), head=True, more=0) -> int:
     """Return the largest r; the other arguments are what learners get wrong."""
     C, V, n = model["C"], model["V"], layers * model["n_layer"]
     of_down, of_up = biases
-    budget, r = model["share"] * (whole or model["total"]), 0
+    budget, r = model["share"] * (whole or model["total"]) - more, 0
     while (
         n * (2 * C * (r + 1) + of_down * (r + 1) + of_up * C) + head * (r + 1) * (C + V) <= budget
     ):
@@ -63,6 +63,10 @@ def wrong_sizes(model: dict) -> list[tuple[int, str]]:
             "Rounded to the nearest: r has to fit, so what is behind the point goes.",
         ),
         (largest(model, head=False), "What the head gets isn't counted."),
+        (
+            largest(model, more=model["V"]),
+            "V biases are counted that nobody adds: the new part of the head has none.",
+        ),
         (largest(model, layers=1), "Each block has two adapters."),
         (largest(model, total - head), "The head's own numbers are part of the whole."),
         (largest(model, embedded), "The embeddings are numbers of `params`, too."),

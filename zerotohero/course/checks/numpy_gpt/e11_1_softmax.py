@@ -4,6 +4,7 @@ import numpy as np
 
 from zerotohero.course.checks.numerics import softmax as right_softmax
 from zerotohero.course.checks.numpy_gpt._e11_1_wrong import (
+    narrowed,
     overflowing_softmaxes,
     wrong_halves,
     wrong_norms,
@@ -41,8 +42,8 @@ b. A row may lie far from zero: for float32 numbers of 4000 that differ by less 
 is right to 1 %.
 
 What comes back has the dtype of x: float16, float32 or float64; g and b have the same. float16
-holds nothing above 65504, and squares and sums of a long row are soon beyond that: calculate in
-float32 then, and round the result.
+holds nothing above 65504, and squares, products with g and sums of a long row are soon beyond that:
+calculate in float32 then, and round the result. float64 keeps its sixteen digits.
 
 ```python
 softmax(np.array([[0.0, 1.0], [5000.0, 5001.0]]))      # [[0.2689, 0.7311], [0.2689, 0.7311]]
@@ -84,7 +85,9 @@ def rows_of_any_shape(given, got):
             f"softmax of shape {x.shape}",
             y,
             right_softmax(x),
+            tol=1e-9,
             mistakes=lambda x=x: wrong_softmaxes(x),
+            hint=narrowed(y),
         )
 
 
@@ -101,7 +104,7 @@ def _large(rng) -> dict:
 def large_logits(given, got):
     for x, y in zip(given["xs"], got["ys"], strict=True):
         want = right_softmax(x.astype(np.float64))
-        tol = 1e-6 if x.dtype == np.float64 else 1e-3
+        tol = 1e-9 if x.dtype == np.float64 else 1e-3
         what = f"softmax of {x.dtype} logits in the thousands"
         expect_array(
             what,
@@ -135,7 +138,13 @@ def norms_of_any_shape(given, got):
     for one, y in zip(given["asked"], got["ys"], strict=True):
         what = f"layer_norm of shape {one['x'].shape}, eps={one['eps']:g}"
         expect_array(
-            what, y, normed(**one), dtype="float64", mistakes=lambda one=one: wrong_norms(**one)
+            what,
+            y,
+            normed(**one),
+            tol=1e-9,
+            dtype="float64",
+            mistakes=lambda one=one: wrong_norms(**one),
+            hint=narrowed(y),
         )
 
 
@@ -169,7 +178,7 @@ def rows_without_spread_and_far_away(given, got):
     expect_array("layer_norm of equal numbers", level, normed(**flat), mistakes=lambda: [lost])
     want = normed(**{k: v if k == "eps" else v.astype(np.float64) for k, v in far.items()})
     hint = None
-    if isinstance(y, np.ndarray) and y.shape == want.shape and _is_scaled(y, want, far):
+    if isinstance(y, np.ndarray) and y.shape == want.shape and _is_cancelled(y, want, far):
         hint = (
             "mean(x²) − mean(x)² takes numbers of millions from each other, and float32 has seven "
             "digits: nothing true is left. Take the mean away first, and square then."
@@ -185,16 +194,18 @@ def rows_without_spread_and_far_away(given, got):
     )
 
 
-def _is_scaled(y: np.ndarray, want: np.ndarray, far: dict) -> bool:
-    """Whether only the rows' variances are wrong, and from row to row by another factor."""
+def _is_cancelled(y: np.ndarray, want: np.ndarray, far: dict) -> bool:
+    """Whether only the rows' variances are wrong: whole numbers, as float32 has of millions."""
+    eps = far["eps"]
     with np.errstate(all="ignore"):
         mine, right = (y - far["b"]) / far["g"], (want - far["b"]) / far["g"]
         at = np.abs(right).argmax(-1)[:, None]
         factor = np.take_along_axis(mine, at, -1) / np.take_along_axis(right, at, -1)
+        variance = (far["x"].astype(np.float64).var(-1) + eps) / factor[:, 0] ** 2
         gone = ~np.isfinite(factor[:, 0])
-        same = np.isclose(mine / factor, right, rtol=0.02, atol=0.02).all(-1) | gone
-        known = factor[:, 0][~gone]
-    return bool(same.all() and (gone.any() or np.ptp(known) > 0.05 * np.abs(known).max()))
+        same = np.isclose(mine / factor, right, rtol=0.02, atol=0.02).all(-1)
+        whole = np.isclose(variance, np.rint(variance) + eps, rtol=0.03, atol=0)
+    return bool((same & whole | gone).all())
 
 
 def _halves(rng) -> dict:
@@ -209,6 +220,10 @@ def _halves(rng) -> dict:
     near = rng.integers(1400, 1600, (4, 1)) + rng.permuted(np.tile([0, 1, 1, 3, 7], (4, 1)), axis=1)
     g, b = (rng.normal(1, 0.2, 5).astype(np.float16) for _ in range(2))
     asked.append({"x": near.astype(np.float16), "g": g, "b": b, "eps": 1e-5})
+    # Times g, these two are beyond 65504, and plus b they are not.
+    tall = {"x": np.array([[0, 0, 0, 0, rng.integers(2, 9)]], np.float16), "eps": 1e-5}
+    tall["g"], tall["b"] = (np.array([*rng.normal(1, 0.2, 4), n], np.float16) for n in (4e4, -5e4))
+    asked.append(tall)
     flat = np.full(many, float(rng.integers(2, 9)), np.float16)
     return {"xs": [rng.normal(0, 2, (3, n)).astype(np.float16), x, flat], "asked": asked}
 

@@ -107,7 +107,8 @@ BY_TURNS = (
     "by side, so n_head comes before S in `reshape`."
 )
 NO_MAX = (
-    "exp of thousands is ∞, and ∞/∞ NaN: take each row's largest score away before exp, as in 11.1."
+    "exp of thousands is ∞, and ∞/∞ NaN; so is 0/0, where the largest score of all was taken away, "
+    "from which a row may be far: take each row's largest score away before exp, as in 11.1."
 )
 
 

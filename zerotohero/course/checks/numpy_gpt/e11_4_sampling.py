@@ -46,8 +46,9 @@ and put each token behind its text.
 
 A text ends when **it writes** the token `eos`, and gets nothing more; the others go on. Whether
 this one `eos` is put behind its text is up to you; behind it the model sees nothing. Each text gets
-at most n_tokens tokens. When all have ended, the model isn't asked again. A prompt may hold
-`eos`, end with it or be `[eos]`, which is how GPT-2 writes from nothing: that ends no text.
+at most n_tokens tokens, which may be 0. When all have ended, the model isn't asked again. A prompt
+may hold `eos`, end with it or be `[eos]`, which is how GPT-2 writes from nothing: that ends no
+text.
 
 Return the new tokens of each text, without its prompt and without the `eos` that it wrote.
 
@@ -264,10 +265,16 @@ def texts_that_end(given: dict, got: dict) -> None:
     expect_that(
         len(got["rows"]) <= calls,
         f"{what}: expected {calls} calls of the model, got {len(got['rows'])}",
-        "The model is asked although all texts have ended."
+        "The model is asked once more, after the last round: nothing is drawn from that."
+        if len(got["rows"]) == given["n_tokens"] + 1
+        else "The model is asked although all texts have ended."
         if len(got["rows"]) in (calls + 1, given["n_tokens"])
         else None,
     )
+    none = [[] for _ in given["prompts"]]
+    hint = "Not one token may be written: look at n_tokens before the first round, too."
+    nothing = f"generate(model, draw, prompts, {given['eos']}, 0, {given['p']})"
+    expect(nothing, got["none"], none, hint=hint)
 
 
 for name, points, all_end in (

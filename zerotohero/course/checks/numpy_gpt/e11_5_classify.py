@@ -194,6 +194,7 @@ def _wrong_gradients(given: dict, d: np.ndarray, name: str) -> list[Mistake]:
     found += [
         (flat, "The 1 at the label is there without the softmax."),
         (d * B / d.size, "Divided by B · K: the mean is over the B texts."),
+        (d / B, "Divided by B twice: d holds the share of each text."),
     ]
     mistakes = [Mistake(_gradients(given, wrong)[name], hint) for wrong, hint in found]
     if name == "h":
@@ -206,15 +207,13 @@ def _wrong_gradients(given: dict, d: np.ndarray, name: str) -> list[Mistake]:
             Mistake(everywhere / T, "It is spread over all positions: only one of them was read."),
             Mistake(back, "(B, C) is the gradient of what was read: put it into zeros like h."),
         ]
-    if name == "w":
+    if name == "w" and np.isfinite(given["h"]).all():
         all_of_h = np.einsum("btc,bk->ck", given["h"], d)
         column = given["h"][:, -1].T @ d
         mistakes += [
             Mistake(all_of_h, "It is made of all positions: only the last own token was read."),
             Mistake(column, "It is made of the last column: the last own token was read."),
         ]
-    if name == "b":
-        mistakes.append(Mistake(d.mean(0), "Divided by B twice: d holds the share of each text."))
     return mistakes
 
 

@@ -162,6 +162,8 @@ BOTH_ZERO = (
 )
 
 
+OF_BLOCK = "Each block has two adapters, and each linear layer `w`, (in, out), and `b`, (out,)."
+OF_HEAD = "The head gets two matrices, `down`, (C, r), and `up`, (r, V), which have no biases."
 STAYS = "All that was there stays, under its name, with its numbers."
 
 
@@ -183,9 +185,7 @@ def same_at_the_start(given, got):
         expect_that(
             isinstance(mine, np.ndarray) and mine.shape == shape,
             f"{what}: expected {name} of shape {shape}, and it {came}",
-            "Each block has two adapters, and each linear layer `w`, (in, out), and `b`, (out,)."
-            if mine is None
-            else None,
+            (OF_HEAD if name.startswith("head") else OF_BLOCK) if mine is None else None,
         )
     strangers = sorted(new.keys() - old.keys() - shapes.keys())
     expect_that(not strangers, f"{what}: {', '.join(strangers[:3])} isn't on the card")
@@ -243,6 +243,7 @@ def same_at_the_start(given, got):
         f"{what}: one array stands at several places",
         "What trains the one would change the others: make new zeros for each, too.",
     )
+    expect_that(got["logits"] is not None, "the logits at the start: adapter fails in the model")
     expect_array(
         "the logits at the start", got["logits"], got["plain"], tol=1e-12, hint="Is x added?"
     )
@@ -262,7 +263,7 @@ def _sizes(rng) -> dict:
     while True:
         asked: list[dict] = []
         for share in (0.04, 0.11, 0.3, 0.7, 0.9):  # a large one tells small slips apart
-            V, n_ctx, n_layer = (int(rng.integers(*ends)) for ends in ((20, 60), (16, 40), (1, 4)))
+            V, n_ctx, n_layer = (int(rng.integers(*ends)) for ends in ((40, 90), (16, 40), (1, 3)))
             asked.append({"params": _with_head(rng, V, n_ctx, n_layer, 32), "share": share})
         for i in (int(rng.integers(3)), int(rng.integers(3, 6))):
             V, n_ctx, n_layer, C, share = EXACT[i]
@@ -271,7 +272,7 @@ def _sizes(rng) -> dict:
         models = [sizes_of(**one) for one in asked]
         right = tuple(map(largest, models))
         below = tuple(r - (m["share"] in SHARES) for r, m in zip(right, models, strict=True))
-        if len({right, below, *known_sizes(models)}) == 11:  # each mistake makes a difference
+        if len({right, below, *known_sizes(models)}) == 12:  # each mistake makes a difference
             return {"asked": asked}
 
 
@@ -298,7 +299,7 @@ EVEN_ONE = "Even r = 1 is too much here: 0."
 
 
 def _to_merge(rng) -> dict:
-    C, r, V = (int(n) for n in np.add(rng.permutation([3, 4, 5]), [4, 0, 9]))
+    C, r, V = (int(n) for n in np.add(rng.permutation([3, 5, 6]), [4, 0, 9]))
     head = {"w": rng.normal(size=(C, V)), "b": rng.normal(size=V)}
     head |= {"down": rng.normal(size=(C, r)), "up": rng.normal(size=(r, V))}
     return {"head": head, "alpha": float(rng.choice([2.0, 7.0, 10.0, 16.0]))}
@@ -326,6 +327,7 @@ def plain_head(given, got):
         (w - alpha / r * update, "It is taken away: add it."),
         (w, "The head is as it was before training: nothing is merged."),
         (w + 2 * alpha / r * update, "It is added twice."),
+        (w + alpha / r**0.5 * update, "Divided by the root of r: it is alpha / r."),
     ]
     mistakes = [Mistake(value, hint) for value, hint in found]
     want = w + alpha / r * update

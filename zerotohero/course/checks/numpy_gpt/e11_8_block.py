@@ -77,7 +77,7 @@ params["mlp"]["c_fc"]["w"][0][0].grad
 )
 
 
-def _wrong_numbers() -> list[tuple[dict, str]]:
+def _wrong_numbers(T: int) -> list[tuple[dict, str]]:
     def attending(**how):
         return {"attend": partial(attention, **how)}
 
@@ -99,6 +99,14 @@ def _wrong_numbers() -> list[tuple[dict, str]]:
         ),
         (attending(scale=lambda S: 1.0), "The dot products aren't divided by √S."),
         (attending(scale=float), "Divided by S: its root is asked for."),
+        (
+            attending(scale=lambda S: 1 / math.sqrt(S)),
+            "Times √S: the dot products are divided by it.",
+        ),
+        (
+            attending(scale=lambda S: math.sqrt(T)),
+            "Divided by √T: what is added up in a dot product are S numbers.",
+        ),
         (attending(n_head=1), "All channels are one head: n_head isn't used."),
         (attending(n_head=2), "There are always two heads: n_head says how many."),
         (attending(order=(1, 0, 2)), "Queries and keys have changed places."),
@@ -170,7 +178,7 @@ def _cut() -> list[tuple[dict, str]]:
 # --- cases --------------------------------------------------------------------------------------
 
 
-def _drawn(rng, n: int = 4, n_head: int = 3, large: float = 1.0) -> dict:
+def _drawn(rng, n: int = 5, n_head: int = 3, large: float = 1.0) -> dict:
     params = {}
     for name, shape in SHAPES.items():
         values = rng.normal(size=shape)
@@ -231,7 +239,7 @@ def _expect_numbers(given: dict, got: dict) -> None:
         expect(what, out, want, tol=1e-9)
     except Wrong:
         with np.errstate(all="ignore"):
-            mistakes = [Mistake(whole(w, **how), hint) for how, hint in _wrong_numbers()]
+            mistakes = [Mistake(whole(w, **how), hint) for how, hint in _wrong_numbers(len(out))]
         expect(what, out, want, tol=1e-9, mistakes=mistakes)
 
 
