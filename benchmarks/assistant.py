@@ -51,8 +51,8 @@ CLAIMS: dict[str, Callable[[dict], bool]] = {
         r["unchecked reward"] > r["policy reward"]
         and r["unchecked divergence"] > 2 * r["policy divergence"]
     ),
-    "without penalty: true score falls on the way 0.4 below the lowest with it": lambda r: (
-        r["unchecked lowest"] < r["policy lowest"] - 0.4
+    "without penalty: true score falls on the way 0.4 below the end with it": lambda r: (
+        r["unchecked lowest"] < r["policy score"] - 0.4
     ),
     "DPO: true score 0.1 above the fine-tuned model's": lambda r: (
         r["dpo score"] > r["tuned score"] + 0.1

@@ -93,7 +93,8 @@ def rows(pairs: Sequence[Pair], think: bool) -> tuple[Int64[Tensor, "N T"], Int6
 # --- learning from examples -----------------------------------------------------------------------
 
 
-LEARN = replace(RECIPES["adder"].train, steps=200, eval_every=0)
+# At the adder's rate, one seed in ten never understood; at this one all do, within 180 steps.
+LEARN = replace(RECIPES["adder"].train, steps=300, muon_lr=0.03, muon_momentum=0.9, eval_every=0)
 GRPO = TrainConfig(
     steps=24,
     batch_size=768,
