@@ -118,9 +118,9 @@ def finetuned(to_alphabet, pretrain, from_scratch, finetune, other=None, tokens=
     given = _state(model)
     tuned, began = keep("tuned", lambda: finetune(model, tokens), tokens, "finetune")
     got["went_on"] = _are_equal(given, began)
-    trained = given, _state(tuned)
+    known = given, _state(tuned)
     _, began = keep("scratch", lambda: from_scratch(tokens, 65), tokens, "from_scratch")
-    got["anew"] = not any(_are_equal(weights, began) for weights in trained)
+    got["anew"] = not any(_are_equal(weights, began) for weights in known)
     return got
 
 
