@@ -78,15 +78,27 @@ def linkcode_resolve(domain, info):
     return f"{REPOSITORY}/blob/main/{file}#L{first}-L{first + len(lines) - 1}"
 
 
+CODE = re.compile(r"((?<=\n\n)(?: {4}.*\n?|\n(?= {4}))+)")  # what is indented after a blank line
+
+
 def from_markdown(app, what, name, obj, options, lines):
-    """Turn a docstring, which quotes code as Markdown does, into what Sphinx reads."""
-    text, *quoted = "\n".join(lines).split("`")
+    """Turn a docstring, which quotes and indents code as Markdown does, into what Sphinx reads."""
+    prose, *rest = CODE.split("\n".join(lines))
+    pieces = [inline(prose)]
+    for code, after in zip(rest[::2], rest[1::2], strict=True):
+        pieces += ["::\n\n", code, "\n", inline(after)]
+    lines[:] = "".join(pieces).split("\n")
+
+
+def inline(prose: str) -> str:
+    """Return prose whose quoted code Sphinx knows, and whose other signs mean nothing to it."""
+    text, *quoted = prose.split("`")
     plain = [text, *quoted[1::2]]
     plain = [re.sub(r"[*|\\]|_(?=\W|$)", r"\\\g<0>", part) for part in plain]
     pieces = [plain[0]]
     for code, after in zip(quoted[::2], plain[1:], strict=True):
         pieces += ["``", code, "``", "\\ " if after[:1].isalnum() else "", after]
-    lines[:] = "".join(pieces).split("\n")
+    return "".join(pieces)
 
 
 def setup(app):

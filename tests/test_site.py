@@ -165,6 +165,8 @@ def test_a_reader_finds_what_they_came_for(site, pages):
     assert "max_new_tokens: int" in signature and "temperature" in signature
     shapes = pages["reference/gpt.html"].find(id="zerotohero.gpt.GPT.forward").text
     assert "Integer[Tensor, 'B T']" in shapes and "jaxtyping" not in shapes
+    example = pages["reference/tf_checkpoint.html"].select_one("div.highlight pre").text
+    assert 'TensorFlowCheckpoint("124M/model.ckpt")' in example, "code, with its own quotes"
 
 
 def test_the_site_is_small(site):
@@ -199,9 +201,9 @@ def visit(chrome, served):
     page.on("requestfailed", lambda asked: wrong.append(f"failed {asked.url}"))
     page.on("response", lambda got: got.status >= 400 and wrong.append(f"{got.status} {got.url}"))
 
-    def open_page(name: str, theme: str = "light", viewport=WIDE):
+    def open_page(name: str, theme: str = "light"):
         wrong.clear()
-        page.set_viewport_size(viewport)
+        page.set_viewport_size(WIDE)
         page.emulate_media(color_scheme=theme)
         page.goto(served + name, wait_until="load")
         page.evaluate("window.MathJax && MathJax.startup && MathJax.startup.promise")
@@ -223,7 +225,6 @@ def widths(page) -> str:
     )
 
 
-@pytest.mark.slow  # until it takes less than a minute
 def test_every_page_opens_and_fits_a_screen_and_a_phone(visit, pages):
     for name in pages:
         if name in OF_THE_THEME:
@@ -234,7 +235,6 @@ def test_every_page_opens_and_fits_a_screen_and_a_phone(visit, pages):
         assert not widths(page), f"{name} at {PHONE['width']} px"
 
 
-@pytest.mark.slow  # until it takes less than a minute
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_five_pages_are_accessible_in_light_and_dark(visit, theme):
     """By axe-core: contrast of 4.5, names for what can be pressed, order, language, alternatives.
@@ -244,11 +244,11 @@ def test_five_pages_are_accessible_in_light_and_dark(visit, theme):
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     axe = (NPM / "axe-core" / "axe.min.js").read_text("utf-8")
     for name in LOOKED_AT:
-        for kind, viewport in (("wide", WIDE), ("phone", PHONE)):
-            page = visit(name, theme, viewport)
+        page = visit(name, theme)
+        for kind, viewport in (("phone", PHONE), ("wide", WIDE)):
+            page.set_viewport_size(viewport)
             picture = f"site-{Path(name).stem}-{kind}-{theme}.png"
             page.screenshot(path=SCREENSHOTS / picture)
-        page.set_viewport_size(WIDE)
         page.evaluate(axe)
         # Sphinx marks up a class as a list of definitions with more in it than HTML allows.
         rules = {"definition-list": {"enabled": False}}
@@ -262,7 +262,6 @@ def test_five_pages_are_accessible_in_light_and_dark(visit, theme):
         assert not serious, "\n".join(serious)
 
 
-@pytest.mark.slow  # until it takes less than a minute
 def test_search_finds_a_lecture(visit):
     page = visit("search.html?q=fused+batchnorm")
     results = page.locator("#search-results li a")
