@@ -57,9 +57,6 @@ CLAIMS: dict[str, Callable[[dict], bool]] = {
     "DPO: true score 0.1 above the fine-tuned model's": lambda r: (
         r["dpo score"] > r["tuned score"] + 0.1
     ),
-    "sums: with thinking, 30 % more are right than at once after 120 steps": lambda r: (
-        r["begun"] > r["direct"] + 0.3
-    ),
     "sums: the majority of 16 is right 10 % more often than one": lambda r: (
         r["begun majority of 16"] > r["begun pass@1"] + 0.1
     ),
