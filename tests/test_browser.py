@@ -9,6 +9,15 @@ from playwright.sync_api import expect
 
 from browser import ROOT, NotebookPage, browser, chromium, copy_notebooks, jupyterlab
 
+# What a learner may write first: each number is nudged upwards, and not downwards.
+ONE_SIDED = """\
+def numerical_gradient(f, a, b, c, h=1e-5):
+    here = f(a, b, c)
+    da = (f(a + h, b, c) - here) / h
+    db = (f(a, b + h, c) - here) / h
+    dc = (f(a, b, c + h) - here) / h
+    return da, db, dc
+"""
 LECTURE, EXERCISE = "lectures/01_micrograd.ipynb", "exercises/01_micrograd.ipynb"
 
 
@@ -55,6 +64,7 @@ def test_lecture_01_runs_and_its_widget_moves(lab):
             lecture.page.keyboard.press("ArrowRight")
         after = lecture.settled(picture, different_from=before)
         assert slider.get_attribute("aria-valuenow") != value
+        lecture.picture("explorer", widget)
         for _ in range(3):
             lecture.page.keyboard.press("ArrowLeft")
         again = lecture.settled(picture, different_from=after)
@@ -68,8 +78,15 @@ def test_exercise_1_1_is_answered_and_its_check_passes(lab):
         exercise.run_all(seconds=24)
         stub, check = exercise.cell("1.1 is yours to write"), exercise.cell('check("1.1"')
         expect(check).to_contain_text("not yet")
-        exercise.write(stub, solution_of("1.1"))
-        exercise.run(exercise.cell("def numerical_gradient"))
+        exercise.write(stub, ONE_SIDED)
+        answer = exercise.cell("def numerical_gradient")
+        exercise.run(answer)
+        exercise.run(check)
+        output = check.locator(".jp-OutputArea")
+        expect(output).to_contain_text("You nudge upwards only")
+        exercise.picture("mistake", answer, check)
+        exercise.write(answer, solution_of("1.1"))
+        exercise.run(answer)
         exercise.run(check)
         expect(check.locator(".jp-OutputArea")).to_contain_text(re.compile(r"All \d+ points\."))
 
