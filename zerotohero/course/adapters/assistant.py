@@ -4,6 +4,8 @@ import re
 
 import torch
 
+from zerotohero.course.adapters.shared import kind_of
+
 # --- 8.1 ----------------------------------------------------------------------------------------
 
 
@@ -19,10 +21,8 @@ def chatted_or_refused(chat_ids, calls):
             found.append(_chat(chat_ids, **call))
         except NotImplementedError:
             raise
-        except ValueError:  # or a kind of it
-            found.append("ValueError")
         except Exception as error:
-            found.append(type(error).__name__)
+            found.append(kind_of(error))
     return {"ids": found}
 
 

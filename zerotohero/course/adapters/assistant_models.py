@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from zerotohero.course.adapters.shared import what_came
+
 
 class Stand:
     """Stands in for a model: logits that depend on all tokens so far, and on a shift that learns.
@@ -37,8 +39,7 @@ def losses(answer_logprobs, dpo_loss, policy, reference, chosen, rejected, beta)
     pairs = [(torch.tensor(its["tokens"]), torch.tensor(its["mask"])) for its in (chosen, rejected)]
     loss = dpo_loss(*models, *pairs, beta)
     if not isinstance(loss, torch.Tensor):
-        kind = "nothing" if loss is None else f"a {type(loss).__name__}"
-        raise TypeError(f"dpo_loss has to return a tensor, and it returned {kind}")
+        raise TypeError(f"dpo_loss has to return a tensor, and it returned {what_came(loss)}")
     if not loss.requires_grad:
         raise TypeError("the loss has no gradient")
     if loss.ndim == 0:

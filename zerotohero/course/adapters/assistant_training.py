@@ -3,6 +3,7 @@
 import torch
 
 from zerotohero.course.adapters.gpt_watch import Watch, trained
+from zerotohero.course.adapters.shared import what_came
 from zerotohero.gpt import GPT, GPTConfig
 
 V, QUESTION, T = 12, 6, 9  # tokens, those of a question, and those of a question with its answer
@@ -16,8 +17,7 @@ def _loss(grpo_loss, logp, rewards, mask):
     logp, rewards = (torch.tensor(x, requires_grad=True) for x in (logp, rewards))
     loss = grpo_loss(logp, rewards, torch.tensor(mask))
     if not isinstance(loss, torch.Tensor):
-        kind = "nothing" if loss is None else f"a {type(loss).__name__}"
-        raise TypeError(f"grpo_loss has to return a tensor, and it returned {kind}")
+        raise TypeError(f"grpo_loss has to return a tensor, and it returned {what_came(loss)}")
     if loss.ndim == 0:
         loss.backward()
     to_rewards = torch.zeros_like(rewards) if rewards.grad is None else rewards.grad

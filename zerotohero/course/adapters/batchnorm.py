@@ -3,6 +3,8 @@
 import torch
 from torch._C._functorch import is_functorch_wrapped_tensor
 
+from zerotohero.course.adapters.shared import kind_of
+
 # --- 4.1 ----------------------------------------------------------------------------------------
 
 
@@ -186,8 +188,7 @@ def batch_of_one(BatchNorm1d, x, eps, momentum, gamma, beta):
     except NotImplementedError:
         raise
     except Exception as error:
-        raised = "ValueError" if isinstance(error, ValueError) else type(error).__name__
-        message = str(error)[:200]
+        raised, message = kind_of(error), str(error)[:200]
     return {"y": y, "raised": raised, "message": message, "before": before, "after": _running(norm)}
 
 

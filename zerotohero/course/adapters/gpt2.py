@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
+from zerotohero.course.adapters.shared import kind_of, what_came
+
 # --- 10.1 ---------------------------------------------------------------------------------------
 
 
@@ -29,8 +31,7 @@ def refused(from_gpt2, files, faults):
         except NotImplementedError:
             raise
         except Exception as error:
-            kind = "ValueError" if isinstance(error, ValueError) else type(error).__name__
-            raised.append(kind)
+            raised.append(kind_of(error))
     return {"files": [whole], "raised": raised}
 
 
@@ -194,7 +195,7 @@ def _grouped(decay_groups, parameters, ties, weight_decay):
     names = {id(p): name for name, p in model.named_parameters()}
     groups, known = decay_groups(model, weight_decay), []
     if not isinstance(groups, list | tuple):
-        came = "nothing" if groups is None else f"a {type(groups).__name__}"
+        came = what_came(groups)
         raise TypeError(f"a list of two dicts is needed, and {came} was returned")
     for group in groups:
         if not isinstance(group, dict):

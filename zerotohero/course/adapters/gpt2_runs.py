@@ -3,13 +3,7 @@
 import numpy as np
 import torch
 
-
-def _pair(came, of="lists"):
-    if not isinstance(came, tuple | list) or len(came) != 2:
-        what = "nothing" if came is None else f"a {type(came).__name__}"
-        raise TypeError(f"two {of} are needed, and {what} was returned")
-    return list(came)
-
+from zerotohero.course.adapters.shared import pair
 
 # --- 10.5 ---------------------------------------------------------------------------------------
 
@@ -17,7 +11,7 @@ def _pair(came, of="lists"):
 def cuts(cut_completion, score_endings, pieces, texts):
     """Return each text cut by the answer, as two lists of tokens."""
     encode = Pieces(pieces)
-    return {"cuts": [_pair(cut_completion(encode, *text)) for text in texts]}
+    return {"cuts": [pair(cut_completion(encode, *text), "two lists") for text in texts]}
 
 
 class Pieces:
@@ -54,7 +48,7 @@ def scores(cut_completion, score_endings, pairs, emb, pos, out):
         return (torch.tanh(x + past) @ out).float()
 
     came = score_endings(model, [(list(before), list(after)) for before, after in pairs])
-    sums, means = _pair(came)
+    sums, means = pair(came, "two lists")
     return {"sums": sums, "means": means, "seen": seen}
 
 
@@ -93,7 +87,7 @@ class Shard:
 
 def rows_read(row_numbers, read_rows, shards, T, numbers):
     shards = [Shard(tokens) for tokens in shards]
-    x, y = _pair(read_rows(list(shards), T, list(numbers)), "tensors")
+    x, y = pair(read_rows(list(shards), T, list(numbers)), "two tensors")
     return {"x": x, "y": y, "read": sum(shard.read for shard in shards)}
 
 
@@ -125,4 +119,4 @@ def laws(fit_law, predict, runs):
 
 def predictions(fit_law, predict, runs):
     came = [predict(run["compute"], run["loss"], run["at"]) for run in runs]
-    return {"found": [_pair(pair, "numbers") for pair in came]}
+    return {"found": [pair(its, "two numbers") for its in came]}

@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from zerotohero.course.adapters.gpt_watch import Stopped, Watch
+from zerotohero.course.adapters.shared import what_came
 
 
 def improved(improvements, train_model, **given):
@@ -64,7 +65,7 @@ def compared(improvements, train_model, runs=(), windows=None, V=0, missing=""):
             if not isinstance(model, nn.Module):
                 raise TypeError(
                     "train_model has to return the trained model, an nn.Module; it returned "
-                    f"{'nothing' if model is None else f'a {type(model).__name__}'}."
+                    f"{what_came(model)}."
                 )
             with Watch(stop=0) as again, contextlib.suppress(Stopped):
                 train_model(_Batches(run["tokens"]), V, name == "improved", seed)

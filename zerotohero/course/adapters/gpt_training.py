@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from zerotohero.course.adapters.gpt_watch import Watch, trained
+from zerotohero.course.adapters.shared import kind_of
 
 # --- 7.2 ------------------------------------------------------------------------------------------
 
@@ -167,8 +168,8 @@ def unreadable(read_data, bigram_loss, own_data, contents, block_size):
                 raise
             except Exception as error:
                 # UnicodeDecodeError is Python's ValueError for the first who reads, not for this.
-                own = isinstance(error, ValueError) and not isinstance(error, UnicodeError)
-                kind = "ValueError" if own else type(error).__name__
+                unread = isinstance(error, UnicodeError)
+                kind = type(error).__name__ if unread else kind_of(error)
                 what = {"type": kind, "message": str(error)[:300]}
                 replies.append(what | {"parts": len(error.args)})
             else:

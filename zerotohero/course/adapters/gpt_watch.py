@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from zerotohero.course.adapters.shared import what_came
+
 
 class Stopped(BaseException):
     """Ends a training that has shown what it begins with."""
@@ -66,7 +68,7 @@ def trained(model, name):
     if not isinstance(model, nn.Module) or not dataclasses.is_dataclass(config):
         raise TypeError(
             f"{name} has to return a trained `zerotohero.gpt.GPT`, and it returned "
-            f"{'nothing' if model is None else f'a {type(model).__name__}'}."
+            f"{what_came(model)}."
         )
     model = getattr(model, "_orig_mod", model)  # of a compiled one
     weights = {key: tensor.clone() for key, tensor in model.state_dict().items()}

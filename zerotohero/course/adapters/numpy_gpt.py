@@ -6,6 +6,8 @@ import tracemalloc
 
 import numpy as np
 
+from zerotohero.course.adapters.shared import kind_of, pair, what_came
+
 # --- 11.1 ---------------------------------------------------------------------------------------
 
 
@@ -75,7 +77,7 @@ def _refusing(answer, *given):
     except NotImplementedError:
         raise
     except Exception as error:
-        return "ValueError" if isinstance(error, ValueError) else type(error).__name__
+        return kind_of(error)
 
 
 def continued(gpt_cached, generate_cached, params, n_head, prompt, new):
@@ -192,7 +194,7 @@ def classified(classify, classify_loss, h, lengths, side, w, b):
 def losses(classify, classify_loss, h, lengths, side, w, b, labels):
     came = classify_loss(h, lengths, side, w, b, labels)
     if not isinstance(came, tuple | list) or len(came) != 2 or not isinstance(came[1], dict):
-        what = "nothing" if came is None else f"a {type(came).__name__}"
+        what = what_came(came)
         raise TypeError(f"a loss and a dict of gradients are needed, and {what} was returned")
     return {"loss": came[0], "gradients": came[1]}
 
@@ -273,9 +275,11 @@ def _logits(params, tokens, n_head, adapter=None):
 
 # --- 11.7 ---------------------------------------------------------------------------------------
 
+QUANTISED = "a q and a scale"
+
 
 def quantised(quantise, product, w):
-    return dict(zip(("q", "scale"), _two(quantise(w)), strict=True))
+    return dict(zip(("q", "scale"), pair(quantise(w), QUANTISED), strict=True))
 
 
 def multiplied(quantise, product, x, q, scale):
@@ -292,16 +296,9 @@ def multiplied(quantise, product, x, q, scale):
 def round_trip(quantise, product, x, w, small):
     eye = np.eye(len(small), dtype=np.float32)
     return {
-        "y": product(x, *_two(quantise(w))),
-        "back": product(eye, *_two(quantise(small))),
+        "y": product(x, *pair(quantise(w), QUANTISED)),
+        "back": product(eye, *pair(quantise(small), QUANTISED)),
     }
-
-
-def _two(came):
-    if not isinstance(came, tuple | list) or len(came) != 2:
-        what = "nothing" if came is None else f"a {type(came).__name__}"
-        raise TypeError(f"a q and a scale are needed, and {what} was returned")
-    return came
 
 
 # --- 11.8 ---------------------------------------------------------------------------------------

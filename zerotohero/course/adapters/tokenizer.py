@@ -7,6 +7,8 @@ came instead; a case's `crashes` may know more.
 from collections.abc import Iterable, Mapping
 from operator import index
 
+from zerotohero.course.adapters.shared import kind_of
+
 
 def pairs(count_pairs, merge, lists):
     mine = [list(ids) for ids in lists]
@@ -92,10 +94,8 @@ def _or_error(answer, given, plain):
             returned = list(returned)
     except NotImplementedError:
         raise
-    except ValueError:
-        return "ValueError"
-    except (IndexError, KeyError, UnboundLocalError) as error:
-        return type(error).__name__
+    except (ValueError, IndexError, KeyError, UnboundLocalError) as error:
+        return kind_of(error)
     return plain(returned)
 
 

@@ -6,6 +6,8 @@ import copy
 import numpy as np
 import torch
 
+from zerotohero.course.adapters.shared import kind_of
+
 
 def fused(flatten_consecutive, x, n):
     return {"y": flatten_consecutive(torch.tensor(x), n)}
@@ -38,8 +40,7 @@ def _refusal(flatten_consecutive, x, n):
     except NotImplementedError:
         raise
     except Exception as error:
-        kind = "ValueError" if isinstance(error, ValueError) else type(error).__name__
-        return {"error": kind, "message": str(error), "parts": len(error.args), "y": None}
+        return {"error": kind_of(error), "message": str(error), "parts": len(error.args), "y": None}
 
 
 def fused_gradient(flatten_consecutive, x, n, upstream):
