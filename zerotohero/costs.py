@@ -39,8 +39,7 @@ def parameters(config: "GPTConfig") -> dict[str, int]:
     V, C, L = config.vocab_size, config.n_embd, config.n_layer
     # A block's four products make queries, keys and values, what attention adds, what the MLP has
     # inside, and what it adds. In GPT-2 they are 3 C, C, 4 C and C numbers: 12 C² weights.
-    qkv, hidden = sum(config.qkv_sizes), config.hidden
-    wide = widened(config)
+    qkv, wide, hidden = sum(config.qkv_sizes), config.widened, config.hidden
     layernorm = config.norm == "layernorm"
     norm = C * (layernorm or config.norm_gain) + C * (layernorm and config.bias)
     return {
@@ -50,11 +49,6 @@ def parameters(config: "GPTConfig") -> dict[str, int]:
         "vectors": L * (qkv + C + wide + C) * config.bias + (2 * L + 1) * norm,
         "head": 0 if config.tied else V * C,
     }
-
-
-def widened(config: "GPTConfig") -> int:
-    """Return how many numbers an MLP's first product makes: SwiGLU's has a gate for each."""
-    return config.hidden * (2 if config.activation == "swiglu" else 1)
 
 
 def num_params(config: "GPTConfig") -> int:
@@ -186,8 +180,7 @@ def activation_bytes(config: "GPTConfig", half: bool = True) -> int:
     queries, keys, values = config.qkv_sizes
     precise = 2 * C + (queries + keys if config.qk_norm else 0)
     turned = queries + keys if config.position == "rotary" else 0
-    inside = (4 if config.activation == "swiglu" else 2) * config.hidden
-    halved = C + queries + keys + values + turned + C + C + inside
+    halved = C + queries + keys + values + turned + C + C + 2 * config.widened
     block = 4 * precise + size * halved + 4 * config.n_head
     return config.n_layer * block + (4 + size) * C
 

@@ -138,8 +138,7 @@ class MLP(nn.Module):
         super().__init__()
         self.activation = config.activation
         # SwiGLU's two products are one, as those of attention are: the gate's rows come first.
-        wide = config.hidden * (2 if config.activation == "swiglu" else 1)
-        self.c_fc = nn.Linear(config.n_embd, wide, bias=config.bias)
+        self.c_fc = nn.Linear(config.n_embd, config.widened, bias=config.bias)
         self.c_proj = nn.Linear(config.hidden, config.n_embd, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout)
 

@@ -94,6 +94,11 @@ class GPTConfig:
         """Numbers between the two layers of an MLP."""
         return self.n_hidden or 4 * self.n_embd
 
+    @property
+    def widened(self) -> int:
+        """Numbers that an MLP's first layer makes: SwiGLU's has a gate for each of `hidden`."""
+        return self.hidden * (2 if self.activation == "swiglu" else 1)
+
     @classmethod
     def preset(cls, name: str, **changes) -> "GPTConfig":
         """Return PRESETS[name], with `changes` of single fields. ValueError for another name."""
