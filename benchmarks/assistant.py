@@ -135,8 +135,8 @@ def sums_figures(seed: int) -> dict[str, float]:
     watch, config = Watch(), SumsConfig(seed=seed)
     figures, generator = watch.figures, torch.Generator().manual_seed(seed + 1000)
     train, unseen = sums.draw_sums(seed)
-    longer = replace(config, learn=replace(config.learn, steps=120))
-    direct = watch("sums, direct", sums.learn, train, False, longer)
+    shorter = replace(config, learn=replace(config.learn, steps=120))
+    direct = watch("sums, direct", sums.learn, train, False, shorter)
     figures["direct"] = sums.share_right(direct, unseen, False)
 
     def look(name: str, model: GPT) -> None:

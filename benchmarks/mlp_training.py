@@ -15,6 +15,7 @@ import time
 from dataclasses import replace
 
 import torch
+from _shared import report
 
 from zerotohero.bigram import Vocabulary
 from zerotohero.course import data
@@ -80,9 +81,7 @@ def main() -> int:
         "quick: ≤ ½ of its time": quick[0] <= classic / 2,
         "full: dev ≤ 2.17": full[2] <= 2.17,
     }
-    for target, met in targets.items():
-        print(f"{target:22} {'met' if met else 'MISSED'}")
-    return 0 if all(targets.values()) else 1
+    return report(targets)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
-from typer.testing import CliRunner
 
 from browser import browser, chromium
 from chatting import command, partner
+from commands import call
 from patience import patience
 from small import environment
-from zerotohero.course import cli
 from zerotohero.course.chat import web
 
 ABC = "abcdefghijklmnopqrstuvwxyz"
@@ -109,14 +108,14 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        said = CliRunner().invoke(cli.app, ["chat", "--web", "--port", str(port)])
+        said = call("chat", "--web", "--port", port)
     assert said.exit_code == 1 and said.stderr.count("\n") == 1
     assert said.stderr.startswith(f"Port {port} can't be had (Address already in use): name anoth")
 
 
 def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    said = CliRunner().invoke(cli.app, ["chat", "--web"])
+    said = call("chat", "--web")
     assert said.exit_code == 1
     assert said.stderr == "The page needs starlette and uvicorn: `pip install starlette uvicorn`.\n"
 

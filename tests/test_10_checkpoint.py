@@ -17,6 +17,7 @@ import transformers
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import tf_writer
+from commands import call
 from zerotohero import tf_checkpoint
 from zerotohero.crc32c import POLYNOMIAL, crc32c
 from zerotohero.gpt import GPT
@@ -225,20 +226,14 @@ def test_it_is_fine_tuned_exported_and_read_again(release, tmp_path):
 
 
 def test_a_run_begins_with_openais_files_and_gpt2s_tokens(tmp_path, monkeypatch):
-    from typer.testing import CliRunner
-
-    from zerotohero.course import cli
-
     monkeypatch.chdir(tmp_path)
     tensors = as_openai_names_them(theirs()) | {"model/wte": np.zeros((50257, 12), "f4")}
     released(tmp_path / "124M", tensors, n_vocab=50257)
     (tmp_path / "my.txt").write_text("A text of one's own, long enough. " * 40)
     words = "train --init-from 124M --data my.txt steps=1 batch_size=1 eval_batches=1 --device cpu"
-    said = CliRunner().invoke(cli.app, words.split())
+    said = call(*words.split())
     assert said.exit_code == 0, said.output
-    said = CliRunner().invoke(
-        cli.app, ["sample", "runs/fine-tuned", "--tokens", "3", "--prompt", "Hi"]
-    )
+    said = call("sample", "runs/fine-tuned", "--tokens", 3, "--prompt", "Hi")
     assert said.exit_code == 0 and said.stdout.startswith("Hi"), said.output
 
 
