@@ -16,11 +16,12 @@ import pytest
 import torch
 
 from misconceptions import misconceptions
-from zerotohero.course import checks, collecting, marking, notebooks, sandbox
+from zerotohero.course import checks, marking, notebooks, sandbox
 from zerotohero.course.answering import define, run_case
 from zerotohero.course.cells import code_cells
 from zerotohero.course.checking import examine, judge, report
 from zerotohero.course.checks.batchnorm.e4_5_diagnosis import PATIENTS
+from zerotohero.course.collecting import History
 from zerotohero.course.exercise import Case
 from zerotohero.course.plain import pack, unpack
 
@@ -59,8 +60,13 @@ def cells(folder: str, lecture: str) -> list[str]:
 
 
 @cache
+def history(folder: str, lecture: str) -> History:
+    return History(cells(folder, lecture))
+
+
+@cache
 def source(folder: str, lecture: str, names: tuple[str, ...]) -> str:
-    return collecting.collect(cells(folder, lecture), names)
+    return history(folder, lecture).source(names)
 
 
 def answers(exercise, folder: str):

@@ -15,10 +15,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from zerotohero.batchnorm import BatchNorm1d, Layer, Linear, Sequential
-from zerotohero.course import answering, checks, collecting
+from zerotohero.course import answering, checks
 from zerotohero.course.answering import define, run_case
 from zerotohero.course.cells import code_cells
 from zerotohero.course.checking import examine, judge
+from zerotohero.course.collecting import History
 from zerotohero.course.plain import pack, unpack
 from zerotohero.course.signatures import SERVES, complaint, signature
 from zerotohero.micrograd import Value
@@ -29,14 +30,14 @@ each_quick = pytest.mark.parametrize("exercise", QUICK, ids=lambda e: e.number)
 
 
 @cache
-def cells(lecture: str) -> list[str]:
-    return code_cells(SOLUTIONS / f"{checks.file_name(lecture)}.ipynb")
+def history(lecture: str) -> History:
+    return History(code_cells(SOLUTIONS / f"{checks.file_name(lecture)}.ipynb"))
 
 
 def solutions(exercise):
     """The course's answers, defined anew."""
-    lecture = checks.lecture_of(exercise)
-    return define(collecting.collect(cells(lecture), exercise.answers), exercise.answers)
+    text = history(checks.lecture_of(exercise)).source(exercise.answers)
+    return define(text, exercise.answers)
 
 
 def instead(number: str, name: str, change):

@@ -1,6 +1,6 @@
 """From the cells of a notebook to the source of an answer: all that it needs, and little else.
 
-    History(cells).source(["softmax"])   # or None if that is not defined
+    History(cells).source(["softmax"])  # None if it is not defined
 
 An answer may need any statement that ran before: a helper, a constant, an import, an older
 version of itself that another name still holds, a patch of a class. A broken plot or an hour of
@@ -21,14 +21,6 @@ from zerotohero.course.cells import statements
 from zerotohero.course.effects import ANY, FUNCTIONS, acts, effects
 
 _IMPORTS = (ast.Import, ast.ImportFrom)
-
-
-def collect(cells: Iterable[str], names: Sequence[str]) -> str | None:
-    """Return the statements that define `names` and all that these need, in their order.
-
-    None if one of the names is not defined.
-    """
-    return History(cells).source(names)
 
 
 class History:
