@@ -23,10 +23,11 @@ def network() -> Drawing:
         inputs -> wte : (T,)
         wte -> + : (T, C)
         wpe -> + : (T, C)
-        + -> ln_1 : x (T, C)
+        + -> x : (T, C)
+        x -> ln_1
         ln_1 -> mha
         mha -> +#2 : (T, C)
-        + -> +#2
+        x -> +#2
         +#2 -> ln_2
         ln_2 -> ffn
         ffn -> +#3 : (T, C)
@@ -37,7 +38,7 @@ def network() -> Drawing:
         """,
         parameters={
             "wte": "(V, C)",
-            "wpe": "(block_size, C)",
+            "wpe": "(context, C)",
             "ln_1": "g, b",
             "mha": "c_attn (C, 3C)\nc_proj (C, C)",
             "ln_2": "g, b",
@@ -45,7 +46,7 @@ def network() -> Drawing:
             "ln_f": "g, b",
             "wteᵀ": "(C, V)",
         },
-        frames={"transformer_block": ["ln_1", "mha", "+#2", "ln_2", "ffn", "+#3"]},
+        frames={"transformer_block": ["x", "ln_1", "mha", "+#2", "ln_2", "ffn", "+#3"]},
         down=True,
         alt="GPT-2 as functions. Tokens are looked up in wte and positions in wpe, and added. Each "
         "block adds attention of the normalised x, then a feed-forward network of it. After the "
@@ -57,22 +58,23 @@ def adapter() -> Drawing:
     """Return an adapter behind a frozen matrix, and LoRA beside one."""
     return diagram(
         """
-        h -> c_proj : (T, 4C)
+        GELU -> c_proj : (T, 4C)
         c_proj -> down : (T, C)
-        down -> up : (T, r)
+        down -> GELU#2 : (T, r)
+        GELU#2 -> up : (T, r)
         up -> + : 0 at first
         c_proj -> + -> x
-        h#2 -> w : (T, C)
-        h#2 -> a : (T, C)
+        h -> w : (T, C)
+        h -> a : (T, C)
         a -> b : (T, r)
         b -> +#2 : 0 at first
         w -> +#2 -> q, k, v
         """,
         parameters={"down": "(C, r)", "up": "(r, C)", "a": "(C, r)", "b": "(r, 3C)"},
-        frames={"adapter": ["down", "up"], "LoRA": ["a", "b"]},
-        alt="Two ways to train little. An adapter is a small network of two matrices behind "
-        "c_proj, whose output is added to it. LoRA is a product of two thin matrices beside a "
-        "frozen matrix w; their outputs are added. Both add zero at first.",
+        frames={"adapter": ["down", "GELU#2", "up"], "LoRA": ["a", "b"]},
+        alt="Two ways to train little. An adapter is a small network behind c_proj, two matrices "
+        "with a GELU between them, whose output is added to c_proj's. LoRA is a product of two "
+        "thin matrices beside a frozen matrix w; their outputs are added. Both add zero at first.",
     )
 
 
@@ -196,6 +198,7 @@ def accuracy(
         ax.axhline(value, color=BLACK, linestyle=dash, linewidth=1)
         ax.text(0.1, value + 0.002, name, size=9)
     ax.set(xscale="log", xlim=(0.09, 160), xlabel="trained parameters, % of the model")
+    ax.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
     ax.set(ylabel="accuracy on unseen names")
     ax.legend(loc="lower right")
     found = [
