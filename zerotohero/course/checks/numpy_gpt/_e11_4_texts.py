@@ -134,6 +134,9 @@ def to_write(rng, all_end: bool) -> dict:
             continue
         if all_end:
             return asked
+        grown = max(len(p) + n for p, n in zip(prompts, lengths, strict=True))
+        if grown == max(map(len, prompts)) + asked["n_tokens"]:
+            continue  # then rounds may as well be counted by the longest text
         hints = {repr(right): ""}
         if all(hints.setdefault(repr(m.value), m.hint) == m.hint for m in wrong_texts(asked)):
             return asked
