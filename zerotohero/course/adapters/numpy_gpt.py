@@ -214,7 +214,7 @@ def started(adapter, add_adapters, adapter_size, merge_head, params, r, n_head, 
     got |= {"again": False, "same": False}
     added = [a for a in _arrays(new) if not any(a is old for old in _arrays(params))]
     pairs = itertools.combinations(added, 2)
-    got["apart"] = not any(np.may_share_memory(a, b) for a, b in pairs)
+    got["apart"] = not any(np.shares_memory(a, b) for a, b in pairs)
     try:
         got["logits"] = _logits(new, tokens, n_head, adapter)
         threes = zip(_arrays(new), _arrays(twin), _arrays(other), strict=True)
