@@ -91,8 +91,13 @@ def _wrong_scales(w: np.ndarray) -> list[Mistake]:
         return [Mistake((value / want)[w.any(1)], hint) for value, hint in found]
 
 
-def _wrong_numbers(w: np.ndarray) -> list[Mistake]:
+def _wrong_numbers(w: np.ndarray, q) -> list[Mistake]:
+    """Return what wrong rounding gives: for almost whole numbers, what q has there."""
     exact = w / _scales(w)[:, None]
+    if isinstance(q, np.ndarray) and q.shape == w.shape:
+        whole = np.isclose(exact, np.rint(exact), rtol=0, atol=1e-4)
+    else:
+        q, whole = 0, False
     one = np.abs(w).max() / 127
     found = [
         (exact.astype(np.int8), "`astype` cuts off what follows the point: round first."),
@@ -105,7 +110,7 @@ def _wrong_numbers(w: np.ndarray) -> list[Mistake]:
             "Rounded twice, to float16 first, which from 64 on has sixteenths alone.",
         ),
     ]
-    return [Mistake(value, hint) for value, hint in found]
+    return [Mistake(np.where(whole, q, value), hint) for value, hint in found]
 
 
 def _with_small_rows(rng) -> np.ndarray:
@@ -170,7 +175,7 @@ def whole_numbers_and_scales(given, got):
     near = isinstance(q, np.ndarray) and q.shape == w.shape and q.dtype.kind in "iuf"
     exact = w / want[:, None]
     if not (near and (np.abs(q - exact) <= 0.5 + 1e-4).all()):
-        expect_array("q", q, np.rint(exact), tol=0, mistakes=lambda: _wrong_numbers(w))
+        expect_array("q", q, np.rint(exact), tol=0, mistakes=lambda: _wrong_numbers(w, q))
     _of_dtype("q", q, "int8", "np.rint(…).astype(np.int8)")
 
 
