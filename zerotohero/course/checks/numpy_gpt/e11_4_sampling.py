@@ -277,7 +277,7 @@ def texts_that_end(given: dict, got: dict) -> None:
 
 def _expect_nothing(what: str, got: dict, B: int) -> None:
     none, came = [[] for _ in range(B)], got["none"]
-    if isinstance(came, list) and came != none and all(isinstance(new, list) for new in came):
+    if isinstance(came, list) and all(isinstance(new, list) for new in came) and came != none:
         hint = (
             "Not one token may be written: look at n_tokens before the first round, too."
             if any(came)
