@@ -418,7 +418,7 @@ def checked_at_the_end():
 
 
 def clipped(past, T):
-    return np.minimum(np.arange(past, past + T), 19)  # the last row that there is
+    return np.minimum(np.arange(past, past + T), 19)  # at most the last row
 
 
 @wrong("11.3", "One token needs a row of wpe, too")

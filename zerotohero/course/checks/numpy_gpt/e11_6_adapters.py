@@ -39,8 +39,8 @@ $x / 2 \\cdot (1 + \\tanh(\\sqrt{2/\\pi}\\,(x + 0.044715\\, x^3)))$.
 `params` are those of 11.3, and `params["head"]`, an output layer of its own: `"w"`, (C, V), and
 `"b"`. Return new ones, with all that was there, unchanged, and
 
-- in each block `"adapter_1"`, for the output of attention, and `"adapter_2"`, for that of the MLP:
-  dicts of `"down"` and `"up"`, as above (each output passes its adapter before it is added to x);
+- in each block two dicts of `"down"` and `"up"`, as above: `"adapter_1"` takes what attention
+  gives, and `"adapter_2"` what the MLP gives, before it is added to x;
 - in the head the matrices `"down"`, (C, r), and `"up"`, (r, V); the logits are then
   `n @ w + b + (alpha / r) * (n @ down @ up)`.
 
