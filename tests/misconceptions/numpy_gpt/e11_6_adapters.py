@@ -143,7 +143,7 @@ def evenly_drawn_head():
     return adapter, add_adapters, sizing(), merging()
 
 
-@wrong("11.6", "it is the other way round")
+@wrong("11.6", "the card has them the other way round")
 def down_zero_and_up_drawn():
     return adapter, adding(down=nothing, up=normal), sizing(), merging()
 

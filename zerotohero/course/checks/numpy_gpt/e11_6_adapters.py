@@ -172,7 +172,7 @@ BOTH_ZERO = (
 UP_DRAWN = (
     "`up` is drawn: then the model is another one from the start. Draw `down`, and leave `up` at 0."
 )
-TURNED = "`up` is drawn, and `down` is 0: it is the other way round."
+TURNED = "`up` is drawn, and `down` is 0: the card has them the other way round."
 OF_BLOCK = "Each block has two adapters, and each linear layer `w`, (in, out), and `b`, (out,)."
 OF_HEAD = "The head gets two matrices, `down`, (C, r), and `up`, (r, V), which have no biases."
 STAYS = "All that was there stays, under its name, with its numbers."

@@ -194,7 +194,7 @@ def _of_dtype(name: str, got: np.ndarray, dtype: str, how: str) -> None:
 
 
 def _to_multiply(rng) -> dict:
-    n, m = 128 * int(rng.integers(9, 12)) + int(rng.integers(20, 100)), 250
+    n, m = 128 * 11 + int(rng.integers(20, 100)), 250
     w = _matrix(rng, n, m)
     x = rng.normal(size=(int(rng.integers(2, 6)), n)).astype(np.float32)
     return {"x": x, "q": _rounded(w), "scale": _scales(w)}
