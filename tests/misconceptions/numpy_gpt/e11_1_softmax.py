@@ -296,3 +296,45 @@ def another_default():
 @wrong("11.1", "as its smallest is")
 def smallest_taken_away():
     return (lambda x: softmax(x, top=lambda y: y.min(-1, keepdims=True))), layer_norm
+
+
+@wrong("11.1", "A number stands in place of −∞")
+def finite_mask():
+    return (lambda x: softmax(np.where(np.isneginf(x), x.dtype.type(-100), x))), layer_norm
+
+
+@wrong("11.1", "no small number")
+def held_above_a_limit():
+    def held(x):
+        y = wide(x)
+        e = np.exp(np.maximum(y - y.max(-1, keepdims=True), -30))
+        return (e / e.sum(-1, keepdims=True)).astype(x.dtype)
+
+    return held, layer_norm
+
+
+@wrong("11.1", "The log of the sum is added to thousands")
+def log_of_the_sum_added():
+    def of_logs(x):
+        y = wide(x)
+        top = y.max(-1, keepdims=True)
+        log = top + np.log(np.exp(y - top).sum(-1, keepdims=True))
+        return np.exp(y - log).astype(x.dtype)
+
+    return of_logs, layer_norm
+
+
+@wrong("11.1", "as `eps or 1e-5` has it")
+def zero_is_no_eps():
+    return softmax, lambda x, g, b, eps=1e-5: layer_norm(x, g, b, eps or 1e-5)
+
+
+@wrong("11.1", "without its mean has been rounded")
+def differences_in_halves():
+    def norm(x, g, b, eps=1e-5):
+        d = moments(x)[1]
+        with np.errstate(all="ignore"):
+            d = wide(d.astype(x.dtype))
+            return (d / np.sqrt((d * d).mean(-1, keepdims=True) + eps) * g + b).astype(x.dtype)
+
+    return softmax, norm

@@ -112,7 +112,7 @@ def always_float32():
     return attention
 
 
-@wrong("11.2", "−∞ hides any")
+@wrong("11.2", "Later positions are seen: of scores")
 def weak_mask_for_large_numbers():
     def weigh(s):
         return softmax(s + (1 - np.tri(s.shape[-1])).astype(s.dtype) * -1e9)
@@ -210,7 +210,7 @@ def root_of_numpy():
     return attending(scale=np.sqrt)
 
 
-@wrong("11.2", "what is taken from their scores is too small")
+@wrong("11.2", "−∞ alone hides each")
 def weak_mask():
     def weigh(s):
         return softmax(s + (1 - np.tri(s.shape[-1])).astype(s.dtype) * -1e4)
@@ -255,3 +255,14 @@ def one_maximum():
         return e / e.sum(-1, keepdims=True)
 
     return attending(weigh)
+
+
+@wrong("11.2", "An axis of length 1 is lost")
+def one_text_squeezed():
+    right = attending()
+
+    def attention(x, *given):
+        y = right(x, *given)
+        return y[0] if len(y) == 1 else y
+
+    return attention

@@ -415,3 +415,39 @@ def checked_at_the_end():
         return y
 
     return gpt_cached, generate
+
+
+def clipped(past, T):
+    return np.minimum(np.arange(past, past + T), 19)  # at most the last row
+
+
+@wrong("11.3", "One token needs a row of wpe, too")
+def compared_for_several_alone():
+    def check(past, T, size):
+        if T > 1:
+            whole_rows(past, T, size)
+
+    return caching(at=clipped, check=check), generate
+
+
+@wrong("11.3", "A first call may be too long as well")
+def compared_with_a_past_alone():
+    def check(past, T, size):
+        if past:
+            whole_rows(past, T, size)
+
+    return caching(at=clipped, check=check), generate
+
+
+@wrong("11.3", "from more positions than the context has")
+def a_window_of_the_newest():
+    def generate_cached(prompt, params, n_head, n_tokens):
+        if len(prompt) + n_tokens - 1 <= len(params["wpe"]):
+            return generate(prompt, params, n_head, n_tokens)
+        text = list(prompt)
+        for _ in range(n_tokens):
+            cache, newest = [{} for _ in params["blocks"]], text[-len(params["wpe"]) :]
+            text.append(int(right(np.array(newest), params, n_head, cache)[-1].argmax()))
+        return text[len(prompt) :]
+
+    return right, generate_cached

@@ -305,3 +305,35 @@ def one_round_at_least():
         return generating()(model, draw, prompts, eos, max(n_tokens, 1), p)
 
     return top_p, generate
+
+
+@wrong("11.4", "The rounds are counted by the longest text")
+def rounds_of_the_longest_text():
+    def generate(model, draw, prompts, eos, n_tokens, p):
+        texts, ended = [list(t) for t in prompts], [n_tokens == 0] * len(prompts)
+        most = max(map(len, prompts)) + n_tokens
+        while not all(ended) and max(map(len, texts)) < most:
+            for i, token in enumerate(draw(top_p(model(texts), p))):
+                ended[i] = ended[i] or token == eos
+                if not ended[i]:
+                    texts[i].append(int(token))
+        return [text[len(prompt) :] for text, prompt in zip(texts, prompts, strict=True)]
+
+    return top_p, generate
+
+
+@wrong("11.4", "One row is a batch, too")
+def one_row_squeezed():
+    def filtered(probs, p):
+        kept = top_p(probs, p)
+        return kept[0] if len(kept) == 1 else kept
+
+    return filtered, generating()
+
+
+@wrong("11.4", "an empty one where nothing is new")
+def no_lists_for_no_tokens():
+    def generate(model, draw, prompts, eos, n_tokens, p):
+        return generating()(model, draw, prompts, eos, n_tokens, p) if n_tokens else []
+
+    return top_p, generate

@@ -89,7 +89,7 @@ def squeezed():
     return (lambda *given: classify(*given).squeeze()), losing()
 
 
-@wrong("11.5", "NaN times 0 is NaN")
+@wrong("11.5", "NaN was multiplied by 0")
 def multiplied_by_a_mask():
     def read(h, lengths, side):
         mask = np.arange(h.shape[1]) == place(h, lengths, side)[:, None]
@@ -98,7 +98,7 @@ def multiplied_by_a_mask():
     return classifying(read=read), losing()
 
 
-@wrong("11.5", "leave it out by an index")
+@wrong("11.5", "Take the one position out by an index")
 def gradient_plus_zero_times_h():
     def classify_loss(h, *given):
         loss, gradients = losing()(h, *given)
@@ -275,3 +275,8 @@ def mean_of_w():
         return loss, gradients | {"w": gradients["w"] / len(h)}
 
     return classifying(), classify_loss
+
+
+@wrong("11.5", "A share of 1/K")
+def divided_by_the_classes():
+    return classifying(), losing(d=lambda d, p, B: d * B / d.shape[1])

@@ -48,12 +48,12 @@ def numbers(params):
     return sum(map(numbers, params.values() if isinstance(params, dict) else params))
 
 
-def sizing(layers=2, biases=(1, 1), head=True, left_out=(), exact=True):
+def sizing(layers=2, biases=(1, 1), head=True, left_out=(), exact=True, budget=float):
     """Return adapter_size with one thing wrong."""
 
     def adapter_size(params, share):
         C, V = params["head"]["w"].shape
-        total = numbers({k: v for k, v in params.items() if k not in left_out})
+        most = budget(share * numbers({k: v for k, v in params.items() if k not in left_out}))
 
         def added(r):
             of_down, of_up = biases
@@ -61,7 +61,7 @@ def sizing(layers=2, biases=(1, 1), head=True, left_out=(), exact=True):
             return layers * len(params["blocks"]) * each + (r * (C + V) if head else 0)
 
         r = 0
-        while added(r + 1) < share * total or (exact and added(r + 1) == share * total):
+        while added(r + 1) < most or (exact and added(r + 1) == most):
             r += 1
         return r
 
@@ -124,12 +124,28 @@ def standard_normal():
     return adapter, adding(down=lambda rng, shape: rng.normal(size=shape)), sizing(), merging()
 
 
-@wrong("11.6", "aren't drawn from a normal distribution")
-def uniform():
-    def even(rng, shape):
-        return rng.uniform(-0.02 * math.sqrt(3), 0.02 * math.sqrt(3), shape)
+def even(rng, shape):
+    return rng.uniform(-0.02 * 3**0.5, 0.02 * 3**0.5, shape)
 
+
+@wrong("11.6", "of the adapters' `down` aren't drawn from a normal distribution")
+def evenly_drawn():
     return adapter, adding(down=even), sizing(), merging()
+
+
+@wrong("11.6", "of the head's `down` aren't drawn from a normal distribution")
+def evenly_drawn_head():
+    def add_adapters(params, r, rng):
+        new = adding()(params, r, rng)
+        new["head"]["down"] = even(rng, new["head"]["down"].shape)
+        return new
+
+    return adapter, add_adapters, sizing(), merging()
+
+
+@wrong("11.6", "the card has them the other way round")
+def down_zero_and_up_drawn():
+    return adapter, adding(down=nothing, up=normal), sizing(), merging()
 
 
 @wrong("11.6", "Their mean isn't 0")
@@ -337,3 +353,23 @@ def biases_of_the_head():
 @wrong("11.6", "Divided by the root of r")
 def root_of_r():
     return adapter, adding(), sizing(), merging(lambda alpha, r, C: alpha / math.sqrt(r))
+
+
+@wrong("11.6", "with it more than the share is allowed")
+def share_rounded():
+    return adapter, adding(), sizing(budget=round), merging()
+
+
+@wrong("11.6", "what stands behind the point")
+def floor_division():
+    return adapter, adding(), sizing(), merging(lambda alpha, r, C: alpha // r)
+
+
+@wrong("11.6", "alpha was cut to a whole number")
+def whole_alpha():
+    return adapter, adding(), sizing(), merging(lambda alpha, r, C: int(alpha) / r)
+
+
+@wrong("11.6", "Divided by C")
+def divided_by_channels():
+    return adapter, adding(), sizing(), merging(lambda alpha, r, C: alpha / C)

@@ -153,7 +153,7 @@ def whole_matrix():
     return right, lambda x, q, scale: (x * scale) @ q
 
 
-@wrong("11.7", "and still too much: take fewer rows")
+@wrong("11.7", "there at the same time: take smaller blocks")
 def large_blocks():
     def by_512(x, q, scale):
         y = np.zeros((len(x), q.shape[1]), np.float32)
@@ -207,3 +207,28 @@ def kept_from_the_first_call():
         return x @ kept[key]
 
     return right, remembering
+
+
+@wrong("11.7", "A row of small numbers has been given a larger scale")
+def smallest_scale():
+    def find(w):
+        scale = np.abs(w).max(1) / np.float32(127)
+        return np.where(scale == 0, np.float32(1), np.maximum(scale, np.float32(1e-9)))
+
+    return quantising(find), product
+
+
+@wrong("11.7", "Rounded twice, to float16 first")
+def rounded_twice():
+    return quantising(make=lambda z: np.rint(z.astype(np.float16))), product
+
+
+@wrong("11.7", "The last row is missing")
+def last_row_lost():
+    def short(x, q, scale):
+        y = np.zeros((len(x), q.shape[1]), np.float32)
+        for i in range(0, len(q) - 1, 128):
+            y += x[:, i : i + 128] @ (q[i : i + 128] * scale[i : i + 128, None])
+        return y
+
+    return right, short

@@ -61,13 +61,13 @@ def to_the_end(gpt_cached, generate_cached, params, n_head, tokens, parts, more)
     for cache in caches:
         for part in (first, second):
             gpt_cached(part, params, n_head, cache)
-    ends = [
-        _refusing(gpt_cached, fed, params, n_head, cache)
-        for fed, cache in zip((last, more), caches, strict=True)
-    ]
-    after = _refusing(gpt_cached, last, params, n_head, caches[1])
-    beyond = ends[1] if isinstance(ends[1], str) else "logits"
-    return {"after": after, "last": ends[0], "beyond": beyond}
+
+    def fed(part, cache):
+        return _refusing(gpt_cached, part, params, n_head, cache)
+
+    told = {"last": fed(last, caches[0]), "two": fed(more, caches[1])}
+    told |= {"after": fed(last, caches[1]), "one": fed(last, caches[1])}
+    return told | {"all": fed(np.append(tokens, last), _empty(params))}
 
 
 def _refusing(answer, *given):
@@ -98,8 +98,8 @@ def continued(gpt_cached, generate_cached, params, n_head, prompt, new):
 def up_to_the_end(gpt_cached, generate_cached, params, n_head, prompt, new):
     tokens = generate_cached(list(prompt), params, n_head, new)
     beyond = _refusing(generate_cached, list(prompt), params, n_head, new + 1)
-    told = {"tokens": tokens, "beyond": beyond if isinstance(beyond, str) else "tokens"}
-    return told | {"none": generate_cached(list(prompt), params, n_head, 0)}
+    none = generate_cached(list(prompt), params, n_head, 0)
+    return {"tokens": tokens, "beyond": beyond, "none": none}
 
 
 def _empty(params):
@@ -214,7 +214,7 @@ def started(adapter, add_adapters, adapter_size, merge_head, params, r, n_head, 
     got |= {"again": False, "same": False}
     added = [a for a in _arrays(new) if not any(a is old for old in _arrays(params))]
     pairs = itertools.combinations(added, 2)
-    got["apart"] = not any(np.may_share_memory(a, b) for a, b in pairs)
+    got["apart"] = not any(np.shares_memory(a, b) for a, b in pairs)
     try:
         got["logits"] = _logits(new, tokens, n_head, adapter)
         threes = zip(_arrays(new), _arrays(twin), _arrays(other), strict=True)

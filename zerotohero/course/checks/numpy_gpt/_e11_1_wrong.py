@@ -16,6 +16,11 @@ EARLY = (
     "What is multiplied by g has been rounded to float16, and the product is beyond 65504: round "
     "at the end, after g and b."
 )
+ZERO = "eps is 0.0 here, and 0.00001 stands in its place, as `eps or 1e-5` has it: 0 counts, too."
+APART = (
+    "What is left of x without its mean has been rounded to float16, which holds nothing above "
+    "65504: round at the end."
+)
 FIRST = "Along the first axis, columns are normalised: use the last axis, −1."
 
 
@@ -39,6 +44,8 @@ def overflowing_softmaxes(x: np.ndarray) -> list[Mistake]:
         clipped, mean = np.exp(np.clip(x, -700, 700)), np.exp(x - x.mean(-1, keepdims=True))
         e, far = np.exp(x), np.exp(x - x.max())
         small = e / (e.sum(-1, keepdims=True) + 1e-9)
+        top = x.max(-1, keepdims=True)
+        rounded = np.exp(x - (top + np.log(np.exp(x - top).sum(-1, keepdims=True))))
         mistakes = [
             Mistake(
                 e / e.sum(-1, keepdims=True),
@@ -60,6 +67,19 @@ def overflowing_softmaxes(x: np.ndarray) -> list[Mistake]:
             ),
             Mistake(small, "A small number below the fraction doesn't help against ∞/∞."),
             Mistake(np.nan_to_num(e / e.sum(-1, keepdims=True)), "NaN made 0 is no probability."),
+            Mistake(
+                rounded,
+                "The log of the sum is added to thousands, of which float32 has few digits behind "
+                "the point: take the largest from the logits first, and then the log.",
+            ),
+        ]
+    finite = (
+        "A number stands in place of −∞, and other logits are lower than that: −∞ itself gives 0."
+    )
+    for low in (-1e2, -1e3, -1e4):
+        mistakes += [
+            Mistake(right_softmax(values), finite)
+            for values in (np.where(np.isneginf(x), low, x), np.maximum(x, low))
         ]
     if x.ndim == 2:
         with np.errstate(all="ignore"):
@@ -122,6 +142,8 @@ def wrong_norms(x, g, b, eps) -> list[Mistake]:
     ]
     if x.ndim == 3:
         found.insert(0, (along(1), ONE))
+    if eps == 0:  # another eps has been used well before
+        found.insert(0, (d / np.sqrt(v + 1e-5) * g + b, ZERO))
     if eps == 1e-5:  # it isn't passed, and where it is, all is right
         others = (0, 1e-12, 1e-8, 1e-7, 1e-6, 1e-4, 1e-3)
         found = [(d / np.sqrt(v + other) * g + b, DEFAULT) for other in others] + found
@@ -150,6 +172,11 @@ def wrong_halves(one: dict) -> list[Mistake]:
         with np.errstate(all="ignore"):
             early = normed(x.astype(np.float32), 1, 0, one["eps"]).astype(np.float16) * g + b
         return [Mistake(early, EARLY)]
+    if np.abs(x).max() > 60_000:
+        with np.errstate(all="ignore"):
+            left = d.astype(np.float32)
+            cut = left / np.sqrt((left * left).mean(-1, keepdims=True) + 1e-5) * g + b
+        return [Mistake(cut, APART)]
     if not np.isfinite(squares).all():
         return [Mistake(narrow, overflow + "float32.")]
     return [Mistake(rounded, mean + "turn x to float32 before it is taken.")]

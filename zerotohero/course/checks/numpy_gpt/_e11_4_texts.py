@@ -32,20 +32,34 @@ def _drawn(weights: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 
 def written(
-    table, u, prompts, eos, n_tokens, p, ends="own", seen="new", kept=False, more=0, of_all=False
+    table,
+    u,
+    prompts,
+    eos,
+    n_tokens,
+    p,
+    ends="own",
+    seen="new",
+    kept=False,
+    more=0,
+    of_all=False,
+    of_longest=False,
 ) -> tuple[list[list[int]], int]:
     """Return the new tokens of each text and how often the model was asked.
 
     ends: "own" text, or "all" texts, when one writes eos, or "none". seen: where eos is looked
     for, in what is "new", in the "last" token of the text or in "any" of it. kept: eos stays.
-    of_all: n_tokens counts the prompt's, too.
+    of_all: n_tokens counts the prompt's, too. of_longest: rounds are counted by the longest text.
     """
     texts = [list(prompt) for prompt in prompts]
     start = [len(text) for text in texts]
     ended = [
         (seen == "last" and text[-1] == eos) or (seen == "any" and eos in text) for text in texts
     ]
-    for asked in range(n_tokens + more):
+    rounds = len(u) if of_longest else n_tokens + more
+    for asked in range(rounds):
+        if of_longest and max(map(len, texts)) >= max(start) + n_tokens:
+            break
         if (all(ended) and ends != "none") or (any(ended) and ends == "all"):
             break
         probs = np.array([table[len(text) % len(table), text[-1]] for text in texts])
@@ -56,7 +70,7 @@ def written(
                 ended[i] = True
             texts[i].append(int(token))
     else:
-        asked = n_tokens + more
+        asked = rounds
     new = [text[n:] for text, n in zip(texts, start, strict=True)]
     if not kept:
         new = [row[:-1] if row and row[-1] == eos and ends != "none" else row for row in new]
@@ -85,6 +99,11 @@ def wrong_texts(asked: dict) -> list[Mistake]:
         (variant(p=1.0), "Drawn from all tokens: `top_p` of the probabilities isn't used."),
         (variant(more=1), "There is one token too many: n_tokens at most."),
         (variant(more=-1), "There is one token too few: n_tokens, where no `eos` comes."),
+        (
+            variant(of_longest=True),
+            "The rounds are counted by the longest text, which may have ended: each text gets at "
+            "most n_tokens.",
+        ),
         (variant(of_all=True), "n_tokens counts what is new, without the prompt."),
     ]
     return [Mistake(value, hint) for value, hint in found]
@@ -115,6 +134,9 @@ def to_write(rng, all_end: bool) -> dict:
             continue
         if all_end:
             return asked
+        grown = max(len(p) + n for p, n in zip(prompts, lengths, strict=True))
+        if grown == max(map(len, prompts)) + asked["n_tokens"]:
+            continue  # then rounds may as well be counted by the longest text
         hints = {repr(right): ""}
         if all(hints.setdefault(repr(m.value), m.hint) == m.hint for m in wrong_texts(asked)):
             return asked

@@ -46,14 +46,16 @@ these tokens too. What you put into the dicts is up to you, and all that is reme
 two texts with two caches can take turns, and a copy of a cache, by `copy.deepcopy`, serves as well
 as the cache itself.
 
-`params["wpe"]` has one row for each position of the context. A call that would need more raises
-`ValueError` and leaves the cache as it was; the last of them can still be used.
+`params["wpe"]` has one row for each position of the context, and the last row is used like the
+others. A call that would need more rows, be it the first, raises `ValueError` and leaves the cache
+as it was.
 
 `generate_cached(prompt: list[int], params: dict, n_head: int, n_tokens: int) -> list[int]`
 
 The n_tokens new tokens, each the likeliest one, without the prompt; for 0 an empty list. Each
-position passes through the blocks **once**: for a prompt of n tokens these are n + n_tokens − 1.
-That many have to fit into the context; if they don't, `ValueError` is raised here as well.
+position passes through the blocks **once**: for a prompt of n tokens and n_tokens ≥ 1 these are
+n + n_tokens − 1. That many have to fit into the context; if they don't, `ValueError` is raised here
+as well.
 
 ```python
 cache = [{} for _ in params["blocks"]]
@@ -179,21 +181,34 @@ def beyond_the_last_position(given, got):
         "ValueError", "The last row of wpe can still be used: refuse only what needs more."
     )
     expect(f"the logits of position {N_CTX - 1}, the last", got["last"], want, mistakes=[refused])
-    came = got["beyond"]
-    expect_that(
-        came == "ValueError",
-        f"two tokens where wpe has one row left: expected a ValueError, got {came}",
-        "`wpe[past : past + T]` is shorter than T at the end, and NumPy adds its one row to both "
-        "tokens without a word: compare past + T with the rows there are."
-        if came == "logits"
-        else None,
-    )
+    _expect_refused("two tokens where wpe has one row left", got["two"], TOO_SHORT)
     expect(
         f"the logits of position {N_CTX - 1}, after a call that was refused",
         got["after"],
         want,
         hint="A call that is refused has changed the cache: look whether the tokens fit before "
         "anything is stored.",
+    )
+    _expect_refused("one token where wpe has no row left", got["one"], EVEN_ONE)
+    _expect_refused(f"{N_CTX + 1} tokens into an empty cache", got["all"], FIRST_CALL)
+
+
+TOO_SHORT = (
+    "Compare past + T with the rows of wpe. A slice of wpe that is too short raises no error: "
+    "NumPy adds its one row to both tokens without a word."
+)
+EVEN_ONE = "One token needs a row of wpe, too: compare past + T with the rows, whatever T is."
+FIRST_CALL = (
+    "A first call may be too long as well: compare past + T with the rows, if past is 0, too."
+)
+
+
+def _expect_refused(what: str, came, hint: str) -> None:
+    told = came if isinstance(came, str) else "logits"
+    expect_that(
+        told == "ValueError",
+        f"{what}: expected a ValueError, got {told}",
+        hint if told == "logits" else None,
     )
 
 
@@ -268,12 +283,19 @@ def generated_to_the_end(given, got):
             else f"It ends after {len(came)} tokens, where {new} are asked for and fit."
         )
     expect(what, came, want, tol=0, hint=hint)
+    beyond, hint = got["beyond"], None
+    if isinstance(beyond, list):
+        hint = UNSEEN if len(beyond) > new else FEWER
     expect_that(
-        got["beyond"] == "ValueError",
-        f"generate_cached, one token more than fits: expected a ValueError, got {got['beyond']}",
-        "The ValueError of `gpt_cached` is caught, or the tokens are cut to what fits: whoever "
-        "calls gets fewer than were asked for, and no word."
-        if got["beyond"] == "tokens"
-        else None,
+        isinstance(beyond, str) and beyond == "ValueError",
+        f"generate_cached, one token more than fits: expected a ValueError, got {show(beyond)}",
+        hint,
     )
     expect("generate_cached for 0 tokens", got["none"], [], hint="Not one token was asked for.")
+
+
+FEWER = (
+    "The ValueError of `gpt_cached` is caught, or the tokens are cut to what fits: whoever calls "
+    "gets fewer than were asked for, and no word."
+)
+UNSEEN = "As many tokens came as were asked for, from more positions than the context has."

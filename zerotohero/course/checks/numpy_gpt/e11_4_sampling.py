@@ -15,7 +15,7 @@ from zerotohero.course.checks.numpy_gpt._e11_4_texts import (
     wrong_texts,
 )
 from zerotohero.course.checks.numpy_gpt.shared import expect_array
-from zerotohero.course.exercise import Exercise, Mistake, array, expect, expect_that
+from zerotohero.course.exercise import Exercise, Mistake, Wrong, array, expect, expect_that
 
 sampling = Exercise(
     number="11.4",
@@ -55,7 +55,8 @@ Return the new tokens of each text, without its prompt and without the `eos` tha
 ```python
 probs = np.array([[0.1, 0.5, 0.1, 0.3], [0.0, 0.96, 0.04, 0.0]])
 top_p(probs, 0.7)   # [[0, 0.625, 0, 0.375], [0, 1, 0, 0]]
-generate(model, draw, [[0], [7, 0]], 0, 20, 0.9)   # [[4, 4], []] if 4, 4, 0 and 0 are drawn
+generate(model, draw, [[0], [7, 0]], 0, 20, 0.9)
+# [[4, 4], []], if draw gives [4, 0] in the first round, [4, 3] in the second, [0, 5] in the third
 ```
 """,
     hints=(
@@ -161,7 +162,7 @@ def _edges(rng) -> dict:
             {"probs": np.full((2, V), 1 / V), "p": 0.75 + 0.5 / V},
             {"probs": softmax(tail), "p": 1.0},
             {"probs": _with_first(rng, [0.5, 0.3 - 1e-5]), "p": 0.8},
-            {"probs": _with_first(rng, [0.6, 0.39, 0.0098]), "p": 0.9995},
+            {"probs": _with_first(rng, [0.6, 0.39, 0.0098])[:1], "p": 0.9995},
         ]
     }
 
@@ -182,6 +183,7 @@ ROUNDED = (
     "nothing to drop."
 )
 ALMOST = "A sum that is a little below p hasn't reached it: the next token is kept as well."
+ONE_ROW = "One row is a batch, too: what comes back has the shape (1, V)."
 ALMOST_ONE = "Nothing is dropped, though p is below 1: only p = 1 keeps every token."
 
 
@@ -212,10 +214,9 @@ def edges_of_the_nucleus(given, got):
         (below, kept_of(below[0]["probs"], 0.8 - 1e-4), ALMOST),
         (nearly, np.ones(nearly[0]["probs"].shape, bool), ALMOST_ONE),
     ):
-        mistake = Mistake(shared_out(one["probs"] * mistaken), hint)
-        expect_array(
-            f"top_p(probs, {one['p']:g})", y, nucleus(**one), mistakes=lambda m=mistake: [m]
-        )
+        want = nucleus(**one)
+        known = [Mistake(shared_out(one["probs"] * mistaken), hint), Mistake(want[0], ONE_ROW)]
+        expect_array(f"top_p(probs, {one['p']:g})", y, want, mistakes=lambda known=known: known)
 
 
 def _expect_seen(what: str, given: dict, got: dict, want: list[list[int]]) -> None:
@@ -271,10 +272,19 @@ def texts_that_end(given: dict, got: dict) -> None:
         if len(got["rows"]) in (calls + 1, given["n_tokens"])
         else None,
     )
-    none = [[] for _ in given["prompts"]]
-    hint = "Not one token may be written: look at n_tokens before the first round, too."
-    nothing = f"generate(model, draw, prompts, {given['eos']}, 0, {given['p']})"
-    expect(nothing, got["none"], none, hint=hint)
+    _expect_nothing(f"generate(model, draw, prompts, {given['eos']}, 0, {given['p']})", got, B)
+
+
+def _expect_nothing(what: str, got: dict, B: int) -> None:
+    none, came = [[] for _ in range(B)], got["none"]
+    if isinstance(came, list) and all(isinstance(new, list) for new in came) and came != none:
+        hint = (
+            "Not one token may be written: look at n_tokens before the first round, too."
+            if any(came)
+            else "Each text has a list of its own, an empty one where nothing is new."
+        )
+        raise Wrong(f"{what}: expected {none}, got {came!s:.100}", hint)
+    expect(what, came, none)
 
 
 for name, points, all_end in (

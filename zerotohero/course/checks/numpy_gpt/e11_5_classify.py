@@ -37,7 +37,7 @@ in h changes nothing, not even NaN.
 Return the loss, the mean over the B texts of −log of the softmax of the logits at the text's label
 (0 to K − 1), and the gradients of this loss with respect to h, w and b, as a dict with the keys
 `"h"`, `"w"` and `"b"`, each of the shape of what it belongs to: that of h is 0 wherever h changes
-nothing. Logits in the thousands are fine.
+nothing. Logits in the thousands have to work, too.
 
 ```python
 h = np.arange(12.0).reshape(2, 3, 2)             # two texts, three positions, two channels
@@ -95,8 +95,8 @@ def _wrong_logits(given: dict) -> list[Mistake]:
         ({"at": np.maximum(_at(given) - 1, 0)}, "The token before the last is read."),
         (
             {"at": np.full(B, lengths.max() - 1)},
-            "Column max(lengths) − 1 is read of every text: on the left they end in T − 1, and on "
-            "the right each where it is as long.",
+            "Column max(lengths) − 1 is read: with the padding on the left, all texts end in "
+            "column T − 1, even where none is T long.",
         ),
         ({"at": first}, "The first token is read, which has seen nothing but itself."),
         ({"at": T - lengths}, "Position T − lengths is read, where a padded text would begin."),
@@ -123,7 +123,10 @@ ALL_PAIRS = (
     "each row with its own."
 )
 AXIS_LOST = "A batch of one text is a batch as well, (1, K): `squeeze` takes its axis away."
-OF_NAN = "NaN stands where nothing is to be read, and NaN times 0 is NaN: leave it out by an index."
+OF_NAN = (
+    "NaN stands wherever h changes nothing, and has come into this: another position was read, or "
+    "NaN was multiplied by 0, which is NaN. Take the one position out by an index."
+)
 
 
 def _drawn(rng, side: str, large: float = 1.0) -> dict:
@@ -193,6 +196,7 @@ def _wrong_gradients(given: dict, d: np.ndarray, name: str) -> list[Mistake]:
     found = [(B * d, summed), (-d, "The sign is turned."), (probs / B, unlike), (probs, unlike)]
     found += [
         (flat, "The 1 at the label is there without the softmax."),
+        (d * B / d.shape[1], "A share of 1/K, where the mean gives each text one of 1/B."),
         (d * B / d.size, "Divided by B · K: the mean is over the B texts."),
         (d / B, "Divided by B twice: d holds the share of each text."),
     ]

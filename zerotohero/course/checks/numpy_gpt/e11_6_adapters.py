@@ -4,7 +4,14 @@ from functools import partial
 
 import numpy as np
 
-from zerotohero.course.checks.numpy_gpt._e11_6_sizes import flat, known_sizes, largest, sizes_of
+from zerotohero.course.checks.numpy_gpt._e11_6_wrong import (
+    almost_enough,
+    flat,
+    known_sizes,
+    largest,
+    sizes_of,
+    wrong_heads,
+)
 from zerotohero.course.checks.numpy_gpt.shared import expect_array, gelu, small_gpt
 from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect, expect_that
 
@@ -32,8 +39,8 @@ $x / 2 \\cdot (1 + \\tanh(\\sqrt{2/\\pi}\\,(x + 0.044715\\, x^3)))$.
 `params` are those of 11.3, and `params["head"]`, an output layer of its own: `"w"`, (C, V), and
 `"b"`. Return new ones, with all that was there, unchanged, and
 
-- in each block `"adapter_1"` and `"adapter_2"`, through which later goes what attention gives, and
-  what the MLP gives, before it is added to x: dicts of `"down"` and `"up"`, as above;
+- in each block two dicts of `"down"` and `"up"`, as above: `"adapter_1"` takes what attention
+  gives, and `"adapter_2"` what the MLP gives, before it is added to x;
 - in the head the matrices `"down"`, (C, r), and `"up"`, (r, V); the logits are then
   `n @ w + b + (alpha / r) * (n @ down @ up)`.
 
@@ -45,7 +52,7 @@ numbers of its own, drawn from rng, normal with the standard deviation 0.02, and
 `adapter_size(params: dict, share: float) -> int`
 
 The largest r for which the numbers that `add_adapters` adds are at most `share` of the numbers in
-`params`; 0 if there is none.
+`params`, 0.04 for 4 %; 0 if there is none.
 
 `merge_head(head: dict, alpha: float) -> dict`
 
@@ -136,7 +143,7 @@ def _with_head(rng, V: int, n_ctx: int, n_layer: int, C: int) -> dict:
 
 
 def _to_start(rng) -> dict:
-    V, r = int(rng.integers(13, 20)), int(rng.integers(3, 6))
+    V, r = int(rng.integers(13, 20)), int(rng.integers(9, 12))
     return {
         "params": _with_head(rng, V, 8, 2, 24),
         "r": r,
@@ -162,6 +169,10 @@ BOTH_ZERO = (
 )
 
 
+UP_DRAWN = (
+    "`up` is drawn: then the model is another one from the start. Draw `down`, and leave `up` at 0."
+)
+TURNED = "`up` is drawn, and `down` is 0: the card has them the other way round."
 OF_BLOCK = "Each block has two adapters, and each linear layer `w`, (in, out), and `b`, (out,)."
 OF_HEAD = "The head gets two matrices, `down`, (C, r), and `up`, (r, V), which have no biases."
 STAYS = "All that was there stays, under its name, with its numbers."
@@ -197,14 +208,10 @@ def same_at_the_start(given, got):
         BOTH_ZERO,
     )
     for name, value in rest.items():
-        hint = (
-            "A bias isn't 0 at the start."
-            if name.endswith(".b")
-            else "`up` is drawn: then the model is another one from the start. Draw `down`, and "
-            "leave `up` at 0."
-        )
+        hint = "A bias isn't 0 at the start."
+        if not name.endswith(".b"):
+            hint = UP_DRAWN if drawn[name.replace("up", "down")].any() else TURNED
         expect(f"{what}: {name}", value, np.zeros(shapes[name]), tol=0, hint=hint)
-    numbers = np.concatenate([value.ravel() for value in drawn.values()])
     for name, value in drawn.items():
         expect_that(value.any(), f"{what}: {name} is 0", BOTH_ZERO)
     unlike = {value.tobytes() for value in drawn.values()}
@@ -213,21 +220,9 @@ def same_at_the_start(given, got):
         f"{what}: expected {len(drawn)} different `down` matrices, got {len(unlike)}",
         "Several hold the same numbers: draw anew for each.",
     )
-    sd, mean = float(numbers.std()), float(numbers.mean())
-    expect_that(
-        0.016 < sd < 0.024 and abs(mean) < 0.005,
-        f"{what}: the numbers of `down`: expected mean 0 and standard deviation 0.02, got "
-        f"{mean:.3f} and {sd:.3f}",
-        "The standard deviation is another: `rng.normal(0, 0.02, shape)`."
-        if abs(mean) < 0.2 * sd
-        else "Their mean isn't 0.",
-    )
-    expect_that(
-        np.abs(numbers).max() > 0.042,
-        f"{what}: of {numbers.size} normal numbers some are beyond two standard deviations, and "
-        "none is",
-        "The numbers aren't drawn from a normal distribution.",
-    )
+    last = drawn.pop("head.down")
+    _expect_normal(what, "of the adapters' `down`", np.array([*drawn.values()]), 0.004)
+    _expect_normal(what, "of the head's `down`", last, 0.006)
     expect_that(
         got["again"],
         f"{what}, with a generator of the same seed: expected the same numbers, got others",
@@ -241,11 +236,30 @@ def same_at_the_start(given, got):
     expect_that(
         got["apart"],
         f"{what}: one array stands at several places",
-        "What trains the one would change the others: make new zeros for each, too.",
+        "What trains the one would change the others: make a new array for each.",
     )
     expect_that(got["logits"] is not None, "the logits at the start: adapter fails in the model")
     expect_array(
         "the logits at the start", got["logits"], got["plain"], tol=1e-12, hint="Is x added?"
+    )
+
+
+def _expect_normal(what: str, of: str, numbers: np.ndarray, slack: float) -> None:
+    sd, mean = float(numbers.std()), float(numbers.mean())
+    expect_that(
+        abs(sd - 0.02) < slack and abs(mean) < 1.25 * slack,
+        f"{what}: the numbers {of}: expected mean 0 and standard deviation 0.02, got {mean:.3f} "
+        f"and {sd:.3f}",
+        "The standard deviation is another: `rng.normal(0, 0.02, shape)`."
+        if abs(mean) < 0.2 * sd
+        else "Their mean isn't 0.",
+    )
+    most = float(np.abs(numbers).max())  # of even numbers with this deviation at most 0.0346
+    expect_that(
+        most > 0.0355,
+        f"{what}: expected some of the {numbers.size} numbers {of} beyond 0.04, got {most:.4f} at "
+        "most",
+        f"The numbers {of} aren't drawn from a normal distribution.",
     )
 
 
@@ -260,19 +274,24 @@ SHARES = {0.25, 0.0625}
 
 
 def _sizes(rng) -> dict:
+    drawn, exact = [], []
+    for _ in range(5):
+        V, n_ctx, n_layer = (int(rng.integers(*ends)) for ends in ((40, 90), (16, 40), (1, 3)))
+        drawn.append(_with_head(rng, V, n_ctx, n_layer, 32))
+    for i in (int(rng.integers(3)), int(rng.integers(3, 6))):
+        *sizes, share = EXACT[i]
+        exact.append({"params": _with_head(rng, *sizes), "share": share})
+    exact.append({"params": drawn[0], "share": 0.001})
     while True:
-        asked: list[dict] = []
-        for share in (0.04, 0.11, 0.3, 0.7, 0.9):  # a large one tells small slips apart
-            V, n_ctx, n_layer = (int(rng.integers(*ends)) for ends in ((40, 90), (16, 40), (1, 3)))
-            asked.append({"params": _with_head(rng, V, n_ctx, n_layer, 32), "share": share})
-        for i in (int(rng.integers(3)), int(rng.integers(3, 6))):
-            V, n_ctx, n_layer, C, share = EXACT[i]
-            asked.append({"params": _with_head(rng, V, n_ctx, n_layer, C), "share": share})
-        asked.append({"params": asked[0]["params"], "share": 0.001})
+        # Large shares tell small slips apart.
+        shares = 0.04, *rng.uniform((0.1, 0.2, 0.6, 0.8), (0.2, 0.4, 0.8, 0.95)).round(3).tolist()
+        asked = [{"params": p, "share": share} for p, share in zip(drawn, shares, strict=True)]
+        asked[2]["share"] = almost_enough(**asked[2])
+        asked += exact
         models = [sizes_of(**one) for one in asked]
         right = tuple(map(largest, models))
         below = tuple(r - (m["share"] in SHARES) for r, m in zip(right, models, strict=True))
-        if len({right, below, *known_sizes(models)}) == 12:  # each mistake makes a difference
+        if len({right, below, *known_sizes(models)}) == 13:  # each mistake makes a difference
             return {"asked": asked}
 
 
@@ -302,7 +321,10 @@ def _to_merge(rng) -> dict:
     C, r, V = (int(n) for n in np.add(rng.permutation([3, 5, 6]), [4, 0, 9]))
     head = {"w": rng.normal(size=(C, V)), "b": rng.normal(size=V)}
     head |= {"down": rng.normal(size=(C, r)), "up": rng.normal(size=(r, V))}
-    return {"head": head, "alpha": float(rng.choice([2.0, 7.0, 10.0, 16.0]))}
+    return {
+        "head": head,
+        "alpha": float(rng.choice([12.5, 16.5, 21.5])),
+    }  # not a length, not r times a whole number
 
 
 @adapters.case("the head merged", points=2, adapter="merged", inputs=_to_merge)
@@ -317,21 +339,8 @@ def plain_head(given, got):
         f"{what}: expected w and b alone, got {', '.join(left)} as well",
         "What is merged and stays would be added a second time: a plain head has w and b.",
     )
-    w, update, r = head["w"], head["down"] @ head["up"], head["down"].shape[1]
-    found = [
-        (w + update, "alpha / r is missing: `down @ up` is added as it is."),
-        (w + alpha * update, "Times alpha, and not divided by r."),
-        (w + update / r, "Divided by r, and not times alpha."),
-        (w + alpha * r * update, "Times r: it is alpha / r."),
-        (alpha / r * update, "w itself is missing: the product is added to it."),
-        (w - alpha / r * update, "It is taken away: add it."),
-        (w, "The head is as it was before training: nothing is merged."),
-        (w + 2 * alpha / r * update, "It is added twice."),
-        (w + alpha / r**0.5 * update, "Divided by the root of r: it is alpha / r."),
-    ]
-    mistakes = [Mistake(value, hint) for value, hint in found]
-    want = w + alpha / r * update
+    want = head["w"] + alpha / head["down"].shape[1] * (head["down"] @ head["up"])
     for name in ("w", "b"):
         expect_that(name in mine, f'{what} has no "{name}"', 'A plain head has both, "w" and "b".')
-    expect_array(f'{what}["w"]', mine["w"], want, mistakes=lambda: mistakes)
+    expect_array(f'{what}["w"]', mine["w"], want, mistakes=partial(wrong_heads, head, alpha))
     expect_array(f'{what}["b"]', mine["b"], head["b"], hint="b stays as it is.")

@@ -1,6 +1,8 @@
-"""How many numbers adapters of each size add to a model, and what is wrongly counted in 11.6."""
+"""What is wrongly counted and wrongly merged in 11.6, and how many numbers adapters add."""
 
 import numpy as np
+
+from zerotohero.course.exercise import Mistake
 
 
 def flat(params, path: str = "") -> dict[str, np.ndarray]:
@@ -15,16 +17,23 @@ def flat(params, path: str = "") -> dict[str, np.ndarray]:
     return found
 
 
-def largest(model: dict, whole: float = 0, layers=2, biases=(1, 1), head=True, more=0) -> int:
+def _added(model: dict, r: int, layers=2, biases=(1, 1), head=True) -> int:
+    C, V, (of_down, of_up) = model["C"], model["V"], biases
+    adapter = 2 * C * r + of_down * r + of_up * C
+    return layers * model["n_layer"] * adapter + head * r * (C + V)
+
+
+def largest(model: dict, whole: float = 0, more=0, rounded=False, **wrongly) -> int:
     """Return the largest r; the other arguments are what learners get wrong."""
-    C, V, n = model["C"], model["V"], layers * model["n_layer"]
-    of_down, of_up = biases
-    budget, r = model["share"] * (whole or model["total"]) - more, 0
-    while (
-        n * (2 * C * (r + 1) + of_down * (r + 1) + of_up * C) + head * (r + 1) * (C + V) <= budget
-    ):
-        r += 1
-    return r
+    budget = model["share"] * (whole or model["total"]) - more
+    none, one = (_added(model, r, **wrongly) for r in (0, 1))
+    return max(0, int(((round(budget) if rounded else budget) - none) // (one - none)))
+
+
+def almost_enough(params: dict, share: float) -> float:
+    """Return a share that the next r exceeds by less than half a number."""
+    model = sizes_of(params, share)
+    return (_added(model, largest(model) + 1) - 0.4) / model["total"]
 
 
 def _nearest(model: dict) -> int:
@@ -62,6 +71,10 @@ def wrong_sizes(model: dict) -> list[tuple[int, str]]:
             _nearest(model),
             "Rounded to the nearest: r has to fit, so what is behind the point goes.",
         ),
+        (
+            largest(model, rounded=True),
+            "share times the numbers was rounded, and with it more than the share is allowed.",
+        ),
         (largest(model, head=False), "What the head gets isn't counted."),
         (
             largest(model, more=model["V"]),
@@ -72,3 +85,24 @@ def wrong_sizes(model: dict) -> list[tuple[int, str]]:
         (largest(model, embedded), "The embeddings are numbers of `params`, too."),
         (largest(model, model["matrices"]), "Biases and gains are numbers of `params`, too."),
     ]
+
+
+def wrong_heads(head: dict[str, np.ndarray], alpha: float) -> list[Mistake]:
+    """Return the matrices of heads that are merged wrongly."""
+    w, update, r = head["w"], head["down"] @ head["up"], head["down"].shape[1]
+    found = [
+        (w + update, "alpha / r is missing: `down @ up` is added as it is."),
+        (w + alpha * update, "Times alpha, and not divided by r."),
+        (w + update / r, "Divided by r, and not times alpha."),
+        (w + alpha * r * update, "Times r: it is alpha / r."),
+        (alpha / r * update, "w itself is missing: the product is added to it."),
+        (w - alpha / r * update, "It is taken away: add it."),
+        (w, "The head is as it was before training: nothing is merged."),
+        (w + 2 * alpha / r * update, "It is added twice."),
+        (w + alpha / r**0.5 * update, "Divided by the root of r: it is alpha / r."),
+        (w + alpha // r * update, "alpha // r has lost what stands behind the point: alpha / r."),
+        (w + int(alpha) / r * update, "alpha was cut to a whole number: it is a float."),
+        (w + alpha / len(w) * update, "Divided by C: r is the length that `down` and `up` share."),
+        (w + alpha / w.shape[1] * update, "Divided by V: it is alpha / r."),
+    ]
+    return [Mistake(value, hint) for value, hint in found]
