@@ -165,13 +165,21 @@ def test_whatever_is_given_for_an_answer_fails_in_words(double, capsys, answer):
     assert "✗ 0/2" in out and "Traceback" not in out
 
 
-@pytest.mark.parametrize("answer", [None, 3, "text", [], torch.zeros(2)])
+@pytest.mark.parametrize("answer", [3, "text", [], torch.zeros(2)])
 def test_a_function_that_was_called_instead_of_handed_over_is_named(double, capsys, answer):
     check("1.1", answer)
     out = said(capsys)
     kind = type(answer).__name__
-    assert f"double is a {kind} here" in out and 'without calling it: check("1.1", double)' in out
+    assert f"double is of type {kind} here" in out
+    assert 'without calling it: check("1.1", double)' in out
     assert "✗" not in out, "no answer was asked"
+
+
+def test_an_answer_that_is_not_made_yet_is_not_said_to_have_been_called(double, capsys):
+    check("1.1", None)
+    out = said(capsys)
+    assert 'double is None here. Give check double itself, once it is made: check("1.1"' in out
+    assert "calling" not in out and "✗" not in out
 
 
 def test_functions_in_another_order_are_named(double, capsys):

@@ -76,10 +76,12 @@ def _slip(exercise: Exercise, answers: Sequence[Any]) -> str:
     if len(answers) != len(exercise.answers):
         return f"Exercise {exercise.number} takes {_count(len(exercise.answers), 'answer')}: {call}"
     for name, answer in zip(exercise.answers, answers, strict=True):
+        if answer is None:  # the starter's, or what a function that prints gives when it is called
+            return f"{name} is None here. Give check {name} itself, once it is made: {call}"
         if not callable(answer):
             return (
-                f"{name} is a {type(answer).__name__} here; check takes {name} itself, without "
-                f"calling it: {call}"
+                f"{name} is of type {type(answer).__name__} here; check takes {name} itself, "
+                f"without calling it: {call}"
             )
     names = [getattr(answer, "__name__", "") for answer in answers]
     if names != list(exercise.answers) and sorted(names) == sorted(exercise.answers):
