@@ -151,16 +151,17 @@ def bugs_found(given: dict, got: dict) -> None:
     for i, (mine, right) in enumerate(zip(found, answers, strict=True)):
         if mine == right:
             continue
-
-        def told(bug) -> str:
-            pair = isinstance(bug, list) and len(bug) == 2 and isinstance(bug[1], list)
-            return f"({bug[0]}, {_axes(bug[1])})" if pair else f"{bug!r:.60}"
-
-        message = f"network {i} of {len(found)}: expected {told(right)}, got {told(mine)}"
+        told = f"expected {_tuples(right)!r}, got {_tuples(mine)!r:.60}"
+        message = f"network {i} of {len(found)}: {told}"
         for wrong, hint in wrong_searches(networks, answers):
             if found == wrong:
                 raise Wrong(message, hint)
         raise Wrong(message, _what_differs(networks[i], mine, right))
+
+
+def _tuples(value):
+    """Return lists as the tuples that they were before they travelled."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _axes(axes: list) -> str:
