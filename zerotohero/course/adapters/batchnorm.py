@@ -1,5 +1,7 @@
 """How answers to the exercises of lecture 04 are called. This enters the sandbox."""
 
+import copy
+
 import torch
 from torch._C._functorch import is_functorch_wrapped_tensor
 
@@ -53,13 +55,15 @@ def folded(fold, weight, bias, gamma, beta, mean, var, eps):
     norm.gamma = torch.tensor(gamma, requires_grad=True)
     norm.beta = torch.tensor(beta, requires_grad=True)
     norm.running_mean, norm.running_var = torch.tensor(mean), torch.tensor(var)
-    new = fold(linear.eval(), norm.eval())
+    copies = copy.deepcopy((linear.eval(), norm.eval()))
+    new = fold(linear, norm)
     if not isinstance(new, Linear):
         kind = type(new).__name__
         if (home := type(new).__module__).startswith(("torch.nn", "zerotohero")):
             kind = f"{home}.{kind}"
         raise TypeError(f"fold returned a {kind}, where a layers.Linear is needed")
-    return {"weight": new.weight, "bias": new.bias}
+    got = {"weight": new.weight, "bias": new.bias}
+    return got | {"fresh": fold(*copies) is not new}
 
 
 # --- 4.3 ----------------------------------------------------------------------------------------
