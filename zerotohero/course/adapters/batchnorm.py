@@ -121,19 +121,23 @@ def new_layers(BatchNorm1d, small, x, eps, momentum):
     }
 
 
-def normed_in_train_mode(BatchNorm1d, x, eps, momentum, gamma, beta):
+def normed_in_train_mode(BatchNorm1d, x, far, eps, momentum, gamma, beta):
     x = torch.tensor(x)
     before = x.clone()
     y = _norm(BatchNorm1d, eps, momentum, gamma, beta)(x)
-    return {"y": y, "kept": torch.equal(x, before)}
+    seen = _norm(BatchNorm1d, eps, momentum, gamma, beta)(torch.tensor(far))
+    return {"y": y, "kept": torch.equal(x, before), "far": seen}
 
 
-def running(BatchNorm1d, batches, eps, momentum, gamma, beta):
+def running(BatchNorm1d, batches, far, eps, momentum, gamma, beta):
     norm = _norm(BatchNorm1d, eps, momentum, gamma, beta)
     start = _running(norm) | {"linked": _linked(norm)}
     for x in batches:
         norm(torch.tensor(x))
-    return {"start": start, **_running(norm)}
+    got = {"start": start, **_running(norm)}
+    norm = _norm(BatchNorm1d, eps, momentum, gamma, beta)
+    norm(torch.tensor(far))
+    return got | {"far": norm.running_var}
 
 
 def normed_in_eval_mode(BatchNorm1d, batches, x, eps, momentum, gamma, beta):
@@ -146,12 +150,16 @@ def normed_in_eval_mode(BatchNorm1d, batches, x, eps, momentum, gamma, beta):
     y = norm(shown)
     kept = torch.equal(shown, torch.tensor(x))
     after = _running(norm)
-    alone = norm(torch.tensor(x[:1]))
+    alone, refused = None, ""
+    try:
+        alone = norm(torch.tensor(x[:1]))
+    except ValueError as error:
+        refused = str(error)[:200] or "without a message"
     norm.training = True
     again = norm(torch.tensor(x))
     norm.training = False
     last = {"y": norm(torch.tensor(x)), **_running(norm)}
-    got = {"y": y, "kept": kept, "alone": alone, "again": again, "last": last}
+    got = {"y": y, "kept": kept, "alone": alone, "refused": refused, "again": again, "last": last}
     return got | {"before": before, "after": after}
 
 
@@ -171,8 +179,9 @@ def normed_backwards(BatchNorm1d, x, dy, eps, momentum, gamma, beta):
 
     grads()  # the second pass must not reach into the graph of the first
     got = grads() | {key: value.detach() for key, value in _running(norm).items()}
+    names = ("gamma", "beta", "running_mean", "running_var")
     listed = [
-        ["gamma", "beta"][p is norm.beta] if p is norm.gamma or p is norm.beta else "another"
+        next((name for name in names if getattr(norm, name) is p), "another")
         for p in norm.parameters()
     ]
     holder, linked = type(norm.parameters()).__name__, _linked(norm)
