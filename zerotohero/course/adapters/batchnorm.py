@@ -261,14 +261,15 @@ def relatives_backwards(layer_norm, rms_norm, depends, x, gamma, beta, eps, dy):
     return found
 
 
-def dependence(layer_norm, rms_norm, depends, rows, x, alone, in_place):
-    """Return what depends on what among the examples, in batches of one of these kinds, and where
-    the normalisation writes into what it is given.
+def dependence(layer_norm, rms_norm, depends, rows, x, alone, in_place, plain, likely):
+    """Return what depends on what among the examples, in batches of one of these kinds, where the
+    normalisation writes into what it is given, and where examples hold likely numbers.
     """
     found, kept = _measured(depends, rows, x)
     ones = [_measured(depends, [[kind, [0] * (kind != "none")]], x[:1])[0] for kind in alone]
     last, kept_last = _measured(depends, in_place, x[: len(in_place)], in_place=True)
     found = {"depends": found, "kept": kept, "alone": ones}
+    found |= {"plain": _measured(depends, plain, likely)[0]}
     return found | {"in_place": last, "kept_in_place": kept_last}
 
 
@@ -291,7 +292,9 @@ def _measured(depends, rows, x, in_place=False):
         if kind in ("from first", "from last"):  # one channel of another example is subtracted
             return x[i] - x[others[-1], 0 if kind == "from first" else -1]
         if kind == "slight":
-            return x[i] + 1e-9 * x[others[-1]]
+            return x[i] + 1e-13 * x[others[-1]]
+        if kind == "steps":
+            return x[i] + (32 * x[others[-1]]).floor() / 32
         if kind == "as given":  # it depends on another where its own numbers are those of x
             return x[i] + (x[i] * 64 == (x[i] * 64).round()).all() * x[others[-1]]
         if kind == "times zero":  # for numbers it depends on itself alone
