@@ -125,8 +125,9 @@ def _networks(rng: np.random.Generator, plant: int, telling: bool) -> dict:
     networks, answers = [], []
     for k in rng.permutation(len(planted)):
         kind, copy = planted[k]
-        # No C is a power of two, as the lengths are: a running mean's shape is then unmistakable.
+        # Where no C is a power of two, as the lengths are, a running mean's shape is unmistakable.
         C, levels = int(rng.integers(5, 8)), int(rng.integers(2, 4))
+        C = C if telling or k % 2 else 4  # the length of one of the layers
         B = int(rng.integers(17, 32))
         shapes = [(B, 2**level, C) for level in range(levels, 0, -1)] + [(B, C)]
         bug = None
