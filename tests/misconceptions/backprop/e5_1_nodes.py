@@ -160,6 +160,29 @@ def gamma_forgotten():
     return walk(normed=lambda c, d: d.act)
 
 
+@wrong("5.1", "a negative gamma loses its sign")
+def gamma_without_its_sign():
+    return walk(normed=lambda c, d: d.act * c.gamma.abs())
+
+
+@wrong("5.1", "was right when it was set")
+def normed_changed_later():
+    def diff(c, d):
+        return d.normed.mul_(c.inv) + 2 * c.diff * d.square
+
+    return walk(diff=diff)
+
+
+@wrong("5.1", "your code stopped with an error (IndexError")
+def batch_by_heart():
+    def all_gradients(c, d):
+        d.logprobs = torch.zeros_like(c.logprobs)
+        d.logprobs[range(8), c.Y] = -1 / 8
+        walk()(c, d)
+
+    return all_gradients
+
+
 @wrong("5.1", "this is beta's")
 def gamma_without_normed():
     return walk(gamma=lambda c, d: d.act.sum(0))

@@ -29,6 +29,13 @@ def gamma_left_out():
     return norm(lambda dout, xhat, gamma, inv, mean: right(dout, xhat, 1, inv, mean))
 
 
+@wrong("5.3", "A negative gamma loses its sign in dx")
+def gamma_without_its_sign():
+    return norm(
+        lambda dout, xhat, gamma, inv, mean: right(dout, xhat, gamma.abs(), inv, mean),
+    )
+
+
 @wrong("5.3", "The sums in dx lack their 1/n")
 def sums_for_means():
     def dx(dout, xhat, gamma, inv, mean):

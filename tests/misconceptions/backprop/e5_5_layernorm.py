@@ -17,6 +17,14 @@ def gamma_before_the_sums():
     )
 
 
+@wrong("5.5", "A negative gamma loses its sign in dx")
+def gamma_without_its_sign():
+    return norm(
+        lambda dout, xhat, gamma, inv, mean: right(dout, xhat, gamma.abs(), inv, mean),
+        along=-1,
+    )
+
+
 @wrong("5.5", "dgamma is summed over the channels")
 def parameters_summed_along_the_vector():
     return norm(right, along=-1, dgamma=lambda d, h, x: (d * h).sum(-1))

@@ -22,6 +22,7 @@ def move(
     total=False,
     keep=False,
     bend=torch.tanh,
+    decay=1.0,
 ):
     ps = {n: (p.clone() if clone else p).requires_grad_() for n, p in parameters.items()}
     moved = []
@@ -42,7 +43,7 @@ def move(
         if step >= late:
             moved.append([n for n, p in ps.items() if shown(p)])
         for p in ps.values():
-            p.data -= rate * update * p.grad
+            p.data -= rate * decay**step * update * p.grad
     return moved
 
 
@@ -129,9 +130,41 @@ def uphill():
     return lambda *given: move(*given[:4], -given[4]), blame
 
 
-@wrong("4.1", "that of the *mean* over all contexts")
+@wrong("4.1", "of the *mean* over all contexts")
 def the_sum_of_the_losses():
     return lambda *given: move(*given, total=True), blame
+
+
+def move_by(optimizer, **options):
+    """Return a `which_move` that leaves the steps to an optimizer of torch."""
+
+    def which_move(parameters, X, Y, steps, rate):
+        ps = {n: p.clone().requires_grad_() for n, p in parameters.items()}
+        steps_of_torch, moved = optimizer(ps.values(), lr=rate, **options), []
+        for _ in range(steps):
+            h = torch.tanh(ps["wte"][X].flatten(1) @ ps["W1"] + ps["b1"])
+            steps_of_torch.zero_grad()
+            F.cross_entropy(h @ ps["W2"] + ps["b2"], Y).backward()
+            moved.append([n for n, p in ps.items() if p.grad.any()])
+            steps_of_torch.step()
+        return moved
+
+    return which_move
+
+
+@wrong("4.1", "get there earlier")
+def steps_with_momentum():
+    return move_by(torch.optim.SGD, momentum=0.9), blame
+
+
+@wrong("4.1", "the last as the first")
+def a_rate_that_falls():
+    return lambda *given: move(*given, decay=0.5), blame
+
+
+@wrong("4.1", "Adam and its like")
+def steps_of_adam():
+    return move_by(torch.optim.Adam), blame
 
 
 @wrong("4.1", "for each of the `steps` steps")

@@ -196,6 +196,33 @@ def measured_in_float32():
     return fold
 
 
+@wrong("4.2", "A new Linear is float32")
+def copied_into_float32():
+    def fold(linear, norm):
+        from zerotohero.batchnorm import Linear
+
+        right, new = folded(linear, norm), Linear(*linear.weight.shape)
+        with torch.no_grad():
+            new.weight.copy_(right.weight)
+            new.bias.copy_(right.bias)
+        return new
+
+    return fold
+
+
+@wrong("4.2", "Each call makes a new Linear")
+def one_layer_for_all():
+    kept = []
+
+    def fold(linear, norm):
+        new = folded(linear, norm)
+        kept.append(new)
+        kept[0].weight, kept[0].bias = new.weight, new.bias
+        return kept[0]
+
+    return fold
+
+
 @wrong("4.2", "A function of x is no layer")
 def composed_and_not_folded():
     return lambda linear, norm: lambda x: norm(linear(x))

@@ -96,7 +96,16 @@ def over_everything():
     return Everything
 
 
-@wrong("4.4", "eps is missing: it is added to the variance")
+@wrong("4.4", "it is added to the variance, under the root")
+def eps_by_heart():
+    class Fixed(Norm):
+        def output(self, x, mean, var):
+            return self.gamma * (x - mean) / (var + 1e-5).sqrt() + self.beta
+
+    return Fixed
+
+
+@wrong("4.4", "eps, as it was given, has no part in it")
 def batch_norm_without_eps():
     class WithoutEps(Norm):
         def output(self, x, mean, var):
@@ -281,6 +290,33 @@ def running_statistics_as_parameters():
     return Four
 
 
+@wrong("4.4", "parameters() returns gamma and beta themselves")
+def copies_as_parameters():
+    class Copies(Norm):
+        def parameters(self):
+            return [self.gamma.clone(), self.beta.clone()]
+
+    return Copies
+
+
+@wrong("4.4", "less the square of the mean, for the output")
+def mean_of_squares_less_squared_mean():
+    class Squares(Norm):
+        def statistics(self, x):
+            return x.mean(0), (x * x).mean(0) - x.mean(0) ** 2
+
+    return Squares
+
+
+@wrong("4.4", "less the square of the mean, for running_var")
+def running_variance_by_squares():
+    class Squares(Norm):
+        def unseen(self, x):
+            return ((x * x).mean(0) - x.mean(0) ** 2) * len(x) / (len(x) - 1)
+
+    return Squares
+
+
 @wrong("4.4", "No error came")
 def batch_of_one_accepted():
     class Accepts(Norm):
@@ -325,8 +361,8 @@ def batch_of_one_refused_in_eval_mode():
 def refuses_two():
     class Cautious(Norm):
         def refuse(self, x):
-            if len(x) < 3:
-                raise ValueError("A batch this short has no variance worth the name.")
+            if len(x) <= 2:
+                raise ValueError("A batch of one has no variance: train with more than one.")
 
     return Cautious
 

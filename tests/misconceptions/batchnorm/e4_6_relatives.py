@@ -15,13 +15,12 @@ def rms(x, gamma, eps, axis=-1):
     return gamma * x / ((x * x).mean(axis, keepdim=True) + eps).sqrt()
 
 
-def dependence(norm, x, change=None, keep=False, rtol=0.0, atol=1e-12):
+def dependence(norm, x, change=None, keep=False, rtol=0.0, atol=0.0):
     g = torch.Generator().manual_seed(1)
     before, columns, changed = norm(x.clone()), [], x.clone()
     for j in range(len(x)):
         changed = changed if keep else x.clone()
         changed[j] = change(x[j]) if change else torch.randn(x.shape[1], generator=g)
-        # A shift of one's own row is undone but for rounding.
         columns.append(~torch.isclose(norm(changed), before, rtol=rtol, atol=atol).all(1))
     return torch.stack(columns, 1)
 
@@ -41,7 +40,7 @@ def layer_norm_with_eps_outside():
     return lambda *given: layer(*given, outside=True), rms, dependence
 
 
-@wrong("4.6", "the channels are axis 2")
+@wrong("4.6", "Of three axes, the channels are axis 2")
 def layer_norm_over_axis_1():
     return lambda *given: layer(*given, axis=1), rms, dependence
 
@@ -202,7 +201,7 @@ def sign_changed():
     return layer, rms, lambda norm, x: dependence(norm, x, change=lambda row: -row)
 
 
-@wrong("4.6", "eps is 1e-5 here")
+@wrong("4.6", "You take an eps of 1e-5")
 def eps_of_ones_own():
     return lambda x, gamma, beta, eps: layer(x, gamma, beta, 1e-5), rms, dependence
 
@@ -219,7 +218,7 @@ def rows_exchanged():
         for j in range(len(x)):
             changed = x.clone()
             changed[j] = 1.5 * x[(j + 1) % len(x)] - 0.5 * x[j]
-            columns.append(~torch.isclose(norm(changed), before, rtol=0, atol=1e-12).all(1))
+            columns.append((norm(changed) != before).any(1))
         return torch.stack(columns, 1)
 
     return layer, rms, depends
@@ -332,7 +331,7 @@ def compared(by):
             changed = x.clone()
             generator = torch.Generator().manual_seed(j)
             changed[j] = torch.randn(x.shape[1], generator=generator)
-            columns.append(~torch.isclose(by(norm(changed)), by(before), rtol=0, atol=1e-12))
+            columns.append(by(norm(changed)) != by(before))
         return torch.stack(columns, 1)
 
     return depends
@@ -364,6 +363,24 @@ def norm_given_x_itself():
 @wrong("4.6", "compare exactly, with `!=`")
 def what_allclose_sees():
     return layer, rms, lambda *given: dependence(*given, rtol=1e-5, atol=1e-8)
+
+
+@wrong("4.6", "You miss a slight dependence")
+def what_a_threshold_lets_through():
+    return layer, rms, lambda *given: dependence(*given, atol=1e-12)
+
+
+@wrong("4.6", "An example may already hold what you change it to")
+def changed_to_zeros():
+    return layer, rms, lambda *given: dependence(*given, change=torch.zeros_like)
+
+
+@wrong("4.6", "its gradient is 0")
+def gradients_for_changes():
+    def depends(norm, x):
+        return torch.autograd.functional.jacobian(norm, x).ne(0).any(3).any(1)
+
+    return layer, rms, depends
 
 
 @wrong("4.6", "all but the one example that you change must be those of x")

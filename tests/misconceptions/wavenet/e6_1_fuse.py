@@ -95,6 +95,25 @@ def rest_dropped():
     return lambda x, n: flatten(x[:, : x.shape[1] // n * n], n)
 
 
+@wrong("6.1", "the newest characters are lost")
+def one_too_many_dropped():
+    def flatten_consecutive(x, n):
+        T = x.shape[1]
+        return flatten(x[:, : T - (T % n == 1)], n)
+
+    return flatten_consecutive
+
+
+@wrong("6.1", "test `T % n`")
+def odd_lengths_refused():
+    def flatten_consecutive(x, n):
+        if x.shape[1] % 2 and n > 1:
+            raise ValueError(f"{x.shape[1]} vectors can't be split into groups of {n}.")
+        return flatten(x[:, : x.shape[1] // n * n], n)
+
+    return flatten_consecutive
+
+
 @wrong("6.1", "filled with zeros without a word")
 def rest_padded():
     def flatten_consecutive(x, n):
@@ -180,6 +199,20 @@ def view_of_x():
 @wrong("6.1", "of another data type than x")
 def cast_to_float32():
     return lambda x, n: flatten(x.float(), n)
+
+
+@wrong("6.1", "`float`, `double` or a new tensor")
+def cast_to_float64():
+    return lambda x, n: flatten(x.double(), n)
+
+
+@wrong("6.1", "`double` or a new tensor has changed it")
+def filled_into_float32():
+    def flatten_consecutive(x, n):
+        y = flatten(x, n)
+        return torch.zeros(y.shape) + y
+
+    return flatten_consecutive
 
 
 @wrong("6.1", "T and n have changed places in the message")

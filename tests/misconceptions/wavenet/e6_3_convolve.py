@@ -6,7 +6,7 @@ from misconceptions import wrong
 from misconceptions.wavenet.shared import conv
 
 
-def stack(x, layers, dilations=(1, 2, 4, 8), last=True, bend=torch.tanh):
+def stack(x, layers, dilations=(1, 2, 4, 8, 16), last=True, bend=torch.tanh):
     for i, ((weight, bias), d) in enumerate(zip(layers, dilations, strict=False)):
         x = conv(x, weight, bias, d)
         x = bend(x) if last or i < len(layers) - 1 else x
@@ -63,22 +63,22 @@ def cut_by_a_negative_index():
 
 @wrong("6.3", "The dilations are 1, 2, 3")
 def dilations_that_count():
-    return conv, lambda x, layers: stack(x, layers, (1, 2, 3, 4))
+    return conv, lambda x, layers: stack(x, layers, (1, 2, 3, 4, 5))
 
 
 @wrong("6.3", "All dilations are 1")
 def no_dilations():
-    return conv, lambda x, layers: stack(x, layers, (1, 1, 1, 1))
+    return conv, lambda x, layers: stack(x, layers, (1, 1, 1, 1, 1))
 
 
 @wrong("6.3", "The dilations begin at 2")
 def dilations_from_two():
-    return conv, lambda x, layers: stack(x, layers, (2, 4, 8, 16))
+    return conv, lambda x, layers: stack(x, layers, (2, 4, 8, 16, 32))
 
 
-@wrong("6.3", "The dilations are 8, 4, 2, 1")
+@wrong("6.3", "The dilations are 16, 8, 4, 2, 1")
 def dilations_that_fall():
-    return conv, lambda x, layers: stack(x, layers, (8, 4, 2, 1))
+    return conv, lambda x, layers: stack(x, layers, (16, 8, 4, 2, 1))
 
 
 @wrong("6.3", "The tanh after the last layer is missing")
@@ -109,6 +109,16 @@ def last_window_only():
 @wrong("6.3", "Only three layers were run")
 def three_layers_by_heart():
     return conv, lambda x, layers: stack(x, layers, (1, 2, 4))
+
+
+@wrong("6.3", "Only four layers were run")
+def four_layers_by_heart():
+    return conv, lambda x, layers: stack(x, layers, (1, 2, 4, 8))
+
+
+@wrong("6.3", "The last two dilations are both 8")
+def dilations_that_stop_growing():
+    return conv, lambda x, layers: stack(x, layers, [min(2**i, 8) for i in range(len(layers))])
 
 
 @wrong("6.3", "The dilations are 1, 2, 4, 6")

@@ -19,6 +19,11 @@ def kernels_multiplied():
     return lambda layers: torch.tensor([k for k, _, _ in layers]).prod().int().item()
 
 
+@wrong("6.5", "2 to the number of layers is right where")
+def power_of_two():
+    return lambda layers: 2 ** len(layers)
+
+
 @wrong("6.5", "k inputs have only k − 1 gaps between them: a layer adds (k − 1) · d.")
 def kernel_without_minus_one():
     return lambda layers: size(layers, gaps=lambda k, d: k * d)

@@ -127,6 +127,11 @@ def last_skip():
     return gated, lambda x, blocks: skips(x, blocks, result=lambda found: found[-1])
 
 
+@wrong("6.6", "The last block's skip is missing")
+def three_blocks_by_heart():
+    return gated, lambda x, blocks: skips(x, blocks[:3])
+
+
 @wrong("6.6", "Every block was fed the same x")
 def blocks_side_by_side():
     return gated, lambda x, blocks: sum(gated(x, *block)[1] for block in blocks)

@@ -65,11 +65,26 @@ def _by_hand():
         yield
 
 
+def _noting(first):
+    """Return an empty namespace that puts a copy of each tensor, as it was first set, into first.
+
+    Its kind has the name that a learner reads on the card.
+    """
+
+    def note(self, name, value):
+        object.__setattr__(self, name, value)
+        if isinstance(value, torch.Tensor):
+            first[name] = value.clone()
+
+    return type("SimpleNamespace", (SimpleNamespace,), {"__setattr__": note})()
+
+
 _last_run: tuple = (None, None)  # what an answer to 5.1 was asked last, and what came of it
 
 
 def _all_nodes(all_gradients, asked, anew):
-    """Return what was given in c, what is in it and in d afterwards, and the error that stopped it.
+    """Return what was given in c, what is in it and in d afterwards, what was in d at first, and
+    the error that stopped it.
 
     The cases of 5.1 ask the same, each about one node, so that one run serves a check; `anew` with
     its first case.
@@ -86,19 +101,20 @@ def _all_nodes(all_gradients, asked, anew):
         before[name] = torch.tensor(numbers[start:stop]).view(shape)
         start = stop
     c = SimpleNamespace(**{k: v if k == "eps" else v.clone() for k, v in before.items()})
-    d, stopped = SimpleNamespace(), None
+    first, stopped = {}, None
+    d = _noting(first)
     with _by_hand():
         try:
             all_gradients(c, d)
         except Exception as error:  # what was put into d before it counts
             stopped = error
-    _last_run = question, (before, vars(c), vars(d), stopped)
+    _last_run = question, (before, vars(c), vars(d), first, stopped)
     return _last_run[1]
 
 
 def node(all_gradients, numbers, shapes, X, Y, eps, nodes, node, wanted):
     asked = numbers, shapes, X, Y, eps
-    before, now, written, stopped = _all_nodes(all_gradients, asked, node == nodes[0])
+    before, now, written, first, stopped = _all_nodes(all_gradients, asked, node == nodes[0])
     if node not in written:
         raise _missing(node, nodes, written, stopped, sorted(set(written) - set(nodes)))
     if not isinstance(written[node], torch.Tensor | None):
@@ -106,12 +122,20 @@ def node(all_gradients, numbers, shapes, X, Y, eps, nodes, node, wanted):
         raise TypeError(f"d.{node} is of the type {kind}, where a tensor is needed")
     changed = [name for name, value in before.items() if not _equal(now.get(name), value)]
     later = nodes[nodes.index(node) + 1 :]
+    ends = stopped is not None and not any(n in written for n in later)
     return {
         "d": {n: written[n] for n in wanted if n in written},
         "changed": {n: now[n] for n in changed if isinstance(now.get(n), torch.Tensor)},
         "unlike": changed,
+        "first": first.get(node),
+        "stopped": _told(stopped) if ends else "",
         "same": [n for n in later if _is_same(written[node], written.get(n))],
     }
+
+
+def _told(error):
+    known = isinstance(error, NotImplementedError)
+    return "" if known else type(error).__name__[:80]
 
 
 def _equal(a, b):

@@ -1,5 +1,7 @@
 """How answers to the exercises of lecture 04 are called. This enters the sandbox."""
 
+import copy
+
 import torch
 from torch._C._functorch import is_functorch_wrapped_tensor
 
@@ -53,13 +55,15 @@ def folded(fold, weight, bias, gamma, beta, mean, var, eps):
     norm.gamma = torch.tensor(gamma, requires_grad=True)
     norm.beta = torch.tensor(beta, requires_grad=True)
     norm.running_mean, norm.running_var = torch.tensor(mean), torch.tensor(var)
-    new = fold(linear.eval(), norm.eval())
+    copies = copy.deepcopy((linear.eval(), norm.eval()))
+    new = fold(linear, norm)
     if not isinstance(new, Linear):
         kind = type(new).__name__
         if (home := type(new).__module__).startswith(("torch.nn", "zerotohero")):
             kind = f"{home}.{kind}"
         raise TypeError(f"fold returned a {kind}, where a layers.Linear is needed")
-    return {"weight": new.weight, "bias": new.bias}
+    got = {"weight": new.weight, "bias": new.bias}
+    return got | {"fresh": fold(*copies) is not new}
 
 
 # --- 4.3 ----------------------------------------------------------------------------------------
@@ -117,19 +121,23 @@ def new_layers(BatchNorm1d, small, x, eps, momentum):
     }
 
 
-def normed_in_train_mode(BatchNorm1d, x, eps, momentum, gamma, beta):
+def normed_in_train_mode(BatchNorm1d, x, far, eps, momentum, gamma, beta):
     x = torch.tensor(x)
     before = x.clone()
     y = _norm(BatchNorm1d, eps, momentum, gamma, beta)(x)
-    return {"y": y, "kept": torch.equal(x, before)}
+    seen = _norm(BatchNorm1d, eps, momentum, gamma, beta)(torch.tensor(far))
+    return {"y": y, "kept": torch.equal(x, before), "far": seen}
 
 
-def running(BatchNorm1d, batches, eps, momentum, gamma, beta):
+def running(BatchNorm1d, batches, far, eps, momentum, gamma, beta):
     norm = _norm(BatchNorm1d, eps, momentum, gamma, beta)
     start = _running(norm) | {"linked": _linked(norm)}
     for x in batches:
         norm(torch.tensor(x))
-    return {"start": start, **_running(norm)}
+    got = {"start": start, **_running(norm)}
+    norm = _norm(BatchNorm1d, eps, momentum, gamma, beta)
+    norm(torch.tensor(far))
+    return got | {"far": norm.running_var}
 
 
 def normed_in_eval_mode(BatchNorm1d, batches, x, eps, momentum, gamma, beta):
@@ -142,12 +150,16 @@ def normed_in_eval_mode(BatchNorm1d, batches, x, eps, momentum, gamma, beta):
     y = norm(shown)
     kept = torch.equal(shown, torch.tensor(x))
     after = _running(norm)
-    alone = norm(torch.tensor(x[:1]))
+    alone, refused = None, ""
+    try:
+        alone = norm(torch.tensor(x[:1]))
+    except ValueError as error:
+        refused = str(error)[:200] or "without a message"
     norm.training = True
     again = norm(torch.tensor(x))
     norm.training = False
     last = {"y": norm(torch.tensor(x)), **_running(norm)}
-    got = {"y": y, "kept": kept, "alone": alone, "again": again, "last": last}
+    got = {"y": y, "kept": kept, "alone": alone, "refused": refused, "again": again, "last": last}
     return got | {"before": before, "after": after}
 
 
@@ -167,8 +179,9 @@ def normed_backwards(BatchNorm1d, x, dy, eps, momentum, gamma, beta):
 
     grads()  # the second pass must not reach into the graph of the first
     got = grads() | {key: value.detach() for key, value in _running(norm).items()}
+    names = ("gamma", "beta", "running_mean", "running_var")
     listed = [
-        ["gamma", "beta"][p is norm.beta] if p is norm.gamma or p is norm.beta else "another"
+        next((name for name in names if getattr(norm, name) is p), "another")
         for p in norm.parameters()
     ]
     holder, linked = type(norm.parameters()).__name__, _linked(norm)
@@ -248,14 +261,15 @@ def relatives_backwards(layer_norm, rms_norm, depends, x, gamma, beta, eps, dy):
     return found
 
 
-def dependence(layer_norm, rms_norm, depends, rows, x, alone, in_place):
-    """Return what depends on what among the examples, in batches of one of these kinds, and where
-    the normalisation writes into what it is given.
+def dependence(layer_norm, rms_norm, depends, rows, x, alone, in_place, plain, likely):
+    """Return what depends on what among the examples, in batches of one of these kinds, where the
+    normalisation writes into what it is given, and where examples hold likely numbers.
     """
     found, kept = _measured(depends, rows, x)
     ones = [_measured(depends, [[kind, [0] * (kind != "none")]], x[:1])[0] for kind in alone]
     last, kept_last = _measured(depends, in_place, x[: len(in_place)], in_place=True)
     found = {"depends": found, "kept": kept, "alone": ones}
+    found |= {"plain": _measured(depends, plain, likely)[0]}
     return found | {"in_place": last, "kept_in_place": kept_last}
 
 
@@ -278,7 +292,9 @@ def _measured(depends, rows, x, in_place=False):
         if kind in ("from first", "from last"):  # one channel of another example is subtracted
             return x[i] - x[others[-1], 0 if kind == "from first" else -1]
         if kind == "slight":
-            return x[i] + 1e-9 * x[others[-1]]
+            return x[i] + 1e-13 * x[others[-1]]
+        if kind == "steps":
+            return x[i] + (32 * x[others[-1]]).floor() / 32
         if kind == "as given":  # it depends on another where its own numbers are those of x
             return x[i] + (x[i] * 64 == (x[i] * 64).round()).all() * x[others[-1]]
         if kind == "times zero":  # for numbers it depends on itself alone

@@ -8,7 +8,14 @@ from types import SimpleNamespace
 import numpy as np
 
 from zerotohero.course.checks.backprop.rules import NODES
-from zerotohero.course.checks.backprop.shared import BY_HAND, FLOAT32, near, rounded, unlike
+from zerotohero.course.checks.backprop.shared import (
+    BY_HAND,
+    FLOAT32,
+    both_signs,
+    near,
+    rounded,
+    unlike,
+)
 from zerotohero.course.exercise import Exercise, Wrong, array, expect_that
 from zerotohero.course.to_look_at import AUTOGRAD
 
@@ -96,7 +103,7 @@ def _network(rng: np.random.Generator) -> dict[str, np.ndarray]:
     """One forward pass."""
     B, T, C, H, V = SIZES[rng.integers(len(SIZES))]
     wte, W1, b1 = rng.normal(size=(V, C)), rng.normal(size=(T * C, H)) / 4, rng.normal(size=H)
-    gamma, beta = rng.uniform(0.5, 1.5, H), rng.normal(size=H) / 4
+    gamma, beta = rng.uniform(0.5, 1.5, H) * both_signs(rng, H), rng.normal(size=H) / 4
     W2, b2 = rng.normal(size=(H, V)) / 3, rng.normal(size=V) / 3
     X, Y, eps = rng.integers(0, V, (B, T)), rng.integers(0, V, B), float(rng.uniform(0.002, 0.01))
     X[-1] = X[0]  # some tokens occur twice
@@ -206,6 +213,13 @@ def _hint(name, value, want, c, upstream, got, first) -> str | None:
                 f"d.{name} and d.{other} are one and the same tensor, and the line of d.{other} "
                 f"changed it: make a new tensor for d.{other}."
             )
+    if isinstance(got["first"], np.ndarray) and near(got["first"], want):
+        return f"d.{name} was right when it was set, and a later line changed it: make new tensors."
+    if got["stopped"]:
+        return (
+            f"After d.{name} was set, your code stopped with an error ({got['stopped']}): it may "
+            "not be complete. The next line says where."
+        )
     if first:
         return f"It follows from {first}: put that right first."
     if near(value, want.T):
@@ -228,13 +242,14 @@ def nothing_in_c_changed(given: dict, got: dict) -> None:
     expect_that(not names, f"changed: {names}", "Work on a copy, made by `.clone()`.")
 
 
+OTHER_SIZES = "is invalid for input of size|^IndexError: (shape mismatch|index .* out of bounds)"
 CRASHES = {
     **BY_HAND,
     "shapes cannot be multiplied|size mismatch": "The shapes don't fit: write down the "
     "shape you want and those you have; one arrangement with a transpose gives it.",
     "must match the size": "The shapes don't broadcast: say for both what each axis is.",
-    "is invalid for input of size": "Take the sizes from c's tensors, such as `c.emb.shape`: the "
-    "check has others than the cell above.",
+    OTHER_SIZES: "Take the sizes from c's tensors, such as `c.emb.shape`: the check has others "
+    "than the cell above.",
     "SimpleNamespace' object has no attribute": "Nothing has this name so far: is it spelled as "
     "in the table, and does its line stand above?",
     "where a tensor is needed": "Calculate with torch from c's values on: what comes out is a "

@@ -33,7 +33,8 @@ cross_entropy = Exercise(
 `logits` (B, V) are floats, `targets` (B,) whole numbers from 0 to V − 1. Return the loss, the mean
 over the batch of −log softmax(logits) at the target, and `dlogits` (B, V), the derivative of the
 loss with respect to the logits. Both must hold for logits in the thousands as well, positive and
-negative, and the arguments must come out unchanged.
+negative, and the arguments must come out unchanged. Write it with PyTorch alone:
+`zerotohero.backprop` isn't there when it is graded.
 
 ```python
 loss, dlogits = cross_entropy_fused(

@@ -35,7 +35,7 @@ out = gamma · x̂ + beta, x̂ = (x − mean) / √(var + eps), var being the me
 n and not by n − 1. `dout` is `out`'s gradient, the derivative of the loss with respect to `out`,
 shaped like `x`: (B, C) or (B, T, C); `gamma` is (C,). Return the gradients `dx`, shaped like `x`,
 `dgamma` (C,) and `dbeta` (C,), right to 1e-10. All tensors are float64, and the arguments must come
-out unchanged.
+out unchanged. Write it with PyTorch alone: `zerotohero.backprop` isn't there when it is graded.
 
 ```python
 dout, x = torch.tensor([[1.0], [0.0], [0.0]]), torch.tensor([[-1.0], [0.0], [1.0]])

@@ -8,6 +8,7 @@ from zerotohero.course.checks.backprop.shared import (
     BY_HAND,
     FLOAT32,
     TOL,
+    both_signs,
     loss_and_force,
     near,
     norm_gradients,
@@ -207,7 +208,7 @@ def _small_network(rng, rows: np.ndarray, vocabulary: int, C: int, H: int) -> di
     T = rows.shape[2] - 1
     shapes = {"wte": (vocabulary, C), "W1": (T * C, H), "W2": (H, vocabulary), "b2": (vocabulary,)}
     p = {name: rng.normal(0, 0.4, shape) for name, shape in shapes.items()}
-    p |= {"gamma": rng.uniform(0.5, 1.5, H), "beta": rng.normal(0, 0.2, H)}
+    p |= {"gamma": rng.uniform(0.5, 1.5, H) * both_signs(rng, H), "beta": rng.normal(0, 0.2, H)}
     given = {"X": rows[:, :, :T], "Y": rows[:, :, T], "lr": float(rng.uniform(0.2, 0.4))}
     return given | {"parameters": [p[name] for name in FIT], "eps": float(rng.uniform(1e-3, 0.01))}
 

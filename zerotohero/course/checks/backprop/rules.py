@@ -200,6 +200,7 @@ def rule_of_normed(c, d):
     return d.act * c.gamma, lambda: {
         "normed was multiplied by gamma on its way; the factor is missing.": d.act,
         "normed was multiplied by gamma, so multiply by it here as well.": d.act / c.gamma,
+        "a negative gamma loses its sign.": d.act * np.abs(c.gamma),
     }
 
 

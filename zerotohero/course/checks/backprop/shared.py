@@ -97,7 +97,13 @@ def norm_inputs(rng: np.random.Generator, *sizes: int, spread: float = 1.5) -> d
     C = sizes[-1]
     x = rng.normal(rng.normal(size=C), spread, sizes)
     eps = float(rng.uniform(0.01, 0.05))
-    return {"dout": rng.normal(size=sizes), "x": x, "gamma": rng.uniform(0.3, 2, C), "eps": eps}
+    gamma = rng.uniform(0.3, 2, C) * both_signs(rng, C)
+    return {"dout": rng.normal(size=sizes), "x": x, "gamma": gamma, "eps": eps}
+
+
+def both_signs(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Return as many of 1 as of −1, or one more, in any order."""
+    return rng.permutation((-1.0) ** np.arange(n))
 
 
 def over_the_batch(given: dict) -> dict:
@@ -231,6 +237,7 @@ def dx_mistakes(given: dict) -> list[Mistake]:
         Mistake(dx(xhat=False), "x̂ is missing before the last sum in dx: −x̂ · Σ(dx̂ · x̂) / n."),
         Mistake(dx(front=False), "The division of the whole by √(var + eps) is missing in dx."),
         Mistake(dx(scaled=False), "gamma is missing in dx: dx̂ = dout · gamma."),
+        Mistake(dx(gamma=np.abs(given["gamma"])), "A negative gamma loses its sign in dx."),
         Mistake(dx() * given["gamma"], "gamma is in dx twice: it is in dx̂ = dout · gamma, once."),
         Mistake(dx(divide=False), "The sums in dx lack their 1/n: both are means."),
         Mistake(

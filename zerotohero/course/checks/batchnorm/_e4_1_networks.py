@@ -1,5 +1,6 @@
 """The networks of 4.1, and which of their parameters move in which step."""
 
+import copy
 from itertools import combinations
 
 import numpy as np
@@ -113,12 +114,27 @@ def particular(rng: np.random.Generator) -> dict:
         ),
         (
             [first] + [["W2", "b2"]] * rest,
-            "Step 1 is to take the loss to exactly 0, and yours goes on: *subtract* rate times the "
-            "gradient of the cross-entropy.",
+            "Step 1 is to take the loss to exactly 0, and yours doesn't: *subtract* rate times the "
+            "gradient of the cross-entropy, with nothing added to it or cut off.",
         ),
     ]
     runs.append(sure)
     about.append(about_a("one target and a rate of 800", zero, steps, [first] + [[]] * rest, known))
+
+    # With one target that is almost certain, a step is short whatever the rate, and whether the
+    # losses are added up or not; unless it is divided by the gradient's own size.
+    quiet = network(rng, [])
+    quiet["Y"][:] = target
+    quiet["parameters"]["b2"] = 30.0 * (np.arange(7) == target)
+    quiet["parameters"]["W2"] *= 0.1
+    quiet["rate"] = 1e8
+    runs.append(quiet)
+    about.append(about_a("a target of 1 - 10⁻¹² and a rate of 10⁸", [], steps))
+    about[-1]["later"] = (
+        "`rate` times the gradient is less than 0.001 here, and your parameters moved much further "
+        "in the step before: Adam and its like, which divide by the gradient's size, are no plain "
+        "gradient descent."
+    )
 
     # With one target that is nearly certain, gradients are small, and so are the steps.
     calm = network(rng, [], N=1500)
@@ -131,7 +147,9 @@ def particular(rng: np.random.Generator) -> dict:
     calm["parameters"]["W2"] = 0.05 * sign[:, None] * one
     calm["parameters"]["b2"] = 11.0 * one
     calm["rate"] = 6000.0
-    far = "This step is far too long: the gradient is that of the *mean* over all contexts."
+    far = (
+        "This step is far too long: take `rate` times the gradient of the *mean* over all contexts."
+    )
     known = [([all_move[0]] + [[]] * rest, far)]
     runs.append(calm)
     about.append(about_a("a target of 99.99 % and a rate of 6000", [], steps, known=known))
@@ -144,4 +162,26 @@ def particular(rng: np.random.Generator) -> dict:
     runs.append(full)
     known = [(all_move, lets)]
     about.append(about_a("b1 at 40 or −40", [], steps, [["W2", "b2"]] * steps, known))
+
+    # With hidden values of exactly 1 or −1 and one target that is 9000 behind another character,
+    # each step makes up 2000: four leave it behind, and the fifth takes the loss to exactly 0.
+    behind = copy.deepcopy(full)
+    other = (target + 1) % 7
+    behind["Y"][:] = target
+    behind["parameters"]["b2"][:] = -30000.0
+    behind["parameters"]["b2"][[target, other]] = -9000.0, 0.0
+    behind["rate"] = 1000.0 / (1 + len(behind["parameters"]["b1"]))
+    two, start = ["W2", "b2"], "The fifth step is to take the loss to exactly 0, and yours "
+    further = start + (
+        "get there earlier: each subtracts `rate` times its own gradient and no more. With "
+        "momentum, say, the gradients of earlier steps go on."
+    )
+    less = start + (
+        "don't get there: each subtracts `rate` times its gradient, the last as the first."
+    )
+    known = [([two] * n + [[]] * (steps - n), further) for n in range(1, 5)]
+    known.append(([two] * steps, less))
+    runs.append(behind)
+    what = "b1 at 40 or −40 and a target that is far behind"
+    about.append(about_a(what, [], steps, [two] * 5 + [[]], known))
     return asked

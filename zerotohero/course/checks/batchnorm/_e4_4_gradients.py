@@ -5,6 +5,20 @@ import numpy as np
 from zerotohero.course.exercise import Mistake, array, expect, expect_that
 
 
+def _not_parameters(listed: list[str]) -> str:
+    if any(name.startswith("running") for name in listed):
+        return (
+            "parameters() lists what training moves: gamma and beta. The running statistics are no "
+            "parameters."
+        )
+    if "another" in listed:
+        return (
+            "parameters() returns gamma and beta themselves: what training does to a copy doesn't "
+            "reach the layer."
+        )
+    return "parameters() lists gamma and beta, each once."
+
+
 def gradients_twice(given: dict, got: dict) -> None:
     given = {k: v.astype(float) if isinstance(v, np.ndarray) else v for k, v in given.items()}
     x, dy, gamma = given["x"], given["dy"], given["gamma"]
@@ -53,8 +67,7 @@ def gradients_twice(given: dict, got: dict) -> None:
         "parameters(), in order of the alphabet",
         sorted(got["listed"]),
         ["beta", "gamma"],
-        hint="parameters() lists what training moves: gamma and beta. The running statistics are "
-        "no parameters.",
+        hint=_not_parameters(got["listed"]),
     )
     expect(
         "what parameters() returns",

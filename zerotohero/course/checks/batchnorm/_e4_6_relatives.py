@@ -22,13 +22,17 @@ def rows_to_measure(rng: np.random.Generator) -> dict:
     """Return examples, and what the output for each depends on."""
     kinds = ["batch", "batch", "sum", "none", "layer", "rms", "rms of all", "times zero"]
     kinds += ["from first", "from last", "into first", "into last", "zero sum"]
-    kinds += ["slight", "as given"]
+    kinds += ["slight", "as given", "steps"]
+    likely = [np.zeros(4), np.ones(4), np.arange(4.0), -np.ones(4)]
     # Sums of such numbers are exact, so that what a normalisation takes out is gone to the bit.
     return {
         "rows": _drawn(rng, kinds),
         "x": (2 * rng.integers(-64, 64, (len(kinds), 4)) + 1) / 64,
         "alone": [str(kind) for kind in rng.permutation(["layer", "none", "rms of all"])],
         "in_place": _drawn(rng, ["layer", "from first", "none", "zero sum"]),
+        # Each depends on the three others, whose numbers are what they are likely changed to.
+        "plain": _drawn(rng, ["sum"] * 4),
+        "likely": rng.permutation(likely),
     }
 
 
@@ -100,6 +104,14 @@ def dependence_wrongly(rows: list, want: np.ndarray) -> list[Mistake]:
             "You miss a slight dependence: compare exactly, with `!=`, and change an example by "
             "more than a little.",
         ),
+        *(
+            Mistake(
+                want & ~(of(*kinds) & ~itself),
+                "You miss a dependence that goes in steps, as rounding does: its gradient is 0, "
+                "and a very small change shows nothing. Change the example, and compare.",
+            )
+            for kinds in (["steps"], ["steps", "slight"])
+        ),
         Mistake(
             want & ~(of("as given") & ~itself),
             "You measure with numbers of your own: all but the one example that you change must be "
@@ -162,13 +174,13 @@ def gradients_of_both(given: dict, got: dict) -> None:
         if name == "layer_norm":
             right = inverse * (dn - mean(dn) - through_size)
             constants = {
-                "mean and variance count as constants": inverse * dn,
-                "the variance counts as a constant": inverse * (dn - mean(dn)),
-                "the mean counts as a constant": inverse * (dn - through_size),
+                "mean and variance count as constants, but depend": inverse * dn,
+                "the variance counts as a constant, but depends": inverse * (dn - mean(dn)),
+                "the mean counts as a constant, but depends": inverse * (dn - through_size),
             }
         else:
             right = inverse * (dn - through_size)
-            constants = {"the mean of the squares counts as a constant": inverse * dn}
+            constants = {"the mean of the squares counts as a constant, but depends": inverse * dn}
         if not any(np.any(gradient) for gradient in got[name].values()):
             lost = f"Nothing comes back through {name}: no `torch.no_grad()`, and no detach of what"
             lost += " it returns."
@@ -184,8 +196,7 @@ def gradients_of_both(given: dict, got: dict) -> None:
                 mistakes += [
                     Mistake(
                         value,
-                        f"In {name}'s graph {what}, but it depends on x: no detach, no `.data`, no "
-                        "`no_grad` there.",
+                        f"In {name}'s graph {what} on x: no detach, `.data` or `no_grad` there.",
                     )
                     for what, value in constants.items()
                 ]

@@ -86,7 +86,8 @@ def moves_predicted(given, got) -> None:
             hint="Return one list of names for each of the `steps` steps.",
         )
         for i, (step, moved) in enumerate(zip(want, found, strict=True), 1):
-            expect(f"step {i}, with {what}", moved, step, hint=hints.get(str(found)))
+            hint = hints.get(str(found), about.get("later") if i > 1 else None)
+            expect(f"step {i}, with {what}", moved, step, hint=hint)
 
 
 def _without_wte(steps: list[list[str]]) -> list[list[str]]:

@@ -100,6 +100,14 @@ def folded_layer_equal(given, got) -> None:
         f"weight: expected shape {(I, O)}, got shape {(O, I)}",
         "Linear of this library has its weight as (inputs, outputs), which is torch's transposed.",
     )
+    for name in ("weight", "bias"):
+        kind = np.asarray(got[name]).dtype
+        expect_that(
+            kind == np.float64,
+            f"{name}: expected float64, which the given layers are, got {kind}",
+            "A new Linear is float32, and `copy_` or `fill_` leave it so: it can't be called on "
+            "what the old one is called on. Set `new.weight = …` to what you computed.",
+        )
     weight, bias = array("weight", got["weight"], (I, O)), array("bias", got["bias"], (O,))
     x = np.concatenate([np.zeros((1, I)), np.eye(I), np.linspace(-2, 2, 3 * I).reshape(3, I)])
 
@@ -173,6 +181,11 @@ def folded_layer_equal(given, got) -> None:
     )
     expect(
         "fold(linear, norm)(x)", outputs((weight, bias)), outputs(_folded(given)), mistakes=mistakes
+    )
+    expect_that(
+        got["fresh"],
+        "a second fold returned the same Linear as the first",
+        "Each call makes a new Linear: one that is kept outside of the function is no new one.",
     )
 
 

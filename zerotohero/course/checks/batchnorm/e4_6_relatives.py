@@ -103,7 +103,8 @@ def layer_normed(given, got) -> None:
             "`x.var(-1)` divides by C − 1; LayerNorm divides by C: `correction=0`.",
         ),
         Mistake(
-            normalised(given | {"eps": 1e-5}, x, -1), "eps is 1e-5 here, whatever is handed in."
+            normalised(given | {"eps": 1e-5}, x, -1),
+            "You take an eps of 1e-5, whatever is handed in.",
         ),
         Mistake(
             flat,
@@ -124,8 +125,8 @@ def layer_normed(given, got) -> None:
         mistakes += [
             Mistake(
                 norm(axis=1),
-                ONE_AXIS + "of the positions: with three axes the channels are axis 2, and -1 "
-                "means the last, however many there are.",
+                ONE_AXIS + "of the positions. Of three axes, the channels are axis 2; -1 is the "
+                "last of any number.",
             ),
             Mistake(
                 norm(axis=(1, 2)),
@@ -311,6 +312,14 @@ def dependence_named(given, got):
         mistakes=dependence_wrongly(given["rows"], want),
     )
     expect_that(got["kept"], "depends changed x", "Change a copy: `changed = x.clone()`.")
+    expect(
+        "depends, with examples of zeros, of ones, of -1 and of 0, 1, 2, 3",
+        got["plain"],
+        wanted(given["plain"]),
+        tol=0,
+        hint="An example may already hold what you change it to, and then nothing changes: draw "
+        "new numbers, or change it by something.",
+    )
     for kind, one in zip(given["alone"], got["alone"], strict=True):
         want, hint = np.array([[kind != "none"]]), None
         if np.shape(one) in ((), (1,)):

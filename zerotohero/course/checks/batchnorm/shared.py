@@ -6,6 +6,8 @@ import numpy as np
 
 from zerotohero.course.exercise import NOTHING, Mistake
 
+EPS = "eps, as it was given, has no part in it: it is added to the variance, under the root."
+IN_PLACE = "`x -= …` changes the tensor that was given: write `x - …`, which makes a new one."
 NONE = {r"(gave|returned) a NoneType": NOTHING}
 
 
@@ -41,7 +43,7 @@ def usual(norm: Callable[..., np.ndarray], x: np.ndarray) -> list[Mistake]:
     """
     return [
         Mistake(x, "x came back as it was: normalise it."),
-        Mistake(norm(eps=None), "eps is missing: it is added to the variance, under the root."),
+        Mistake(norm(eps=None), EPS),
         Mistake(
             norm(eps="outside"),
             "eps is added to the standard deviation; it belongs under the root: sqrt(var + eps).",

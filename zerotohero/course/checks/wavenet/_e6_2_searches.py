@@ -93,6 +93,14 @@ def _axes_by_shape(record: dict) -> tuple[int, ...] | None:
     return fitting[0] if fitting else None
 
 
+def _axes_by_shape_first(record: dict) -> tuple[int, ...] | None:
+    """Return the broken axes that a running mean may come of, and look further if none."""
+    shape, kept = record["shape"], list(record["running_mean"])
+    if len(shape) == 3 and kept in ([], shape[1:2], shape[1:]):
+        return {0: (0, 1, 2), 1: (0, 2), 2: (0,)}[len(kept)]
+    return _axes_by_statistics(record)
+
+
 def _search(networks: list, axes_of, sound=lambda ndim: SOUND[ndim], lost: bool = False) -> list:
     """Return the first layer of each network whose axes aren't the sound ones, as [number, axes].
 
@@ -123,6 +131,11 @@ def wrong_searches(networks: list, answers: list) -> list[tuple[list, str]]:
             _search(networks, _axes_by_shape),
             "The shapes of these running means look right everywhere, and yet there are broken "
             "layers: look at `mean` and `var`, and leave room for `eps`.",
+        ),
+        (
+            _search(networks, _axes_by_shape_first),
+            "A running mean of the shape (T,) tells nothing where T = C, as on the card: a sound "
+            "layer has it, too. Look at `mean` and `var` there.",
         ),
         (
             too_good,

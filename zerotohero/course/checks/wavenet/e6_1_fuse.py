@@ -4,13 +4,7 @@ import re
 
 import numpy as np
 
-from zerotohero.course.exercise import (
-    Exercise,
-    Mistake,
-    Wrong,
-    expect,
-    expect_that,
-)
+from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect, expect_that
 
 fuse = Exercise(
     number="6.1",
@@ -114,28 +108,14 @@ def _fused_wrongly(x: np.ndarray, n: int) -> list[Mistake]:
         ),
     ]
     if B % n == 0:
-        wrong.append(
-            (
-                x.reshape(B // n, T, n * C),
-                "Vectors were fused along the batch: there are fewer examples than before. Divide "
-                "T by n, not B.",
-            )
-        )
+        fewer = "Vectors were fused along the batch: there are fewer examples than before. Divide "
+        wrong.append((x.reshape(B // n, T, n * C), fewer + "T by n, not B."))
     if T % 2 == 0 and n != 2:
-        wrong.append(
-            (
-                x.reshape(B, T // 2, 2 * C),
-                "Pairs are fused whatever n is: n vectors belong in a row.",
-            )
-        )
+        pairs = "Pairs are fused whatever n is: n vectors belong in a row."
+        wrong.append((x.reshape(B, T // 2, 2 * C), pairs))
     if 1 < m != n:
-        wrong.append(
-            (
-                x.reshape(B, n, m * C),
-                "There are n rows left: n is how many vectors go into a row, not how many rows "
-                "come out.",
-            )
-        )
+        rows = "There are n rows left: n is how many vectors go into a row, not how many rows come "
+        wrong.append((x.reshape(B, n, m * C), rows + "out."))
     return [Mistake(value, hint) for value, hint in wrong]
 
 
@@ -157,6 +137,20 @@ def _vectors(rng: np.random.Generator, B: int, T: int, C: tuple[int, ...]) -> np
     return rng.normal(size=(B, T, int(rng.choice(C))))
 
 
+def _whole(x: np.ndarray) -> np.ndarray:
+    return (1e6 * x).astype(np.int64)
+
+
+def _expect_kind(what: str, y: np.ndarray, x: np.ndarray) -> None:
+    kind = np.asarray(y).dtype
+    expect_that(
+        kind == x.dtype,
+        f"{what} for x of {x.dtype}: expected {x.dtype}, got {kind}",
+        "The numbers are the right ones, of another data type than x: `float`, `double` or a new "
+        "tensor has changed it. Nothing but the shape has to change.",
+    )
+
+
 @fuse.case(
     "eight vectors, two at a time",
     points=2,
@@ -167,24 +161,23 @@ def _vectors(rng: np.random.Generator, B: int, T: int, C: tuple[int, ...]) -> np
 def pairs_fused(given, got):
     x, n = given["x"], given["n"]
     expect("flatten_consecutive(x, 2)", got["y"], _fused(x, n), mistakes=_fused_wrongly(x, n))
-    kind = np.asarray(got["y"]).dtype
-    expect_that(
-        kind == x.dtype,
-        f"flatten_consecutive(x, 2): expected {x.dtype}, which x is, got {kind}",
-        "The numbers are the right ones, of another data type than x: `float`, `double` or a new "
-        "tensor has changed it. Nothing but the shape has to change.",
-    )
+    _expect_kind("flatten_consecutive(x, 2)", got["y"], x)
 
 
 @fuse.case(
     "three or five at a time, of an x that was transposed",
     adapter="fused_transposed",
-    inputs=lambda rng: {"x": _vectors(rng, 4, 30, (7, 8, 9)), "n": int(rng.choice([3, 5]))},
+    inputs=lambda rng: {
+        "x": _vectors(rng, 4, 30, (7, 8, 9)).astype(np.float32),
+        "n": int(rng.choice([3, 5])),
+    },
     crashes=SHAPE_CRASHES,
 )
 def threes_and_fives_fused(given, got):
     x, n = given["x"], given["n"]
-    expect(f"flatten_consecutive(x, {n})", got["y"], _fused(x, n), mistakes=_fused_wrongly(x, n))
+    what = f"flatten_consecutive(x, {n})"
+    expect(what, got["y"], _fused(x, n), mistakes=_fused_wrongly(x, n))
+    _expect_kind(what, got["y"], x)
 
 
 @fuse.case(
@@ -211,7 +204,7 @@ def axis_of_time_dropped(given, got):
 @fuse.case(
     "a batch of one example",
     adapter="fused_each",
-    inputs=lambda rng: {"x": _vectors(rng, 1, 4, (5, 6, 7)), "few": 2, "all": 4},
+    inputs=lambda rng: {"x": _whole(_vectors(rng, 1, 4, (5, 6, 7))), "few": 2, "all": 4},
     crashes=SHAPE_CRASHES,
 )
 def batch_of_one(given, got):
@@ -240,11 +233,12 @@ def batch_of_one(given, got):
                 Mistake(want[..., 0], thin),
             ],
         )
+        _expect_kind(f"flatten_consecutive(x, {n})", got[name], x)
 
 
 def _no_multiple(rng: np.random.Generator) -> dict:
-    n = int(rng.integers(3, 6))
-    return {"x": _vectors(rng, 11, 8 * n + int(rng.integers(1, n)), (6, 7)), "n": n}
+    n = int(rng.choice([3, 5, 7]))  # so that an even length is refused, and odd ones are not
+    return {"x": _vectors(rng, 11, 7 * n + 1, (6, 8)), "n": n}
 
 
 @fuse.case(

@@ -125,8 +125,9 @@ def _networks(rng: np.random.Generator, plant: int, telling: bool) -> dict:
     networks, answers = [], []
     for k in rng.permutation(len(planted)):
         kind, copy = planted[k]
-        # No C is a power of two, as the lengths are: a running mean's shape is then unmistakable.
+        # Where no C is a power of two, as the lengths are, a running mean's shape is unmistakable.
         C, levels = int(rng.integers(5, 8)), int(rng.integers(2, 4))
+        C = C if telling or k % 2 else 4  # the length of one of the layers
         B = int(rng.integers(17, 32))
         shapes = [(B, 2**level, C) for level in range(levels, 0, -1)] + [(B, C)]
         bug = None
@@ -151,16 +152,17 @@ def bugs_found(given: dict, got: dict) -> None:
     for i, (mine, right) in enumerate(zip(found, answers, strict=True)):
         if mine == right:
             continue
-
-        def told(bug) -> str:
-            pair = isinstance(bug, list) and len(bug) == 2 and isinstance(bug[1], list)
-            return f"({bug[0]}, {_axes(bug[1])})" if pair else f"{bug!r:.60}"
-
-        message = f"network {i} of {len(found)}: expected {told(right)}, got {told(mine)}"
+        told = f"expected {_tuples(right)!r}, got {_tuples(mine)!r:.60}"
+        message = f"network {i} of {len(found)}: {told}"
         for wrong, hint in wrong_searches(networks, answers):
             if found == wrong:
                 raise Wrong(message, hint)
         raise Wrong(message, _what_differs(networks[i], mine, right))
+
+
+def _tuples(value):
+    """Return lists as the tuples that they were before they travelled."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _axes(axes: list) -> str:

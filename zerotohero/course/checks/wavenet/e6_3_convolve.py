@@ -204,7 +204,8 @@ convolve.case(
 
 
 def _tree_inputs(rng: np.random.Generator) -> dict:
-    T, sizes = int(rng.integers(19, 24)), [int(rng.integers(3, 6)), 6, 8, 7, 9]  # C, and each H
+    # More layers than the lecture has, and a sequence longer than a window of theirs.
+    T, sizes = int(rng.integers(37, 42)), [int(rng.integers(3, 6)), 6, 8, 7, 9, 5]  # C, and each H
     layers = [
         [rng.normal(size=(2 * a, b)) / math.sqrt(2 * a), rng.normal(size=b)]
         for a, b in pairwise(sizes)
@@ -232,7 +233,7 @@ def equal_to_the_tree(given, got):
     padded = np.concatenate([np.repeat(x[:, :1], size - 1, 1), x], 1)
     want = np.stack([_tree(padded[:, t : t + size], layers) for t in range(T)], 1)
 
-    def stacked(dilations, pad="first", conv=_conv, bend=(1, 1, 1, 1)) -> np.ndarray:
+    def stacked(dilations, pad="first", conv=_conv, bend=(1, 1, 1, 1, 1)) -> np.ndarray:
         y = x
         for (weight, bias), d, bent in zip(layers, dilations, bend, strict=False):
             y = conv(y, weight, bias, d, pad)
@@ -248,45 +249,56 @@ def equal_to_the_tree(given, got):
     early = x
     for i, (weight, bias) in enumerate(layers):
         early = _conv(np.tanh(early), weight, bias, 2**i)
-    right = (1, 2, 4, 8)
+    right = (1, 2, 4, 8, 16)
     expect(
         "tree_everywhere",
         got["y"],
         want,
         mistakes=[
             Mistake(
-                stacked((1, 1, 1, 1)),
+                stacked((1, 1, 1, 1, 1)),
                 "All dilations are 1: the second layer of the tree fuses results of pairs, and two "
                 "pairs that don't overlap lie 2 apart.",
             ),
             Mistake(
-                stacked((1, 2, 3, 4)),
-                "The dilations are 1, 2, 3, 4: the groups double in length from layer to layer, "
+                stacked((1, 2, 3, 4, 5)),
+                "The dilations are 1, 2, 3, 4, 5: the groups double in length from layer to layer, "
                 "and the dilation with them.",
             ),
             Mistake(
-                stacked((2, 4, 8, 16)),
+                stacked((2, 4, 8, 16, 32)),
                 "The dilations begin at 2: the first layer fuses neighbours, 1 apart.",
             ),
             Mistake(
-                stacked((8, 4, 2, 1)),
-                "The dilations are 8, 4, 2, 1: the first layer of the tree fuses neighbours, the "
-                "last one halves, so they grow.",
+                stacked((16, 8, 4, 2, 1)),
+                "The dilations are 16, 8, 4, 2, 1: the first layer of the tree fuses neighbours, "
+                "the last one halves, so they grow.",
             ),
             Mistake(
-                stacked((1, 2, 4, 6)),
-                "The dilations are 1, 2, 4, 6: from layer to layer they double, so the fourth is "
-                "8.",
+                stacked((1, 2, 4, 6, 8)),
+                "The dilations are 1, 2, 4, 6, 8: from layer to layer they double, so the fourth "
+                "is 8, and the fifth 16.",
             ),
             Mistake(
-                stacked((1, 2, 4)),
-                "Only three layers were run, and there are four: take as many dilations as there "
-                "are layers.",
+                stacked((1, 2, 4, 8, 8)),
+                "The last two dilations are both 8: each layer doubles it, however many there are.",
             ),
-            Mistake(stacked((2, 2, 2, 2)), "All dilations are 2: they double from layer to layer."),
+            *(
+                Mistake(
+                    stacked(right[:n]),
+                    f"Only {word} layers were run, and there are five: take as many dilations as "
+                    "there are layers.",
+                )
+                for n, word in ((3, "three"), (4, "four"))
+            ),
+            Mistake(
+                stacked((2, 2, 2, 2, 2)), "All dilations are 2: they double from layer to layer."
+            ),
             Mistake(early, "tanh comes after each convolution, not before it."),
-            Mistake(stacked(right, bend=(0, 0, 0, 0)), "The tanh after each layer is missing."),
-            Mistake(stacked(right, bend=(1, 1, 1, 0)), "The tanh after the last layer is missing."),
+            Mistake(stacked(right, bend=(0, 0, 0, 0, 0)), "The tanh after each layer is missing."),
+            Mistake(
+                stacked(right, bend=(1, 1, 1, 1, 0)), "The tanh after the last layer is missing."
+            ),
             Mistake(
                 stacked(right, pad="zeros"),
                 f"Right from row {size - 1} on; the rows before it have seen zeros, in place of "

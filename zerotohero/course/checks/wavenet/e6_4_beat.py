@@ -22,6 +22,7 @@ WINDOW = 8  # characters
 
 # No honest network has come near it on these names; one that has learned the held-out names has.
 TOO_GOOD = 1.85
+WEAK = 2.3  # above it, a network has hardly learned
 
 
 beat = Exercise(
@@ -118,6 +119,12 @@ def _logits(got: dict, rows: int) -> np.ndarray:
     """The logits of so many windows; raises Wrong for what is not logits."""
     values = got["logits"]
     shape = values.shape if isinstance(values, np.ndarray) else None
+    if shape is not None and len(shape) == 2 and shape != (rows, V):
+        turned = "Rows and columns are exchanged: each window has a row of its own."
+        raise Wrong(
+            f"the logits: expected shape (N, {V}) for N windows, got shape {shape}",
+            turned if shape[0] == V else None,
+        )
     if shape is not None and len(shape) == 3 and shape[-1] == V:
         raise Wrong(
             f"the logits: expected shape {(rows, V)}, got {len(shape)} axes, {shape[1:]} a window",
@@ -140,7 +147,7 @@ def _logits(got: dict, rows: int) -> np.ndarray:
     crashes=MODEL_CRASHES,
 )
 def windows_independent(given, got):
-    logits = _logits(got, 32)
+    logits = _logits(got, 64)[:32]
     again = array("the logits in another batch", got["again"], (32, V))
     expect_that(
         np.allclose(logits, again, atol=1e-3, rtol=1e-3),
@@ -183,13 +190,14 @@ def _mean_loss(logits: np.ndarray, counts: np.ndarray) -> float:
 def _expect_loss(given: dict, got: dict, most: float) -> None:
     logits = _logits(got, len(given["windows"]))
     dev, test = (_mean_loss(logits, counts) for counts in given["_counts"])
-    if dev < test - 0.06:
+    learned = min(dev, test) <= WEAK  # before that, a difference says nothing of the names
+    if learned and dev < test - 0.06:
         raise Wrong(
             f"the loss on dev is {dev:.3f}, and on test {test:.3f}",
             "Dev is much easier for the model than test: it was trained on dev as well. Train on "
             "`splits.train` alone, and use dev only to choose.",
         )
-    if test < dev - 0.06:
+    if learned and test < dev - 0.06:
         raise Wrong(
             f"the loss on dev is {dev:.3f}, and on test {test:.3f}",
             "Test is much easier for the model than dev: it was trained on test as well. Train on "
@@ -208,9 +216,9 @@ def _expect_loss(given: dict, got: dict, most: float) -> None:
         hint = (
             f"That is worse than knowing nothing ({math.log(V):.2f}). Is xb read in the order in "
             "which it comes, the oldest character first? Are the numbers of the characters the "
-            "lecture's?"
+            "lecture's? Is this the model that was trained?"
         )
-    elif dev > 2.3:
+    elif dev > WEAK:
         hint = (
             "The network has hardly learned: letter pairs alone, lecture 02's table, get about "
             "2.45. Is this the model that was trained, and long enough?"

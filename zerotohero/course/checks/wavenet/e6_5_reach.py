@@ -92,6 +92,11 @@ def _mistakes(layers: list) -> list[Mistake]:
             "upwards, so jumps grow along the list.",
         ),
         Mistake(
+            2 ** len(layers),
+            "2 to the number of layers is right where all kernels are 2 and dilations or strides "
+            "double: ask what each layer adds.",
+        ),
+        Mistake(
             math.prod(kernels),
             "You multiply the kernels: a layer *adds* positions to what the one below "
             "sees, because neighbouring outputs see much of the same.",
@@ -142,9 +147,9 @@ def field_counted(given: dict, got: dict) -> None:
     stacks, sizes = given["stacks"], got["sizes"]
     # A single stack may come out alike by two formulas: a hint is for one that explains all.
     columns = zip(*map(_mistakes, stacks), strict=True)
-    explains = [c[0].hint for c in columns if [mistake.value for mistake in c] == sizes]
+    explains = {c[0].hint for c in columns if [mistake.value for mistake in c] == sizes}
     for layers, size in zip(stacks, sizes, strict=True):
-        hint = explains[0] if explains else None
+        hint = next(iter(explains)) if len(explains) == 1 else None
         if hint is None and not layers and isinstance(size, int | float):
             hint = "A stack without layers sees one position."
         what = f"receptive_field({[tuple(layer) for layer in layers]!r:.90})"
@@ -155,10 +160,13 @@ reach.case(
     "dilations that double",
     adapter="sized",
     inputs=lambda rng: {
-        # The second of kernel 3: without its first layer, no stack would do for another's slip.
+        # The second of kernel 3, from dilation 3 on: with kernel 2 and 1, 2, 4, … many a wrong
+        # formula is right.
         "stacks": [
-            [[kernel, 2**i, 1] for i in range(n)]
-            for kernel, n in zip((2, 3, 2), rng.choice(range(2, 11), 3, False), strict=True)
+            [[kernel, first * 2**i, 1] for i in range(n)]
+            for kernel, first, n in zip(
+                (2, 3, 2), (1, 3, 1), rng.choice(range(3, 11), 3, False), strict=True
+            )
         ]
     },
 )(field_counted)

@@ -226,12 +226,12 @@ gate.case(
 def _stack_of_blocks(rng: np.random.Generator) -> dict:
     C, T = int(rng.integers(4, 7)), int(rng.integers(10, 14))
     # Dilations in no order, one of them longer than the sequence; each block has an H of its own.
-    blocks = [_block(rng, C, H, d) for H, d in ((7, 3), (9, 1), (8, T + 2))]
+    blocks = [_block(rng, C, H, d) for H, d in ((7, 3), (9, 1), (8, T + 2), (10, 2))]
     return {"x": rng.normal(size=(2, T, C)), "blocks": blocks}
 
 
 @gate.case(
-    "the sum of the skips of three blocks",
+    "the sum of the skips of all blocks",
     points=2,
     adapter="skips",
     inputs=_stack_of_blocks,
@@ -275,11 +275,11 @@ def sum_of_skips(given, got):
             ),
             Mistake(
                 sum(counted),
-                "The blocks were run with the dilations 1, 2, 4: each brings its own along.",
+                "The blocks were run with the dilations 1, 2, 4, 8: each brings its own along.",
             ),
             Mistake(sum(skips[:-1]), "The last block's skip is missing from the sum."),
             Mistake(sum(skips[1:]), "The first block's skip is missing from the sum."),
-            Mistake(sum(skips) / 3, "The skips were averaged; the paper adds them."),
+            Mistake(sum(skips) / len(skips), "The skips were averaged; the paper adds them."),
             Mistake(np.concatenate(skips, 2), "The skips stand side by side; add them up."),
         ],
         hint="If the cases above pass, the block is right: look at what you feed it and what you "
