@@ -50,3 +50,14 @@ def test_a_figure_without_a_column_is_named(results):
 def test_a_name_is_text_and_no_markup(results):
     results.add("<b>bold</b>")
     assert "&lt;b&gt;" in results._repr_mimebundle_()["text/html"]
+
+
+def test_what_is_rounded_to_zero_has_no_sign():
+    table = Results("what", score=".2f", share=".0%", count=",")
+    table.add("a", score=-0.001, share=-0.004, count=0).add("b", score=-0.01, share=-0.01, count=-1)
+    table.add("c", score=float("-inf"))
+    assert [row.split() for row in repr(table).splitlines()[1:]] == [
+        [">", "a", "0.00", "0%", "0"],
+        [">", "b", "-0.01", "-1%", "-1"],
+        [">", "c", "-inf"],
+    ]

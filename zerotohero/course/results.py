@@ -68,7 +68,7 @@ class Results:
 
     def _cells(self, row: SimpleNamespace) -> list[str]:
         figures = [(getattr(row, title), style) for title, style in self.columns.items()]
-        return ["" if figure is None else format(figure, style) for figure, style in figures]
+        return ["" if figure is None else _shown(figure, style) for figure, style in figures]
 
     def _html(self) -> str:
         def line(tag: str, name: str, cells: list[str], new: bool = False) -> str:
@@ -86,3 +86,9 @@ class Results:
         ]
         head = line("th", self.first, self._titles())
         return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _shown(figure: float, style: str) -> str:
+    """The figure in its format; what is rounded to zero has no sign."""
+    text = format(figure, style)
+    return text if any(digit in text for digit in "123456789n") else text.lstrip("-")

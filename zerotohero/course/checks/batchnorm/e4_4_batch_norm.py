@@ -33,7 +33,7 @@ batch_norm = Exercise(
   statistics a share `momentum` of the way towards the batch's mean and **unbiased** variance
   (÷ (B − 1)). In eval mode it normalises by the running statistics and moves nothing. Then gamma
   scales and beta shifts. In both modes gradients come back to x, gamma and beta. The numbers are
-  those of `torch.nn.BatchNorm1d`, as precise as its, also where x is far from 0.
+  those of `torch.nn.BatchNorm1d`, and as precise where x is far from 0.
 - A batch of one in train mode raises ValueError, with a message that says so, and moves nothing.
 
 ```python
