@@ -155,10 +155,10 @@ def frontier(
     ax.set(xlabel="divergence from the fine-tuned model, nats an answer", ylabel="true score")
     ax.margins(0.1)
     ax.legend(loc="best")
-    marks = [f"{name} at {a:.1f} nats scores {b:.2f}" for name, (a, b) in points.items()]
+    marks = [f"{name} at {a:.1f} nats scores {b:z.2f}" for name, (a, b) in points.items()]
     describe(
         "True score against divergence from the fine-tuned model. Best of n is a curve that ends "
-        f"at {x[-1]:.1f} nats with {y[-1]:.2f}; single marks: {'; '.join(marks)}."
+        f"at {x[-1]:.1f} nats with {y[-1]:z.2f}; single marks: {'; '.join(marks)}."
     )
 
 
