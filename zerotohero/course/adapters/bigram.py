@@ -84,9 +84,9 @@ def gradient_of_entropy(cross_entropy, logits, targets):
     return {"grad": grads[0], "grad of one row": grads[1]}
 
 
-def normalised(normalise_rows, is_distribution, tables, k):
+def normalised(normalise_rows, is_distribution, tables, ks):
     found = []
-    for N in tables:
+    for N, k in zip(tables, ks, strict=True):
         table = torch.tensor(N)
         found.append({"P": normalise_rows(table, k), "N_after": table})
     return {"found": found}
