@@ -97,12 +97,19 @@ def judged(normalise_rows, is_distribution, tables):
 
 
 def share(leak_share, without_leak, train, dev):
-    return {"share": leak_share(train, dev)}
+    return {"share": leak_share(train, dev), "swapped": leak_share(dev, train)}
 
 
 def cleaned(leak_share, without_leak, train, dev):
     mine, known = list(dev), list(train)
-    return {"dev": without_leak(known, mine), "dev_after": mine, "train_after": known}
+    left = without_leak(known, mine)
+    return {
+        "dev": list(left) if isinstance(left, list) else left,
+        "dev_after": mine,
+        "train_after": known,
+        "swapped": without_leak(list(dev), list(train)),
+        "all leak": without_leak(list(train), list(train)),
+    }
 
 
 def _seeded(seed):
