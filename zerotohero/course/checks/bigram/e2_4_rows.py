@@ -52,6 +52,7 @@ one-hot way cost in memory, and what would it cost with GPT-2's vocabulary of 50
     ),
 )
 PRODUCTS = {"matmul", "__matmul__", "mm", "bmm", "einsum", "dot", "mv", "linear", "tensordot"}
+PRODUCTS |= {"addmm", "_sparse_mm"}
 
 
 ONE_NUMBER = {
