@@ -120,7 +120,7 @@ def list_as_a_default():
     return share, without_leak
 
 
-@wrong("2.7", "The first call was right, and another isn't")
+@wrong("2.7", "something is kept from call to call")
 def names_kept_from_call_to_call():
     seen = set()
 

@@ -7,7 +7,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def counts(trigram_counts, trigram_network, words, stoi):
-    return {"N": trigram_counts(words, stoi)}
+    N = trigram_counts(words, stoi)
+    N = N.clone() if isinstance(N, torch.Tensor) else N  # what the next call may change
+    return {"N": N, "next": trigram_counts(words[:1], stoi)}
 
 
 def network(trigram_counts, trigram_network, N, steps, lr):
@@ -32,7 +34,8 @@ def split(split_words, ngram_loss, words, seed):
 
 
 def held_out_loss(split_words, ngram_loss, train, held_out, n, k, stoi):
-    return {"loss": ngram_loss(train, held_out, n, k, stoi)}
+    loss = ngram_loss(train, held_out, n, k, stoi)
+    return {"loss": loss, "next": ngram_loss(train[:20], held_out, n, k, stoi)}
 
 
 def held_out_losses(split_words, ngram_loss, train, held_outs, n, k, stoi):

@@ -4,7 +4,7 @@ what it costs if not.
 
 from collections import Counter
 
-from zerotohero.course.checks.bigram.shared import ORDER
+from zerotohero.course.checks.bigram.shared import KEPT, ORDER
 from zerotohero.course.checks.names import some_names
 from zerotohero.course.exercise import (
     NOTHING,
@@ -53,10 +53,6 @@ model gains by the leak, and what would you expect of one that looks back ten ch
 )
 
 
-KEPT = (
-    "The first call was right, and another isn't: something is kept from call to call, such as a "
-    "default argument (`out=[]` is made once, with the function). Make it inside."
-)
 PART = "A name that is only a part of a longer one was found too: look among the names, not in one "
 PART += "long text."
 
