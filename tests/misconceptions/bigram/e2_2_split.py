@@ -398,3 +398,12 @@ def one_boundary_more_after():
         return fair_loss(*more, n, k, stoi)
 
     return fair_split, ngram_loss
+
+
+@wrong("2.2", "too, were left out")
+def held_out_names_of_train_left_out():
+    def ngram_loss(train, held_out, n, k, stoi):
+        new = [name for name in held_out if name not in train]
+        return fair_loss(train, new or held_out, n, k, stoi)
+
+    return fair_split, ngram_loss

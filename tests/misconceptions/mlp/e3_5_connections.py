@@ -152,3 +152,11 @@ def output_bias_not_counted():
 @wrong("3.5", "W2 learns nothing")
 def hidden_weights_copied():
     return lambda X, wte, W1, b1, W2, *rest: network(X, wte, W1, b1, W2.detach(), *rest), parameters
+
+
+@wrong("3.5", "keep the signature as it is there")
+def argument_by_another_name():
+    def count_parameters(block_size, n_embd, n_hidden, V, with_direct):
+        return parameters(block_size, n_embd, n_hidden, V, with_direct)
+
+    return network, count_parameters

@@ -80,6 +80,10 @@ def loss_on_held_out_words(given: dict, got: dict) -> None:
             "A name that stands twice in `held_out` counts twice: no set of names.",
         ),
         Mistake(
+            loss(a, [name for name in b if name not in a], n, k),
+            "Names of `held_out` that `train` has, too, were left out: the mean is over all.",
+        ),
+        Mistake(
             loss(list(dict.fromkeys(a)), b, n, k),
             "A name that stands twice in `train` counts twice: no set of names.",
         ),

@@ -219,10 +219,10 @@ def _loss_case(name, n, k, stoi=STOI, points=1):
         name,
         adapter="held_out_loss",
         points=points,
-        # Some names stand twice, in each part.
+        # Some names stand twice in each part, and some in both.
         inputs=lambda rng: {
             "train": (names := some_names(rng, 180))[:150] + names[:20],
-            "held_out": names[150:] + names[150:156],
+            "held_out": names[150:] + names[140:156],
             "n": n,
             "k": k,
             "stoi": stoi,
