@@ -41,8 +41,8 @@ cuts it into three lists, train, dev and test: the first `int(0.8 * n)` words, t
 `ngram_loss(train: list[str], held_out: list[str], n: int, k: float, stoi: dict[str, int]) -> float`
 counts the n-grams of `train` (n is 2 or 3, with n − 1 boundaries before each word and one after),
 adds k to every count, and returns the mean negative log-likelihood, in nats, of all the n-grams of
-`held_out`: infinite if one of them has probability 0. With k = 0, whatever follows a context that
-`train` never has has probability 0. A word that stands twice in a list counts twice.
+`held_out`: infinite if one of them has probability 0. With k = 0, that is the probability of all
+that follows a context which `train` never has. A word that stands twice in a list counts twice.
 
 ```python
 g = torch.Generator().manual_seed(1)

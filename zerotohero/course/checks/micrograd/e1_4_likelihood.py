@@ -215,7 +215,8 @@ def few_logits(given, got):
     for logits, label, probs, loss, grads, mixed in zip(
         given["sets"], given["labels"], *found, strict=True
     ):
-        z, which = np.array(logits), f"of {len(logits)} logits" if len(logits) > 1 else "of one"
+        z, n = np.array(logits), len(logits)
+        which = f"of {n} logits" if n > 1 else "of one logit"
         p, once = softmax(z), np.exp(z) / np.exp(np.unique(z)).sum()
         equal = "Equal logits are counted once in the sum below the fraction: each of them counts."
         alone = "A logit that is alone has probability 1 and loss 0, as the formula has it."
