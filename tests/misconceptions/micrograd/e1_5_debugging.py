@@ -141,7 +141,7 @@ def a_copy_learns():
 
 @wrong("1.5", "You train on the sum")
 def loss_not_divided():
-    return steps_of(downhill, scale=20.0)  # the check asks for so many points
+    return steps_of(downhill, scale=18.0)  # the check asks for so many points
 
 
 @wrong("1.5", "Return a list of plain numbers")

@@ -76,16 +76,17 @@ _OVERFLOW = (
 )
 
 
+def _ordinary(rng: np.random.Generator) -> dict[str, list[float]]:
+    """Return numbers of which the last four are where softplus is nearly, and not yet, x or 0."""
+    lows, highs = [-3] * 5 + [0, 5, 19.6, -9, -19.9], [3] * 5 + [0, 9, 19.9, -5, -19.6]
+    return {"xs": rng.uniform(lows, highs).round(3).tolist()}
+
+
 @operation.case(
     "data and gradient for ordinary numbers",
     points=2,
     adapter="softplus_alone",
-    inputs=lambda rng: {
-        # The last four are where softplus is nearly, and not yet, x and 0.
-        "xs": rng.uniform([-3, 0, -3, 5, 19.6, -9, -19.9], [3, 0, 3, 9, 19.9, -5, -19.6])
-        .round(3)
-        .tolist()
-    },
+    inputs=_ordinary,
     crashes={
         **_NOT_A_VALUE,
         "ZeroDivisionError": "At x = 0 something is divided by 0: the slope there is 1/2.",

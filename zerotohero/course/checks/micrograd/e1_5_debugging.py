@@ -306,7 +306,7 @@ debugging.case(
     "a few steps of a small network",
     points=2,
     adapter="training",
-    inputs=lambda rng: _training_inputs(rng, n=20),  # more than a small minibatch
+    inputs=lambda rng: _training_inputs(rng, n=18),  # more than a small minibatch
     crashes=_NO_NUMBERS,
 )(training_repaired)
 
