@@ -275,7 +275,7 @@ def probabilities_sorted():
     return softmax, lambda logits, label: -right_softmax(logits)[label].log()
 
 
-@wrong("1.4", "and not the first with its number")
+@wrong("1.4", "and not one with its number")
 def label_found_by_its_number():
     def nll(logits, label):
         first = [z.data for z in logits].index(logits[label].data)

@@ -23,5 +23,5 @@ SORTED = (
 )
 BY_NUMBER = (
     "The gradient goes to a logit that is equal to the label's: take the one at the place `label`, "
-    "and not the first with its number."
+    "and not one with its number."
 )

@@ -199,13 +199,13 @@ def two_large_logits(given, got):
 
 
 def _few_logits(rng: np.random.Generator) -> dict[str, Any]:
-    """Return two logits far apart, one, and four of which two are equal; and a label for each."""
+    """Return two logits far apart, one, and five of which three are equal; and a label for each."""
     a, b, c, d = rng.uniform([1.5, -1.5, -0.5, 38], [2.5, -0.5, 0.5, 42]).round(3).tolist()
-    return {"sets": [[0.0, d], [a], [a, a, b, c]], "labels": [0, 0, 1]}
+    return {"sets": [[0.0, d], [a], [a, a, a, b, c]], "labels": [0, 0, 1]}
 
 
 @likelihood.case(
-    "one logit, two far apart, and two that are equal",
+    "one logit, two far apart, and three that are equal",
     adapter="few_logits",
     inputs=_few_logits,
     crashes=_GRAPH_BROKEN,
@@ -234,15 +234,15 @@ def few_logits(given, got):
                 Mistake(-np.log(once[label]), equal),
                 Mistake(-np.log(np.sort(p)[label]), SORTED),
             ]
-            if len(z) == 4
+            if n == 5
             else [],
             hint=RAISED if raised else added,
         )
         places = np.arange(len(z))
-        first = [Mistake(p - (places == logits.index(z[label])), BY_NUMBER)] if label else []
-        expect(f"the gradients {which}", grads, p - (places == label), mistakes=first)
+        equals = [Mistake(p - (places == end), BY_NUMBER) for end in (0, 2)] if n == 5 else []
+        expect(f"the gradients {which}", grads, p - (places == label), mistakes=equals)
         weights = np.arange(1.0, len(z) + 1)
-        ends = [[3.0, 0.0, 3.0, 4.0], [0.0, 3.0, 3.0, 4.0]] if len(z) == 4 else []
+        ends = [[6.0, 0, 0, 4, 5], [0.0, 0, 6, 4, 5]] if n == 5 else []
         expect(
             f"the gradients {which}, for a weighted sum of the probabilities",
             mixed,
