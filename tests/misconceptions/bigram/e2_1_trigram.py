@@ -246,3 +246,25 @@ def counts_in_eight_bits():
 @wrong("2.1", "Every different word counts once")
 def every_word_once():
     return lambda words, stoi: count_trigrams(set(words), stoi), descend
+
+
+@wrong("2.1", "something is kept from call to call")
+def table_kept_between_calls():
+    tables = {}
+
+    def trigram_counts(words, stoi):
+        N = tables.setdefault(len(stoi), torch.zeros((len(stoi),) * 3, dtype=torch.int64))
+        N += count_trigrams(words, stoi)
+        return N
+
+    return trigram_counts, descend
+
+
+@wrong("2.1", "Something is added to the counts here")
+def network_of_smoothed_counts():
+    return count_trigrams, lambda N, steps, lr: descend(N + 1, steps, lr)
+
+
+@wrong("2.1", "the learning rate `lr` that is given")
+def learning_rate_of_its_own():
+    return count_trigrams, lambda N, steps, lr: descend(N, steps, 100.0)

@@ -377,3 +377,33 @@ def divided_by_nothing():
         return sum(losses) / len(losses)
 
     return fair_split, ngram_loss
+
+
+@wrong("2.2", "something is kept from call to call")
+def words_kept_between_calls():
+    words = {}
+
+    def ngram_loss(train, held_out, n, k, stoi):
+        kept = words.setdefault((n, len(stoi)), [])
+        kept += train
+        return fair_loss(kept, held_out, n, k, stoi)
+
+    return fair_split, ngram_loss
+
+
+@wrong("2.2", "a boundary too many at each word")
+def one_boundary_more_after():
+    def ngram_loss(train, held_out, n, k, stoi):
+        more = ([word + "." for word in words] for words in (train, held_out))
+        return fair_loss(*more, n, k, stoi)
+
+    return fair_split, ngram_loss
+
+
+@wrong("2.2", "too, were left out")
+def held_out_names_of_train_left_out():
+    def ngram_loss(train, held_out, n, k, stoi):
+        new = [name for name in held_out if name not in train]
+        return fair_loss(train, new or held_out, n, k, stoi)
+
+    return fair_split, ngram_loss

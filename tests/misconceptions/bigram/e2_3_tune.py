@@ -133,3 +133,26 @@ def too_low_to_beat():
         return best, loss("test", best)
 
     return tune_smoothing
+
+
+@wrong("2.3", "falls, rises and falls again")
+def stops_at_the_first_rise():
+    def tune_smoothing(loss, ks):
+        best, lowest = None, float("inf")
+        for k in sorted(ks):
+            on_dev = loss("dev", k)
+            if on_dev > lowest:
+                break
+            best, lowest = k, on_dev
+        return best, loss("test", best)
+
+    return tune_smoothing
+
+
+@wrong("2.3", "compare them as they are")
+def rounds_the_losses():
+    def tune_smoothing(loss, ks):
+        best = min(ks, key=lambda k: round(loss("dev", k), 3))
+        return best, loss("test", best)
+
+    return tune_smoothing

@@ -72,3 +72,8 @@ def row_and_column():
 @wrong("2.4", "takes away every axis of length 1")
 def squeezes():
     return lambda W, xs: W[xs].squeeze()
+
+
+@wrong("2.4", "`squeeze(0)` takes it away")
+def first_axis_squeezed():
+    return lambda W, xs: W[xs].squeeze(0)

@@ -134,3 +134,21 @@ def numpy_logits():
         return -picked(stable(torch.tensor(logits.numpy())), targets).mean()
 
     return cross_entropy
+
+
+@wrong("2.5", "subtract each row's largest logit before exp")
+def first_logits_subtracted():
+    def cross_entropy(logits, targets):
+        x = logits - logits[:, :1]
+        return -picked(x - x.exp().sum(1, keepdim=True).log(), targets).mean()
+
+    return cross_entropy
+
+
+@wrong("2.5", "starts a new one that doesn't lead there")
+def graph_begun_anew():
+    def cross_entropy(logits, targets):
+        loss = -picked(stable(logits), targets).mean()
+        return torch.tensor(loss.item(), requires_grad=True)
+
+    return cross_entropy

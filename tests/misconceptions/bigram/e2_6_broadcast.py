@@ -172,3 +172,32 @@ def none_above_one():
 @wrong("2.6", "This table has fewer dimensions")
 def always_the_third_dimension():
     return lambda N, k: (N + k) / (N + k).sum(2, keepdim=True), judge
+
+
+@wrong("2.6", "`N.float()` is N itself")
+def floats_in_place():
+    def normalise_rows(N, k):
+        P = N.float()
+        P += k
+        P /= P.sum(-1, keepdim=True)
+        return P
+
+    return normalise_rows, judge
+
+
+@wrong("2.6", "here k is 0.0")
+def no_k_of_zero():
+    return lambda N, k: normalise(N, k or 1), judge
+
+
+@wrong("2.6", "was divided by 1")
+def sums_of_at_least_one():
+    return lambda N, k: (N + k) / (N + k).sum(-1, keepdim=True).clamp(min=1), judge
+
+
+@wrong("2.6", "allow `rtol` and `atol` together")
+def judges_by_allclose():
+    def is_distribution(P):
+        return bool((P >= 0).all()) and torch.allclose(P.sum(-1), torch.ones(()), atol=1e-5)
+
+    return normalise, is_distribution

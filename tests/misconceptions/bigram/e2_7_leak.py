@@ -1,5 +1,7 @@
 """Wrong answers to 2.7, the leak between the splits."""
 
+from collections import Counter
+
 from misconceptions import wrong
 
 
@@ -107,3 +109,36 @@ def sorts():
 @wrong("2.7", "Repetitions are lost: keep")
 def each_name_once():
     return share, lambda train, dev: list(dict.fromkeys(clean(train, dev)))
+
+
+@wrong("2.7", "`out=[]` is made once")
+def list_as_a_default():
+    def without_leak(train, dev, out=[]):  # noqa: B006 (the mistake)
+        out += clean(train, dev)
+        return out
+
+    return share, without_leak
+
+
+@wrong("2.7", "something is kept from call to call")
+def names_kept_from_call_to_call():
+    seen = set()
+
+    def leak_share(train, dev):
+        seen.update(train)
+        return sum(name in seen for name in dev) / len(dev)
+
+    return leak_share, clean
+
+
+@wrong("2.7", "Where every name leaks, none is left")
+def dev_where_nothing_is_left():
+    return share, lambda train, dev: clean(train, dev) or dev
+
+
+@wrong("2.7", "`&` of two Counters")
+def counters_intersected():
+    def leak_share(train, dev):
+        return sum((Counter(train) & Counter(dev)).values()) / len(dev)
+
+    return leak_share, clean

@@ -227,3 +227,71 @@ def slope_named_as_an_operand():
         return Value(stable(x.data), (x, s), "softplus", local=(s.data, 0.0))
 
     return softplus
+
+
+@wrong("1.2", "At x = 0 nothing comes back")
+def nothing_at_zero():
+    def softplus(x):
+        d = x.data
+        if d > 0:
+            return Value(d + math.log1p(math.exp(-d)), (x,), local=(1 / (1 + math.exp(-d)),))
+        if d < 0:
+            e = math.exp(d)
+            return Value(math.log1p(e), (x,), local=(e / (1 + e),))
+
+    return softplus
+
+
+@wrong("1.2", "At x = 0 something is divided by 0")
+def sign_by_division():
+    def softplus(x):
+        e = math.exp(-abs(x.data))
+        slope = 1 / (1 + e) if x.data / abs(x.data) > 0 else e / (1 + e)
+        return Value(stable(x.data), (x,), "softplus", local=(slope,))
+
+    return softplus
+
+
+@wrong("1.2", "In the slope, too, no exponent may be large")
+def overflow_up_to_a_thousand():
+    def softplus(x):
+        d = x.data
+        if d >= 1000:
+            return Value(d, (x,), "softplus", local=(1.0,))
+        if d <= -1000:
+            return Value(0.0, (x,), "softplus", local=(0.0,))
+        return Value(math.log(1 + math.exp(d)), (x,), "softplus", local=(1 / (1 + math.exp(-d)),))
+
+    return softplus
+
+
+@wrong("1.2", "log(1 + e⁹) is 9.0001")
+def a_straight_line_beyond_nineteen():
+    return straight_beyond(19.5)
+
+
+@wrong("1.2", "farther out it is not yet 1, or 0")
+def slopes_of_one_and_zero_too_early():
+    def softplus(x):
+        slope = 1.0 if x.data > 18 else 0.0 if x.data < -18 else x.sigmoid().data
+        return Value(stable(x.data), (x,), "softplus", local=(slope,))
+
+    return softplus
+
+
+@wrong("1.2", "x had a gradient before the call")
+def gradient_set_to_zero():
+    def softplus(x):
+        x.grad = 0.0
+        return Value(stable(x.data), (x,), "softplus", local=(x.sigmoid().data,))
+
+    return softplus
+
+
+@wrong("1.2", "Nearly right, and 1e-9 is asked for")
+def rounded_to_eight_places():
+    def softplus(x):
+        data = round(stable(x.data), 8)
+        return Value(data, (x,), "softplus", local=(x.sigmoid().data,))
+
+    return softplus

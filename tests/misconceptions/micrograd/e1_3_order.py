@@ -228,3 +228,37 @@ def seen_is_a_default_argument():
         return order
 
     return operands_first
+
+
+@wrong("1.3", "Follow the operands of every name")
+def two_operands_at_most():
+    def operands_first(operands, root):
+        order, seen, stack = {}, set(), [root]
+        while stack:
+            name = stack[-1]
+            if name not in seen:
+                seen.add(name)
+                stack += [o for o in operands[name][:2] if o not in seen]
+            else:
+                order[stack.pop()] = True
+        return list(order)
+
+    return operands_first
+
+
+@wrong("1.3", "something is kept from call to call")
+def order_is_a_default_argument():
+    def operands_first(operands, root, order=[]):  # noqa: B006 (the mistake)
+        stack = [(root, False)]
+        while stack:
+            name, ready = stack.pop()
+            if name in order:
+                continue
+            if ready:
+                order.append(name)
+            else:
+                stack.append((name, True))
+                stack += [(operand, False) for operand in operands[name]]
+        return order
+
+    return operands_first

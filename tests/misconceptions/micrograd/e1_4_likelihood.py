@@ -273,3 +273,12 @@ def probabilities_sorted():
         return right_softmax(sorted(logits, key=lambda z: z.data))
 
     return softmax, lambda logits, label: -right_softmax(logits)[label].log()
+
+
+@wrong("1.4", "and not one with its number")
+def label_found_by_its_number():
+    def nll(logits, label):
+        first = [z.data for z in logits].index(logits[label].data)
+        return -right_softmax(logits)[first].log()
+
+    return right_softmax, nll

@@ -141,7 +141,7 @@ def a_copy_learns():
 
 @wrong("1.5", "You train on the sum")
 def loss_not_divided():
-    return steps_of(downhill, scale=8.0)  # the check asks for eight points
+    return steps_of(downhill, scale=18.0)  # the check asks for so many points
 
 
 @wrong("1.5", "Return a list of plain numbers")
@@ -255,7 +255,7 @@ def losses_rounded():
     return steps_of(downhill, report=lambda loss, losses: losses.append(round(loss.data, 4)))
 
 
-@wrong("1.5", "those of before the last step's update")
+@wrong("1.5", "those before the last step's update")
 def last_update_missing():
     def train(model, points, labels, steps, rate):
         losses = steps_of(downhill)(model, points, labels, steps - 1, rate)
@@ -270,3 +270,11 @@ def one_update_more():
     return lambda model, points, labels, steps, rate: train(model, points, labels, steps + 1, rate)[
         :-1
     ]
+
+
+@wrong("1.5", "it is the mean over all points of")
+def minibatch_of_sixteen():
+    def train(model, points, labels, steps, rate):
+        return loop(before=True)(model, points[:16], labels[:16], steps, rate)
+
+    return train

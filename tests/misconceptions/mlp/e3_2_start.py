@@ -111,3 +111,13 @@ def bias_drowns_the_context():
         return wte, W1, 100 * b1, W2 / 10, b2
 
     return math.log, drowned
+
+
+@wrong("3.2", "is too large, and so its slope is zero")
+def saturated():
+    return math.log, lambda *given: init(*given, first=1000.0)
+
+
+@wrong("3.2", "b2 is None: return a tensor")
+def no_output_bias():
+    return math.log, lambda *given: (*init(*given)[:4], None)

@@ -294,3 +294,16 @@ def last_of_equal_means():
         return rates[place + window - 1] / 2
 
     return search, last
+
+
+@wrong("3.3", "`not best` takes it for none")
+def zero_taken_for_none():
+    def choose_rate(rates, losses, window):
+        best, place = None, None
+        for i in range(window - 1, len(losses)):
+            mean = sum(losses[i - window + 1 : i + 1]) / window
+            if not best or mean < best:
+                best, place = mean, i
+        return rates[place] / 2
+
+    return search, choose_rate

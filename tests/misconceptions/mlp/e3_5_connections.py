@@ -60,27 +60,27 @@ def direct_path_detached():
 
 @wrong("3.5", "The biases b1 and b2 are parameters too")
 def biases_not_counted():
-    return network, lambda *given: parameters(*given, biases=0)
+    return network, lambda *given, **named: parameters(*given, **named, biases=0)
 
 
 @wrong("3.5", "The embedding table is learned too")
 def table_not_counted():
-    return network, lambda *given: parameters(*given, table=0)
+    return network, lambda *given, **named: parameters(*given, **named, table=0)
 
 
 @wrong("3.5", "One embedding table serves all positions")
 def a_table_a_position():
-    return network, lambda *given: parameters(*given, tables=given[0])
+    return network, lambda *given, **named: parameters(*given, **named, tables=given[0])
 
 
 @wrong("3.5", "no bias of its own")
 def a_bias_for_the_direct_path():
-    return network, lambda *given: parameters(*given, bias3=1)
+    return network, lambda *given, **named: parameters(*given, **named, bias3=1)
 
 
 @wrong("3.5", "not from one-hot contexts")
 def one_hot_direct_path():
-    return network, lambda *given: parameters(*given, one_hot=1)
+    return network, lambda *given, **named: parameters(*given, **named, one_hot=1)
 
 
 @wrong("3.5", "The tanh of the hidden layer is missing")
@@ -152,3 +152,11 @@ def output_bias_not_counted():
 @wrong("3.5", "W2 learns nothing")
 def hidden_weights_copied():
     return lambda X, wte, W1, b1, W2, *rest: network(X, wte, W1, b1, W2.detach(), *rest), parameters
+
+
+@wrong("3.5", "keep the signature as it is there")
+def argument_by_another_name():
+    def count_parameters(block_size, n_embd, n_hidden, V, with_direct):
+        return parameters(block_size, n_embd, n_hidden, V, with_direct)
+
+    return network, count_parameters

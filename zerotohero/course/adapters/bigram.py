@@ -7,7 +7,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def counts(trigram_counts, trigram_network, words, stoi):
-    return {"N": trigram_counts(words, stoi)}
+    N = trigram_counts(words, stoi)
+    N = N.clone() if isinstance(N, torch.Tensor) else N  # what the next call may change
+    return {"N": N, "next": trigram_counts(words[:1], stoi)}
 
 
 def network(trigram_counts, trigram_network, N, steps, lr):
@@ -32,7 +34,8 @@ def split(split_words, ngram_loss, words, seed):
 
 
 def held_out_loss(split_words, ngram_loss, train, held_out, n, k, stoi):
-    return {"loss": ngram_loss(train, held_out, n, k, stoi)}
+    loss = ngram_loss(train, held_out, n, k, stoi)
+    return {"loss": loss, "next": ngram_loss(train[:20], held_out, n, k, stoi)}
 
 
 def held_out_losses(split_words, ngram_loss, train, held_outs, n, k, stoi):
@@ -84,9 +87,9 @@ def gradient_of_entropy(cross_entropy, logits, targets):
     return {"grad": grads[0], "grad of one row": grads[1]}
 
 
-def normalised(normalise_rows, is_distribution, tables, k):
+def normalised(normalise_rows, is_distribution, tables, ks):
     found = []
-    for N in tables:
+    for N, k in zip(tables, ks, strict=True):
         table = torch.tensor(N)
         found.append({"P": normalise_rows(table, k), "N_after": table})
     return {"found": found}
@@ -97,12 +100,19 @@ def judged(normalise_rows, is_distribution, tables):
 
 
 def share(leak_share, without_leak, train, dev):
-    return {"share": leak_share(train, dev)}
+    return {"share": leak_share(train, dev), "swapped": leak_share(dev, train)}
 
 
 def cleaned(leak_share, without_leak, train, dev):
     mine, known = list(dev), list(train)
-    return {"dev": without_leak(known, mine), "dev_after": mine, "train_after": known}
+    left = without_leak(known, mine)
+    return {
+        "dev": list(left) if isinstance(left, list) else left,
+        "dev_after": mine,
+        "train_after": known,
+        "swapped": without_leak(list(dev), list(train)),
+        "all leak": without_leak(list(train), list(train)),
+    }
 
 
 def _seeded(seed):

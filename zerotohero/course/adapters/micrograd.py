@@ -66,14 +66,15 @@ def gradient_of_a_cubic(numerical_gradient, at, k, h):
 def softplus_alone(softplus, xs):
     outs, inputs = [], _values(xs)
     for x in inputs:
-        out = _value("softplus", softplus(x))
+        out = _value(f"softplus(Value({x.data}))", softplus(x))
         outs.append(out.data)
         out.backward()
     return {"data": outs, "grad": [_grad(x) for x in inputs]}
 
 
-def softplus_in_a_formula(softplus, x):
+def softplus_in_a_formula(softplus, x, before):
     (x,) = _values([x])
+    x.grad = before
     out = _value("softplus", softplus(x)) * _value("softplus", softplus(x)) + x
     out.backward()
     return {"data": out.data, "grad": _grad(x)}

@@ -92,7 +92,8 @@ def direct_gradients(direct_logits, count_parameters, X, Y, parameters):
 
 def counted(direct_logits, count_parameters, block_size, n_embd, n_hidden, V):
     sizes = (block_size, n_embd, n_hidden, V)
-    return {"plain": count_parameters(*sizes, False), "direct": count_parameters(*sizes, True)}
+    plain, direct = count_parameters(*sizes, False), count_parameters(*sizes, direct=True)
+    return {"plain": plain, "direct": direct}
 
 
 def _seeded(seed):

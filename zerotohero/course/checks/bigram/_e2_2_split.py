@@ -4,7 +4,7 @@ verdicts on it.
 
 import numpy as np
 
-from zerotohero.course.checks.bigram.shared import count_grams, grams
+from zerotohero.course.checks.bigram.shared import KEPT, count_grams, grams
 from zerotohero.course.checks.names import STOI, V
 from zerotohero.course.exercise import Mistake, Wrong, expect
 
@@ -47,9 +47,17 @@ def loss_on_held_out_words(given: dict, got: dict) -> None:
 
     right = loss(a, b, n, k)
     try:
-        return expect("ngram_loss", got["loss"], right, tol=2e-6)
+        expect("ngram_loss", got["loss"], right, tol=2e-6)
     except Wrong:  # what wrong answers give takes long, and a right one doesn't need it
         pass
+    else:
+        return expect(
+            "ngram_loss with the first 20 words of train, asked next",
+            got["next"],
+            loss(a[:20], b, n, k),
+            tol=2e-6,
+            mistakes=[Mistake(loss(a + a[:20], b, n, k), KEPT), Mistake(right, KEPT)],
+        )
     counts = count_grams(a, n, stoi) + k
     probs = counts / counts.sum(-1, keepdims=True)
     mean = np.mean([probs[gram] for word in b for gram in grams(word, n, stoi)])
@@ -70,6 +78,10 @@ def loss_on_held_out_words(given: dict, got: dict) -> None:
         Mistake(
             loss(a, list(dict.fromkeys(b)), n, k),
             "A name that stands twice in `held_out` counts twice: no set of names.",
+        ),
+        Mistake(
+            loss(a, [name for name in b if name not in a], n, k),
+            "Names of `held_out` that `train` has, too, were left out: the mean is over all.",
         ),
         Mistake(
             loss(list(dict.fromkeys(a)), b, n, k),
@@ -106,16 +118,16 @@ def loss_on_held_out_words(given: dict, got: dict) -> None:
             "Only the letters are counted: n − 1 boundaries must stand before each word and "
             "one after it.",
         ),
-        Mistake(
-            loss(a, b, n, k, front=n),
-            "There is one boundary too many before each word: n − 1 of them, 1 for a bigram.",
+        *(
+            Mistake(
+                loss(*lists, n, k, front=front),
+                "There is a boundary too many at each word: n − 1 of them stand before it, 1 for "
+                "a bigram, and one after it.",
+            )
+            for lists, front in (((a, b), n), (([w + "." for w in a], [w + "." for w in b]), n - 1))
         ),
         Mistake(right * total, "This is the sum over all n-grams; divide by their number."),
         Mistake(-right, "This is the log-likelihood; the loss is its negative."),
-        *(
-            Mistake(round(right, digits), "This is rounded; return the loss as it is.")
-            for digits in range(5)
-        ),
         Mistake(
             np.exp(right),
             "This is e to the power of the loss, the number of equally likely choices; return "
@@ -166,6 +178,8 @@ def loss_on_held_out_words(given: dict, got: dict) -> None:
     if isinstance(got["loss"], float | np.ndarray) and not np.isfinite(got["loss"]).all():
         hint = "Some n-gram has probability 0, or its row divides 0 by 0: is k added to every "
         hint += "count?"
+    elif isinstance(got["loss"], float) and got["loss"] in [round(right, d) for d in range(6)]:
+        hint = "This is rounded; return the loss as it is."
     expect("ngram_loss", got["loss"], right, tol=2e-6, mistakes=wrong, hint=hint)
 
 

@@ -2,10 +2,9 @@
 its forms.
 """
 
-from itertools import permutations
-
 import numpy as np
 
+from zerotohero.course.checks.bigram._e2_1_counts import COUNT_CRASHES, expect_counts
 from zerotohero.course.checks.bigram.shared import ORDER, count_grams
 from zerotohero.course.checks.names import STOI, V, some_names
 from zerotohero.course.checks.numerics import softmax
@@ -66,12 +65,6 @@ learning rate of 100?
 )
 
 
-COUNT_CRASHES = ORDER | {
-    "invalid data type 'str'|indices must be integers": "Characters can't be indices: look each "
-    "one up in `stoi`."
-}
-
-
 def _two_words(rng):
     """Return a word of two letters, and one of a single letter; no number is the letter's place."""
     word = "ab" + "".join(rng.permutation([*"aabbb"])) + "ab"
@@ -94,7 +87,7 @@ def counts_of_two_words(given, got):
         hint = "Here there are three characters: take V from `len(stoi)`, not 27."
     elif isinstance(got["N"], np.ndarray) and got["N"].ndim == 2:
         hint = "The table needs three dimensions, one for each character of a trigram."
-    _expect_counts(given, got, hint)
+    expect_counts(given, got, hint)
 
 
 def _one_name_often(rng):
@@ -111,66 +104,7 @@ def _one_name_often(rng):
     inputs=_one_name_often,
 )
 def counts_of_many_names(given, got):
-    _expect_counts(given, got)
-
-
-def _expect_counts(given, got, hint=None) -> None:
-    words, stoi = given["words"], given["stoi"]
-
-    def count(words=words, stoi=stoi, **boundaries):
-        return count_grams(words, 3, stoi, **boundaries)
-
-    right = count()
-    wrong = [
-        Mistake(
-            count([*set(words)]),
-            "Every different word counts once here: count it as often as it is in the list.",
-        ),
-        Mistake(right % 256, "Counts above 255 begin at 0 again in eight bits: take int64."),
-        Mistake(
-            count(front=0, end=False),
-            "Only the letters are counted: two boundaries must stand before each word and one "
-            "after it.",
-        ),
-        Mistake(
-            count([word + "." for word in words]),
-            "One boundary after the word is enough: the second one is never predicted, since the "
-            "name has ended.",
-        ),
-        Mistake(
-            count(front=1),
-            "The first letter of each word is missing: with two characters of context, two "
-            "boundaries must stand before the word.",
-        ),
-        Mistake(
-            count(end=False),
-            "The end is missing: one boundary must follow each word, or the model never learns to "
-            "stop.",
-        ),
-        Mistake(
-            (right > 0).astype(np.int64),
-            "Each trigram is counted once at most: add 1 to its cell instead of setting it to 1. "
-            "(`N[i, j, k] += 1` with whole tensors as indices also adds only once; a loop or "
-            "`torch.bincount` adds each time.)",
-        ),
-        Mistake(
-            right.transpose(2, 1, 0),
-            "The dimensions are in reverse order: the character to predict is the last index, the "
-            "two before it come first.",
-        ),
-        *(
-            Mistake(
-                right.transpose(axes),
-                "The dimensions are not in the order of the characters: `N[i, j, k]` says how "
-                "often k followed i and j.",
-            )
-            for axes in permutations(range(3))
-        ),
-    ]
-    if stoi["."] != 0:
-        not_looked_up = "The boundary's number is taken to be 0: look it up, `stoi['.']`."
-        wrong.append(Mistake(count(stoi={**stoi, ".": 0}), not_looked_up))
-    expect("trigram_counts", got["N"], right, tol=0, mistakes=wrong, hint=hint)
+    expect_counts(given, got)
 
 
 def _network(N, steps, lr, axis=-1, scale=1.0, weights=None, pull=0.0) -> np.ndarray:
@@ -248,7 +182,7 @@ def network_before_training(given, got):
     expect_that(moved.any(), "trigram_network, steps=1: all probabilities are still equal", _STILL)
     expect_that(
         np.array_equal(moved, N.sum(-1) > 0),
-        "trigram_network, steps=1: it is not the contexts that N has whose rows have moved",
+        "trigram_network, steps=1: the rows that have moved are not those of the contexts in N",
     )
 
 
@@ -303,16 +237,23 @@ def one_step_of_descent(given, got):
         Mistake(W, LOGITS),
         Mistake(np.log(softmax(W)), LOGARITHMS),
         Mistake(softmax(_network(N, 2, lr)), "This is one step too many."),
-        Mistake(softmax(_network(N, 1, lr, scale=N.sum() / N.size)), cells),
         Mistake(softmax(_network(N, 1, lr, weights=P)), contexts),
     ]
     probs = got["probs"]
     uniform = isinstance(probs, np.ndarray) and probs.size > 0 and np.ptp(probs) < 1e-9
     hint = _STILL if uniform else None
     if isinstance(probs, np.ndarray) and probs.shape == N.shape and not uniform:
-        for small in (P / N.size, P / (N.sum(-1) > 0).sum(), P / V**2):
-            if np.allclose(probs, softmax(_network(N, 1, lr, weights=small)), rtol=1e-6, atol=0):
-                hint = contexts
+        smoothed = "Something is added to the counts here: this network's probabilities are not "
+        smoothed += "smoothed, so weight each trigram with `N / N.sum()`."
+        fixed = "The step is not taken at the learning rate `lr` that is given."
+        slips = [(lr, P / size, contexts) for size in (N.size, (N.sum(-1) > 0).sum(), V**2)]
+        slips.append((lr, N / N.size, cells))
+        slips += [(lr, (N + k) / (N + k).sum(), smoothed) for k in (0.1, 1)]
+        slips += [(rate, None, fixed) for rate in (0.1, 1, 10, 50, 100)]
+        for rate, weights, why in slips:
+            step = softmax(_network(N, 1, rate, weights=weights))
+            if np.allclose(probs, step, rtol=1e-6, atol=0):
+                hint = why
     expect("trigram_network", got["probs"], softmax(W), tol=1e-4, mistakes=wrong, hint=hint)
 
 

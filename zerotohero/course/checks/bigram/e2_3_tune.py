@@ -65,6 +65,12 @@ def _losses(ks, rng, on_dev, on_test):
     }
 
 
+def _runner_up(ks, losses):
+    """Return the second best k on dev, if its loss is within a thousandth of the best."""
+    (best, _), (second, k) = sorted(zip(losses["dev"], ks, strict=True))[:2]
+    return k if second - best < 0.001 else None
+
+
 def _tune_case(name, inputs, points=1):
     @tune.case(
         name,
@@ -106,7 +112,14 @@ def _tune_case(name, inputs, points=1):
                     f"The {which} k of the list is left out, and it is the best.",
                 )
                 for which, left in (("first", ks[0]), ("last", ks[-1]))
-                if left not in seen["dev"]
+                if seen["dev"] == set(ks) - {left}
+            ),
+            Mistake(
+                None if len(seen["train"] | seen["test"]) > 1 else _runner_up(ks, losses),
+                "The two best losses are near each other here: compare them as they are, not "
+                "rounded."
+                if seen["dev"] == set(ks)
+                else "The loss on dev falls, rises and falls again here: try every k of the list.",
             ),
             Mistake(
                 ks[2] if ks[1] == 0.0 == ks[best] else None,
@@ -157,8 +170,11 @@ def _disagreeing(rng):
 
 def _infinite_at_zero(rng):
     ks = rng.permutation([0.0, 0.125, 0.375, 1.5, 9.0, 30.0]).tolist()
-    losses = _losses(ks, rng, on_dev=2, on_test=4)
+    losses = _losses(ks, rng, on_dev=3, on_test=4)
     losses["dev"][ks.index(0.0)] = losses["test"][ks.index(0.0)] = float("inf")
+    # A second dip at a smaller k, whose loss rounded to three digits is the same.
+    losses["dev"][ks.index(1.5)] = 2.2
+    losses["dev"][ks.index(0.125)] = 2.2003
     return _reordered(ks, losses, last=np.argmin(losses["dev"]))
 
 

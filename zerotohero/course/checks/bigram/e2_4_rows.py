@@ -52,6 +52,7 @@ one-hot way cost in memory, and what would it cost with GPT-2's vocabulary of 50
     ),
 )
 PRODUCTS = {"matmul", "__matmul__", "mm", "bmm", "einsum", "dot", "mv", "linear", "tensordot"}
+PRODUCTS |= {"addmm", "_sparse_mm"}
 
 
 ONE_NUMBER = {
@@ -100,11 +101,11 @@ def rows_looked_up(given, got):
     )
 
 
-SHAPES = ((4, 3), (2, 3, 4), (5, 1), (), (0,))
+SHAPES = ((4, 3), (2, 3, 4), (5, 1), (1, 6), (1,), (), (0,))
 
 
 @rows.case(
-    "xs of the shapes (4, 3), as lecture 03 will have, (2, 3, 4), (5, 1), () and (0,)",
+    "xs of the shape (4, 3), as lecture 03 will have, and of six others",
     adapter="looked_up_at",
     inputs=lambda rng: {
         "W": rng.normal(size=(27, 10)).astype(np.float32),
@@ -121,8 +122,12 @@ def rows_for_any_axes(given, got):
         want = given["W"][xs]
         flat = Mistake(want.reshape(-1, 10), "The shape of xs is lost: index with xs as it is.")
         thin = Mistake(np.squeeze(want), "`squeeze()` takes away every axis of length 1.")
+        mistakes = [thin, flat]
+        if len(np.shape(xs)) > 1 and len(xs) == 1:
+            first = "A first axis of length 1 is an axis of xs, too: `squeeze(0)` takes it away."
+            mistakes.insert(0, Mistake(want[0], first))
         what = f"row_logits, xs of shape {np.shape(xs)}"
-        expect(what, logits, want, tol=0, mistakes=[thin, flat])
+        expect(what, logits, want, tol=0, mistakes=mistakes)
 
 
 @rows.case(

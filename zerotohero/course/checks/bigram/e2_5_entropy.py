@@ -200,8 +200,8 @@ def _large(rng, logits):
     points=2,
     crashes=ENTROPY_CRASHES,
     inputs=lambda rng: {
-        "logits": _large(rng, [[1000, 0, 999], [100, -100, 99]]),
-        "targets": np.array([0, 2]),
+        "logits": _large(rng, [[1000, 0, 999, 1], [100, -100, 99, 0], [0, 1, 1000, 2]]),
+        "targets": np.array([0, 2, 2]),
     },
 )
 def loss_of_large_logits(given, got):
@@ -257,5 +257,11 @@ def _stable(given, got, hint) -> None:
 def gradient_of_the_loss(given, got):
     want = softmax(given["logits"].astype(np.float64))
     want[np.arange(8), given["targets"]] -= 1
+    if got["grad"] is None:
+        raise Wrong(
+            "the gradient of the logits: expected numbers, got None",
+            "The loss has lost its connection to the logits, and `requires_grad` starts a new one "
+            "that doesn't lead there.",
+        )
     expect("the gradient of the logits", got["grad"], want / 8, tol=1e-5)
     expect("the gradient of the logits, N = 1", got["grad of one row"], want[:1], tol=1e-5)

@@ -2,7 +2,9 @@
 what it costs if not.
 """
 
-from zerotohero.course.checks.bigram.shared import ORDER
+from collections import Counter
+
+from zerotohero.course.checks.bigram.shared import KEPT, ORDER
 from zerotohero.course.checks.names import some_names
 from zerotohero.course.exercise import (
     NOTHING,
@@ -51,30 +53,18 @@ model gains by the leak, and what would you expect of one that looks back ten ch
 )
 
 
-def _leaky(rng):
-    names = some_names(rng, 42)
-    # Numbers for which no wrong share is right by luck.
-    start, times = int(rng.choice([15, 16, 17, 18, 20])), int(rng.choice([1, 3, 4]))
-    # Repetitions on both sides, so that sets of dev, of train and of both give other shares, and
-    # a name that longer ones begin and end with.
-    return {
-        "train": [*names[:25], *names[14:23], "anabelle", "marianabel"],
-        "dev": [*names[start : start + 22], *names[20:24], *[names[30]] * times, *["anabel"] * 2],
-    }
-
-
 PART = "A name that is only a part of a longer one was found too: look among the names, not in one "
 PART += "long text."
 
 
-@leak.case(
-    "the share of about 30 dev names", adapter="share", points=2, inputs=_leaky, crashes=ORDER
-)
-def share_of_dev_names(given, got):
-    train, dev = given["train"], given["dev"]
+def _share(train: list[str], dev: list[str]) -> float:
+    return sum(name in set(train) for name in dev) / len(dev)
+
+
+def _wrong_shares(train: list[str], dev: list[str]) -> list[Mistake]:
     a, b = set(train), set(dev)
-    share = sum(name in a for name in dev) / len(dev)
-    wrong = [
+    share = _share(train, dev)
+    return [
         Mistake(
             sum(name in b for name in train) / len(train),
             "This is the share of *train* that is in dev; the question is how much of dev is "
@@ -117,6 +107,11 @@ def share_of_dev_names(given, got):
             sum(map(train.count, dev)) / len(dev),
             "A dev name that is in train twice counts twice here; ask only whether it is there.",
         ),
+        Mistake(
+            sum((Counter(train) & Counter(dev)).values()) / len(dev),
+            "`&` of two Counters takes a name as often as it is in the list that has it less "
+            "often: go through `dev`.",
+        ),
         Mistake(sum(name in " ".join(train) for name in dev) / len(dev), PART),
         Mistake(
             0,
@@ -125,8 +120,41 @@ def share_of_dev_names(given, got):
         ),
         Mistake(round(share, 2), "This is rounded; return the share as it is."),
     ]
+
+
+def _leaky(rng):
+    """Return lists for which no wrong share is right, or another's, by luck."""
+    while True:
+        names = some_names(rng, 42)
+        start, times = int(rng.integers(15, 21)), int(rng.integers(1, 7))
+        # Repetitions on both sides, so that sets of dev, of train and of both give other shares,
+        # and a name that longer ones begin and end with.
+        train = [*names[:25], *names[14:23], "anabelle", "marianabel"]
+        dev = [*names[start : start + 22], *names[20:24], *[names[30]] * times, *["anabel"] * 2]
+        shares = [_share(train, dev), *(wrong.value for wrong in _wrong_shares(train, dev))]
+        if len({round(share, 6) for share in shares}) == len(shares):
+            return {"train": train, "dev": dev}
+
+
+@leak.case(
+    "the share of about 30 dev names", adapter="share", points=2, inputs=_leaky, crashes=ORDER
+)
+def share_of_dev_names(given, got):
+    train, dev = given["train"], given["dev"]
     hint = "Return a number, not a text." if isinstance(got["share"], str) else None
-    expect("leak_share", got["share"], share, mistakes=wrong, hint=hint)
+    expect(
+        "leak_share",
+        got["share"],
+        _share(train, dev),
+        mistakes=_wrong_shares(train, dev),
+        hint=hint,
+    )
+    expect(
+        "leak_share of the two lists swapped",
+        got["swapped"],
+        _share(dev, train),
+        mistakes=[Mistake(1.0, KEPT)],  # every name was seen in one of the calls
+    )
 
 
 def _removed_on_the_way(train: list[str], dev: list[str]) -> list[str]:
@@ -184,4 +212,18 @@ def dev_without_the_leak(given, got):
         got["train_after"] == train,
         "without_leak: the list `train` has changed",
         "The caller's own list was changed; work on a copy, or on a set made from it.",
+    )
+    swapped = [name for name in train if name not in set(dev)]
+    expect(
+        "without_leak of the two lists swapped",
+        got["swapped"],
+        swapped,
+        mistakes=[Mistake(kept, KEPT) for kept in (clean + swapped, [])],
+    )
+    nothing = "Where every name leaks, none is left: return a list without names."
+    expect(
+        "without_leak where every name leaks",
+        got["all leak"],
+        [],
+        mistakes=[Mistake(None, nothing), Mistake(train, nothing)],
     )

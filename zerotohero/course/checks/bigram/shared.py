@@ -27,6 +27,12 @@ ORDER = {
 }
 
 
+KEPT = (
+    "The first call was right, and the next isn't: something is kept from call to call, such as a "
+    "table, or a default argument (`out=[]` is made once, with the function). Make it inside."
+)
+
+
 WHOLE = {
     "can't be cast": "`+=` writes into the table itself, which holds whole numbers and no "
     "fractions: `N + k` makes a new one."

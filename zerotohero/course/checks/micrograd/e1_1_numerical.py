@@ -133,7 +133,9 @@ def _gradient_hint(f: Any, at: list[float], h: float, got: np.ndarray, want: np.
         return "The slopes are right and their order is not: a, b, c."
     if right.any() and not right.all():
         off = [name for name, ok in zip("abc", right, strict=True) if not ok]
-        wrong = f"Only the slope with respect to {' and '.join(off)} is wrong"
+        slopes = "slope" if len(off) == 1 else "slopes"
+        wrong = f"Only the {slopes} with respect to {' and '.join(off)} "
+        wrong += "is wrong" if len(off) == 1 else "are wrong"
         # Up and down the same, or the line of another number.
         copied = [x == 0 or np.isclose(x, np.delete(want, i)).any() for i, x in enumerate(got)]
         if all(copied[i] for i in np.flatnonzero(~right)):

@@ -54,6 +54,8 @@ softplus(Value(1000.0)).data    # 1000.0
 
 _NOT_A_VALUE = {
     **call_hint('"1.2"', "softplus"),
+    r"\(0\.0\)\) returned None": "At x = 0 nothing comes back: `x > 0` and `x < 0` are both false "
+    "there.",
     "returned None": NOTHING,
     "returned a (float|int)": "You return a plain number; return a Value, or the graph ends here.",
     "'(float|int|ndarray|float64)' object has no attribute 'operands'": "The operands are Values: "
@@ -74,29 +76,37 @@ _OVERFLOW = (
 )
 
 
+def _ordinary(rng: np.random.Generator) -> dict[str, list[float]]:
+    """Return numbers of which the last four are where softplus is nearly, and not yet, x or 0."""
+    lows, highs = [-3] * 5 + [0, 5, 19.6, -9, -19.9], [3] * 5 + [0, 9, 19.9, -5, -19.6]
+    return {"xs": rng.uniform(lows, highs).round(3).tolist()}
+
+
 @operation.case(
     "data and gradient for ordinary numbers",
     points=2,
     adapter="softplus_alone",
-    inputs=lambda rng: {
-        # The last four are where softplus is nearly, and not yet, x and 0.
-        "xs": rng.uniform([-3] * 5 + [5, 14, -9, -16], [3] * 5 + [9, 16, -5, -14]).round(3).tolist()
+    inputs=_ordinary,
+    crashes={
+        **_NOT_A_VALUE,
+        "ZeroDivisionError": "At x = 0 something is divided by 0: the slope there is 1/2.",
     },
-    crashes=_NOT_A_VALUE,
 )
 def data_and_gradient(given, got):
     x = np.array(given["xs"])
-    sigmoid = 1 / (1 + np.exp(-x))
+    sigmoid, right = 1 / (1 + np.exp(-x)), np.log1p(np.exp(x))
     data, hint = array("softplus(x).data", got["data"], x.shape), None
-    if np.allclose(data[:-4], np.log1p(np.exp(x[:-4]))):
+    if np.allclose(data[:-4], right[:-4], 1e-9, 1e-9):
         hint = (
             "Right for x between −3 and 3. Where the formula changes to x, or to 0, it has to "
             "be so far out that the two are equal: log(1 + e⁹) is 9.0001."
         )
+    elif np.allclose(data, right, 1e-6, 1e-6):
+        hint = "Nearly right, and 1e-9 is asked for: calculate with Python's floats, round nothing."
     expect(
         "softplus(x).data",
         got["data"],
-        np.log1p(np.exp(x)),
+        right,
         tol=1e-9,
         mistakes=[
             Mistake(np.log2(1 + np.exp(x)), "Take the natural logarithm, math.log(…), not base 2."),
@@ -107,6 +117,11 @@ def data_and_gradient(given, got):
         ],
         hint=hint,
     )
+    # Where x is large, 1e-9 of it is much more than 1e-9.
+    more = "softplus(x).data − max(x, 0)"
+    expect(more, data - np.maximum(x, 0), np.log1p(np.exp(-abs(x))), tol=1e-9, hint=hint)
+    slopes = array("x.grad", got["grad"], x.shape)
+    far = "The slope is right for x between −3 and 3; farther out it is not yet 1, or 0."
     expect(
         "x.grad",
         got["grad"],
@@ -144,7 +159,9 @@ def data_and_gradient(given, got):
                 "That is the sigmoid's derivative; the sigmoid itself is that of softplus.",
             ),
         ],
-        hint="Work out the derivative of log(1 + eˣ) once more, with the chain rule.",
+        hint=far
+        if np.allclose(slopes[:-4], sigmoid[:-4], 1e-9, 1e-9)
+        else "Work out the derivative of log(1 + eˣ) once more, with the chain rule.",
     )
 
 
@@ -152,25 +169,31 @@ def data_and_gradient(given, got):
     "softplus(x) * softplus(x) + x",
     points=1,
     adapter="softplus_in_a_formula",
-    inputs=lambda rng: {"x": round(float(rng.uniform(0.5, 2)), 3)},
+    inputs=lambda rng: dict(
+        zip(("x", "before"), rng.uniform([0.5, 3], [2, 4]).tolist(), strict=True)
+    ),
     crashes=_NOT_A_VALUE,
 )
 def gradient_accumulated(given, got):
-    x = given["x"]
+    x, before = given["x"], given["before"]
     value, slope = math.log1p(math.exp(x)), 1 / (1 + math.exp(-x))
     expect("data", got["data"], value**2 + x)
     expect(
-        "x.grad",
+        f"x.grad, which was {before:.6g} before",
         got["grad"],
-        2 * value * slope + 1,
+        2 * value * slope + 1 + before,
         mistakes=[
+            Mistake(
+                2 * value * slope + 1,
+                "x had a gradient before the call, which is lost: x.grad is not yours to set.",
+            ),
             Mistake(
                 value * slope,
                 "Here x has three paths, and only the last one's share is left: add to x.grad with "
                 "+=, or leave it to local=(…).",
             ),
             Mistake(
-                2 * slope + 1,
+                2 * slope + 1 + before,
                 "Your rule leaves out the gradient of the result (slope * out.grad), or adds to "
                 "x.grad before that is known. local=(…) does both.",
             ),
@@ -184,29 +207,37 @@ def gradient_accumulated(given, got):
 
 
 @operation.case(
-    "numbers about ±1000, without overflow",
+    "numbers of 711 to 2000, and below −711, without overflow",
     points=1,
     adapter="softplus_alone",
-    inputs=lambda rng: {"xs": (rng.uniform(800, 2000, 2).round(1) * [1, -1]).tolist()},
+    # e⁷¹⁰ is the first that is too large.
+    inputs=lambda rng: {
+        "xs": (
+            rng.uniform([711] * 2 + [1000] * 2, [760] * 2 + [2000] * 2) * [1, -1, 1, -1]
+        ).tolist()
+    },
     crashes={**_NOT_A_VALUE, "OverflowError": _OVERFLOW},
 )
 def no_overflow(given, got):
+    x = np.array(given["xs"])
     expect(
         "softplus(x).data",
         got["data"],
-        np.array([given["xs"][0], 0.0]),
-        mistakes=[Mistake([bad, 0.0], _OVERFLOW) for bad in (math.inf, math.nan)],
+        np.maximum(x, 0),
+        mistakes=[Mistake(np.where(x > 0, bad, 0), _OVERFLOW) for bad in (math.inf, math.nan)],
     )
     expect(
         "x.grad",
         got["grad"],
-        np.array([1.0, 0.0]),
+        1.0 * (x > 0),
         mistakes=[
             Mistake(
-                [math.nan, 0.0],
+                np.where(x > 0, math.nan, 0),
                 "∞/∞ in the derivative: for large x, write eˣ/(1 + eˣ) as 1/(1 + e⁻ˣ).",
             ),
-            Mistake([0.0, 0.0], "At 1000 the slope is 1: there softplus is x itself."),
+            Mistake(
+                0 * x, "No gradient arrives where x is large, and softplus's slope is 1 there."
+            ),
         ],
     )
 
@@ -227,7 +258,9 @@ def one_node(given, got):
             "the number with math and make one Value of it, with the operands (x,)."
         )
         if node["itself"]:
-            hint = "For large x you return x itself: make a new Value, whose number is x's."
+            hint = "What you return is x itself: make a new Value."
+            if x > 500:
+                hint = "For large x you return x itself: make a new Value, whose number is x's."
         elif node["operands"] == 0 and x < -500:
             hint = "Far below 0, too, the new Value needs its operand (x,), though its number is 0."
         elif node["operands"] == 0:

@@ -7,6 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from zerotohero.course.checks.micrograd._e1_4_hints import (
+    ADDED,
+    BY_NUMBER,
+    CUT,
+    ONE_OF_EQUALS,
+    PARTLY_CUT,
+    RAISED,
+    SORTED,
+)
 from zerotohero.course.checks.micrograd.shared import call_hint
 from zerotohero.course.checks.numerics import softmax
 from zerotohero.course.exercise import (
@@ -83,13 +92,6 @@ _GRAPH_BROKEN = {
 }
 
 
-CUT = "No gradient reaches the logits: a .data or a new Value(…) has cut the graph."
-PARTLY_CUT = (
-    "The sum below the fraction is made of .data, and so it is missing from the graph: its "
-    "gradients are lost."
-)
-
-
 def expect_kept(what: str, got: dict[str, Any]) -> None:
     """Raise `Wrong` unless the list still holds its logits in their order."""
     expect_that(
@@ -97,24 +99,6 @@ def expect_kept(what: str, got: dict[str, Any]) -> None:
         f"{what} changed the list of logits that it was given",
         "`logits.sort()`, `pop` and the like work in place: leave the list and its order alone.",
     )
-
-
-RAISED = (
-    "A small probability came out larger: add nothing to p before the log, and cut nothing off; "
-    "with logits it can't be 0 here."
-)
-ADDED = (
-    "A small number is added, to the sum or to the probability, and nothing can be 0 here: a logit "
-    "that is alone has probability 1 and loss 0."
-)
-ONE_OF_EQUALS = (
-    "Equal logits have equal probabilities, each made of its own logit: go by the place in the "
-    "list, and not by the number."
-)
-SORTED = (
-    "That is the probability at the label's place among the sorted ones: leave them in the logits' "
-    "order."
-)
 
 
 def zeroed(right: np.ndarray, given: dict[str, Any]) -> Mistake:
@@ -215,13 +199,13 @@ def two_large_logits(given, got):
 
 
 def _few_logits(rng: np.random.Generator) -> dict[str, Any]:
-    """Return two logits far apart, one, and four of which two are equal; and a label for each."""
+    """Return two logits far apart, one, and five of which three are equal; and a label for each."""
     a, b, c, d = rng.uniform([1.5, -1.5, -0.5, 38], [2.5, -0.5, 0.5, 42]).round(3).tolist()
-    return {"sets": [[0.0, d], [a], [a, b, c, a]], "labels": [0, 0, 1]}
+    return {"sets": [[0.0, d], [a], [a, a, a, b, c]], "labels": [0, 0, 1]}
 
 
 @likelihood.case(
-    "one logit, two far apart, and two that are equal",
+    "one logit, two far apart, and three that are equal",
     adapter="few_logits",
     inputs=_few_logits,
     crashes=_GRAPH_BROKEN,
@@ -231,7 +215,8 @@ def few_logits(given, got):
     for logits, label, probs, loss, grads, mixed in zip(
         given["sets"], given["labels"], *found, strict=True
     ):
-        z, which = np.array(logits), f"of {len(logits)} logits"
+        z, n = np.array(logits), len(logits)
+        which = f"of {n} logits" if n > 1 else "of one logit"
         p, once = softmax(z), np.exp(z) / np.exp(np.unique(z)).sum()
         equal = "Equal logits are counted once in the sum below the fraction: each of them counts."
         alone = "A logit that is alone has probability 1 and loss 0, as the formula has it."
@@ -249,13 +234,15 @@ def few_logits(given, got):
                 Mistake(-np.log(once[label]), equal),
                 Mistake(-np.log(np.sort(p)[label]), SORTED),
             ]
-            if len(z) == 4
+            if n == 5
             else [],
             hint=RAISED if raised else added,
         )
-        expect(f"the gradients {which}", grads, p - (np.arange(len(z)) == label))
+        places = np.arange(len(z))
+        equals = [Mistake(p - (places == end), BY_NUMBER) for end in (0, 2)] if n == 5 else []
+        expect(f"the gradients {which}", grads, p - (places == label), mistakes=equals)
         weights = np.arange(1.0, len(z) + 1)
-        ends = [[5.0, 2.0, 3.0, 0.0], [0.0, 2.0, 3.0, 5.0]] if len(z) == 4 else []
+        ends = [[6.0, 0, 0, 4, 5], [0.0, 0, 6, 4, 5]] if n == 5 else []
         expect(
             f"the gradients {which}, for a weighted sum of the probabilities",
             mixed,

@@ -93,8 +93,10 @@ def _reference(
     return losses, [p.data for p in model.parameters()]
 
 
-def _training_inputs(rng: np.random.Generator, left_over: float = 0.0) -> dict[str, Any]:
-    points, labels = moons(8, random.Random(int(rng.integers(2**31))))
+def _training_inputs(
+    rng: np.random.Generator, left_over: float = 0.0, n: int = 8
+) -> dict[str, Any]:
+    points, labels = moons(n, random.Random(int(rng.integers(2**31))))
     return {
         "sizes": [4, 1],
         "weights": rng.uniform(-1, 1, 17).round(4).tolist(),
@@ -176,6 +178,9 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
     )
     runs.append((_reference(given, clip=1.0), large))
     points = len(given["labels"])
+    ending = (
+        ": is the return inside the loop?" if losses[-1] else ", of the `steps` that are asked for."
+    )
     longer = _reference({**given, "steps": given["steps"] + 1})[0]
     expect(
         "the losses",
@@ -219,7 +224,7 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
             *(Mistake(losses[:stop], EARLY) for stop in _ends(losses)),
             Mistake(losses[:-1], "A step is missing: train for as many as `steps` says."),
             Mistake(longer, "A step too many: train for as many as `steps` says."),
-            Mistake([losses[0]], "Only one step is done: is the return inside the loop?"),
+            Mistake([losses[0]], "Only one step is done" + ending),
             Mistake([losses[-1]], "Only the last loss came back; return one for each step."),
             Mistake(losses[-1], "Only the last loss came back; return one for each step."),
         ],
@@ -235,7 +240,7 @@ def training_repaired(given: dict[str, Any], got: dict[str, Any]) -> None:
             *(Mistake(run[1], why) for run, why in runs),
             Mistake(
                 _reference({**given, "steps": given["steps"] - 1})[1],
-                "The weights are those of before the last step's update: every loss is followed by "
+                "The weights are those before the last step's update: every loss is followed by "
                 "one, and its outcome is kept.",
             ),
             Mistake(
@@ -301,7 +306,7 @@ debugging.case(
     "a few steps of a small network",
     points=2,
     adapter="training",
-    inputs=_training_inputs,
+    inputs=lambda rng: _training_inputs(rng, n=18),  # more than a small minibatch
     crashes=_NO_NUMBERS,
 )(training_repaired)
 

@@ -27,7 +27,8 @@ separate = Exercise(
         "points that it has not seen."
     ),
     statement="""
-`train_on_moons(points: list[list[float]], labels: list[int]) -> Callable[[list[float]], Value]`
+`train_on_moons(points: list[list[float]], labels: list[int])`
+`-> Callable[[list[float]], Value | float]`
 
 `points` are 100 pairs of numbers, `labels` are −1 or 1. Return a trained model, such as an `MLP`:
 called with one point it returns a score, positive for label 1 and negative for label −1. Size,
@@ -54,15 +55,16 @@ sum((model(p).data > 0) == (y > 0) for p, y in zip(points, labels))     # 100
 
 def _moon_inputs(rng: np.random.Generator) -> dict[str, Any]:
     shared, angle = random.Random(int(rng.integers(2**31))), float(rng.uniform(0.5, 5.8))
-    points, labels = moons(100, shared, noise=0.05)
-    fresh, sides = moons(200, shared, noise=0.05)
-    order = shared.sample(range(200), 200)  # in turn, the places would tell the labels
-    return {
-        "points": _turned(points, angle),
-        "labels": labels,
-        "fresh": _turned([fresh[i] for i in order], angle),
-        "_sides": [sides[i] for i in order],
-    }
+    points, labels = _moons(100, shared, angle)
+    fresh, sides = _moons(200, shared, angle)
+    return {"points": points, "labels": labels, "fresh": fresh, "_sides": sides}
+
+
+def _moons(n: int, rng: random.Random, angle: float) -> tuple[list[list[float]], list[int]]:
+    """Return turned moons in a random order: in turn, the places would tell the labels."""
+    points, labels = moons(n, rng, noise=0.05)
+    order = rng.sample(range(n), n)
+    return _turned([points[i] for i in order], angle), [labels[i] for i in order]
 
 
 def _turned(points: list[list[float]], angle: float) -> list[list[float]]:

@@ -59,13 +59,18 @@ def noisy_curve(rng: np.random.Generator) -> dict:
 
 
 def slopes(rng: np.random.Generator) -> dict:
-    """Return curves whose lowest windows are the last, the first, and two in the middle."""
+    """Return curves whose lowest windows are the last, the first, two in the middle, and a loss of
+    0 alone.
+    """
     rates = even_exponents(1e-4, float(rng.uniform(0.01, 0.1)), 20)
     low = float(rng.uniform(2.5, 3.0))
     rising = np.linspace(low + 0.5, low + 0.8, 20)
-    rising[:5] = low + np.array([0.25, 0.05, 0.45, 0.0, 0.45])  # the mean of two is lower, and one
+    # One loss is lower than the first window, and so is the mean of the first two; windows of 2, 3
+    # and 4 choose as this one does, and other places nowhere but in the other curves.
+    rising[:5] = low + np.array([0.3, 0.05, 0.5, 0.0, 0.04])
     twice = np.array([9.0, 9, 5, 3, 7, 9, 9, 9, 5, 3, *[9] * 10])  # sums of two that are exact
-    curves = [(np.linspace(3.3, low, 20), 6), (rising, 5), (twice, 2)]
+    zero = np.array([5.0, 0, 4, *[6] * 16, 1])
+    curves = [(np.linspace(3.3, low, 20), 6), (rising, 5), (twice, 2), (zero, 1)]
     return {
         "curves": [
             {"rates": rates, "losses": losses.tolist(), "window": window}

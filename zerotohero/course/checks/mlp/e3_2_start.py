@@ -6,14 +6,13 @@ from functools import cache
 
 import numpy as np
 
-from zerotohero.course.checks.mlp.shared import examples, hidden_layer
+from zerotohero.course.checks.mlp.shared import NAMES, examples, hidden_layer, parameter
 from zerotohero.course.checks.names import V, all_names
 from zerotohero.course.checks.numerics import mean_loss
 from zerotohero.course.exercise import (
     Exercise,
     Mistake,
     Wrong,
-    array,
     expect,
     expect_that,
 )
@@ -35,10 +34,12 @@ model that gives each of V characters the same probability, whatever the data ar
 
 `calm_init(block_size: int, n_embd: int, n_hidden: int, V: int, generator) -> tuple`
 returns the five parameters `wte` (V, n_embd), `W1` (block_size · n_embd, n_hidden), `b1`
-(n_hidden,), `W2` (n_hidden, V) and `b2` (V,). All random numbers come from `generator`. The network
-`tanh(x @ W1 + b1) @ W2 + b2`, x being the embeddings side by side, must start with a loss within
-0.1 of knowing nothing, in the mean over several seeds. Its hidden units must differ from each
-other, and their values from context to context: a network of zeros starts there too, and stays.
+(n_hidden,), `W2` (n_hidden, V) and `b2` (V,). Each is constant or random, and all random numbers
+come from `generator`. The network `tanh(x @ W1 + b1) @ W2 + b2`, x being the embeddings side by
+side, must start with a loss within 0.1 of knowing nothing, in the mean over several seeds. Its
+hidden units must differ from each other, and their values from context to context: a network of
+zeros starts there too, and stays. At least a quarter of these values must lie between −0.9999 and
+0.9999, since at the ends of tanh there is no slope to learn by.
 
 ```python
 loss_knowing_nothing(4)                                            # 1.3862943611198906
@@ -141,17 +142,28 @@ def can_still_learn(given, got):
     wte, W1, b1, _, _ = _parameters(given, got["first"])
     X, _ = _some_rows(given["block_size"])
     _expect_difference(X, wte, W1, b1)
+    inside = np.mean(np.abs(hidden_layer(X, wte, W1, b1)) < 0.9999)
+    expect_that(
+        inside >= 0.25,
+        f"{inside:.1%} of the hidden values are between −0.9999 and 0.9999, expected a quarter",
+        "What tanh is given, `x @ W1 + b1`, is too large, and so its slope is zero nearly "
+        "everywhere: make it smaller.",
+    )
 
 
 def _expect_difference(X: np.ndarray, wte: np.ndarray, W1: np.ndarray, b1: np.ndarray) -> None:
     """Expect hidden units that differ, and from context to context."""
-    h = hidden_layer(X, wte, W1, b1)
+    h, unbiased = hidden_layer(X, wte, W1, b1), hidden_layer(X, wte, W1, 0 * b1)
+    drowned = np.median(unbiased.std(0)) > 0.01
+    large = "b1 is so large that tanh is at one of its ends, whatever the context: start it near 0."
     alike = (
         "Units that start alike get the same gradient and stay alike: with W1 all zeros or all "
         "equal, all units do the work of one. Make W1 random."
     )
     if W1.std(1).max() > 0 and np.abs(h).max() < 0.01:
         alike = NO_CONTEXT
+    elif W1.std(1).max() > 0 and np.median(unbiased.std(1)) > 0.01:
+        alike = large
     elif W1.std(1).max() > 0 and np.median(np.abs(h)) > 0.99:
         alike = (
             "All are at one end of tanh, where its slope is zero: `torch.rand` draws from 0 to 1, "
@@ -161,14 +173,11 @@ def _expect_difference(X: np.ndarray, wte: np.ndarray, W1: np.ndarray, b1: np.nd
         np.median(h.std(1)) > 0.01, "all hidden units of a context have the same value", alike
     )
     if np.median(h.std(0)) <= 0.01:
-        drowned = np.median(hidden_layer(X, wte, W1, 0 * b1).std(0)) > 0.01
         raise Wrong(
             "the hidden units have the same value for every context",
-            "b1 is so large that tanh is at one of its ends, whatever the context: start it near 0."
-            if drowned
-            else NO_CONTEXT,
+            large if drowned else NO_CONTEXT,
         )
-    units = len({unit.tobytes() for unit in np.concatenate([W1, b1[None]]).T})
+    units = len({unit.tobytes() for unit in np.concatenate([W1, b1[None]]).T + 0.0})
     expect_that(
         units == len(b1),
         f"{len(b1)} hidden units, and only {units} that differ",
@@ -186,14 +195,18 @@ def generator_decides(given, got):
     )
     expect_that(same, "the same seed twice gave different parameters", hint)
     # Constant parameters, such as biases of zero, are another case's matter.
-    drawn = [not np.array_equal(p, q) for p, q in zip(first, other, strict=True)]
-    fixed = [p.std() > 0 and not d for p, d in zip(first, drawn, strict=True)]
-    expect_that(any(drawn) or any(fixed), "nothing in the parameters is random", NO_CONTEXT)
+    random = [not np.array_equal(p, q) for p, q in zip(first, other, strict=True)]
+    fixed = [
+        name
+        for name, p, drawn in zip(NAMES, first, random, strict=True)
+        if p.std() > 0 and not drawn
+    ]
+    expect_that(any(random) or bool(fixed), "nothing in the parameters is random", NO_CONTEXT)
     expect_that(
-        not any(fixed),
-        "two seeds gave the same random numbers",
-        "The numbers don't depend on the generator you were given: don't make a new one inside, "
-        "and don't seed it again.",
+        not fixed,
+        f"two seeds gave the same {' and '.join(fixed)}",
+        "What is not constant has to come from the generator you were given: don't make a new one "
+        "inside, and don't seed it again.",
     )
 
 
@@ -201,5 +214,5 @@ def _parameters(given: dict, got) -> list[np.ndarray]:
     T, C, H, V = (given[key] for key in ("block_size", "n_embd", "n_hidden", "V"))
     if not isinstance(got, list) or len(got) != 5:
         raise Wrong("calm_init: expected five parameters: wte, W1, b1, W2, b2")
-    shapes = {"wte": (V, C), "W1": (T * C, H), "b1": (H,), "W2": (H, V), "b2": (V,)}
-    return [array(name, p, shape) for (name, shape), p in zip(shapes.items(), got, strict=True)]
+    shapes = ((V, C), (T * C, H), (H,), (H, V), (V,))
+    return [parameter(*found) for found in zip(NAMES, got, shapes, strict=True)]

@@ -191,9 +191,9 @@ ENDS_AT = "the `window` losses whose mean belongs to place i are losses[i − wi
 
 
 def _two_curves(rng: np.random.Generator) -> dict:
-    """Return a curve, and the same with losses a million times as large."""
+    """Return a curve, and the same with losses 10¹² times as large."""
     curve = noisy_curve(rng)
-    return {"curves": [curve, {**curve, "losses": [1e6 * loss for loss in curve["losses"]]}]}
+    return {"curves": [curve, {**curve, "losses": [1e12 * loss for loss in curve["losses"]]}]}
 
 
 @rate.case("a choice from a noisy curve", adapter="chosen", inputs=_two_curves)
@@ -253,7 +253,7 @@ def choice_from_a_noisy_curve(given, got):
         ],
     )
     expect(
-        "choose_rate, where each loss is a million times as large",
+        "choose_rate, where each loss is 10¹² times as large",
         of_large,
         want,
         mistakes=[
@@ -268,17 +268,21 @@ def choice_from_a_noisy_curve(given, got):
 
 
 @rate.case(
-    "choices from curves that fall to the end, rise from the start, or have two lowest places",
+    "choices from curves that are lowest at an end, at two places, or at a loss of 0",
     adapter="chosen",
     inputs=slopes,
 )
 def choices_at_the_ends(given, got):
     places = ("that falls to its end", "that rises from its start", "with two lowest means")
+    places += ("whose lowest mean is 0",)
     for curve, found, which in zip(given["curves"], got["rates"], places, strict=True):
         rates, window = curve["rates"], curve["window"]
         want = choose(rates, curve["losses"], window)
         mistakes = [Mistake(2 * want, NOT_HALVED)]
-        if want == rates[-1] / 2:
+        if which == places[3]:
+            none = "The lowest mean is 0 here, and `not best` takes it for none: compare with None."
+            mistakes.append(Mistake(rates[-1] / 2, none))
+        elif which == places[0]:
             mistakes.append(
                 Mistake(
                     rates[-2] / 2,
@@ -293,7 +297,7 @@ def choices_at_the_ends(given, got):
                     "Of equal means you take the last: the first counts, with `<` and not `<=`.",
                 )
             )
-        else:
+        elif which == places[1]:
             mistakes += [
                 Mistake(
                     rates[window] / 2,

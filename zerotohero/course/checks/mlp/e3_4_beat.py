@@ -7,13 +7,12 @@ import string
 
 import numpy as np
 
-from zerotohero.course.checks.mlp.shared import examples, hidden_layer
+from zerotohero.course.checks.mlp.shared import NAMES, examples, hidden_layer, parameter
 from zerotohero.course.checks.names import STOI, V, all_names
 from zerotohero.course.checks.numerics import mean_loss
 from zerotohero.course.exercise import (
     Exercise,
     Wrong,
-    array,
 )
 
 TARGET = 2.17
@@ -136,7 +135,7 @@ def loss_on_held_out_names(given, got):
             )
             for name, activation in (
                 ("ReLU in the hidden layer", lambda z: np.maximum(z, 0)),
-                ("a sigmoid in the hidden layer", lambda z: 1 / (1 + np.exp(-z))),
+                ("a sigmoid in the hidden layer", lambda z: (1 + np.tanh(z / 2)) / 2),
             )
         ),
     ]
@@ -181,15 +180,14 @@ def loss_on_held_out_names(given, got):
 
 
 def _trained_parameters(got) -> list[np.ndarray]:
-    names = ("wte", "W1", "b1", "W2", "b2")
     if not isinstance(got, list) or len(got) != 5:
-        raise Wrong(f"train_mlp: expected five parameters: {', '.join(names)}")
+        raise Wrong(f"train_mlp: expected five parameters: {', '.join(NAMES)}")
     if any(isinstance(p, np.ndarray) and not np.isfinite(p).all() for p in got):
         raise Wrong(
             "the parameters: expected finite numbers, got some that are infinite or NaN",
             "The training has diverged: try a tenth of the learning rate.",
         )
-    parameters = [array(name, p) for name, p in zip(names, got, strict=True)]
+    parameters = [parameter(name, p) for name, p in zip(NAMES, got, strict=True)]
     wte, W1, b1, W2, b2 = parameters
     H, C = b1.shape[0] if b1.ndim == 1 else 0, wte.shape[-1] if wte.ndim else 0
     if W1.ndim == W2.ndim == 2 and (W1.shape[0], W2.shape) == (H, (V, H)) != (W1.shape[0], (H, V)):
@@ -206,7 +204,7 @@ def _trained_parameters(got) -> list[np.ndarray]:
         or W1.shape[0] == 0
         or (W1.shape[1], W2.shape, b2.shape) != (H, (H, V), (V,))
     ):
-        shapes = ", ".join(f"{n} {p.shape}" for n, p in zip(names, parameters, strict=True))
+        shapes = ", ".join(f"{n} {p.shape}" for n, p in zip(NAMES, parameters, strict=True))
         raise Wrong(
             f"the shapes don't fit together: {shapes}",
             f"They must be wte ({V}, C), W1 (T · C, H), b1 (H,), W2 (H, {V}), b2 ({V},).",

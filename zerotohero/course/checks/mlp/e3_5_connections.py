@@ -68,7 +68,7 @@ def _network(rng: np.random.Generator) -> dict:
     crashes={
         "cannot be multiplied": "x is `wte[X]` put side by side, of shape (B, T · C); W1 and W3 "
         "both take it as it is.",
-        "is invalid for input of size": "The sizes here are others than the lecture's: read them "
+        "is invalid for input of size": "The sizes here aren't the lecture's: read them "
         "off the tensors' shapes.",
         "same dtype": "The parameters are float64 here: leave the data types as they are.",
     },

@@ -1,8 +1,13 @@
-"""What the exercises of lecture 03 share: the data set, and the hidden layer."""
+"""What the exercises of lecture 03 share: the data set, the hidden layer and the parameters."""
+
+from typing import Any
 
 import numpy as np
 
 from zerotohero.course.checks.names import STOI
+from zerotohero.course.exercise import Wrong, array
+
+NAMES = ("wte", "W1", "b1", "W2", "b2")
 
 
 def examples(
@@ -33,3 +38,10 @@ def hidden_layer(
     X: np.ndarray, wte: np.ndarray, W1: np.ndarray, b1: np.ndarray, activation=np.tanh
 ) -> np.ndarray:
     return activation(wte[X].reshape(len(X), -1) @ W1 + b1)
+
+
+def parameter(name: str, got: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Return one of the five as an array of finite numbers, or raise `Wrong`."""
+    if got is None:
+        raise Wrong(f"{name}: expected a tensor, got None", f"{name} is None: return a tensor.")
+    return array(name, got, shape)

@@ -1,0 +1,27 @@
+"""The hints that several verdicts of 1.4 give."""
+
+CUT = "No gradient reaches the logits: a .data or a new Value(…) has cut the graph."
+PARTLY_CUT = (
+    "The sum below the fraction is made of .data, and so it is missing from the graph: its "
+    "gradients are lost."
+)
+RAISED = (
+    "A small probability came out larger: add nothing to p before the log, and cut nothing off; "
+    "with logits it can't be 0 here."
+)
+ADDED = (
+    "A small number is added, to the sum or to the probability, and nothing can be 0 here: a logit "
+    "that is alone has probability 1 and loss 0."
+)
+ONE_OF_EQUALS = (
+    "Equal logits have equal probabilities, each made of its own logit: go by the place in the "
+    "list, and not by the number."
+)
+SORTED = (
+    "That is the probability at the label's place among the sorted ones: leave them in the logits' "
+    "order."
+)
+BY_NUMBER = (
+    "The gradient goes to a logit that is equal to the label's: take the one at the place `label`, "
+    "and not one with its number."
+)
