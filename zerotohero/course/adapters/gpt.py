@@ -16,22 +16,33 @@ def attended(FusedAttention, layers):
 
 
 def learning(FusedAttention, layer, weights):
-    """Return the gradients of a weighted sum of what comes out; 0 where none arrives."""
+    """Return what comes out, and the gradients of a weighted sum of it; 0 where none arrives."""
     module, x = _layer(FusedAttention, **layer), _float(layer["x"]).requires_grad_()
-    (_run(module, x) * _float(weights)).sum().backward()
-    leaves = {"x": x, **dict(module.named_parameters())}
-    return {
-        name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
-        for name, leaf in leaves.items()
-    }
+    y = _run(module, x)
+    (y * _float(weights)).sum().backward()
+    return {"y": y, "x": _gradient(x)} | _gradients(module)
 
 
-def dropped(FusedAttention, layer, longer):
+def _gradients(module):
+    return {name: _gradient(p) for name, p in module.named_parameters()}
+
+
+def _gradient(leaf):
+    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+
+
+def dropped(FusedAttention, layer, longer, plain):
     module, x = _layer(FusedAttention, **longer), _float(longer["x"])
     spread = _run(module.train(), x)
+    got = {"longer": spread}
+    if isinstance(spread, torch.Tensor) and spread.requires_grad:
+        spread.sum().backward()
+        got |= _gradients(module)
+    got["again"] = _run(module, x)
     module, x = _layer(FusedAttention, **layer), _float(layer["x"])
     trained = _run(module.train(), x)
-    return {"eval": _run(module.eval(), x), "train": trained, "longer": spread}
+    got |= {"eval": _run(module.eval(), x), "train": trained}
+    return got | {"plain": _run(_layer(FusedAttention, **plain).train(), _float(plain["x"]))}
 
 
 def counted(FusedAttention, layers):
@@ -52,10 +63,10 @@ def _run(module, x):
     return y
 
 
-def _layer(FusedAttention, x, heads, proj, bias, block_size, dropout=0.0):
+def _layer(FusedAttention, x, heads, proj, bias, block_size, **dropout):
     """Return the learner's layer in eval mode, with the weights of separate heads."""
     _expect_class(FusedAttention, "FusedAttention")
-    module = FusedAttention(x.shape[2], len(heads), block_size, dropout)
+    module = FusedAttention(x.shape[2], len(heads), block_size, **dropout)
     weights = {
         "c_attn.weight": _float([head[i] for i in range(3) for head in heads]).flatten(0, 1),
         "c_proj.weight": _float(proj),
