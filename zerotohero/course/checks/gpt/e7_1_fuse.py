@@ -233,8 +233,8 @@ def gradients_of_all_weights(given, got):
             float((gradient * direction).sum()),
             want,
             tol=1e-3,
-            hint="Here the values are right and the gradient isn't: is a part of the computation cut "
-            "off from it, by `.detach()` or `.data`?",
+            hint="Here the values are right and the gradient isn't: is a part of the computation "
+            "cut off from it, by `.detach()` or `.data`?",
         )
 
 
