@@ -237,7 +237,7 @@ def _ties(rng: np.random.Generator) -> dict:
 
     1/V and its sums are exact.
     """
-    V = int(rng.choice([512, 1024]))  # so that of the first 100 one sees the half
+    V = int(rng.choice([128, 256]))  # so that of the first 50 none sees the half
     flat = np.full((3, V), float(rng.integers(-3, 4)))
     levels = np.repeat([2.0, 1.0, 0.0], [2, 4, 5])
     steps = np.stack([rng.permutation(levels) for _ in range(5)])
