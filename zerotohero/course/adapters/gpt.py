@@ -1,5 +1,6 @@
 """How answers to the exercises of lecture 07 are called. This enters the sandbox."""
 
+import copy
 from types import SimpleNamespace
 
 import torch
@@ -111,7 +112,7 @@ def _float(value):
 @torch.no_grad()
 def whole(CachedGPT, generate_cached, sizes, weights, idx):
     model, idx = _gpt(CachedGPT, sizes, weights), torch.tensor(idx)
-    plain, again, cache = model(idx), model(idx), model.new_cache()
+    plain, again, cache = model(idx), model(idx), _cache(model, sizes)
     got = {"plain": plain, "again": again, "cached": model(idx, cache)}
     return got | {"kept": [bool(layer) for layer in cache], "dead": _dead(model, idx)}
 
@@ -133,24 +134,26 @@ def _dead(model, idx):
 
 @torch.no_grad()
 def in_parts(CachedGPT, generate_cached, sizes, weights, idx, parts):
-    model = _gpt(CachedGPT, sizes, weights)
-    cache = model.new_cache()
-    return {"logits": [model(part, cache) for part in torch.tensor(idx).split(parts, 1)]}
+    model, idx = _gpt(CachedGPT, sizes, weights), torch.tensor(idx)
+    plain, cache = model(idx), _cache(model, sizes)
+    return {"logits": [model(part, cache) for part in idx.split(parts, 1)], "plain": plain}
 
 
 @torch.no_grad()
 def two_texts(CachedGPT, generate_cached, sizes, weights, idx, other, parts):
     model = _gpt(CachedGPT, sizes, weights)
-    caches, logits = [model.new_cache(), model.new_cache()], []
+    caches, logits = [_cache(model, sizes), _cache(model, sizes)], []
     texts = [torch.tensor(text).split(parts, 1) for text in (idx, other)]
     for pair in zip(*texts, strict=True):
+        fork = copy.deepcopy(caches[0])
         logits += [model(part, cache) for part, cache in zip(pair, caches, strict=True)]
-    return {"logits": logits, "plain": model(torch.tensor(idx))}
+    forked = model(texts[0][-1], fork)
+    return {"logits": logits, "forked": forked, "plain": model(torch.tensor(idx))}
 
 
 @torch.no_grad()
-def continued(CachedGPT, generate_cached, sizes, weights, idx, new):
-    model, idx = _gpt(CachedGPT, sizes, weights), torch.tensor(idx)
+def continued(CachedGPT, generate_cached, sizes, weights, idx, new, long):
+    model, idx = _gpt(CachedGPT, sizes, weights).train(), torch.tensor(idx)
     counts, calls = {"wte": 0, "c_attn": 0, "c_proj": 0}, []
     with _Queries() as queries:
         for name, module in model.named_modules():
@@ -168,7 +171,8 @@ def continued(CachedGPT, generate_cached, sizes, weights, idx, new):
     computed, asked = (n / sizes["n_layer"] for n in (counts["c_attn"], queries.asked))
     told = {"tokens": tokens, "fed": counts["wte"], "computed": computed, "asked": asked}
     told |= {"products": products.count, "calls": calls.count("wte")}
-    return told | {"none": generate_cached(model, idx.clone(), 0)}
+    told |= {"none": generate_cached(model, idx.clone(), 0)}
+    return told | {"long": generate_cached(model, torch.tensor(long), new)}
 
 
 class _Products(TorchDispatchMode):
@@ -195,6 +199,19 @@ class _Queries(TorchFunctionMode):
             first = args[0] if args else next(iter(kwargs.values()))
             self.asked += first.shape[-2]
         return func(*args, **(kwargs or {}))
+
+
+def _cache(model, sizes):
+    """Return a new cache, if it has a dict for each layer."""
+    cache, n = model.new_cache(), sizes["n_layer"]
+    found = isinstance(cache, list | tuple) and sum(isinstance(layer, dict) for layer in cache)
+    if found != n or len(cache) != n:
+        kind = type(cache).__name__
+        came = f"a {kind} of {len(cache)}" if isinstance(cache, list | tuple) else f"a {kind}"
+        raise TypeError(
+            f"new_cache() has to return a list of {n} dicts, one for each layer; it returned {came}"
+        )
+    return cache
 
 
 def _gpt(CachedGPT, sizes, weights):
