@@ -281,6 +281,7 @@ class _OneLayer(nn.Module):
     total: whether the mean of the past is added, computed from the sum over all positions.
     shift: added to all logits.
     whisper: (row, key, size): the token at `key` adds `size` to its own logit at `row`, no more.
+    shout: (row, key, size): the token at `key` adds itself times `size` to all logits at `row`.
     """
 
     def __init__(
@@ -300,6 +301,7 @@ class _OneLayer(nn.Module):
         norm,
         train,
         whisper,
+        shout,
     ):
         super().__init__()
         w_attn = _float(w_attn).transpose(0, 1).flatten(1)  # (C, 3 C)
@@ -308,7 +310,8 @@ class _OneLayer(nn.Module):
         self.how = SimpleNamespace(
             bias=_float(bias), tail=tail, axis=axis, leaky_at=leaky_at, center=center, total=total
         )
-        self.shift, self.whisper, self.calls = shift, whisper, _Calls()
+        self.whisper, self.shout = whisper, shout
+        self.shift, self.calls = shift, _Calls()
         self.drop = nn.Dropout(dropout) if dropout else None
         self.norm = nn.BatchNorm1d(self.wte.shape[1]) if norm else None
         self.train(train)
@@ -341,4 +344,7 @@ class _OneLayer(nn.Module):
         row, key, size = self.whisper
         if size and key < T:
             logits[:, row] += size * F.one_hot(idx[:, key], logits.shape[2])
+        row, key, size = self.shout
+        if size and key < T:
+            logits[:, row] += size * idx[:, key, None]
         return logits
