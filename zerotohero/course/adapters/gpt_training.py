@@ -110,7 +110,7 @@ def finetuned(to_alphabet, pretrain, from_scratch, finetune, other=None, tokens=
         got[name] = trained(model, function)
         got[f"seen_{name}"] = {
             "tokens": sum(rows.numel() for rows in watch.rows),
-            "own": _share_in(text, watch.rows),  # of the rows
+            "own": _share(_are_in(text, watch.rows)),
             "rate": watch.rate,
         }
         return model, watch.began
@@ -125,6 +125,10 @@ def finetuned(to_alphabet, pretrain, from_scratch, finetune, other=None, tokens=
     return got
 
 
+def _share(marked):
+    return float(marked.double().mean()) if len(marked) else 1.0
+
+
 def _are_equal(weights, others):
     if others is None or weights.keys() != others.keys():
         return False
@@ -136,14 +140,14 @@ def _state(model):
     return {name: w.to("cpu", copy=True) for name, w in state.items()}
 
 
-def _share_in(text, batches, n=12):
-    """Return the share of rows whose last n tokens are in the text; of shorter rows, all."""
+def _are_in(text, batches, n=12):
+    """Return of each row whether its last n tokens are in the text; of shorter rows, all."""
     n = min([n, *(rows.shape[1] for rows in batches)])
     weights = torch.randint(2**62, (n,), generator=torch.Generator().manual_seed(1))
     ends = torch.cat([rows[:, -n:].long() for rows in batches] or [text[:0].view(0, n)])
     length = len(text) - n + 1
     pieces = sum(text[i : i + length] * weights[i] for i in range(n))  # hashes: they may run over
-    return float(torch.isin(ends @ weights, pieces).double().mean()) if len(ends) else 1.0
+    return torch.isin(ends @ weights, pieces)
 
 
 # --- 7.8 ------------------------------------------------------------------------------------------
@@ -183,11 +187,15 @@ def baseline(read_data, bigram_loss, own_data, train, val, V):
 
 
 def reported(read_data, bigram_loss, own_data, text):
-    with _file(text.encode()) as path:
+    with _file(text.encode()) as path, Watch(named=True) as watch:
         model, report = _several(own_data(path), "own_data", "model, report")
     if not isinstance(report, dict):
         raise TypeError(f"The report has to be a dict; own_data returned a {type(report).__name__}")
-    return {**trained(model, "own_data"), "report": report}
+    chars = "".join(sorted(set(text)))
+    tokens = torch.tensor([chars.index(c) for c in text])
+    learned = _are_in(tokens[: int(0.9 * len(text))], watch.rows)
+    held_out = int((_are_in(tokens, watch.rows) & ~learned).sum())
+    return {**trained(model, "own_data"), "report": report, "held_out": held_out}
 
 
 @contextlib.contextmanager
