@@ -10,26 +10,33 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zerotohero.course.adapters.gpt_watch import Watch, trained
+from zerotohero.course.adapters.gpt_watch import Stopped, Watch, trained
 from zerotohero.course.adapters.shared import kind_of
 
 # --- 7.2 ------------------------------------------------------------------------------------------
 
 
 def encoded(encode_sums, add, carry_chain, train_adder, a, b, reverse):
-    returned = encode_sums(torch.tensor(a), torch.tensor(b), reverse)
-    X, Y = _several(returned, "encode_sums", "X, Y")
-    return {"X": X, "Y": Y, "kinds": [str(getattr(part, "dtype", type(part))) for part in (X, Y)]}
+    def called(n=None, *reverse):
+        returned = encode_sums(torch.tensor(a[:n]), torch.tensor(b[:n]), *reverse)
+        return _several(returned, "encode_sums", "X, Y")
+
+    X, Y = called(None, reverse)
+    kinds = [str(getattr(part, "dtype", type(part))) for part in (X, Y)]
+    return {"X": X, "Y": Y, "kinds": kinds, "one": called(1, reverse), "default": called()[0]}
 
 
 def asked_for_sums(encode_sums, add, carry_chain, train_adder, a, b, reverse, shift):
     model, a, b = _Calculator(shift, reverse), torch.tensor(a), torch.tensor(b)
     with torch.no_grad():
-        return {"sums": add(model, a, b, reverse), "again": add(model, a, b, reverse)}
+        sums, again = add(model, a, b, reverse), add(model, a, b, reverse)
+        got = {"sums": sums, "again": again, "one": add(model, a[:1], b[:1], reverse)}
+        return got | ({"default": add(model, a, b)} if reverse else {})
 
 
 def chained(encode_sums, add, carry_chain, train_adder, a, b):
-    return {"chain": carry_chain(torch.tensor(a), torch.tensor(b))}
+    a, b = torch.tensor(a), torch.tensor(b)
+    return {"chain": carry_chain(a, b), "one": carry_chain(a[:1], b[:1])}
 
 
 def trained_adder(encode_sums, add, carry_chain, train_adder, a, b):
@@ -40,7 +47,10 @@ def trained_adder(encode_sums, add, carry_chain, train_adder, a, b):
     for rows in watch.rows:
         read[_sums_in(rows)] = True
     read[pairs[0] * 1000 + pairs[1]] = False
-    return trained(model, "train_adder") | {"strangers": read.nonzero()[:, 0]}
+    got = trained(model, "train_adder") | {"strangers": read.nonzero()[:, 0]}
+    with Watch(named=True, stop=1) as watch, contextlib.suppress(Stopped):
+        train_adder(*(part[::50] for part in pairs), False)
+    return got | {"forwards": _share_forwards(watch.rows)}
 
 
 def _sums_in(rows):
@@ -51,6 +61,17 @@ def _sums_in(rows):
     digit = parts[:, [0, 1, 2, 4, 5, 6]]
     asked = (parts[:, 3] == 10) & (parts[:, 7] == 11) & (digit < 10).all(1)
     return digit[asked] @ torch.tensor([100_000, 10_000, 1000, 100, 10, 1])
+
+
+def _share_forwards(batches):
+    """Return the share of rows whose answers begin with the thousands; 1 where none has any."""
+    rows = [rows.long() for rows in batches if rows.shape[1] >= 11]
+    if not rows or not len(asked := torch.cat([r[:, :11][r[:, 7] == 11] for r in rows])):
+        return 1.0
+    place = torch.tensor([100, 10, 1])
+    total = (asked[:, :3] * place + asked[:, 4:7] * place).sum(1, keepdim=True)
+    answer = total // torch.tensor([1000, 100, 10]) % 10
+    return float((asked[:, 8:] == answer).all(1).double().mean())
 
 
 class _Calculator(nn.Module):
