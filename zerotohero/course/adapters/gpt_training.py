@@ -137,10 +137,15 @@ def finetuned(to_alphabet, pretrain, from_scratch, finetune, other=None, tokens=
         return model, watch.began
 
     model, _ = keep("pretrained", lambda: pretrain(other, 65), other, "pretrain")
+    before = _state(model)
+    with torch.no_grad():  # it is another than any that the answer may have kept
+        for p in model.parameters():
+            p.mul_(1.0001)
     given = _state(model)
     tuned, began = keep("tuned", lambda: finetune(model, tokens), tokens, "finetune")
-    got["went_on"] = _are_equal(given, began)
+    got["went_on"], got["kept"] = _are_equal(given, began), _are_equal(before, began)
     known = given, _state(tuned)
+    got["moved"] = not _are_equal(*known)
     _, began = keep("scratch", lambda: from_scratch(tokens, 65), tokens, "from_scratch")
     got["anew"] = not any(_are_equal(weights, began) for weights in known)
     return got

@@ -44,9 +44,9 @@ one after another, and each makes its own small products. Write
 
 an `nn.Module` whose `forward(x)` takes (B, T, C) to (B, T, C), both float32, for every T ≤
 block_size and every B, and equals `MultiHeadAttention` to 1e-5 when it has the same weights, also
-where scores go to hundreds. Queries, keys and values have the shape
-(B, n_head, T, head_size) inside, and there is no loop over heads, examples or positions. Use
-products and softmax, or `F.scaled_dot_product_attention`; both can pass.
+where scores are in the hundreds. Queries, keys and values have the shape (B, n_head, T, head_size)
+inside, and there is no loop over heads, examples or positions. Use products and softmax, or
+`F.scaled_dot_product_attention`; both can pass.
 
 Its parameters are those of two linear layers with GPT-2's names, and `copy_heads` in the next cell
 shows which row goes where:
@@ -56,8 +56,8 @@ shows which row goes where:
 - `c_proj`, from C to C, with a bias: the projection of the joined heads.
 
 Dropout as there: on the attention weights after softmax, (B, n_head, T, T), and on the projected
-output, (B, T, C), each number by a chance of its own, and both in train mode only. It learns as
-that does: the input and every weight get the same gradients.
+output, (B, T, C), each number independently and anew in every call, and both in train mode only. It
+learns as that does: the input and every weight get the same gradients.
 
 ```python
 fused = FusedAttention(n_embd=12, n_head=3, block_size=8)

@@ -1,6 +1,4 @@
-"""7.5 · A KV cache: making a computation incremental, with the same result and countably
-less work.
-"""
+"""7.5 · A KV cache: making a computation incremental, with the same result and less work."""
 
 from functools import partial
 
@@ -35,7 +33,7 @@ kv_cache = Exercise(
     title="A KV cache",
     difficulty=4,
     minutes=60,
-    practises="making a computation incremental, with the same result and countably less work",
+    practises="making a computation incremental, with the same result and less work",
     answers=("CachedGPT", "generate_cached"),
     changes=("cache",),
     look_for=(*HOOKS, *THREADS, *TORCH),

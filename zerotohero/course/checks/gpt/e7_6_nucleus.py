@@ -56,7 +56,7 @@ top_p(logits, 0.97)  # [[0.1, 0.5, 0.1, 0.3], [0.9796, 0, 0, 0.0204]]
 """,
     hints=(
         "Sort each row in falling order and add up as you go. Which tokens are kept can be seen "
-        "from the sum *before* a token; where it stood before sorting, `torch.sort` returns too.",
+        "from the sum *before* a token. `torch.sort` also returns where each stood before.",
         "`sorted_probs, order = probs.sort(dim=-1, descending=True)`. A token is kept if the sum "
         "of those in front of it, `sorted_probs.cumsum(-1) - sorted_probs`, is below p. The answer "
         "is in sorted order; `scatter` with `order` puts it back.",
