@@ -664,3 +664,62 @@ def joined_channel_by_channel():
             return y.permute(0, 2, 3, 1).flatten(2)
 
     return FusedAttention
+
+
+@wrong("7.1", "`dropout: float = 0.0`")
+def dropout_by_default():
+    class FusedAttention(Fused):
+        def __init__(self, n_embd, n_head, block_size, dropout=0.1):
+            super().__init__(n_embd, n_head, block_size, dropout)
+
+    return FusedAttention
+
+
+@wrong("7.1", "keep the signature as it is there")
+def dropout_without_a_default():
+    class FusedAttention(Fused):
+        def __init__(self, n_embd, n_head, block_size, dropout):
+            super().__init__(n_embd, n_head, block_size, dropout)
+
+    return FusedAttention
+
+
+@wrong("7.1", "no generator is seeded in forward")
+def dropout_seeded_in_forward():
+    class FusedAttention(Fused):
+        def forward(self, x):
+            torch.manual_seed(1)
+            return super().forward(x)
+
+    return FusedAttention
+
+
+@wrong("7.1", "forward leaves the mode as it is")
+def eval_mode_after_one_call():
+    class FusedAttention(Fused):
+        def forward(self, x):
+            y = super().forward(x)
+            self.eval()
+            return y
+
+    return FusedAttention
+
+
+@wrong("7.1", "Gradients go through dropout as the numbers do")
+def output_dropped_past_the_gradient():
+    class FusedAttention(Fused):
+        def project(self, y):
+            y = self.c_proj(y)
+            y.data = self.drop(y).data
+            return y
+
+    return FusedAttention
+
+
+@wrong("7.1", "that is its root in the card's example alone")
+def scaled_by_the_examples_head_size():
+    class FusedAttention(Fused):
+        def divisor(self, q):
+            return 4**0.5
+
+    return FusedAttention

@@ -179,7 +179,7 @@ def not_trained():
     return encode, add, chain, hardly
 
 
-@wrong("7.2", "Twelve tokens and a context of eleven")
+@wrong("7.2", "A context of eleven is needed")
 def a_context_of_ten():
     return encode, add, chain, lambda a, b, reverse=True: untrained(12, 10)
 
@@ -280,3 +280,36 @@ def a_little_too_large():
 @wrong("7.2", "their data type isn't that of what came in")
 def sums_as_floats():
     return encode, lambda *given: add(*given).float(), chain, hardly
+
+
+@wrong("7.2", "If it isn't given, it is True")
+def not_reversed_by_default():
+    return lambda a, b, reverse=False: encode(a, b, reverse), add, chain, hardly
+
+
+@wrong("7.2", "one sum is a batch too, and keeps its axis")
+def one_sum_squeezed():
+    return lambda *given: tuple(part.squeeze(0) for part in encode(*given)), add, chain, hardly
+
+
+@wrong("7.2", "hand it on to `encode_sums`")
+def trained_on_reversed_answers_always():
+    def train_adder(a, b, reverse=True):
+        some = torch.arange(0, len(a), 9)
+        return quick(*encode(a[some], b[some]))
+
+    return encode, add, chain, train_adder
+
+
+@wrong("7.2", "The equals sign is part of the question, too, and was among")
+def equals_sign_among_the_targets():
+    def train_adder(a, b, reverse=True):
+        some = torch.arange(0, len(a), 9)
+        return quick(*encode(a[some], b[some], reverse, masked=6))
+
+    return encode, add, chain, train_adder
+
+
+@wrong("7.2", "so `vocab_size` is 12")
+def sixteen_tokens():
+    return encode, add, chain, lambda a, b, reverse=True: untrained(16, 11)

@@ -1,5 +1,7 @@
 """Wrong answers to 7.3, read the other plays first."""
 
+import copy
+import re
 from functools import partial
 
 import torch
@@ -189,3 +191,19 @@ def one_model_for_all():
         return kept[-1]
 
     return clean_but(pretrain, lambda tokens, V: train(kept[-1], tokens, 100))
+
+
+@wrong("7.3", "Long dashes that stand side by side became one")
+def dashes_side_by_side_become_one():
+    return lambda text, chars: clean(re.sub("—+", "—", text), chars), *stubs()
+
+
+@wrong("7.3", "and none that was kept from before")
+def tuned_a_model_that_was_kept():
+    kept = []
+
+    def pretrain(tokens, V):
+        kept.append(train(small(V), tokens, 5))
+        return copy.deepcopy(kept[0])
+
+    return clean_but(pretrain, quickly, lambda model, tokens: train(kept[0], tokens, 4, 0.1))

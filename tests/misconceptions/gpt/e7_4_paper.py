@@ -354,7 +354,7 @@ def built_into_both():
     return counting({"calls": True})
 
 
-@wrong("7.4", "worse than it need be, by its rate or by a seed")
+@wrong("7.4", "and is no better than a good plain one")
 def a_plain_model_that_is_held_back():
     return counting({"by": 0.7})
 
@@ -407,3 +407,32 @@ def three_rounds():
         return orthogonal(buffer, rounds=3), buffer
 
     return only("muon", muon)
+
+
+@wrong("7.4", "put down at (2i, 2i + 1)")
+def halves_put_down_as_neighbours():
+    return only("rotary", lambda x: torch.stack(rotate(x).chunk(2, -1), -1).flatten(-2))
+
+
+@wrong("7.4", "its vectors come back as they are")
+def numbers_turned_round():
+    return only("rotary", lambda x: rotate(x).flip(-1))
+
+
+@wrong("7.4", "`x.shape[-1]` is the last")
+def three_axes_always():
+    def rms_norm(x):
+        _, _, C = x.shape
+        return x / (x.square().sum(-1, keepdim=True) / C).sqrt()
+
+    return only("rms_norm", rms_norm)
+
+
+@wrong("7.4", "`.type_as(x)` at the end")
+def rotary_in_float32():
+    return only("rotary", lambda x: rotate(x.float()))
+
+
+@wrong("7.4", "a training goes by the gradients")
+def relu2_without_a_gradient():
+    return only("relu2", torch.no_grad()(lambda x: F.relu(x) ** 2))

@@ -586,3 +586,64 @@ def keys_kept_in_the_layer():
         attention = Own
 
     return Kept, generate
+
+
+@wrong("7.5", "makes a dict of its own for each layer of this model")
+def two_layers_always():
+    class CachedGPT(Cached):
+        def new_cache(self):
+            return [{}, {}]
+
+    return CachedGPT, generate
+
+
+@wrong("7.5", "the cache is not all that is remembered")
+def cache_that_points_to_the_layer():
+    class Pointing(Attention):
+        def remember(self, cache, k, v):
+            self.kept = getattr(self, "kept", {})
+            key = cache.setdefault("key", len(self.kept))
+            if key in self.kept:
+                k, v = (torch.cat(pair, 2) for pair in zip(self.kept[key], (k, v), strict=True))
+            self.kept[key] = k, v
+            return k, v
+
+    class CachedGPT(Cached):
+        attention = Pointing
+
+        def past(self, cache):
+            kept = self.h[0].attn.kept if cache and cache[0] else None
+            return kept[cache[0]["key"]][0].shape[2] if kept else 0
+
+    return CachedGPT, generate
+
+
+@wrong("7.5", "this is one call without a cache")
+def whole_blocks_by_the_mask_of_one_less():
+    class Short(Attention):
+        def attend(self, q, k, v):
+            T, most = q.shape[2], 39
+            seen = torch.ones(T, k.shape[2], dtype=torch.bool).tril(k.shape[2] - T)
+            seen[most:, 0] = seen[most:, 0] & (most >= T)
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+
+    return with_attention(Short)
+
+
+@wrong("7.5", "what is different where B is 1, or where T + n is block_size?")
+def never_fills_the_block():
+    def generate_cached(model, idx, n):
+        room = model.wpe.num_embeddings - 1 - idx.shape[1]
+        return generate(model, idx, min(n, room))
+
+    return Cached, generate_cached
+
+
+@wrong("7.5", "their data type isn't that of what came in")
+def tokens_of_int32():
+    return Cached, lambda model, idx, n: generate(model, idx, n).int()
+
+
+@wrong("7.5", "end with `model.train(was)`")
+def left_in_eval_mode():
+    return Cached, lambda model, idx, n: generate(model.eval(), idx, n)

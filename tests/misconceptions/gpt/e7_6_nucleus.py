@@ -350,3 +350,17 @@ def one_row_squeezed():
 @wrong("7.6", "their data type isn't that of what came in")
 def double_comes_back():
     return lambda *given: nucleus(given[0].double(), *given[1:])
+
+
+@wrong("7.6", "as if top-k came first")
+def the_first_fifty_alone():
+    def top_p(logits, p, temperature=1.0):
+        probs = F.softmax(logits / temperature, -1)
+        if p >= 1:
+            return probs
+        falling, order = probs.topk(min(50, probs.shape[1]))
+        kept = torch.where(falling.cumsum(-1) - falling < p, falling, 0.0)
+        probs = torch.zeros_like(probs).scatter(-1, order, kept)
+        return probs / probs.sum(-1, keepdim=True)
+
+    return top_p

@@ -224,3 +224,35 @@ def one_answer_a_position():
 @wrong("7.7", "No text of 2 tokens is fed")
 def lengths_from_three():
     return testing(lengths=lambda n: range(3, n + 1))
+
+
+@wrong("7.7", "No text of 4 tokens is fed")
+def short_and_longest():
+    return testing(lengths=lambda n: [2, 3, n])
+
+
+@wrong("7.7", "every cut from 1 to T − 1 has to be tried")
+def first_and_last_cut():
+    return testing(cuts=lambda T: {1, T - 1})
+
+
+@wrong("7.7", "without softmax or log_softmax")
+def probabilities_compared():
+    return testing(
+        same=lambda a, b: torch.allclose(a.log_softmax(-1), b.log_softmax(-1), rtol=0, atol=1e-4)
+    )
+
+
+@wrong("7.7", "Something empty is indexed")
+def texts_of_no_tokens():
+    @torch.no_grad()
+    def is_causal(model, V, n):
+        model.eval()
+        for T in range(n + 1):
+            idx = torch.zeros(T, dtype=torch.long)
+            logits = model(torch.stack([idx, (idx + 1) % V]))
+            if not torch.allclose(logits[0, 0], logits[1, 0]):
+                return False
+        return True
+
+    return is_causal

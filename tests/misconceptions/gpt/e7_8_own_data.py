@@ -1,5 +1,6 @@
 """Wrong answers to 7.8, your own data."""
 
+import unicodedata
 from functools import partial
 
 import torch
@@ -133,7 +134,7 @@ def short_files_accepted():
     return read_data, pairs, quick
 
 
-@wrong("7.8", "is enough: a context, and what follows it")
+@wrong("7.8", "`ValueError` is for the files alone that the card names")
 def refuses_every_file():
     def read_data(path, block_size):
         raise ValueError(f"{path.name} can't be used for training.")
@@ -254,10 +255,10 @@ def trained_too_little():
     return read, pairs, partial(report, fit=lambda model, tokens, val: train(model, tokens, 20))
 
 
-@wrong("7.8", "so it has learned from `val`")
+@wrong("7.8", "The model has learned from `val`")
 def trained_on_val():
     def fit(model, tokens, val):
-        return train(model, torch.cat([tokens, val]), 300, 2.0)
+        return train(model, torch.cat([tokens, val]), 100)
 
     return read, pairs, partial(report, fit=fit)
 
@@ -331,3 +332,45 @@ def message_in_pieces():
             raise ValueError("this is no file to learn from:", path.name, str(error)) from None
 
     return read_data, pairs, quick
+
+
+@wrong("7.8", "a letter and an accent behind it are two characters")
+def normalised():
+    return partial(read, change=partial(unicodedata.normalize, "NFC")), pairs, quick
+
+
+@wrong("7.8", "The last pair of `train` is not counted")
+def last_pair_dropped():
+    return read, lambda train, val, V: pairs(train[:-1], val, V), quick
+
+
+@wrong("7.8", "The first pair of `train` is not counted")
+def first_pair_dropped():
+    return read, lambda train, val, V: pairs(train[1:], val, V), quick
+
+
+@wrong("7.8", "The two have changed places")
+def val_returned_first():
+    def read_data(path, block_size):
+        chars, train, val = read(path, block_size)
+        return chars, val, train
+
+    return read_data, pairs, quick
+
+
+@wrong("7.8", "batches are cut from it later")
+def a_batch_of_one():
+    def read_data(path, block_size):
+        chars, *parts = read(path, block_size)
+        return chars, *(part[None] for part in parts)
+
+    return read_data, pairs, quick
+
+
+@wrong("7.8", "What `len(…)` gives is one")
+def sizes_as_floats():
+    def own_data(path):
+        model, told = quick(path)
+        return model, told | {"train_tokens": float(told["train_tokens"])}
+
+    return read, pairs, own_data

@@ -1,5 +1,6 @@
 """How answers to the exercises of lecture 07 are called. This enters the sandbox."""
 
+import copy
 from types import SimpleNamespace
 
 import torch
@@ -16,22 +17,33 @@ def attended(FusedAttention, layers):
 
 
 def learning(FusedAttention, layer, weights):
-    """Return the gradients of a weighted sum of what comes out; 0 where none arrives."""
+    """Return what comes out, and the gradients of a weighted sum of it; 0 where none arrives."""
     module, x = _layer(FusedAttention, **layer), _float(layer["x"]).requires_grad_()
-    (_run(module, x) * _float(weights)).sum().backward()
-    leaves = {"x": x, **dict(module.named_parameters())}
-    return {
-        name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
-        for name, leaf in leaves.items()
-    }
+    y = _run(module, x)
+    (y * _float(weights)).sum().backward()
+    return {"y": y, "x": _gradient(x)} | _gradients(module)
 
 
-def dropped(FusedAttention, layer, longer):
+def _gradients(module):
+    return {name: _gradient(p) for name, p in module.named_parameters()}
+
+
+def _gradient(leaf):
+    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+
+
+def dropped(FusedAttention, layer, longer, plain):
     module, x = _layer(FusedAttention, **longer), _float(longer["x"])
     spread = _run(module.train(), x)
+    got = {"longer": spread}
+    if isinstance(spread, torch.Tensor) and spread.requires_grad:
+        spread.sum().backward()
+        got |= _gradients(module)
+    got["again"] = _run(module, x)
     module, x = _layer(FusedAttention, **layer), _float(layer["x"])
     trained = _run(module.train(), x)
-    return {"eval": _run(module.eval(), x), "train": trained, "longer": spread}
+    got |= {"eval": _run(module.eval(), x), "train": trained}
+    return got | {"plain": _run(_layer(FusedAttention, **plain).train(), _float(plain["x"]))}
 
 
 def counted(FusedAttention, layers):
@@ -52,10 +64,10 @@ def _run(module, x):
     return y
 
 
-def _layer(FusedAttention, x, heads, proj, bias, block_size, dropout=0.0):
+def _layer(FusedAttention, x, heads, proj, bias, block_size, **dropout):
     """Return the learner's layer in eval mode, with the weights of separate heads."""
     _expect_class(FusedAttention, "FusedAttention")
-    module = FusedAttention(x.shape[2], len(heads), block_size, dropout)
+    module = FusedAttention(x.shape[2], len(heads), block_size, **dropout)
     weights = {
         "c_attn.weight": _float([head[i] for i in range(3) for head in heads]).flatten(0, 1),
         "c_proj.weight": _float(proj),
@@ -100,7 +112,7 @@ def _float(value):
 @torch.no_grad()
 def whole(CachedGPT, generate_cached, sizes, weights, idx):
     model, idx = _gpt(CachedGPT, sizes, weights), torch.tensor(idx)
-    plain, again, cache = model(idx), model(idx), model.new_cache()
+    plain, again, cache = model(idx), model(idx), _cache(model, sizes)
     got = {"plain": plain, "again": again, "cached": model(idx, cache)}
     return got | {"kept": [bool(layer) for layer in cache], "dead": _dead(model, idx)}
 
@@ -122,24 +134,26 @@ def _dead(model, idx):
 
 @torch.no_grad()
 def in_parts(CachedGPT, generate_cached, sizes, weights, idx, parts):
-    model = _gpt(CachedGPT, sizes, weights)
-    cache = model.new_cache()
-    return {"logits": [model(part, cache) for part in torch.tensor(idx).split(parts, 1)]}
+    model, idx = _gpt(CachedGPT, sizes, weights), torch.tensor(idx)
+    plain, cache = model(idx), _cache(model, sizes)
+    return {"logits": [model(part, cache) for part in idx.split(parts, 1)], "plain": plain}
 
 
 @torch.no_grad()
 def two_texts(CachedGPT, generate_cached, sizes, weights, idx, other, parts):
     model = _gpt(CachedGPT, sizes, weights)
-    caches, logits = [model.new_cache(), model.new_cache()], []
+    caches, logits = [_cache(model, sizes), _cache(model, sizes)], []
     texts = [torch.tensor(text).split(parts, 1) for text in (idx, other)]
     for pair in zip(*texts, strict=True):
+        fork = copy.deepcopy(caches[0])
         logits += [model(part, cache) for part, cache in zip(pair, caches, strict=True)]
-    return {"logits": logits, "plain": model(torch.tensor(idx))}
+    forked = model(texts[0][-1], fork)
+    return {"logits": logits, "forked": forked, "plain": model(torch.tensor(idx))}
 
 
 @torch.no_grad()
-def continued(CachedGPT, generate_cached, sizes, weights, idx, new):
-    model, idx = _gpt(CachedGPT, sizes, weights), torch.tensor(idx)
+def continued(CachedGPT, generate_cached, sizes, weights, idx, new, long):
+    model, idx = _gpt(CachedGPT, sizes, weights).train(), torch.tensor(idx)
     counts, calls = {"wte": 0, "c_attn": 0, "c_proj": 0}, []
     with _Queries() as queries:
         for name, module in model.named_modules():
@@ -157,7 +171,8 @@ def continued(CachedGPT, generate_cached, sizes, weights, idx, new):
     computed, asked = (n / sizes["n_layer"] for n in (counts["c_attn"], queries.asked))
     told = {"tokens": tokens, "fed": counts["wte"], "computed": computed, "asked": asked}
     told |= {"products": products.count, "calls": calls.count("wte")}
-    return told | {"none": generate_cached(model, idx.clone(), 0)}
+    told |= {"none": generate_cached(model, idx.clone(), 0)}
+    return told | {"long": generate_cached(model, torch.tensor(long), new)}
 
 
 class _Products(TorchDispatchMode):
@@ -184,6 +199,19 @@ class _Queries(TorchFunctionMode):
             first = args[0] if args else next(iter(kwargs.values()))
             self.asked += first.shape[-2]
         return func(*args, **(kwargs or {}))
+
+
+def _cache(model, sizes):
+    """Return a new cache, if it has a dict for each layer."""
+    cache, n = model.new_cache(), sizes["n_layer"]
+    found = isinstance(cache, list | tuple) and sum(isinstance(layer, dict) for layer in cache)
+    if found != n or len(cache) != n:
+        kind = type(cache).__name__
+        came = f"a {kind} of {len(cache)}" if isinstance(cache, list | tuple) else f"a {kind}"
+        raise TypeError(
+            f"new_cache() has to return a list of {n} dicts, one for each layer; it returned {came}"
+        )
+    return cache
 
 
 def _gpt(CachedGPT, sizes, weights):
@@ -253,6 +281,7 @@ class _OneLayer(nn.Module):
     total: whether the mean of the past is added, computed from the sum over all positions.
     shift: added to all logits.
     whisper: (row, key, size): the token at `key` adds `size` to its own logit at `row`, no more.
+    shout: (row, key, size): the token at `key` adds itself times `size` to all logits at `row`.
     """
 
     def __init__(
@@ -272,6 +301,7 @@ class _OneLayer(nn.Module):
         norm,
         train,
         whisper,
+        shout,
     ):
         super().__init__()
         w_attn = _float(w_attn).transpose(0, 1).flatten(1)  # (C, 3 C)
@@ -280,7 +310,8 @@ class _OneLayer(nn.Module):
         self.how = SimpleNamespace(
             bias=_float(bias), tail=tail, axis=axis, leaky_at=leaky_at, center=center, total=total
         )
-        self.shift, self.whisper, self.calls = shift, whisper, _Calls()
+        self.whisper, self.shout = whisper, shout
+        self.shift, self.calls = shift, _Calls()
         self.drop = nn.Dropout(dropout) if dropout else None
         self.norm = nn.BatchNorm1d(self.wte.shape[1]) if norm else None
         self.train(train)
@@ -313,4 +344,7 @@ class _OneLayer(nn.Module):
         row, key, size = self.whisper
         if size and key < T:
             logits[:, row] += size * F.one_hot(idx[:, key], logits.shape[2])
+        row, key, size = self.shout
+        if size and key < T:
+            logits[:, row] += size * idx[:, key, None]
         return logits

@@ -21,9 +21,9 @@ def improved(improvements, train_model, **given):
     functions = _functions(improvements)
     if strangers := functions.keys() - given.keys():
         raise KeyError(f"{sorted(map(str, strangers))} is none of {', '.join(given)}")
-    got = {"changed": {}, "kinds": {}}
+    got = {"changed": {}, "kinds": {}, "types": {}, "slopes": {}}
     for name, function in functions.items():
-        got[name], changed, kinds = [], set(), set()
+        got[name], changed, kinds, types = [], set(), set(), set()
         for inputs in given[name]:
             leaves, before = ([_double(x) for x in inputs] for _ in range(2))
             y = function(*leaves)
@@ -32,9 +32,36 @@ def improved(improvements, train_model, **given):
             several = isinstance(y, (tuple, list))
             parts = y if several else [y]
             kinds |= {type(part).__name__ for part in parts if not isinstance(part, torch.Tensor)}
+            types |= {str(part.dtype) for part in parts if isinstance(part, torch.Tensor)}
             got[name].append(list(y) if several else y)
         got["changed"][name], got["kinds"][name] = sorted(changed), sorted(kinds)
+        got["types"][name] = sorted(types)
+        if name != "muon" and not kinds and not changed:  # no gradient goes through an update
+            got["slopes"][name] = _slopes(function, [_double(x) for x in given[name][0]])
     return got
+
+
+def _slopes(function, inputs):
+    """Return how a weighted sum of what comes changes along a line: by gradients, and measured."""
+    g = torch.Generator().manual_seed(1)
+    lines = [torch.randn(x.shape, generator=g, dtype=x.dtype) for x in inputs]
+
+    def total(step):
+        leaves = [(x + step * line).requires_grad_() for x, line in zip(inputs, lines, strict=True)]
+        y = function(*leaves)
+        parts = y if isinstance(y, (tuple, list)) else [y]
+        weighted = (part * torch.linspace(-1, 2, part.numel()).view(part.shape) for part in parts)
+        return sum(part.sum() for part in weighted), leaves
+
+    middle, leaves = total(0.0)
+    slope = 0.0
+    if middle.requires_grad:
+        gradients = torch.autograd.grad(middle, leaves, allow_unused=True)
+        pairs = zip(gradients, lines, strict=True)
+        slope = sum(float((grad * line).sum()) for grad, line in pairs if grad is not None)
+    step = 1e-3
+    ahead, behind = (total(s)[0].item() for s in (step, -step))
+    return [slope, (ahead - behind) / (2 * step)]
 
 
 def _functions(improvements):

@@ -10,26 +10,33 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zerotohero.course.adapters.gpt_watch import Watch, trained
+from zerotohero.course.adapters.gpt_watch import Stopped, Watch, trained
 from zerotohero.course.adapters.shared import kind_of
 
 # --- 7.2 ------------------------------------------------------------------------------------------
 
 
 def encoded(encode_sums, add, carry_chain, train_adder, a, b, reverse):
-    returned = encode_sums(torch.tensor(a), torch.tensor(b), reverse)
-    X, Y = _several(returned, "encode_sums", "X, Y")
-    return {"X": X, "Y": Y, "kinds": [str(getattr(part, "dtype", type(part))) for part in (X, Y)]}
+    def called(n=None, *reverse):
+        returned = encode_sums(torch.tensor(a[:n]), torch.tensor(b[:n]), *reverse)
+        return _several(returned, "encode_sums", "X, Y")
+
+    X, Y = called(None, reverse)
+    kinds = [str(getattr(part, "dtype", type(part))) for part in (X, Y)]
+    return {"X": X, "Y": Y, "kinds": kinds, "one": called(1, reverse), "default": called()[0]}
 
 
 def asked_for_sums(encode_sums, add, carry_chain, train_adder, a, b, reverse, shift):
     model, a, b = _Calculator(shift, reverse), torch.tensor(a), torch.tensor(b)
     with torch.no_grad():
-        return {"sums": add(model, a, b, reverse), "again": add(model, a, b, reverse)}
+        sums, again = add(model, a, b, reverse), add(model, a, b, reverse)
+        got = {"sums": sums, "again": again, "one": add(model, a[:1], b[:1], reverse)}
+        return got | ({"default": add(model, a, b)} if reverse else {})
 
 
 def chained(encode_sums, add, carry_chain, train_adder, a, b):
-    return {"chain": carry_chain(torch.tensor(a), torch.tensor(b))}
+    a, b = torch.tensor(a), torch.tensor(b)
+    return {"chain": carry_chain(a, b), "one": carry_chain(a[:1], b[:1])}
 
 
 def trained_adder(encode_sums, add, carry_chain, train_adder, a, b):
@@ -40,7 +47,10 @@ def trained_adder(encode_sums, add, carry_chain, train_adder, a, b):
     for rows in watch.rows:
         read[_sums_in(rows)] = True
     read[pairs[0] * 1000 + pairs[1]] = False
-    return trained(model, "train_adder") | {"strangers": read.nonzero()[:, 0]}
+    got = trained(model, "train_adder") | {"strangers": read.nonzero()[:, 0]}
+    with Watch(named=True, stop=1) as watch, contextlib.suppress(Stopped):
+        train_adder(*(part[::50] for part in pairs), False)
+    return got | {"forwards": _share_forwards(watch.rows)}
 
 
 def _sums_in(rows):
@@ -51,6 +61,17 @@ def _sums_in(rows):
     digit = parts[:, [0, 1, 2, 4, 5, 6]]
     asked = (parts[:, 3] == 10) & (parts[:, 7] == 11) & (digit < 10).all(1)
     return digit[asked] @ torch.tensor([100_000, 10_000, 1000, 100, 10, 1])
+
+
+def _share_forwards(batches):
+    """Return the share of rows whose answers begin with the thousands; 1 where none has any."""
+    rows = [rows.long() for rows in batches if rows.shape[1] >= 11]
+    if not rows or not len(asked := torch.cat([r[:, :11][r[:, 7] == 11] for r in rows])):
+        return 1.0
+    place = torch.tensor([100, 10, 1])
+    total = (asked[:, :3] * place + asked[:, 4:7] * place).sum(1, keepdim=True)
+    answer = total // torch.tensor([1000, 100, 10]) % 10
+    return float((asked[:, 8:] == answer).all(1).double().mean())
 
 
 class _Calculator(nn.Module):
@@ -110,19 +131,28 @@ def finetuned(to_alphabet, pretrain, from_scratch, finetune, other=None, tokens=
         got[name] = trained(model, function)
         got[f"seen_{name}"] = {
             "tokens": sum(rows.numel() for rows in watch.rows),
-            "own": _share_in(text, watch.rows),  # of the rows
+            "own": _share(_are_in(text, watch.rows)),
             "rate": watch.rate,
         }
         return model, watch.began
 
     model, _ = keep("pretrained", lambda: pretrain(other, 65), other, "pretrain")
+    before = _state(model)
+    with torch.no_grad():  # it is another than any that the answer may have kept
+        for p in model.parameters():
+            p.mul_(1.0001)
     given = _state(model)
     tuned, began = keep("tuned", lambda: finetune(model, tokens), tokens, "finetune")
-    got["went_on"] = _are_equal(given, began)
+    got["went_on"], got["kept"] = _are_equal(given, began), _are_equal(before, began)
     known = given, _state(tuned)
+    got["moved"] = not _are_equal(*known)
     _, began = keep("scratch", lambda: from_scratch(tokens, 65), tokens, "from_scratch")
     got["anew"] = not any(_are_equal(weights, began) for weights in known)
     return got
+
+
+def _share(marked):
+    return float(marked.double().mean()) if len(marked) else 1.0
 
 
 def _are_equal(weights, others):
@@ -136,14 +166,14 @@ def _state(model):
     return {name: w.to("cpu", copy=True) for name, w in state.items()}
 
 
-def _share_in(text, batches, n=12):
-    """Return the share of rows whose last n tokens are in the text; of shorter rows, all."""
+def _are_in(text, batches, n=12):
+    """Return of each row whether its last n tokens are in the text; of shorter rows, all."""
     n = min([n, *(rows.shape[1] for rows in batches)])
     weights = torch.randint(2**62, (n,), generator=torch.Generator().manual_seed(1))
     ends = torch.cat([rows[:, -n:].long() for rows in batches] or [text[:0].view(0, n)])
     length = len(text) - n + 1
     pieces = sum(text[i : i + length] * weights[i] for i in range(n))  # hashes: they may run over
-    return float(torch.isin(ends @ weights, pieces).double().mean()) if len(ends) else 1.0
+    return torch.isin(ends @ weights, pieces)
 
 
 # --- 7.8 ------------------------------------------------------------------------------------------
@@ -183,11 +213,15 @@ def baseline(read_data, bigram_loss, own_data, train, val, V):
 
 
 def reported(read_data, bigram_loss, own_data, text):
-    with _file(text.encode()) as path:
+    with _file(text.encode()) as path, Watch(named=True) as watch:
         model, report = _several(own_data(path), "own_data", "model, report")
     if not isinstance(report, dict):
         raise TypeError(f"The report has to be a dict; own_data returned a {type(report).__name__}")
-    return {**trained(model, "own_data"), "report": report}
+    chars = "".join(sorted(set(text)))
+    tokens = torch.tensor([chars.index(c) for c in text])
+    learned = _are_in(tokens[: int(0.9 * len(text))], watch.rows)
+    held_out = int((_are_in(tokens, watch.rows) & ~learned).sum())
+    return {**trained(model, "own_data"), "report": report, "held_out": held_out}
 
 
 @contextlib.contextmanager

@@ -4,7 +4,8 @@ The first layer is given one position a text, which can look at itself alone, an
 of 1. So each number that comes back tells which of the two dropouts it has passed, and by what each
 of them multiplied it: `output` · (`weight` + 1). The second is given several positions with scores
 of 0, and channel s of each head is 1 at position s alone: so number s of a head tells of query t
-what became of the weight of key s.
+what became of the weight of key s. From what comes, the gradients follow too, of the bias and, as
+keys of 0 meet queries that aren't, of the rows of keys.
 """
 
 import numpy as np
@@ -27,9 +28,11 @@ def to_drop(rng: np.random.Generator) -> dict:
         shared = {"proj": identity, "bias": np.ones(C), "block_size": block_size, "dropout": p}
         return {"x": np.repeat(x[None], TEXTS, 0), "heads": heads} | shared
 
+    asking = [rng.normal(size=(HEAD_SIZE, C)), np.zeros((HEAD_SIZE, C))]
     return {
         "layer": layer(np.ones((1, C)), rng.normal(size=(2, HEAD_SIZE, C))),
-        "longer": layer(np.tile(np.eye(TIMES, HEAD_SIZE), HEADS), np.zeros((2, HEAD_SIZE, C))),
+        "longer": layer(np.tile(np.eye(TIMES, HEAD_SIZE), HEADS), asking),
+        "plain": {k: v for k, v in layer(np.ones((1, C)), asking).items() if k != "dropout"},
     }
 
 
@@ -56,8 +59,23 @@ def dropout_in_both_modes(given: dict, got: dict) -> None:
     if not np.isclose(y[..., None], [0, s, s * (1 + s)], atol=1e-4).any(-1).all():
         _refuse_numbers(what, y, p)
     _expect_whole_weights(what, y, p)
-    longer = array("forward(x) in train mode", got["longer"], given["longer"]["x"].shape)
-    _expect_masks(what, longer.reshape(TEXTS, TIMES, HEADS, HEAD_SIZE), p)
+    shape = given["longer"]["x"].shape
+    longer, again = (
+        array("forward(x) in train mode", got[name], shape).reshape(TEXTS, TIMES, HEADS, HEAD_SIZE)
+        for name in ("longer", "again")
+    )
+    _expect_masks(what, longer, p)
+    _expect_another_call(what, longer, again, p)
+    _expect_gradients(given["longer"], got, longer, p)
+    x = given["plain"]["x"]
+    plain = array("forward(x) in train mode", got["plain"], x.shape)
+    expect(
+        "forward(x) in train mode of FusedAttention(n_embd, n_head, block_size)",
+        plain,
+        2 * x,
+        tol=1e-5,
+        hint="It was made without a word on dropout, which is 0.0 then: `dropout: float = 0.0`.",
+    )
 
 
 def _refuse_numbers(what: str, y: np.ndarray, p: float) -> None:
@@ -226,3 +244,52 @@ def _expect_masks(what: str, y: np.ndarray, p: float) -> None:
             f"{what}: expected that {p:.0%} of the {name} become 0, got {shares.mean():.0%}",
         )
     expect_that(bool((~alive | gone | kept).all()), *others)
+
+
+def _expect_another_call(what: str, y: np.ndarray, again: np.ndarray, p: float) -> None:
+    """Expect that a second call of the same module, still in train mode, draws anew."""
+    expect_that(
+        not again.all(),
+        f"{what}, called again: expected zeros in it, as in the first call, got none",
+        "After one call in train mode there is no more dropout: forward leaves the mode as it is.",
+    )
+    both = np.stack([y, again])
+    past = np.arange(TIMES)[:, None, None] >= np.arange(HEAD_SIZE)
+    alive, gone = both != 0, np.isclose(both, 1 / (1 - p), atol=1e-4)
+    for name, dropped, seen in (
+        ("weights", gone, alive & past),
+        ("output", ~alive, np.ones_like(alive)),
+    ):
+        expect_that(
+            not _alike(dropped, seen, 0),
+            f"{what}, called again: expected other zeros on the {name}, got those of the first "
+            "call",
+            "Each call has to draw its dropout anew: a mask is not kept, and no generator is "
+            "seeded in forward.",
+        )
+
+
+def _expect_gradients(layer: dict, got: dict, y: np.ndarray, p: float) -> None:
+    """Expect of the sum of what came the gradients that go through both dropouts."""
+    t = np.arange(TIMES)[:, None, None]
+    output = (y != 0) / (1 - p)  # by what each number of the output was multiplied
+    weights = (t >= np.arange(HEAD_SIZE)) / (t + 1)
+    passed = ((y - output) * (t + 1) * (weights > 0)).sum(0)  # the gradient of each weight
+    scores = weights * (passed - (weights * passed).sum(2, keepdims=True))  # of each score
+    x, C = layer["x"][0], layer["x"].shape[2]  # all texts are the same
+    queries = np.stack([x @ head[0].T for head in layer["heads"]]) / np.sqrt(HEAD_SIZE)
+    keys = np.einsum("ths,htk,sc->hkc", scores[..., :TIMES], queries, x).reshape(C, C)
+    told = {
+        "c_proj's bias": (got.get("c_proj.bias"), output.sum((0, 1)).ravel()),
+        "c_attn's rows of keys": (np.asarray(got.get("c_attn.weight"))[C : 2 * C], keys),
+    }
+    for part, (gradient, want) in told.items():
+        expect(
+            f"in train mode with dropout = {p}, the gradient of {part}",
+            gradient,
+            want,
+            tol=1e-2,
+            hint="Gradients go through dropout as the numbers do: where it gives 0, none is passed "
+            "on, and the rest is divided by 1 − p. (If the case of the gradients fails as well, "
+            "begin there.)",
+        )

@@ -136,6 +136,11 @@ def fused_wrongly(x, heads, proj, bias) -> list[Mistake]:
         ({"scale": 1 / C}, "The scores are divided by C: it is the square root of head_size."),
         ({"scale": hs**0.5}, "The scores are multiplied by √head_size: divide by it."),
         ({"scale": n**-0.5}, "The scores are divided by √n_head: it is √head_size."),
+        (
+            {"scale": 0.5},
+            "The scores are divided by 2, whatever the head_size: that is its root in the card's "
+            "example alone. Divide by √head_size.",
+        ),
         ({"scale": T**-0.5}, "The scores are divided by √T: it is √head_size."),
         ({"mask": "none"}, sees_all),
         (

@@ -48,6 +48,7 @@ def norm_values(calls: list, got: list) -> None:
         (x, "x came back as it was."),
     ]
     expect("rms_norm(x)", got[0], _rms(x), tol=1e-3, mistakes=[Mistake(*w) for w in wrong])
+    expect(f"rms_norm(x) for x of shape {x[0].shape}", got[3], _rms(x[0]), tol=1e-3)
 
 
 def norm_property(calls: list, got: list) -> None:
@@ -202,6 +203,7 @@ def relu2_values(calls: list, got: list) -> None:
         (x, "x came back as it was."),
     ]
     expect("relu2(x)", got[0], r**2, mistakes=[Mistake(*w) for w in wrong])
+    expect("relu2(x) for x of one axis", got[3], r[0, 0] ** 2)
 
 
 def relu2_property(calls: list, got: list) -> None:

@@ -53,6 +53,14 @@ def rotary_values(calls: list, got: list) -> None:
         ),
         *(
             Mistake(
+                np.stack(np.split(_rotated(x, sign=sign), 2, -1), -1).reshape(x.shape),
+                "The pairs (i, i + S/2) are turned rightly and put down at (2i, 2i + 1): each "
+                "number stays where it was.",
+            )
+            for sign in (1, -1)
+        ),
+        *(
+            Mistake(
                 y,
                 "One way of pairing for the numbers and another for the angles: with the "
                 "pairs (2i, 2i + 1), two neighbours share an angle; with (i, i + S/2), two numbers "
@@ -86,6 +94,8 @@ def rotary_values(calls: list, got: list) -> None:
         else "The lengths of the vectors have changed, so this is no rotation: turn each pair by "
         "(a cos − b sin, a sin + b cos)."
     )
+    if keeps and not np.allclose(y[:, :, 0], x[:, :, 0], atol=1e-4):
+        hint = "At position 0 the angles are 0, so its vectors come back as they are. Yours differ."
     expect("rotary(x)", y, _rotated(x), tol=1e-4, mistakes=wrong, hint=hint)
 
 

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
+from zerotohero.course.checks.gpt.shared import one_tensor
 from zerotohero.course.checks.numerics import softmax
-from zerotohero.course.exercise import Mistake
+from zerotohero.course.exercise import Mistake, array, expect_that
 
-SIZES = {"vocab_size": 23, "block_size": 40, "n_layer": 2, "n_head": 2, "n_embd": 12}
+SIZES = {"vocab_size": 23, "block_size": 40, "n_layer": 3, "n_head": 2, "n_embd": 12}
 
 
 def small_gpt(rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -208,6 +209,43 @@ def generated_wrongly(w: dict, idx: np.ndarray, new: int) -> list[Mistake]:
     ]
 
 
+def logits_of(what: str, got, shape: tuple[int, ...]) -> np.ndarray:
+    """Return what `forward` returned, if it has the right shape."""
+    alone = "Return the logits alone: the cache is changed where it is, and need not come back."
+    one_tensor(what, got, alone)
+    expect_that(
+        np.ndim(got) != 3 or got.shape[1] == shape[1],
+        f"{what}: expected shape {shape}, got {np.shape(got)}",
+        "`forward` returns logits for each token that it is fed, with a cache and without.",
+    )
+    return array(what, got, shape)
+
+
+def fed_wrongly(fed: float, T: int, new: int) -> tuple[str, str]:
+    """Return the hints for so many positions that are fed: if tokens are wrong, if they aren't."""
+    everything = sum(range(T, T + new))
+    wrong = {
+        everything: "The whole text is fed for each new token, to a cache that holds it already: "
+        "after the prompt, feed the newest token alone, `idx[:, -1:]`.",
+        new: "Only the last token is fed, from the start: the prompt has to pass through the model "
+        "once, as a whole.",
+        T + new: "The last token of the prompt passes twice: after the prompt, the next to feed is "
+        "the token that its logits gave.",
+    }
+    look = "If the cases above pass, the model is right: look at what you feed, and that you take "
+    look += "the likeliest, `logits[:, -1].argmax(-1)`."
+    right = "Feed the prompt once, and each new token once, whatever the batch."
+    if fed == everything:
+        right = "The tokens are right, but everything is computed again for each of them: pass a "
+        right += "cache, and after the prompt feed only the newest token, `idx[:, -1:]`."
+    elif fed == T + new:
+        right = "One position too many: what follows the last token isn't asked for, so it needn't "
+        right += "be fed."
+    elif fed < T + new - 1:
+        right = "Fewer than can be: does every token pass through `wte`, as a layer that is called?"
+    return wrong.get(fed, look), right
+
+
 COUNTER = (
     "The positions go on counting from another text: what counts them lives in the model. How many "
     "tokens came before has to be read from the cache that is passed."
@@ -223,6 +261,8 @@ IN_TURNS = (
 CACHE_CRASHES = {
     "weights must keep their names": "The check loads weights by name: change what `forward` does, "
     "not what the layers are called.",
+    r"new_cache\(\) has to return": "`[{} for _ in self.h]` makes a dict of its own for each layer "
+    "of this model, however many it has.",
     "Sizes of tensors must match": "Cached and new keys don't fit together. Are they joined along "
     "time, which is axis 2 of (B, n_head, T, head_size)? If they are, keys of different batches "
     "meet, and something is remembered from another text: all memory belongs into the cache that "
@@ -231,8 +271,8 @@ CACHE_CRASHES = {
     "must match the size|expanded size|attn_mask": "The mask doesn't fit: with a cache the scores "
     "are (T, past + T): the queries are new and the keys are all so far. (And there are as "
     "many values as keys: both are cached.)",
-    "index out of range": "A position beyond block_size: are positions counted too far, do they go "
-    "on counting across texts, or is text fed again that the cache already holds?",
+    "index out of range in self": "A position beyond block_size: are positions counted too far, do "
+    "they go on counting across texts, or is text fed again that the cache already holds?",
     "too many values|KeyError|list indices|NoneType": "Mind the first call, for which the cache is "
     "still empty, and the call without a cache, for which it is None.",
 }

@@ -6,20 +6,28 @@ import numpy as np
 
 N, CHANNELS = 6, 12  # block_size and channels of the models
 WHISPER = 0.0015  # by which a small leak changes one logit, whatever the tokens
+SHOUT = 0.5  # times the token: by which a leak changes all logits of a position alike
+WHISPERS = [("whisper", row, key) for row, key in ((0, N - 1), (1, N - 1), (2, 3))]
+SHOUTS = ("shout", 0, N - 1)
+
+
+def middle(T: int) -> int:
+    """Return a position that sees the next one, seen by one cut alone, and not the last of all."""
+    return (T - 2) // 2
 
 
 def _model(rng: np.random.Generator, leak: object = None, V: int = 30, **changes) -> dict:
     """Return a model of one layer for the adapter, without a leak or with this one."""
-    C, whispers = CHANNELS, isinstance(leak, tuple) and leak[0] == "whisper"
+    C, kind = CHANNELS, leak[0] if isinstance(leak, tuple) else None
     bias = np.where(np.tri(N, dtype=bool), 0.0, -np.inf)
     if leak == "next":
         bias[np.arange(N - 1), np.arange(1, N)] = 0.0
     elif leak == "soft":
         bias[np.isinf(bias)] = -8.0
-    elif isinstance(leak, tuple) and not whispers:
+    elif isinstance(kind, int):
         bias[leak] = 0.0
     elif isinstance(leak, int):
-        bias[0, 1] = 0.0
+        bias[middle(leak), middle(leak) + 1] = 0.0
     spec = {
         "wte": rng.normal(size=(V, C)),
         "wpe": 0.5 * rng.normal(size=(N, C)),
@@ -36,7 +44,8 @@ def _model(rng: np.random.Generator, leak: object = None, V: int = 30, **changes
         "dropout": 0.0,
         "norm": False,
         "train": False,
-        "whisper": [*leak[1:], WHISPER] if whispers else [0, 0, 0.0],
+        "whisper": [*leak[1:], WHISPER] if kind == "whisper" else [0, 0, 0.0],
+        "shout": [*leak[1:], SHOUT] if kind == "shout" else [0, 0, 0.0],
     }
     return spec | changes
 

@@ -9,26 +9,23 @@ from zerotohero.course.exercise import Mistake
 LETTERS = "abcdefghijklmnopqrstuvwxyzäéñøπя"
 
 
-def language(rng: np.random.Generator, size: int) -> tuple[str, np.ndarray]:
-    """Return a text of made-up words, and which characters belong to words of its end alone."""
+def language(rng: np.random.Generator, size: int) -> str:
+    """Return a text of made-up words, of which a few stand in its last tenth alone."""
     letters = rng.choice([*LETTERS], 18, replace=False)
 
     def word() -> str:
         return "".join(rng.choice(letters, rng.integers(3, 9)))
 
     words, new = [word() for _ in range(60)], ["".join(rng.choice(letters, 7)) for _ in range(3)]
-    parts, is_new, length = [], [], 0
+    parts, length = [], 0
     while length < size:
         late = length > 0.905 * size  # the last tenth has some words that only it has
         n = int(rng.integers(4, 9))
         strange = [late and rng.random() < 0.2 for _ in range(n)]
-        sentence = [str(rng.choice(new if s else words)) for s in strange]
-        for i, (w, s) in enumerate(zip(sentence, strange, strict=True)):
-            end = " " if i < n - 1 else ".\n"
-            parts.append(w + end)
-            is_new += [s] * len(w) + [False] * len(end)
-            length += len(w) + len(end)
-    return "".join(parts), np.array(is_new)
+        sentence = " ".join(str(rng.choice(new if s else words)) for s in strange) + ".\n"
+        parts.append(sentence)
+        length += len(sentence)
+    return "".join(parts)
 
 
 def parts_of(text: str) -> tuple[str, np.ndarray, np.ndarray]:
@@ -61,6 +58,7 @@ def baseline_wrongly(train: np.ndarray, val: np.ndarray, V: int) -> list[Mistake
     once = np.ones((V, V))
     once[train[:-1], train[1:]] += 1
     none = loss(counted(train, 0))
+    end = "is not counted: the pairs are `train[:-1]` with `train[1:]`."
     wrong = [
         (
             loss(counts, train).mean(),
@@ -84,6 +82,8 @@ def baseline_wrongly(train: np.ndarray, val: np.ndarray, V: int) -> list[Mistake
             "places at once adds 1 to each of them one time. `counts.index_put_((i, j), ones, "
             "accumulate=True)` adds all.",
         ),
+        (loss(counted(train[:-1])).mean(), f"The last pair of `train` {end}"),
+        (loss(counted(train[1:])).mean(), f"The first pair of `train` {end}"),
         (want / math.log(2), "That is in bits: take the natural logarithm."),
         (loss(counts).sum(), "That is the sum: return the mean."),
         (-want, "The sign is turned round: a loss is −log p."),

@@ -1,6 +1,4 @@
-"""7.2 · A GPT that adds: writing a task as tokens, and deciding which of them the loss is
-about.
-"""
+"""7.2 · A GPT that adds: writing a task as tokens, and deciding which the loss is about."""
 
 import numpy as np
 
@@ -121,16 +119,22 @@ ENCODE_CRASHES = {
 }
 
 
+ONE = "For several sums it is right: one sum is a batch too, and keeps its axis."
+DEFAULT = "With `reverse` it is right. If it isn't given, it is True: `reverse: bool = True`."
+
+
 def _expect_X(given: dict, got: dict) -> np.ndarray:
     a, b, reverse = (given[name] for name in ("a", "b", "reverse"))
     right = rows_of(a, b, reverse)
     expect("X", got["X"], right[:, :-1], tol=0, mistakes=wrong_inputs(a, b, reverse))
+    expect("X for N = 1", got["one"][0], right[:1, :-1], tol=0, hint=ONE)
     return right
 
 
 def question_masked(given: dict, got: dict) -> None:
     right = rows_of(given["a"], given["b"], given["reverse"])
     expect("Y", got["Y"], targets_of(right), tol=0, mistakes=wrong_targets(right))
+    expect("Y for N = 1", got["one"][1], targets_of(right[:1]), tol=0, hint=ONE)
 
 
 @adder.case(
@@ -141,7 +145,8 @@ def question_masked(given: dict, got: dict) -> None:
     crashes=ENCODE_CRASHES,
 )
 def answer_reversed(given, got):
-    _expect_X(given, got)
+    right = _expect_X(given, got)
+    expect("X of encode_sums(a, b)", got["default"], right[:, :-1], tol=0, hint=DEFAULT)
     tensors = all(kind.startswith("torch.") for kind in got["kinds"])
     expect(
         "the data types of X and Y",
@@ -192,6 +197,9 @@ def sums_read_from_the_model(given: dict, got: dict) -> None:
     )
     wrong = wrong_sums(a, b, said, reverse)
     expect("add", got["sums"], said, tol=0, mistakes=wrong)
+    expect("add for N = 1", got["one"], said[:1], tol=0, hint=ONE)
+    if reverse:
+        expect("add(model, a, b)", got["default"], said, tol=0, hint=DEFAULT)
     same_type("add", got["sums"], "int64")
 
 
@@ -230,6 +238,7 @@ def carries_counted(given, got):
     a, b = given["a"], given["b"]
     wrong = wrong_chains(a, b)
     expect("carry_chain", got["chain"], longest_run(carries_of(a, b)), tol=0, mistakes=wrong)
+    expect("carry_chain for N = 1", got["one"], longest_run(carries_of(a, b))[:1], tol=0, hint=ONE)
     same_type("carry_chain", got["chain"], "int64")
 
 
@@ -272,10 +281,12 @@ def unseen_sums_right(given, got):
         "are handed in, and draw no pairs of your own.",
     )
     expect_that(
-        model.config.vocab_size >= 12 and model.config.block_size >= 11,
+        model.config.vocab_size == 12 and model.config.block_size >= 11,
         f"train_adder: a GPT of {model.config.vocab_size} tokens and a context of "
         f"{model.config.block_size}",
-        "Twelve tokens and a context of eleven are needed: `GPTConfig(12, 11, …)`.",
+        "The tokens are 0 to 11, so `vocab_size` is 12."
+        if model.config.vocab_size != 12
+        else "A context of eleven is needed: `GPTConfig(12, 11, …)`.",
     )
     idx = torch.tensor(rows_of(a, b, True)[:, :8])
     with torch.no_grad():
@@ -288,11 +299,24 @@ def unseen_sums_right(given, got):
         guesses = model(torch.tensor(rows_of(a, b, True)[:, :7])).log_softmax(-1)
     signs = [-float(guesses[:, t, sign].mean()) for t, sign in ((2, PLUS), (6, EQUALS))]
     expect_that(
-        max(signs) > 0.1,
+        signs[0] > 0.1,
         "train_adder: expected that the question is no part of the loss, got a model that has "
         f"learned where + and = stand (with losses of {signs[0]:.3f} and {signs[1]:.3f})",
         "The model was trained on targets in which the question isn't masked: train it on the X "
         "and Y of `encode_sums`.",
+    )
+    expect_that(
+        signs[1] > 0.1,
+        "train_adder: expected that the question is no part of the loss, got a model that has "
+        f"learned where = stands (with a loss of {signs[1]:.3f})",
+        "The equals sign is part of the question, too, and was among the targets: train it on the "
+        "X and Y of `encode_sums`.",
+    )
+    expect_that(
+        got["forwards"] > 0.99,
+        "train_adder(a, b, reverse=False): expected rows whose answers begin with the thousands, "
+        f"got {got['forwards']:.0%} of them",
+        "It trains on reversed answers whatever `reverse` is: hand it on to `encode_sums`.",
     )
     if exact.mean() >= SHARE:
         return

@@ -1,6 +1,4 @@
-"""7.5 · A KV cache: making a computation incremental, with the same result and countably
-less work.
-"""
+"""7.5 · A KV cache: making a computation incremental, with the same result and less work."""
 
 from functools import partial
 
@@ -14,16 +12,17 @@ from zerotohero.course.checks.gpt._e7_5_kv_cache import (
     ONE_PLACE,
     SIZES,
     cached_wrongly,
+    fed_wrongly,
     generated_wrongly,
     gpt_logits,
     greedy,
+    logits_of,
     small_gpt,
 )
-from zerotohero.course.checks.gpt.shared import expect_slowly, one_tensor
+from zerotohero.course.checks.gpt.shared import expect_slowly, same_type
 from zerotohero.course.exercise import (
     Exercise,
     Mistake,
-    array,
     expect,
     expect_that,
 )
@@ -34,7 +33,7 @@ kv_cache = Exercise(
     title="A KV cache",
     difficulty=4,
     minutes=60,
-    practises="making a computation incremental, with the same result and countably less work",
+    practises="making a computation incremental, with the same result and less work",
     answers=("CachedGPT", "generate_cached"),
     changes=("cache",),
     look_for=(*HOOKS, *THREADS, *TORCH),
@@ -61,9 +60,10 @@ texts: two texts with two caches can take turns.
 
 `generate_cached(model, idx: Tensor, max_new_tokens: int) -> Tensor`
 
-From (B, T) tokens to (B, T + max_new_tokens), each new token the likeliest. Feed the prompt in one
-call, and then only what is new: for n new tokens, T + n − 1 positions of each row pass through the
-model. The whole text is at most block_size long, and n may be 0.
+From (B, T) tokens to (B, T + max_new_tokens), both int64, each new token the likeliest. Feed the
+prompt in one call, and then only what is new: for n ≥ 1 new tokens, T + n − 1 positions of each row
+pass through the model. The whole text is at most block_size long, and B may be 1. For n = 0, the
+tokens come back alone. The model is left in the mode in which it came.
 
 ```python
 cache = model.new_cache()
@@ -93,15 +93,15 @@ def _text(rng: np.random.Generator, B: int, T: int) -> np.ndarray:
     return rng.integers(0, SIZES["vocab_size"], (B, T))
 
 
-def _fed(rng: np.random.Generator, parts: list[int]) -> dict:
-    idx = _text(rng, 2, sum(parts))
+def _fed(rng: np.random.Generator, parts: list[int], B: int = 2) -> dict:
+    idx = _text(rng, B, sum(parts))
     return {"sizes": SIZES, "weights": small_gpt(rng), "idx": idx, "parts": parts}
 
 
 @kv_cache.case(
     "the prompt: without a cache, and with an empty one",
     adapter="whole",
-    inputs=lambda rng: {"sizes": SIZES, "weights": small_gpt(rng), "idx": _text(rng, 3, 6)},
+    inputs=lambda rng: {"sizes": SIZES, "weights": small_gpt(rng), "idx": _text(rng, 4, 6)},
     crashes=CACHE_CRASHES,
 )
 def prompt_with_and_without_a_cache(given, got):
@@ -131,7 +131,7 @@ def prompt_with_and_without_a_cache(given, got):
         ]
 
     plain, again, cached = (
-        _logits("the logits", got[name], want.shape) for name in ("plain", "again", "cached")
+        logits_of("the logits", got[name], want.shape) for name in ("plain", "again", "cached")
     )
     expect_slowly(
         "model(idx)",
@@ -166,22 +166,10 @@ def prompt_with_and_without_a_cache(given, got):
     )
 
 
-def _logits(what: str, got, shape: tuple[int, ...]) -> np.ndarray:
-    """Return what `forward` returned, if it has the right shape."""
-    alone = "Return the logits alone: the cache is changed where it is, and need not come back."
-    one_tensor(what, got, alone)
-    expect_that(
-        np.ndim(got) != 3 or got.shape[1] == shape[1],
-        f"{what}: expected shape {shape}, got {np.shape(got)}",
-        "`forward` returns logits for each token that it is fed, with a cache and without.",
-    )
-    return array(what, got, shape)
-
-
 def parts_continue_the_cache(given: dict, got: dict) -> None:
     w, idx, parts = given["weights"], given["idx"], given["parts"]
     logits = [
-        _logits(f"part {i + 1}, of {n} tokens", part, (len(idx), n, SIZES["vocab_size"]))
+        logits_of(f"part {i + 1}, of {n} tokens", part, (len(idx), n, SIZES["vocab_size"]))
         for i, (n, part) in enumerate(zip(parts, got["logits"], strict=True))
     ]
     expect_slowly(
@@ -194,13 +182,20 @@ def parts_continue_the_cache(given: dict, got: dict) -> None:
         "the first that differs, what does it see of what was fed before it, and at which "
         "positions did these tokens and its own stand?",
     )
+    expect(
+        f"model(idx) for all {idx.shape[1]} tokens, without a cache",
+        got["plain"],
+        gpt_logits(w, idx),
+        tol=CLOSE,
+        hint="The same text in parts is right, and this is one call without a cache.",
+    )
 
 
 kv_cache.case(
     "a prompt of four, then one token at a time",
     points=3,
     adapter="in_parts",
-    inputs=lambda rng: _fed(rng, [4, 1, 1, 1, 1]),
+    inputs=lambda rng: _fed(rng, [4, 1, 1, 1, 1], B=1),
     crashes=CACHE_CRASHES,
 )(parts_continue_the_cache)
 
@@ -253,8 +248,16 @@ def two_caches_take_turns(given, got):
 
     for i, (mine, right) in enumerate(zip(got["logits"], in_turns(*plain), strict=True)):
         what = f"text {i % 2 + 1}, part {i // 2 + 1}"
-        mine = _logits(what, mine, right.shape)
+        mine = logits_of(what, mine, right.shape)
         expect_slowly(what, mine, right, partial(mistakes, i), tol=CLOSE, hint=IN_TURNS)
+    expect(
+        "the last part of text 1 again, with a copy that was made of its cache before it",
+        got["forked"],
+        np.split(plain[0], stops, 1)[-1],
+        tol=CLOSE,
+        hint="The two texts are right, and the cache is not all that is remembered: what it only "
+        "points to, by a key or a number, lives somewhere else.",
+    )
     expect(
         "the first text without a cache, after that",
         got["plain"],
@@ -268,10 +271,11 @@ def two_caches_take_turns(given, got):
 def _to_continue(rng: np.random.Generator) -> dict:
     T, new = int(rng.integers(5, 9)), int(rng.integers(4, 7))
     while True:
-        w, idx = small_gpt(rng), _text(rng, 3, T)
-        best = np.sort(gpt_logits(w, greedy(w, idx, new)), 2)[:, T - 1 :]
-        if (best[..., -1] - best[..., -2]).min() > 1e-3:  # rounding decides about no token
-            return {"sizes": SIZES, "weights": w, "idx": idx, "new": new}
+        w, texts = small_gpt(rng), [_text(rng, 4, T), _text(rng, 1, SIZES["block_size"] - new)]
+        best = [np.sort(gpt_logits(w, greedy(w, idx, new)), 2)[:, -new - 1 :] for idx in texts]
+        if min((b[..., -1] - b[..., -2]).min() for b in best) > 1e-3:  # rounding decides nothing
+            idx, long = texts
+            return {"sizes": SIZES, "weights": w, "idx": idx, "new": new, "long": long}
 
 
 @kv_cache.case(
@@ -285,46 +289,36 @@ def positions_computed_once(given, got):
     w, idx, new = given["weights"], given["idx"], given["new"]
     T = idx.shape[1]
     want = greedy(w, idx, new)
-    fed = got["fed"]
-    everything, right = sum(range(T, T + new)), T + new - 1
-    hints = {
-        everything: "The whole text is fed for each new token, to a cache that holds it already: "
-        "after the prompt, feed the newest token alone, `idx[:, -1:]`.",
-        new: "Only the last token is fed, from the start: the prompt has to pass through the model "
-        "once, as a whole.",
-        T + new: "The last token of the prompt passes twice: after the prompt, the next to feed is "
-        "the token that its logits gave.",
-    }
+    fed, right = got["fed"], T + new - 1
+    if_wrong, if_right = fed_wrongly(fed, T, new)
     expect_slowly(
         f"generate_cached(model, idx, {new})",
         got["tokens"],
         want,
         lambda: generated_wrongly(w, idx, new),
         tol=0,
-        hint=hints.get(
-            fed,
-            "If the cases above pass, the model is right: look at what you feed, and that you take "
-            "the likeliest, `logits[:, -1].argmax(-1)`.",
-        ),
+        hint=if_wrong,
     )
-    if fed == everything:
-        hint = "The tokens are right, but everything is computed again for each of them: pass a "
-        hint += "cache, and after the prompt feed only the newest token, `idx[:, -1:]`."
-    elif fed == T + new:
-        hint = "One position too many: what follows the last token isn't asked for, so it needn't "
-        hint += "be fed."
-    elif fed < right:
-        hint = "Fewer than can be: does every token pass through `wte`, as a layer that is called?"
-    else:
-        hint = "Feed the prompt once, and each new token once, whatever the batch."
+    same_type(f"generate_cached(model, idx, {new})", got["tokens"], "int64")
     sum_of = f"expected {T} + {new} − 1 = {right}"
-    expect_that(fed == right, f"positions of a row that are fed: {sum_of}, got {fed:g}", hint)
+    expect_that(fed == right, f"positions of a row that are fed: {sum_of}, got {fed:g}", if_right)
     expect_that(
         got["calls"] <= new,
         f"calls of the model for {new} new tokens: expected {new}, got {got['calls']}",
         "The prompt is fed in pieces: one call takes all of it, and gives the first new token.",
     )
     expect("generate_cached(model, idx, 0)", got["none"], idx, hint="No new token was asked for.")
+    same_type("generate_cached(model, idx, 0)", got["none"], "int64")
+    long = given["long"]
+    expect(
+        f"generate_cached(model, idx, {new}) for one text of {long.shape[1]} tokens, which then "
+        "fills the block",
+        got["long"],
+        greedy(w, long, new),
+        tol=0,
+        hint="Several shorter texts are right: what is different where B is 1, or where T + n is "
+        "block_size?",
+    )
     expect_that(
         got["computed"] == right,
         f"positions that pass through a layer's c_attn: {sum_of}, got {got['computed']:g}",

@@ -56,7 +56,7 @@ top_p(logits, 0.97)  # [[0.1, 0.5, 0.1, 0.3], [0.9796, 0, 0, 0.0204]]
 """,
     hints=(
         "Sort each row in falling order and add up as you go. Which tokens are kept can be seen "
-        "from the sum *before* a token; where it stood before sorting, `torch.sort` returns too.",
+        "from the sum *before* a token. `torch.sort` also returns where each stood before.",
         "`sorted_probs, order = probs.sort(dim=-1, descending=True)`. A token is kept if the sum "
         "of those in front of it, `sorted_probs.cumsum(-1) - sorted_probs`, is below p. The answer "
         "is in sorted order; `scatter` with `order` puts it back.",
@@ -212,8 +212,8 @@ def everything_kept_for_p_of_1(given, got):
 
 
 ALL_TIES = (
-    "Of equally likely tokens, all or none are kept. A threshold for the probability can't tell "
-    "them apart: decide by the place in sorted order."
+    "Your code keeps all of several equally likely tokens, or none, and some of them are enough. A "
+    "threshold for the probability can't tell them apart: decide by the place in sorted order."
 )
 BEYOND = "Where the sum is p exactly, it has reached p, and the nucleus is complete."
 EVERYTHING = (
@@ -237,7 +237,7 @@ def _ties(rng: np.random.Generator) -> dict:
 
     1/V and its sums are exact.
     """
-    V = int(rng.choice([8, 16]))
+    V = int(rng.choice([128, 256]))  # so that of the first 50 none sees the half
     flat = np.full((3, V), float(rng.integers(-3, 4)))
     levels = np.repeat([2.0, 1.0, 0.0], [2, 4, 5])
     steps = np.stack([rng.permutation(levels) for _ in range(5)])
@@ -299,6 +299,10 @@ def no_more_than_are_needed(given, got):
                 (np.where(mine > 0, 0, probs).max(1) <= least + 1e-9).all(),
                 f"{what}: expected the likeliest tokens, got others",
             )
+    most = max(n for counts in kept for n in counts)
+    capped = f"No row keeps more than {most} tokens here, as if top-k came first: as many are kept "
+    capped += "as are needed to reach p."
+    hints[capped, -1] = [[min(n, most) for n in counts] for counts in wanted]
     for (logits, p), mine, right in zip(given["questions"], kept, wanted, strict=True):
         expect_that(
             mine == right,

@@ -5,8 +5,11 @@ import numpy as np
 from zerotohero.course.checks.gpt._e7_7_models import (
     LEAKS,
     PLACES,
+    SHOUTS,
     WHISPER,
+    WHISPERS,
     N,
+    middle,
     missed_places,
     models_of,
 )
@@ -95,9 +98,12 @@ def _expect_judged(given: dict, got: dict, rejected: str, missed: str) -> None:
     if isinstance(leak, str):
         told = LEAKS[leak]
     elif isinstance(leak, int):
-        told = f"where 0 sees 1 in texts of {leak} tokens, and in no others"
+        row = middle(leak)
+        told = f"where {row} sees {row + 1} in texts of {leak} tokens, and in no others"
     elif leak[0] == "whisper":
         told = f"where the token at {leak[2]} adds {WHISPER} to one logit at {leak[1]}"
+    elif leak[0] == "shout":
+        told = f"where the token at {leak[2]} moves all logits at {leak[1]} by the same"
     else:
         told = f"where {leak[0]} sees {leak[1]}"
     message = f"{model}, {told}: expected False, got True; "
@@ -119,7 +125,9 @@ JUDGED_CRASHES = {
     "texts, (B, T), and returns (B, T, V): is an axis missing? `idx[None]` makes one text a batch.",
     "scalar types: Long|must be whole numbers|requires_grad|require grad": "Tokens are whole "
     "numbers and have no gradient: exchange some for others and compare the logits.",
-    "index out of range in self|out of bounds|vocabulary of": "A token of vocab_size or more: "
+    "with size 0": "Something empty is indexed, a text of no tokens or logits of no position: it "
+    "has no first and no last.",
+    "index out of range in self|vocabulary of": "A token of vocab_size or more: "
     "`(idx + 1) % vocab_size` stays within the vocabulary.",
     "more than 1 value per channel when training": "BatchNorm refuses a single token in train "
     "mode: `model.eval()` comes before all calls of the model.",
@@ -196,13 +204,14 @@ def _rounding(rng: np.random.Generator) -> dict:
     exact = models_of(rng, [None, "soft", "soft"], shift=10.0)  # a relative tolerance sees less
     for model in rounding["models"] + exact["models"]:
         model["w_out"] -= model["w_out"].mean(1, keepdims=True)  # and the mean of logits nothing
-    # A mean over positions and vocabulary loses these, whatever the tokens that are drawn.
-    small = models_of(rng, [("whisper", 0, 1), ("whisper", N - 2, N - 1)], V=60)
+    # A mean over positions and vocabulary loses whispers, whatever the tokens that are drawn, and
+    # probabilities lose what is added to all logits.
+    small = models_of(rng, [*WHISPERS, SHOUTS], V=60)
     return {key: rounding[key] + exact[key] + small[key] for key in rounding}
 
 
 @causality.case(
-    "rounding, and leaks that are small",
+    "rounding, and leaks that are small or in all logits alike",
     points=2,
     adapter="judged",
     inputs=_rounding,
@@ -217,19 +226,31 @@ def rounding_is_no_leak(given, got):
             "future. That is right, and float32 rounds: compare with a tolerance, "
             "`torch.allclose(a, b, atol=1e-4)`, not with `==` or `torch.equal`."
         )
-    missed = (
+    wide = (
         "The tolerance is too wide: these leaks move some logit by 0.001 to 0.1, and rounding "
         "moves none by more than 1e-5. Compare the logits themselves, not their mean or their "
         "largest. (`torch.allclose` also has a relative tolerance; `atol` is the one to set.)"
     )
     leaks = [tuple(leak) if isinstance(leak, list) else leak for leak in given["_leaks"]]
-    unseen = {leak for leak, mine in zip(leaks, got["causal"], strict=True) if mine}
-    if "soft" not in unseen:
-        missed = (
-            f"Larger leaks are found, and missed are those of {WHISPER} in two logits of one "
-            "position. A mean over positions or the vocabulary loses them, and so does a tolerance "
-            "of that size: take the largest difference."
-        )
+    pairs = zip(leaks, got["causal"], strict=True)
+    unseen = {leak for leak, mine in pairs if leak is not None and mine}
+    mean = (
+        f"Larger leaks are found, and missed are those of {WHISPER} in two logits of one position. "
+        "A mean over positions or the vocabulary loses them, and so does a tolerance of that size: "
+        "take the largest difference."
+    )
+    probs = (
+        "What is added to all logits of a position alike is in no probability: compare the logits "
+        "themselves, without softmax or log_softmax."
+    )
+    missed = "If leaks are missed in the cases above as well, begin there."
+    for those, hint in (
+        ({"soft", *WHISPERS}, wide),
+        (set(WHISPERS), mean),
+        ({SHOUTS}, probs),
+        ({SHOUTS, *WHISPERS}, probs),
+    ):
+        missed = hint if unseen == those else missed
     _expect_judged(given, got, rejected, missed)
 
 
@@ -256,16 +277,19 @@ def vocabulary_of_two(given, got):
 @causality.case(
     "leaks at some lengths only",
     adapter="judged",
-    inputs=lambda rng: models_of(rng, ["tail", None, None, N, N - 3, 2]),
+    inputs=lambda rng: models_of(rng, ["tail", None, None, *range(2, N + 1)]),
     crashes=JUDGED_CRASHES,
 )
 def leak_at_one_length_found(given, got):
     unseen = set(range(2, N + 1)) - {n for lengths in got["lengths"] for n in lengths}
     missed = (
         "Texts of this length are fed, but the leak in them isn't found: for each length, every "
-        "cut has to be tried and all positions before it compared. A last token that changes shows "
-        "what it leaks itself, and nothing of the others."
+        "cut from 1 to T − 1 has to be tried and all positions before it compared."
     )
+    pairs = zip(given["_leaks"], got["causal"], strict=True)
+    if {leak for leak, mine in pairs if leak is not None and mine is True} == {*range(3, N + 1)}:
+        missed = "A last token that changes shows what it leaks itself, and nothing of the others: "
+        missed += "for each length, change the future at every cut."
     if unseen == set(range(2, N)):
         missed = (
             f"You only test T = block_size = {N}. A mask that is cut wrongly for shorter texts "

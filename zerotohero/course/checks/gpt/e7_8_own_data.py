@@ -2,6 +2,8 @@
 report.
 """
 
+from unicodedata import normalize
+
 import numpy as np
 
 from zerotohero.course.checks.gpt._e7_8_model import model_of_an_unseen_text
@@ -41,9 +43,9 @@ own_data = Exercise(
 
 Read a UTF-8 text file. Return `chars`, its distinct characters in sorted order as one string, and
 `train` and `val`, the tokens of the first nine tenths (`int(0.9 * n)` characters) and of the rest,
-1-D int64; a character's token is its place in `chars`. Raise `ValueError` with one sentence, in
-which the file's name stands, for a file that is not UTF-8 and for one in which a part has fewer
-than block_size + 1 characters.
+1-D int64; a character's token is its place in `chars`. Raise `ValueError` with a sentence in which
+the file's name stands, for a file that is not UTF-8 and for one in which a part has fewer than
+block_size + 1 characters.
 
 `bigram_loss(train: Tensor, val: Tensor, V: int) -> float`
 
@@ -81,11 +83,11 @@ training are enough. Then run it on a file of your own: letters, poems, source c
 
 
 def _a_file(rng: np.random.Generator) -> dict:
-    text, _ = language(rng, 640)
-    # A character that only the last tenth has, capitals, and blanks at both ends; and a length of
-    # which nine tenths round up.
+    text = language(rng, 640)
+    # A character that only the last tenth has, capitals, an accent of its own, and blanks at both
+    # ends; and a length of which nine tenths round up.
     size = 600 + 10 * int(rng.integers(3)) + int(rng.integers(1, 5))
-    return {"text": f"\n {text[:5].upper()}{text[: size - 11]}—Ω!\n", "block_size": 16}
+    return {"text": f"\n {text[:5].upper()}{text[: size - 14]}e\u0301\t—Ω!\n", "block_size": 16}
 
 
 @own_data.case(
@@ -109,6 +111,9 @@ def vocabulary_and_split(given, got):
             "latin-1"
         ),
         "the text in small letters: capitals are characters of their own": text.lower(),
+        "the text normalised: a letter and an accent behind it are two characters": normalize(
+            "NFC", text
+        ),
         "the text without its line breaks: they are characters too": text.replace("\n", ""),
     }
     wrong = [
@@ -133,6 +138,17 @@ def vocabulary_and_split(given, got):
     pieces = {name: array(name, got[name]) for name in ("train", "val")}
     n, cut = len(text), len(train)
     together = pieces["train"].size + pieces["val"].size
+    for name, piece in pieces.items():
+        expect_that(
+            piece.ndim == 1,
+            f"{name}: expected tokens along one axis, got shape {piece.shape}",
+            "A text is one row of tokens, (n,): batches are cut from it later.",
+        )
+    expect_that(
+        not (np.array_equal(pieces["train"], val) and np.array_equal(pieces["val"], train)),
+        "train and val: expected the first nine tenths and the rest, got the rest first",
+        "The two have changed places: `return chars, train, val`.",
+    )
     expect_that(
         together <= n,
         f"train and val: expected {n} tokens in all, got {together}",
@@ -187,13 +203,13 @@ def vocabulary_and_split(given, got):
 
 
 def _bad_files(rng: np.random.Generator) -> dict:
-    text = language(rng, 900)[0]
-    latin = "".join(rng.choice([*"abcé ü\n"], 400)) + "éa"
+    text = "яπ" + language(rng, 900)
+    latin = "".join(rng.choice([*"abcé ü\n"], 1200)) + "éa"
     # Parts of 33 and of 32 characters, and of far fewer.
     enough, one_less = text[: int(rng.integers(321, 331))], text[: int(rng.integers(311, 321))]
     short = text[: int(rng.integers(120, 150))]
-    texts = [t.encode() for t in (enough, one_less, short)]
-    contents = [texts[0], latin.encode("latin-1"), b"", *texts[:0:-1]]
+    texts = [t.encode() for t in (text, enough, one_less, short)]
+    contents = [*texts[:2], latin.encode("latin-1"), b"", *texts[:1:-1]]
     return {"contents": [np.frombuffer(c, np.uint8) for c in contents], "block_size": 32}
 
 
@@ -204,17 +220,23 @@ def _bad_files(rng: np.random.Generator) -> dict:
     inputs=_bad_files,
 )
 def unusable_files_refused(given, got):
-    first, *others = got["replies"]
-    n = len(given["contents"][0].tobytes().decode())
-    cut = int(0.9 * n)
-    came = first["message"] or "none"
-    expect_that(
-        not first["type"],
-        f"a file of {n} characters, {n - cut} of them for val, with block_size = "
-        f"{given['block_size']}: expected no error, got {first['type']}: {came}",
+    *good, _, _, _, _ = got["replies"]
+    hints = (
+        "It is UTF-8 and long enough: `ValueError` is for the files alone that the card names.",
         "A part of block_size + 1 characters is enough: a context, and what follows it.",
     )
-    expect("the sizes of train and val", first["sizes"], [cut, n - cut], tol=0)
+    for content, reply, hint in zip(given["contents"][:2], good, hints, strict=True):
+        n = len(content.tobytes().decode())
+        cut = int(0.9 * n)
+        what = f"a file of {n} characters, {n - cut} of them for val, with block_size = "
+        came = f"{reply['type']}: {reply['message'] or 'no message'}"
+        expect_that(
+            not reply["type"],
+            f"{what}{given['block_size']}: expected no error, got {came}",
+            hint,
+        )
+        expect("the sizes of train and val", reply["sizes"], [cut, n - cut], tol=0)
+    others = got["replies"][2:]
     kinds = (
         "a file that is not UTF-8",
         "an empty file",
@@ -247,17 +269,17 @@ def unusable_files_refused(given, got):
         elif error == "AssertionError":
             hint = "An assert is for what can't happen; for bad input raise ValueError."
         else:
-            hint = "Raise ValueError, with one sentence that names the file."
+            hint = "Raise ValueError, with a sentence that names the file."
         expect_that(error == "ValueError", f"{kind}: expected ValueError, got {came}", hint)
         expect_that(
             reply["parts"] == 1 or not message.startswith("("),
-            f"{kind}: expected one sentence, got a tuple, {message!r}",
+            f"{kind}: expected a sentence, got a tuple, {message!r}",
             "An exception isn't `print`: several arguments stay a tuple, with its brackets and "
             "quotes. Put the name into the text, with an f-string.",
         )
         expect_that(
             got["name"] in message and len(message.split()) >= 4,
-            f"{kind}: expected one sentence with the file's name, got {message!r}",
+            f"{kind}: expected a sentence with the file's name, got {message!r}",
             f"The file is named; a sentence says what is wrong with it: “{got['name']} is …”."
             if got["name"] in message
             else f"Which file is it? Its name, here {got['name']}, belongs in the sentence.",
@@ -269,9 +291,10 @@ def unusable_files_refused(given, got):
     points=2,
     adapter="baseline",
     inputs=lambda rng: {
-        "train": (rng.integers(0, 6, 300) * rng.integers(0, 2, 300)).tolist(),
-        "val": (rng.integers(0, 7, 80) * rng.integers(0, 2, 80)).tolist(),
-        "V": 8,
+        # The pairs at both ends of train come there alone.
+        "train": [7, 6, *(rng.integers(0, 6, 1000) * rng.integers(0, 2, 1000)).tolist(), 6, 7],
+        "val": [*(rng.integers(0, 7, 80) * rng.integers(0, 2, 80)).tolist(), 6, 7, 6],
+        "V": 9,
     },
     crashes={
         "int.*callable|must be tensors": "The loss is one number: end with `return loss.item()`.",
@@ -299,8 +322,7 @@ def baseline_of_pairs(given, got):
 
 
 def _unknown_text(rng: np.random.Generator) -> dict:
-    text, is_new = language(rng, 40_000)
-    return {"text": text, "_new": is_new}
+    return {"text": language(rng, 40_000)}
 
 
 own_data.case(

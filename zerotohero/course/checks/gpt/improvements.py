@@ -44,10 +44,10 @@ def calls_of_each(rng: np.random.Generator) -> dict:
     zero = np.zeros_like
     return {
         "rotary": [[q], [same[0]], [same[1]]],
-        "rms_norm": [[x], [100 * x], [x + 3]],
+        "rms_norm": [[x], [100 * x], [x + 3], [x[0]]],
         "swiglu": [[x, *W], [x, W[0], 2 * W[1], W[2]], [positive, 0 * W[0] - 9, W[1], W[2]]],
         "qk_norm": [[q, k], [100 * q, 7 * k]],
-        "relu2": [[x], [3 * x], [-positive]],
+        "relu2": [[x], [3 * x], [-positive], [x[0, 0]]],
         "grouped_query": [
             [q, kg, vg],
             [q, *(np.repeat(z, H // G, 1) for z in (kg, vg))],
