@@ -255,7 +255,7 @@ class EightBit:
     """
 
     __array_ufunc__ = None  # so that `array @ q` asks us
-    BLOCK = 64  # rows
+    BLOCK = 96 * 1024  # numbers that are floats at a time
 
     def __init__(self, w: np.ndarray):
         self.scale = np.abs(w).max(-1, keepdims=True).astype(np.float32) / 127  # (n, 1)
@@ -284,8 +284,9 @@ class EightBit:
         y = np.zeros((*x.shape[:-1], self.shape[-1]), np.float32)
         if not self.turned:
             x = x * self.scale[:, 0]
-        for start in range(0, len(self.q), self.BLOCK):
-            rows = slice(start, start + self.BLOCK)
+        step = max(1, self.BLOCK // self.q.shape[1])
+        for start in range(0, len(self.q), step):
+            rows = slice(start, start + step)
             block = self.q[rows].astype(np.float32)
             if self.turned:
                 y[..., rows] = x @ block.T
