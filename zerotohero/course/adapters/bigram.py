@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def counts(trigram_counts, trigram_network, words, stoi):
-    N = trigram_counts(words, stoi)
+    N = trigram_counts(list(words), dict(stoi))
     N = N.clone() if isinstance(N, torch.Tensor) else N  # what the next call may change
     return {"N": N, "next": trigram_counts(words[:1], stoi)}
 
@@ -34,7 +34,7 @@ def split(split_words, ngram_loss, words, seed):
 
 
 def held_out_loss(split_words, ngram_loss, train, held_out, n, k, stoi):
-    loss = ngram_loss(train, held_out, n, k, stoi)
+    loss = ngram_loss(list(train), list(held_out), n, k, dict(stoi))
     return {"loss": loss, "next": ngram_loss(train[:20], held_out, n, k, stoi)}
 
 
@@ -100,7 +100,8 @@ def judged(normalise_rows, is_distribution, tables):
 
 
 def share(leak_share, without_leak, train, dev):
-    return {"share": leak_share(train, dev), "swapped": leak_share(dev, train)}
+    first = leak_share(list(train), list(dev))  # copies, which it may spoil
+    return {"share": first, "swapped": leak_share(dev, train)}
 
 
 def cleaned(leak_share, without_leak, train, dev):

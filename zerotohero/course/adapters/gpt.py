@@ -99,11 +99,9 @@ class _Counter(TorchFunctionMode):
 
 
 def _float(value):
-    return (
-        torch.stack([_float(v) for v in value])
-        if isinstance(value, list)
-        else (torch.tensor(value, dtype=torch.float32))
-    )
+    if isinstance(value, list):
+        return torch.stack([_float(v) for v in value])
+    return torch.tensor(value, dtype=torch.float32)
 
 
 # --- 7.5 ----------------------------------------------------------------------------------------
@@ -171,8 +169,9 @@ def continued(CachedGPT, generate_cached, sizes, weights, idx, new, long):
     computed, asked = (n / sizes["n_layer"] for n in (counts["c_attn"], queries.asked))
     told = {"tokens": tokens, "fed": counts["wte"], "computed": computed, "asked": asked}
     told |= {"products": products.count, "calls": calls.count("wte")}
-    told |= {"none": generate_cached(model, idx.clone(), 0)}
-    return told | {"long": generate_cached(model, torch.tensor(long), new)}
+    fresh = _gpt(CachedGPT, sizes, weights)
+    told |= {"long": generate_cached(fresh, torch.tensor(long), new)}
+    return told | {"none": generate_cached(fresh, idx.clone(), 0)}
 
 
 class _Products(TorchDispatchMode):
