@@ -26,9 +26,9 @@ lab: .venv/data ## open the course in JupyterLab; ARGS="--no-browser --port 8890
 PYTEST = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --durations 10 \
 	-n 3 --dist loadscope --no-loadscope-reorder --nbval-lax --nbval-current-env
 test bounds: export OMP_NUM_THREADS ?= 1
+test bounds: export ZEROTOHERO_BUDGET = quick
 # Where it is set, each of a thousand processes would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
-test bounds: export ZEROTOHERO_BUDGET = quick
 
 test: export ZEROTOHERO_COLAB = $(COLAB:%=$(CURDIR)/%)
 test: .venv/data .venv/bounds/installed $(COLAB:=/installed) $(SITE_PARTS) ## style, tests and notebooks; ARGS="-k moons" picks

@@ -8,7 +8,6 @@ import inspect
 import re
 import sys
 import types
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,11 @@ import pytest
 import torch
 
 from misconceptions import misconceptions
+from notebook_answers import answers, cells, source
 from zerotohero.course import checks, marking, notebooks, sandbox
 from zerotohero.course.answering import define, run_case
-from zerotohero.course.cells import code_cells
 from zerotohero.course.checking import examine, judge, report
 from zerotohero.course.checks.batchnorm.e4_5_diagnosis import PATIENTS
-from zerotohero.course.collecting import History
 from zerotohero.course.exercise import Case
 from zerotohero.course.plain import pack, unpack
 
@@ -52,28 +50,6 @@ def inputs_are_drawn_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Case, "given", given)
         yield
-
-
-@cache
-def cells(folder: str, lecture: str) -> list[str]:
-    return code_cells(ROOT / folder / f"{checks.file_name(lecture)}.ipynb")
-
-
-@cache
-def history(folder: str, lecture: str) -> History:
-    return History(cells(folder, lecture))
-
-
-@cache
-def source(folder: str, lecture: str, names: tuple[str, ...]) -> str:
-    return history(folder, lecture).source(names)
-
-
-def answers(exercise, folder: str):
-    """What a notebook defines for an exercise, by the way that a submission takes."""
-    text = source(folder, checks.lecture_of(exercise), exercise.answers)
-    assert text, f"{folder} does not define {exercise.answers} for {exercise.number}"
-    return define(text, exercise.answers)
 
 
 def hints(outcomes) -> str:
@@ -182,12 +158,12 @@ def test_the_solution_passes(exercise):
 
 
 def raises(exercise) -> bool:
-    return "raise ValueError" in source("solutions", checks.lecture_of(exercise), exercise.answers)
+    return "raise ValueError" in source(exercise, "solutions")
 
 
 @pytest.mark.parametrize("exercise", filter(raises, HERE), ids=lambda e: e.number)
 def test_an_error_of_a_class_of_its_own_is_the_error_that_it_is_a_kind_of(exercise):
-    text = source("solutions", checks.lecture_of(exercise), exercise.answers)
+    text = source(exercise, "solutions")
     own = "class Refused(ValueError): pass\n\nValueError = Refused\n"
     outcomes = examine(exercise, define(own + text, exercise.answers))
     assert all(o.status == "passed" for o in outcomes), report(exercise, outcomes)

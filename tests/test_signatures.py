@@ -5,8 +5,6 @@ import ast
 import cProfile
 import random
 import sys
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,36 +12,23 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from notebook_answers import answers
 from zerotohero.batchnorm import BatchNorm1d, Layer, Linear, Sequential
 from zerotohero.course import answering, checks
-from zerotohero.course.answering import define, run_case
-from zerotohero.course.cells import code_cells
+from zerotohero.course.answering import run_case
 from zerotohero.course.checking import examine, judge
-from zerotohero.course.collecting import History
 from zerotohero.course.plain import pack, unpack
 from zerotohero.course.signatures import SERVES, complaint, signature
 from zerotohero.micrograd import Value
 
-SOLUTIONS = Path(__file__).parent.parent / "solutions"
 QUICK = [e for e in checks.handed_in() if not e.takes]
 each_quick = pytest.mark.parametrize("exercise", QUICK, ids=lambda e: e.number)
-
-
-@cache
-def history(lecture: str) -> History:
-    return History(code_cells(SOLUTIONS / f"{checks.file_name(lecture)}.ipynb"))
-
-
-def solutions(exercise):
-    """The course's answers, defined anew."""
-    text = history(checks.lecture_of(exercise)).source(exercise.answers)
-    return define(text, exercise.answers)
 
 
 def instead(number: str, name: str, change):
     """The outcomes of the course's answers with one of them in another form."""
     exercise = checks.find(number)
-    mine = dict(zip(exercise.answers, solutions(exercise), strict=True))
+    mine = dict(zip(exercise.answers, answers(exercise, "solutions"), strict=True))
     mine[name] = change(mine[name])
     return examine(exercise, list(mine.values()))
 

@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from zerotohero.course.adapters.shared import what_came
+
 # --- 7.1 ----------------------------------------------------------------------------------------
 
 
@@ -60,7 +62,7 @@ def counted(FusedAttention, layers):
 def _run(module, x):
     y = module(x)
     if not isinstance(y, (torch.Tensor, tuple, list, type(None))):  # these have verdicts
-        raise TypeError(f"forward has to return a tensor, and it returned a {type(y).__name__}")
+        raise TypeError(f"forward has to return a tensor, and it returned {what_came(y)}")
     return y
 
 
@@ -205,8 +207,8 @@ def _cache(model, sizes):
     cache, n = model.new_cache(), sizes["n_layer"]
     found = isinstance(cache, list | tuple) and sum(isinstance(layer, dict) for layer in cache)
     if found != n or len(cache) != n:
-        kind = type(cache).__name__
-        came = f"a {kind} of {len(cache)}" if isinstance(cache, list | tuple) else f"a {kind}"
+        came = what_came(cache)
+        came += f" of {len(cache)}" if isinstance(cache, list | tuple) else ""
         raise TypeError(
             f"new_cache() has to return a list of {n} dicts, one for each layer; it returned {came}"
         )
@@ -309,8 +311,7 @@ class _OneLayer(nn.Module):
         self.how = SimpleNamespace(
             bias=_float(bias), tail=tail, axis=axis, leaky_at=leaky_at, center=center, total=total
         )
-        self.whisper, self.shout = whisper, shout
-        self.shift, self.calls = shift, _Calls()
+        self.shift, self.whisper, self.shout, self.calls = shift, whisper, shout, _Calls()
         self.drop = nn.Dropout(dropout) if dropout else None
         self.norm = nn.BatchNorm1d(self.wte.shape[1]) if norm else None
         self.train(train)

@@ -1,4 +1,4 @@
-"""Softmax and its loss in NumPy, as the verdicts of several lectures need them."""
+"""What the checks of several lectures need in NumPy: softmax and its loss, and random signs."""
 
 import numpy as np
 
@@ -15,3 +15,8 @@ def mean_loss(logits: np.ndarray, targets: np.ndarray) -> float:
     shifted = logits - logits.max(-1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(-1))
     return float((log_sum - shifted[np.arange(len(targets)), targets]).mean())
+
+
+def both_signs(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Return as many of 1 as of −1, or one more, in any order."""
+    return rng.permutation((-1.0) ** np.arange(n))

@@ -8,14 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from zerotohero.course.checks.backprop.rules import NODES
-from zerotohero.course.checks.backprop.shared import (
-    BY_HAND,
-    FLOAT32,
-    both_signs,
-    near,
-    rounded,
-    unlike,
-)
+from zerotohero.course.checks.backprop.shared import BY_HAND, FLOAT32, near, rounded, unlike
+from zerotohero.course.checks.numerics import both_signs
 from zerotohero.course.exercise import Exercise, Wrong, array, expect_that
 from zerotohero.course.to_look_at import AUTOGRAD
 

@@ -8,7 +8,6 @@ from zerotohero.course.checks.backprop.shared import (
     BY_HAND,
     FLOAT32,
     TOL,
-    both_signs,
     loss_and_force,
     near,
     norm_gradients,
@@ -16,6 +15,7 @@ from zerotohero.course.checks.backprop.shared import (
     unlike,
 )
 from zerotohero.course.checks.names import STOI, V, some_names
+from zerotohero.course.checks.numerics import both_signs
 from zerotohero.course.exercise import Exercise, Wrong, array
 from zerotohero.course.to_look_at import AUTOGRAD
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zerotohero.course.checks.numerics import softmax
+from zerotohero.course.checks.numerics import both_signs, softmax
 from zerotohero.course.exercise import Mistake, Wrong, expect
 
 TOL = 1e-10  # absolute and relative, in float64; float32 is told from it
@@ -99,11 +99,6 @@ def norm_inputs(rng: np.random.Generator, *sizes: int, spread: float = 1.5) -> d
     eps = float(rng.uniform(0.01, 0.05))
     gamma = rng.uniform(0.3, 2, C) * both_signs(rng, C)
     return {"dout": rng.normal(size=sizes), "x": x, "gamma": gamma, "eps": eps}
-
-
-def both_signs(rng: np.random.Generator, n: int) -> np.ndarray:
-    """Return as many of 1 as of −1, or one more, in any order."""
-    return rng.permutation((-1.0) ** np.arange(n))
 
 
 def over_the_batch(given: dict) -> dict:

@@ -8,6 +8,7 @@ from zerotohero.course.checks.batchnorm._e4_4_eval_mode import output_in_eval_mo
 from zerotohero.course.checks.batchnorm._e4_4_gradients import gradients_twice
 from zerotohero.course.checks.batchnorm.running import FAR, FLOAT, expect_moved, expect_start, moved
 from zerotohero.course.checks.batchnorm.shared import IN_PLACE, normalised, usual
+from zerotohero.course.checks.numerics import both_signs
 from zerotohero.course.exercise import Exercise, Mistake, expect, expect_that, show
 
 batch_norm = Exercise(
@@ -60,7 +61,7 @@ def _layer(rng: np.random.Generator, C: int, eps: float | None = None) -> dict:
     return {
         "eps": float(rng.uniform(0.2, 0.5)) if eps is None else eps,
         "momentum": float(rng.uniform(0.15, 0.4)),
-        "gamma": (rng.uniform(0.5, 2, C) * rng.permutation((-1) ** np.arange(C))).astype("f4"),
+        "gamma": (rng.uniform(0.5, 2, C) * both_signs(rng, C)).astype("f4"),
         "beta": rng.normal(size=C).astype(np.float32),
     }
 

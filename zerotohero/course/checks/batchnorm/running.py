@@ -5,8 +5,6 @@ import numpy as np
 from zerotohero.course.exercise import Mistake, expect, expect_that
 
 FLOAT = 2e-5  # float32's rounding, through a mean, a variance and a root
-
-
 FAR = 2e-3  # the same where x is about 1000; what loses digits is off by more than ten times that
 
 

@@ -58,7 +58,8 @@ PART += "long text."
 
 
 def _share(train: list[str], dev: list[str]) -> float:
-    return sum(name in set(train) for name in dev) / len(dev)
+    known = set(train)
+    return sum(name in known for name in dev) / len(dev)
 
 
 def _wrong_shares(train: list[str], dev: list[str]) -> list[Mistake]:

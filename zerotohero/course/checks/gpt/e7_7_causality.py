@@ -120,6 +120,14 @@ def _expect_judged(given: dict, got: dict, rejected: str, missed: str) -> None:
     raise Wrong(message, missed)
 
 
+def _unseen_leaks(given: dict, got: dict) -> set:
+    """Return the leaks of the models that were called causal."""
+    leaks = (tuple(leak) if isinstance(leak, list) else leak for leak in given["_leaks"])
+    called = (np.size(mine) == 1 and bool(mine) for mine in got["causal"])
+    pairs = zip(leaks, called, strict=True)
+    return {leak for leak, causal in pairs if leak is not None and causal}
+
+
 JUDGED_CRASHES = {
     "has to be of shape|Dimension out of range|too many indices": "The model takes a batch of "
     "texts, (B, T), and returns (B, T, V): is an axis missing? `idx[None]` makes one text a batch.",
@@ -231,9 +239,7 @@ def rounding_is_no_leak(given, got):
         "moves none by more than 1e-5. Compare the logits themselves, not their mean or their "
         "largest. (`torch.allclose` also has a relative tolerance; `atol` is the one to set.)"
     )
-    leaks = [tuple(leak) if isinstance(leak, list) else leak for leak in given["_leaks"]]
-    pairs = zip(leaks, got["causal"], strict=True)
-    unseen = {leak for leak, mine in pairs if leak is not None and mine}
+    unseen = _unseen_leaks(given, got)
     mean = (
         f"Larger leaks are found, and missed are those of {WHISPER} in two logits of one position. "
         "A mean over positions or the vocabulary loses them, and so does a tolerance of that size: "
@@ -286,8 +292,7 @@ def leak_at_one_length_found(given, got):
         "Texts of this length are fed, but the leak in them isn't found: for each length, every "
         "cut from 1 to T − 1 has to be tried and all positions before it compared."
     )
-    pairs = zip(given["_leaks"], got["causal"], strict=True)
-    if {leak for leak, mine in pairs if leak is not None and mine is True} == {*range(3, N + 1)}:
+    if _unseen_leaks(given, got) == {*range(3, N + 1)}:
         missed = "A last token that changes shows what it leaks itself, and nothing of the others: "
         missed += "for each length, change the future at every cut."
     if unseen == set(range(2, N)):

@@ -321,10 +321,8 @@ def _to_merge(rng) -> dict:
     C, r, V = (int(n) for n in np.add(rng.permutation([3, 5, 6]), [4, 0, 9]))
     head = {"w": rng.normal(size=(C, V)), "b": rng.normal(size=V)}
     head |= {"down": rng.normal(size=(C, r)), "up": rng.normal(size=(r, V))}
-    return {
-        "head": head,
-        "alpha": float(rng.choice([12.5, 16.5, 21.5])),
-    }  # not a length, not r times a whole number
+    # alpha is no length of an axis, and not r times a whole number.
+    return {"head": head, "alpha": float(rng.choice([12.5, 16.5, 21.5]))}
 
 
 @adapters.case("the head merged", points=2, adapter="merged", inputs=_to_merge)

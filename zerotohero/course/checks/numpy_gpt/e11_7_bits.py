@@ -281,7 +281,7 @@ def _smallest(rng) -> dict:
 @bits.case(
     "one row, one column, and all together",
     adapter="round_trip",
-    inputs=lambda rng: _smallest(rng),
+    inputs=_smallest,
     crashes=CRASHES,
 )
 def both_together(given, got):
