@@ -21,10 +21,11 @@ lab: .venv/data ## open the course in JupyterLab; ARGS="--no-browser --port 8890
 		--LabApp.default_url=/lab/tree/lectures/01_micrograd.ipynb \
 		$(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
-# Three processes on two cores, since each waits now and then, for a kernel, a page or a sandbox;
-# more than one thread in each would only get in the others' way.
+# One process more than there are cores, since each waits now and then, for a kernel, a page or a
+# sandbox; more than one thread in each would only get in the others' way. Up to 2 GB go to each.
+PROCESSES := $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() + 1, 6))')
 PYTEST = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --durations 10 \
-	-n 3 --dist loadscope --no-loadscope-reorder --nbval-lax --nbval-current-env
+	-n $(PROCESSES) --dist loadscope --no-loadscope-reorder --nbval-lax --nbval-current-env
 test bounds: export OMP_NUM_THREADS ?= 1
 test bounds: export ZEROTOHERO_BUDGET = quick
 # Where it is set, each of a thousand processes would compile all that it imports.

@@ -1,11 +1,16 @@
 """For all tests: shapes in signatures are checked at run time, and figures need no screen."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 # The tests' tensors are small, and two test processes share two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell's background job ignores Ctrl-C, and what it starts inherits that: some tests press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import matplotlib
 import pytest
