@@ -67,3 +67,14 @@ def test_a_dataclass_can_be_defined():
     source = "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: 'float' = 1.0\n"
     (P,) = define(source, ["P"])
     assert P(2.0).x == 2.0
+
+
+def test_an_error_where_python_knows_no_line_is_described():
+    def fail():
+        raise KeyboardInterrupt
+
+    fail.__code__ = fail.__code__.replace(co_linetable=b"", co_filename="answer")
+    with pytest.raises(KeyboardInterrupt) as caught:
+        fail()
+    assert caught.value.__traceback__.tb_next.tb_lineno is None
+    assert describe(caught.value)["line"] == fail.__code__.co_firstlineno

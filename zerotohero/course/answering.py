@@ -269,8 +269,10 @@ def describe(error: BaseException) -> dict[str, Any]:
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         if not file.startswith(not_theirs):
-            described["line"] = trace.tb_lineno
-            described["code"] = linecache.getline(file, trace.tb_lineno).strip()[:200]
+            # Where Ctrl-C falls between two lines, Python knows none.
+            line = trace.tb_lineno or trace.tb_frame.f_code.co_firstlineno
+            described["line"] = line
+            described["code"] = linecache.getline(file, line).strip()[:200]
             described["function"] = trace.tb_frame.f_code.co_name
         trace = trace.tb_next
     if isinstance(error, SyntaxError) and error.filename == ANSWER_FILE:

@@ -262,3 +262,39 @@ def order_is_a_default_argument():
         return order
 
     return operands_first
+
+
+@wrong("1.3", "for each level once")
+def level_by_level_of_a_copy():
+    def operands_first(operands, root):
+        waiting, order = dict(operands), []
+        while root in waiting:
+            ready = [n for n, made in waiting.items() if not any(o in waiting for o in made)]
+            for name in ready:
+                del waiting[name]
+            order += ready
+        reached, todo = {root}, [root]
+        while todo:
+            new = [o for o in operands[todo.pop()] if o not in reached]
+            reached.update(new)
+            todo += new
+        return [name for name in order if name in reached and name != root] + [root]
+
+    return operands_first
+
+
+@wrong("1.3", "Something inside of it was written into")
+def uses_the_lists_up():
+    def operands_first(operands, root):
+        order, seen, stack = [], {root}, [root]
+        while stack:
+            if operands[stack[-1]]:
+                name = operands[stack[-1]].pop()
+                if name not in seen:
+                    seen.add(name)
+                    stack.append(name)
+            else:
+                order.append(stack.pop())
+        return order
+
+    return operands_first

@@ -101,24 +101,20 @@ def softplus_graphs(softplus, xs):
 # --- 1.3 ----------------------------------------------------------------------------------------
 
 
-class Counted(dict):
-    """A dict that stops whoever looks things up for ever."""
+def _counted(names):
+    """Return a kind of text that stops whoever looks it up for ever, in whatever they copied."""
+    left = 100 * names + 100
 
-    def __init__(self, items):
-        super().__init__(items)
-        self.left = 100 * len(items) + 100
+    class Counted(str):
+        def __hash__(self):  # what dicts and sets ask a name for
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise RuntimeError(FOR_EVER)
+            return str.__hash__(self)
 
-    def __getitem__(self, name):
-        self.left -= 1
-        if self.left < 0:
-            raise RuntimeError(FOR_EVER)
-        return dict.__getitem__(self, name)
-
-    def get(self, name, default=None):
-        self.left -= 1
-        if self.left < 0:
-            raise RuntimeError(FOR_EVER)
-        return dict.get(self, name, default)
+    Counted.__name__ = "str"  # which errors name
+    return Counted
 
 
 FOR_EVER = "looked up over a hundred times as often as there are numbers"
@@ -154,17 +150,18 @@ def _shallow(limit):
 
 
 def order_of_a_graph(operands_first, operands, root):
+    name = _counted(len(operands))
+    graph = {name(made): [name(n) for n in operands[made]] for made in operands}
     with _shallow(500):
-        order = operands_first(Counted(operands), root)
+        order = operands_first(graph, name(root))
         # Generators and the like will do; a set has no order, and text is no list of names.
         if hasattr(order, "__iter__") and not isinstance(order, (str, set, frozenset)):
-            order = list(order)
+            order = [str(n) if isinstance(n, str) else n for n in order]
     return {"order": order}
 
 
 def orders_of_a_graph(operands_first, operands, roots):
-    orders = [order_of_a_graph(operands_first, operands, root)["order"] for root in roots]
-    return {"orders": orders}
+    return {"orders": [order_of_a_graph(operands_first, operands, root)["order"] for root in roots]}
 
 
 def order_of_a_chain(operands_first, links, twice):
