@@ -286,7 +286,7 @@ def lowest_loss_of_the_lowest_window():
     return search, choose_rate
 
 
-@wrong("3.3", "Of equal means you take the last")
+@wrong("3.3", "The first of them counts")
 def last_of_equal_means():
     def last(rates, losses, window):
         means = [sum(losses[i : i + window]) for i in range(len(losses) - window + 1)]
@@ -305,5 +305,49 @@ def zero_taken_for_none():
             if not best or mean < best:
                 best, place = mean, i
         return rates[place] / 2
+
+    return search, choose_rate
+
+
+@wrong("3.3", "A loss of 0 is finite")
+def ends_at_a_loss_of_0():
+    def sweep(step, low, high, n):
+        return search(step, low, high, n, ends=lambda loss: not loss or not math.isfinite(loss))
+
+    return sweep, choose
+
+
+@wrong("3.3", "A loss below 0 is finite")
+def ends_at_a_loss_below_0():
+    def sweep(step, low, high, n):
+        return search(step, low, high, n, ends=lambda loss: not 0 <= loss < math.inf)
+
+    return sweep, choose
+
+
+@wrong("3.3", "two rates may give the same loss")
+def rates_by_loss():
+    def sweep(step, low, high, n):
+        rates, losses = search(step, low, high, n)
+        by_loss = dict(zip(losses, rates, strict=True))
+        return [*by_loss.values()], [*by_loss]
+
+    return sweep, choose
+
+
+@wrong("3.3", "so don't round them")
+def means_of_two_decimals():
+    def choose_rate(rates, losses, window):
+        means = [sum(losses[i : i + window]) / window for i in range(len(losses) - window + 1)]
+        rounded = [round(mean, 2) for mean in means]
+        return rates[rounded.index(min(rounded)) + window - 1] / 2
+
+    return search, choose_rate
+
+
+@wrong("3.3", "as if all were above 0")
+def sizes_of_the_losses():
+    def choose_rate(rates, losses, window):
+        return choose(rates, [abs(loss) for loss in losses], window)
 
     return search, choose_rate

@@ -128,8 +128,8 @@ def _over_the_edge(rng: np.random.Generator) -> dict:
     """Return losses that are infinite or not a number at a place in the middle, or at the last."""
     curves, n = rng.uniform(1, 4, (4, 7)), 7
     curves[0, 1], curves[0, rng.integers(2, 5)] = 1e12, np.inf  # large is finite
-    curves[1, rng.integers(2, 5)] = np.nan
-    curves[2, -1] = np.inf
+    curves[1, :2], curves[1, rng.integers(2, 5)] = (0, -1.5), np.nan  # 0 and less are finite too
+    curves[2, 3], curves[2, -1] = curves[2, 1], np.inf  # two losses are equal
     curves[3, rng.integers(2, 5)] = -np.inf
     return {"curves": curves.tolist(), "low": 0.01, "high": float(rng.uniform(50, 200)), "n": n}
 
@@ -161,10 +161,18 @@ def sweeps_over_the_edge(given, got):
             stop = "−∞ isn't finite either: ask `math.isfinite(loss)`."
         steps = len(found["asked"])
         late = steps > edge + 1
-        early = "A large loss is finite, and the sweep goes on after it: ask `math.isfinite(loss)`."
-        hint = stop if late else early if max(losses[: max(steps, 1)]) > 1e6 else None
+        last = losses[max(steps, 1) - 1]
+        which = "large loss" if last > 1e6 else "loss of 0" if last == 0 else "loss below 0"
+        early = f"A {which} is finite, and the sweep goes on after it: ask `math.isfinite(loss)`."
+        hint = stop if late else early if not 0 < last <= 1e6 else None
         expect(f"the number of steps {what}", steps, edge + 1, hint=hint)
-        expect(f"the losses {what}", found["losses"], np.array(losses[:edge]), mistakes=[kept])
+        once = Mistake(
+            np.array([*dict.fromkeys(losses[:edge])]),
+            "A loss that came before is left out: two rates may give the same loss, so keep a list "
+            "of all.",
+        )
+        wanted = np.array(losses[:edge])
+        expect(f"the losses {what}", found["losses"], wanted, mistakes=[kept, once])
         too_many = Mistake(
             rates[: edge + 1],
             "The rate of the loss that is not finite is in the list: as many rates as losses.",
@@ -191,14 +199,16 @@ ENDS_AT = "the `window` losses whose mean belongs to place i are losses[i − wi
 
 
 def _two_curves(rng: np.random.Generator) -> dict:
-    """Return a curve, and the same with losses 10¹² times as large."""
+    """Return a curve, and the same with losses 10¹² times as large, and below 0 by little."""
     curve = noisy_curve(rng)
-    return {"curves": [curve, {**curve, "losses": [1e12 * loss for loss in curve["losses"]]}]}
+    large = [1e12 * loss for loss in curve["losses"]]
+    below = [1e-4 * (loss - 30) for loss in curve["losses"]]
+    return {"curves": [curve, {**curve, "losses": large}, {**curve, "losses": below}]}
 
 
 @rate.case("a choice from a noisy curve", adapter="chosen", inputs=_two_curves)
 def choice_from_a_noisy_curve(given, got):
-    curve, (found, of_large) = given["curves"][0], got["rates"]
+    curve, (found, of_large, of_negative) = given["curves"][0], got["rates"]
     rates, losses, window = curve["rates"], curve["losses"], curve["window"]
     want = choose(rates, losses, window)
     at = rates.index(want * 2)
@@ -265,6 +275,23 @@ def choice_from_a_noisy_curve(given, got):
             for place in (0, window - 1, -1)
         ],
     )
+    shown = "choose_rate, where 30 is taken from each loss, and the rest divided by 10⁴"
+    highest = int(np.argmax(means)) + window - 1
+    expect(
+        shown,
+        of_negative,
+        want,
+        mistakes=[
+            Mistake(
+                rates[highest] / 2, "That is where the mean is highest, as if all were above 0."
+            ),
+            Mistake(
+                rates[window - 1] / 2,
+                "That is the place of the first mean, as if all were equal: they differ by little "
+                "here, so don't round them.",
+            ),
+        ],
+    )
 
 
 @rate.case(
@@ -294,7 +321,8 @@ def choices_at_the_ends(given, got):
             mistakes.append(
                 Mistake(
                     rates[9] / 2,
-                    "Of equal means you take the last: the first counts, with `<` and not `<=`.",
+                    "Two means are the lowest, and equal, if each is the mean of the last two "
+                    "losses. The first of them counts: `<` and not `<=`.",
                 )
             )
         elif which == places[1]:
