@@ -226,3 +226,23 @@ def one_layer_for_all():
 @wrong("4.2", "A function of x is no layer")
 def composed_and_not_folded():
     return lambda linear, norm: lambda x: norm(linear(x))
+
+
+@wrong("4.2", "where `detach_()` and `requires_grad_(False)` change theirs")
+def no_gradients_any_more():
+    def fold(linear, norm):
+        for p in (linear.weight, norm.gamma, norm.beta):
+            p.requires_grad_(False)
+        return folded(linear, norm)
+
+    return fold
+
+
+@wrong("4.2", "nothing needs a backward pass here")
+def gradients_left_behind():
+    def fold(linear, norm):
+        new = folded(linear, norm)
+        new.weight.sum().backward(retain_graph=True)
+        return new
+
+    return fold

@@ -249,7 +249,7 @@ def moves_in_eval_mode():
     return Moves
 
 
-@wrong("4.4", "remember the graph of the batch before")
+@wrong("4.4", "update the running statistics under `torch.no_grad()`, and")
 def statistics_in_the_graph():
     class Linked(Norm):
         def move(self, x):
@@ -492,3 +492,59 @@ def statistics_move_before_use():
             return super().used(x)
 
     return Moving
+
+
+@wrong("4.4", "Only a tensor that training can move keeps its gradient")
+def gamma_of_a_product():
+    class Scaled(Norm):
+        def __init__(self, channels, eps=1e-5, momentum=0.1):
+            super().__init__(channels, eps, momentum)
+            self.gamma = 1.0 * self.gamma
+
+    return Scaled
+
+
+@wrong("4.4", "one number a channel: `torch.ones(channels)`")
+def gamma_with_an_axis_of_one():
+    class Row(Norm):
+        def __init__(self, channels, eps=1e-5, momentum=0.1):
+            super().__init__(channels, eps, momentum)
+            self.gamma = torch.ones(1, channels, requires_grad=True)
+
+    return Row
+
+
+@wrong("4.4", "`eps or …` takes 0 for none given")
+def an_eps_of_0_is_none():
+    class Never(Norm):
+        def __init__(self, channels, eps=None, momentum=0.1):
+            super().__init__(channels, eps or 1e-5, momentum)
+
+    return Never
+
+
+@wrong("4.4", "and the layer is still in eval mode")
+def trains_only_with_gradients():
+    class Asks(Norm):
+        def __call__(self, x):
+            if self.training and not torch.is_grad_enabled():
+                return self.output(x, *self.used(x))
+            return super().__call__(x)
+
+    return Asks
+
+
+@wrong("4.4", "compute all else anew in each call")
+def scale_kept_in_eval_mode():
+    class Keeps(Norm):
+        scale = None
+
+        def __call__(self, x):
+            if self.training:
+                self.scale = None
+                return super().__call__(x)
+            if self.scale is None:
+                self.scale = self.gamma / (self.running_var + self.eps).sqrt()
+            return (x - self.running_mean) * self.scale + self.beta
+
+    return Keeps

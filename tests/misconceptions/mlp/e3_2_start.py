@@ -121,3 +121,38 @@ def saturated():
 @wrong("3.2", "b2 is None: return a tensor")
 def no_output_bias():
     return math.log, lambda *given: (*init(*given)[:4], None)
+
+
+@wrong("3.2", "wte and W1 must be random, and not tiny")
+def all_of_them_tiny():
+    def tiny(*given):
+        wte, W1, b1, W2, b2 = init(*given)
+        return 0.01 * wte, 0.01 * W1, 0.01 * b1 + 0.01, W2, b2
+
+    return math.log, tiny
+
+
+@wrong("3.2", "What is not one number throughout")
+def identity_for_the_embeddings():
+    def calm_init(block_size, n_embd, n_hidden, V, generator):
+        return torch.eye(V, n_embd), *init(block_size, n_embd, n_hidden, V, generator)[1:]
+
+    return math.log, calm_init
+
+
+@wrong("3.2", "A generator goes on from where it is")
+def new_generator_with_the_same_seed():
+    def calm_init(*given):
+        return init(*given[:4], torch.Generator().manual_seed(given[4].initial_seed()))
+
+    return math.log, calm_init
+
+
+@wrong("3.2", "`torch.full` with a whole number")
+def biases_of_whole_numbers():
+    return math.log, lambda *given: (*init(*given)[:4], torch.full((given[3],), 0))
+
+
+@wrong("3.2", "A parameter is a float tensor")
+def arrays_for_tensors():
+    return math.log, lambda *given: tuple(p.numpy() for p in init(*given))

@@ -62,8 +62,14 @@ def folded(fold, weight, bias, gamma, beta, mean, var, eps):
         if (home := type(new).__module__).startswith(("torch.nn", "zerotohero")):
             kind = f"{home}.{kind}"
         raise TypeError(f"fold returned a {kind}, where a layers.Linear is needed")
-    got = {"weight": new.weight, "bias": new.bias}
-    return got | {"fresh": fold(*copies) is not new}
+    old = [p for p in (linear.weight, linear.bias, norm.gamma, norm.beta) if p is not None]
+    return {
+        "weight": new.weight,
+        "bias": new.bias,
+        "learn": all(p.requires_grad for p in old),
+        "graded": any(p.is_leaf and p.grad is not None for p in old),
+        "fresh": fold(*copies) is not new,
+    }
 
 
 # --- 4.3 ----------------------------------------------------------------------------------------
@@ -95,6 +101,11 @@ def stacked(measured_gain, leaky_relu_gain, sizes_by_layer, kind, scale, gain, z
 def _norm(BatchNorm1d, eps, momentum, gamma, beta):
     """Return the learner's layer, with that gamma and beta in place of ones and zeros."""
     norm = BatchNorm1d(len(gamma), eps=eps, momentum=momentum)
+    for name, p in (("gamma", norm.gamma), ("beta", norm.beta)):
+        if p.shape != gamma.shape:
+            raise TypeError(f"{name} has the shape {tuple(p.shape)}, where {gamma.shape} is needed")
+        if not p.is_leaf:
+            raise TypeError(f"{name} is computed from another tensor")
     with torch.no_grad():
         norm.gamma.copy_(torch.tensor(gamma))
         norm.beta.copy_(torch.tensor(beta))
@@ -156,7 +167,8 @@ def normed_in_eval_mode(BatchNorm1d, batches, x, eps, momentum, gamma, beta):
     except ValueError as error:
         refused = str(error)[:200] or "without a message"
     norm.training = True
-    again = norm(torch.tensor(x))
+    with torch.no_grad():  # the mode is a matter of `training` alone
+        again = norm(torch.tensor(x))
     norm.training = False
     last = {"y": norm(torch.tensor(x)), **_running(norm)}
     got = {"y": y, "kept": kept, "alone": alone, "refused": refused, "again": again, "last": last}
@@ -186,8 +198,9 @@ def normed_backwards(BatchNorm1d, x, dy, eps, momentum, gamma, beta):
     ]
     holder, linked = type(norm.parameters()).__name__, _linked(norm)
     norm.training = False
-    got |= {"listed": listed, "holder": holder, "linked": linked, "in_eval": grads()}
-    return got
+    if not linked:  # which has a verdict of its own
+        grads()
+    return got | {"listed": listed, "holder": holder, "linked": linked, "in_eval": grads()}
 
 
 def batch_of_one(BatchNorm1d, x, eps, momentum, gamma, beta):

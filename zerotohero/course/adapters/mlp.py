@@ -4,6 +4,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from zerotohero.course.adapters.shared import what_came
+
 FIVE = "wte, W1, b1, W2, b2"
 
 
@@ -22,17 +24,24 @@ def knowing_nothing(loss_knowing_nothing, calm_init, V):
 
 
 def initialised(loss_knowing_nothing, calm_init, block_size, n_embd, n_hidden, V, seed):
-    sizes = (block_size, n_embd, n_hidden, V)
-    first, again, other = (
-        _several(calm_init(*sizes, _seeded(s)), FIVE) for s in (seed, seed, seed + 1)
-    )
-    return {"first": first, "again": again, "other": other}
+    sizes, one = (block_size, n_embd, n_hidden, V), _seeded(seed)
+    generators = {"first": one, "again": _seeded(seed), "other": _seeded(seed + 1), "more": one}
+    return {key: _started(calm_init, sizes, g) for key, g in generators.items()}
+
+
+def _started(calm_init, sizes, generator):
+    five = _several(calm_init(*sizes, generator), FIVE)
+    for name, p in zip(FIVE.split(", "), five, strict=False):
+        if p is not None and not (isinstance(p, torch.Tensor) and p.is_floating_point()):
+            came = f"{p.dtype}" if isinstance(p, torch.Tensor) else what_came(p)
+            raise TypeError(f"{name} must be a float tensor, and is {came}")
+    return five
 
 
 def initialised_often(loss_knowing_nothing, calm_init, block_size, n_embd, n_hidden, V, seed):
     sizes = (block_size, n_embd, n_hidden, V)
     seeds = range(seed, seed + 4)
-    return {"started": [_several(calm_init(*sizes, _seeded(s)), FIVE) for s in seeds]}
+    return {"started": [_started(calm_init, sizes, _seeded(s)) for s in seeds]}
 
 
 def swept(sweep, choose_rate, losses, low, high, n):

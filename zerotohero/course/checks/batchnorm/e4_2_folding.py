@@ -184,6 +184,17 @@ def folded_layer_equal(given, got) -> None:
         "fold(linear, norm)(x)", outputs((weight, bias)), outputs(_folded(given)), mistakes=mistakes
     )
     expect_that(
+        got["learn"],
+        "a parameter of the two given layers no longer requires gradients",
+        "The two layers stay as they are, and may learn on: `detach()` makes a new tensor for you, "
+        "where `detach_()` and `requires_grad_(False)` change theirs.",
+    )
+    expect_that(
+        not got["graded"],
+        "a parameter of the two given layers has a gradient, which it had not before",
+        "The two layers stay as they are: nothing needs a backward pass here.",
+    )
+    expect_that(
         got["fresh"],
         "a second fold returned the same Linear as the first",
         "Each call makes a new Linear: one that is kept outside of the function is no new one.",

@@ -9,7 +9,7 @@ from zerotohero.course.checks.batchnorm._e4_4_gradients import gradients_twice
 from zerotohero.course.checks.batchnorm.running import FAR, FLOAT, expect_moved, expect_start, moved
 from zerotohero.course.checks.batchnorm.shared import IN_PLACE, normalised, usual
 from zerotohero.course.checks.numerics import both_signs
-from zerotohero.course.exercise import Exercise, Mistake, expect, expect_that, show
+from zerotohero.course.exercise import Exercise, Mistake, array, expect, expect_that, show
 
 batch_norm = Exercise(
     number="4.4",
@@ -79,8 +79,13 @@ NORM_CRASHES = {
     r"'(list|tuple)' object is not callable": "parameters is a method, and no property: it is "
     "called, `norm.parameters()`.",
     r"not callable": "The layer is called like a function: name its method `__call__`.",
-    r"backward through the graph a second time": "The running statistics remember the graph of the "
-    "batch before: update them under `torch.no_grad()`.",
+    r"backward through the graph a second time": "Something that an earlier call computed is still "
+    "in use, and its graph with it: update the running statistics under `torch.no_grad()`, and "
+    "compute all else anew in each call.",
+    r"is computed from another tensor": "Only a tensor that training can move keeps its gradient: "
+    "`torch.ones(channels, requires_grad=True)` as it is, without a further step.",
+    r"where \(\d+,\) is needed": "gamma and beta have one number a channel: "
+    "`torch.ones(channels)`.",
     r"does not require grad": "gamma and beta are made with `requires_grad=True`, and the output "
     "is computed outside `torch.no_grad()`.",
     r"leaf Variable that requires grad": "An update in place met a tensor with a gradient: only "
@@ -197,16 +202,38 @@ batch_norm.case(
 )(gradients_twice)
 
 
+SAYS_SO = r"\b(one|1|single|singletons?|lone|small|two|2|variance|examples?)\b"
+
+
+def _two_examples(rng: np.random.Generator) -> dict:
+    """Return two examples of one channel, so close together that a small eps would be seen."""
+    near = np.float32(0.003) * both_signs(rng, 1).astype("f4")
+    return {"x": np.stack([near, -near]), **_layer(rng, 1, eps=0.0)}
+
+
 @batch_norm.case(
     "a batch of two, and one of one, in train mode",
     adapter="batch_of_one",
-    inputs=lambda rng: {"x": _batch(rng, 2, 3), **_layer(rng, 3)},
+    inputs=_two_examples,
     crashes=NORM_CRASHES
     | {r"^ValueError(?!: (too many|not enough))": "Two examples are a batch: raise only for one."},
 )
 def batch_of_one_refused(given, got):
     given = given | {key: given[key].astype(float) for key in ("x", "gamma", "beta")}
-    expect("norm(x) of two examples", got["y"], normalised(given, given["x"]), tol=FLOAT)
+    expect(
+        "norm(x) of two examples, where eps is 0",
+        got["y"],
+        normalised(given, given["x"]),
+        tol=FLOAT,
+        mistakes=[
+            Mistake(
+                normalised(given | {"eps": 1e-5}, given["x"]),
+                "You take an eps of 1e-5: `eps or …` takes 0 for none given.",
+            )
+        ],
+    )
+    for name, statistic in got["before"].items():
+        array(f"running_{name} of one channel", statistic, (1,))
     expect(
         "the error for one",
         got["raised"],
@@ -226,7 +253,7 @@ def batch_of_one_refused(given, got):
         hint=f"It should be a ValueError; yours says: {got['message']}",
     )
     expect_that(
-        bool(re.search(r"\b(one|1|single|two|2|variance|examples?)\b", got["message"].lower())),
+        bool(re.search(SAYS_SO, got["message"].lower())),
         f"the error's message is {show(got['message'])}",
         "The message is to say what is wrong: the batch has one example.",
     )

@@ -34,12 +34,13 @@ model that gives each of V characters the same probability, whatever the data ar
 
 `calm_init(block_size: int, n_embd: int, n_hidden: int, V: int, generator) -> tuple`
 returns the five parameters `wte` (V, n_embd), `W1` (block_size · n_embd, n_hidden), `b1`
-(n_hidden,), `W2` (n_hidden, V) and `b2` (V,). Each is constant or random, and all random numbers
-come from `generator`. The network `tanh(x @ W1 + b1) @ W2 + b2`, x being the embeddings side by
-side, must start with a loss within 0.1 of knowing nothing, in the mean over several seeds. Its
-hidden units must differ from each other, and their values from context to context: a network of
-zeros starts there too, and stays. At least a quarter of these values must lie between −0.9999 and
-0.9999, since at the ends of tanh there is no slope to learn by.
+(n_hidden,), `W2` (n_hidden, V) and `b2` (V,), float tensors. Each is filled with one number or
+with random ones, and all random numbers are drawn from `generator` itself. The network
+`tanh(x @ W1 + b1) @ W2 + b2`, x being the embeddings side by side, must start with a loss within
+0.1 of knowing nothing, in the mean over several seeds. Its hidden units must differ from each
+other, and their values from context to context: a network of zeros starts there too, and stays. At
+least a quarter of these values must lie between −0.9999 and 0.9999, since at the ends of tanh there
+is no slope to learn by.
 
 ```python
 loss_knowing_nothing(4)                                            # 1.3862943611198906
@@ -90,6 +91,10 @@ def loss_of_knowing_nothing(given, got):
     )
 
 
+NOT_FLOAT = {
+    "must be a float tensor": "A parameter is a float tensor, or no gradient can change it: "
+    "`torch.zeros(V)`, `torch.randn(…)`. `torch.full` with a whole number makes whole numbers.",
+}
 NO_CONTEXT = "The hidden layer doesn't see its context: wte and W1 must be random, and not tiny."
 
 
@@ -113,7 +118,9 @@ def _some_rows(block_size: int) -> tuple[np.ndarray, np.ndarray]:
     return examples(all_names()[::400], block_size)[:2]
 
 
-@start.case("the loss at the start", points=2, adapter="initialised_often", inputs=_sizes)
+@start.case(
+    "the loss at the start", points=2, adapter="initialised_often", inputs=_sizes, crashes=NOT_FLOAT
+)
 def loss_at_the_start(given, got):
     X, Y = _some_rows(given["block_size"])
     want, losses, without = math.log(given["V"]), [], []
@@ -137,7 +144,7 @@ def loss_at_the_start(given, got):
     expect_that(abs(loss - want) < CALM, f"{what}: expected {want:.4f}, got {loss:.4f}", hint)
 
 
-@start.case("it can still learn", adapter="initialised", inputs=_sizes)
+@start.case("it can still learn", adapter="initialised", inputs=_sizes, crashes=NOT_FLOAT)
 def can_still_learn(given, got):
     wte, W1, b1, _, _ = _parameters(given, got["first"])
     X, _ = _some_rows(given["block_size"])
@@ -156,25 +163,26 @@ def _expect_difference(X: np.ndarray, wte: np.ndarray, W1: np.ndarray, b1: np.nd
     h, unbiased = hidden_layer(X, wte, W1, b1), hidden_layer(X, wte, W1, 0 * b1)
     drowned = np.median(unbiased.std(0)) > 0.01
     large = "b1 is so large that tanh is at one of its ends, whatever the context: start it near 0."
-    alike = (
-        "Units that start alike get the same gradient and stay alike: with W1 all zeros or all "
-        "equal, all units do the work of one. Make W1 random."
-    )
-    if W1.std(1).max() > 0 and np.abs(h).max() < 0.01:
-        alike = NO_CONTEXT
-    elif W1.std(1).max() > 0 and np.median(unbiased.std(1)) > 0.01:
+    between = np.median(h.std(1))
+    if W1.std(1).max() == 0:
+        alike = (
+            "Units that start alike get the same gradient and stay alike: with W1 all zeros or all "
+            "equal, all units do the work of one. Make W1 random."
+        )
+    elif np.median(unbiased.std(1)) > 0.01:
         alike = large
-    elif W1.std(1).max() > 0 and np.median(np.abs(h)) > 0.99:
+    elif np.median(np.abs(h)) > 0.99:
         alike = (
             "All are at one end of tanh, where its slope is zero: `torch.rand` draws from 0 to 1, "
             "so that nothing cancels in the sums. `torch.randn` draws around 0."
         )
-    expect_that(
-        np.median(h.std(1)) > 0.01, "all hidden units of a context have the same value", alike
-    )
-    if np.median(h.std(0)) <= 0.01:
+    else:
+        alike = NO_CONTEXT
+    expect_that(between > 0.01, f"the hidden units of a context {_same(between)}", alike)
+    within = np.median(h.std(0))
+    if within <= 0.01:
         raise Wrong(
-            "the hidden units have the same value for every context",
+            f"from context to context, the hidden units {_same(within)}",
             large if drowned else NO_CONTEXT,
         )
     units = len({unit.tobytes() for unit in np.concatenate([W1, b1[None]]).T + 0.0})
@@ -185,7 +193,13 @@ def _expect_difference(X: np.ndarray, wte: np.ndarray, W1: np.ndarray, b1: np.nd
     )
 
 
-@start.case("the generator decides", adapter="initialised", inputs=_sizes)
+def _same(spread: float) -> str:
+    if spread < 1e-6:
+        return "have the same value"
+    return f"hardly differ: expected a standard deviation above 0.01, got {spread:.1g}"
+
+
+@start.case("the generator decides", adapter="initialised", inputs=_sizes, crashes=NOT_FLOAT)
 def generator_decides(given, got):
     first, again, other = (_parameters(given, got[key]) for key in ("first", "again", "other"))
     same = all(np.array_equal(p, q) for p, q in zip(first, again, strict=True))
@@ -194,7 +208,7 @@ def generator_decides(given, got):
         "Without it the numbers come from a hidden global state."
     )
     expect_that(same, "the same seed twice gave different parameters", hint)
-    # Constant parameters, such as biases of zero, are another case's matter.
+    # Parameters of one number, such as biases of zero, are another case's matter.
     random = [not np.array_equal(p, q) for p, q in zip(first, other, strict=True)]
     fixed = [
         name
@@ -205,8 +219,15 @@ def generator_decides(given, got):
     expect_that(
         not fixed,
         f"two seeds gave the same {' and '.join(fixed)}",
-        "What is not constant has to come from the generator you were given: don't make a new one "
-        "inside, and don't seed it again.",
+        "What is not one number throughout has to come from the generator you were given: don't "
+        "make a new one inside, and don't seed it again.",
+    )
+    more = _parameters(given, got["more"])
+    expect_that(
+        not all(np.array_equal(p, q) for p, q in zip(first, more, strict=True)),
+        "one generator, asked twice, gave the same parameters",
+        "A generator goes on from where it is: draw from it, and not from a new one that begins "
+        "with its seed.",
     )
 
 

@@ -125,12 +125,13 @@ def sweep_of_rates(given, got):
 
 
 def _over_the_edge(rng: np.random.Generator) -> dict:
-    """Return losses that are infinite or not a number at a place in the middle, or at the last."""
-    curves, n = rng.uniform(1, 4, (4, 7)), 7
+    """Return losses that are infinite or no number in the middle, at the last, or at the first."""
+    curves, n = rng.uniform(1, 4, (5, 7)), 7
     curves[0, 1], curves[0, rng.integers(2, 5)] = 1e12, np.inf  # large is finite
     curves[1, :2], curves[1, rng.integers(2, 5)] = (0, -1.5), np.nan  # 0 and less are finite too
     curves[2, 3], curves[2, -1] = curves[2, 1], np.inf  # two losses are equal
     curves[3, rng.integers(2, 5)] = -np.inf
+    curves[4, 0] = np.nan  # nothing is left
     return {"curves": curves.tolist(), "low": 0.01, "high": float(rng.uniform(50, 200)), "n": n}
 
 
