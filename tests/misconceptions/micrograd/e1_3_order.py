@@ -298,3 +298,19 @@ def uses_the_lists_up():
         return order
 
     return operands_first
+
+
+@wrong("1.3", "begin at the `root` that you are given")
+def begins_at_the_last_name():
+    def operands_first(operands, root):
+        order, stack = {}, [(list(operands)[-1], False)]
+        while stack:
+            name, ready = stack.pop()
+            if ready:
+                order[name] = True
+            elif name not in order:
+                stack.append((name, True))
+                stack += [(operand, False) for operand in operands[name]]
+        return [*order]
+
+    return operands_first

@@ -36,7 +36,7 @@ order = Exercise(
 empty. Return the names of `root` and of everything it was made from, **each once, and each after
 all of its operands**. The root comes last. Several orders may be right. The function must not call
 itself (raising Python's limit doesn't count), as a graph may be many thousand operations deep;
-for the same reason it looks up each name a few times, and not once for each level.
+for the same reason it looks up each name a few times at most, and not once for each level.
 
 ```python
 graph = {"a": [], "b": ["a", "a"], "c": ["b", "a"], "other": []}
@@ -140,6 +140,9 @@ _KEPT = (
 )
 
 
+_THE_ROOT = "The list of the first call came again: begin at the `root` that you are given."
+
+
 def _is_sorted(order: list[str], operands: dict[str, list[str]]) -> bool:
     place = {name: i for i, name in enumerate(order)}
     return all(place[u] < place[v] for v in order for u in operands[v])
@@ -234,6 +237,8 @@ def orders_in_the_graph_above(given, got):
             _check_order(listed, given["operands"], root)
         except Wrong as wrong:
             earlier = [name for order in got["orders"][:i] for name in order]
+            if i == 1 and listed == earlier:
+                raise Wrong(f"asked for {root} next: {wrong.message}", _THE_ROOT) from None
             if i == 2:
                 raise Wrong(f"asked the same once more: {wrong.message}", _KEPT) from None
             if earlier and isinstance(listed, list) and listed[: len(earlier)] == earlier:

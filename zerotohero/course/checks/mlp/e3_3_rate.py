@@ -27,15 +27,15 @@ rate = Exercise(
 `sweep(step, low: float, high: float, n: int) -> tuple[list[float], list[float]]`
 
 `step(rate)` does one step of training at that rate and returns the loss. Call it once at each of
-`n` rates, two or more, from `low` to `high`, both included, in rising order and **evenly spaced on
-a logarithmic scale**. Return the rates and their losses. If a loss is not finite, stop there, and
-return neither it nor its rate.
+`n` rates from `low` to `high`, both included, in rising order and **evenly spaced on a logarithmic
+scale**; `n` is at least 2. Return the rates and their losses. If a loss is not finite, stop there,
+and return neither it nor its rate.
 
 `choose_rate(rates: list[float], losses: list[float], window: int) -> float`
 
 For each place that has at least `window` losses up to and including its own, take the mean of the
-last `window` of them. Return **half** the rate at the place where this mean is lowest, and at the
-first such place of several: the lowest point itself is already on the edge.
+last `window` of them. Return **half** the rate at the place where this mean is lowest (at the first
+such place, if there are several): the lowest point itself is already on the edge.
 
 ```python
 sweep(lambda rate: 1 / rate, 0.01, 1.0, 3)                # ([0.01, 0.1, 1.0], [100.0, 10.0, 1.0])
