@@ -170,6 +170,25 @@ def test_another_style_passes(number, answers):
         assert all(o.status == "passed" for o in outcomes), report(exercise, outcomes)
 
 
+class CutOff(Fused):
+    @torch.no_grad()
+    def forward(self, x):
+        return super().forward(x)
+
+
+class TwoValues(Fused):
+    def forward(self, x):
+        return super().forward(x), None
+
+
+@pytest.mark.parametrize("answer", [CutOff, TwoValues])
+def test_no_verdict_stumbles_over_a_result_without_a_gradient_or_two_results(answer):
+    exercise = checks.find("7.1")
+    said = report(exercise, examine(exercise, (answer,), 1))
+    assert "not of the kind asked for" not in said and "TypeError" not in said, said
+    assert "got a result that has none" in said or "got several values" in said, said
+
+
 def in_a_gpt(*tokens):
     return GPT(GPTConfig(30, 8, n_layer=1, n_head=1, n_embd=4))(torch.tensor([tokens]))
 

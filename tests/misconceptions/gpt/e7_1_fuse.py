@@ -671,7 +671,7 @@ def mask_of_the_first_text():
     return FusedAttention
 
 
-@wrong("7.1", "In train mode, too, a position sees itself and its past")
+@wrong("7.1", "does the mask depend on the mode?")
 def causal_in_eval_mode_alone():
     class FusedAttention(Fused):
         def hide(self, scores):
