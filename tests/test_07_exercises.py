@@ -72,6 +72,15 @@ class SoftmaxByHand(Attention):
         return odds / odds.sum(-1, keepdim=True) @ v
 
 
+class MaskInABuffer(Cached):
+    """As 7.1's cell holds its mask."""
+
+    def __init__(self, **sizes):
+        super().__init__(**sizes)
+        n = sizes["block_size"]
+        self.register_buffer("future", torch.ones(n, n, dtype=torch.bool).triu(1))
+
+
 def prompt_first(model, idx, n):
     """The prompt before the loop, and softmax on the way to the likeliest."""
     cache = model.new_cache()
@@ -146,6 +155,7 @@ RIGHT = [
     ("7.1", (MappedOverHeads,)),
     ("7.5", with_attention(Allocated)),
     ("7.5", with_attention(SoftmaxByHand)),
+    ("7.5", (MaskInABuffer, generate)),
     ("7.5", (Cached, generate)),
     ("7.5", (Cached, prompt_first)),
     ("7.6", (shifted_mask,)),

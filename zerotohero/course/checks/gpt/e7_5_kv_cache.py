@@ -44,7 +44,7 @@ kv_cache = Exercise(
     statement="""
 The next cell holds a small GPT that works, `CachedGPT`, and `generate_cached`, which works too but
 slowly: it feeds the text so far, all of it, for every new token. Nothing in it remembers anything
-yet. Change both. Leave the names of layers and weights as they are.
+yet. Change both. Leave the layers, their names and their weights as they are.
 
 `CachedGPT(vocab_size: int, block_size: int, n_layer: int, n_head: int, n_embd: int)`
 
@@ -93,9 +93,9 @@ def _text(rng: np.random.Generator, B: int, T: int) -> np.ndarray:
     return rng.integers(0, SIZES["vocab_size"], (B, T))
 
 
-def _fed(rng: np.random.Generator, parts: list[int], B: int = 2) -> dict:
-    idx = _text(rng, B, sum(parts))
-    return {"sizes": SIZES, "weights": small_gpt(rng), "idx": idx, "parts": parts}
+def _fed(rng: np.random.Generator, parts: list[int], B: int = 2, n_layer: int = 3) -> dict:
+    idx, sizes = _text(rng, B, sum(parts)), SIZES | {"n_layer": n_layer}
+    return {"sizes": sizes, "weights": small_gpt(rng, n_layer), "idx": idx, "parts": parts}
 
 
 @kv_cache.case(
@@ -204,7 +204,9 @@ kv_cache.case(
     "several tokens into a cache that holds some",
     points=2,
     adapter="in_parts",
-    inputs=lambda rng: _fed(rng, [*map(int, rng.permutation([2, 3, 5])), 29, 1]),  # the whole block
+    inputs=lambda rng: _fed(  # the whole block
+        rng, [*map(int, rng.permutation([2, 3, 5])), 29, 1], n_layer=2
+    ),
     crashes=CACHE_CRASHES,
 )(parts_continue_the_cache)
 
@@ -302,10 +304,25 @@ def positions_computed_once(given, got):
     same_type(f"generate_cached(model, idx, {new})", got["tokens"], "int64")
     sum_of = f"expected {T} + {new} − 1 = {right}"
     expect_that(fed == right, f"positions of a row that are fed: {sum_of}, got {fed:g}", if_right)
+    by_row = "The rows are fed one after another: one call takes all of the batch, (B, T)."
+    pieces = "The prompt is fed in pieces: one call takes all of it, and gives the first new token."
     expect_that(
         got["calls"] <= new,
         f"calls of the model for {new} new tokens: expected {new}, got {got['calls']}",
-        "The prompt is fed in pieces: one call takes all of it, and gives the first new token.",
+        by_row if got["calls"] == len(idx) * new else pieces,
+    )
+    left = Mistake(
+        greedy(w, np.concatenate([want[:, :-1], idx[::-1]], 1), new)[:, T + new - 1 :],
+        "The first call was right, and the second goes on from what it left in the model: "
+        "`generate_cached` begins with a cache of its own, made by `model.new_cache()`.",
+    )
+    expect(
+        f"generate_cached(model, other, {new}), with the same model after that",
+        got["second"],
+        want[::-1],
+        tol=0,
+        mistakes=[left],
+        hint="The first call was right. What did it leave behind, and where?",
     )
     expect("generate_cached(model, idx, 0)", got["none"], idx, hint="No new token was asked for.")
     same_type("generate_cached(model, idx, 0)", got["none"], "int64")
