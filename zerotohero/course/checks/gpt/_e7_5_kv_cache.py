@@ -216,6 +216,18 @@ def generated_wrongly(w: dict, idx: np.ndarray, new: int) -> list[Mistake]:
     ]
 
 
+def left_behind(w: dict, want: np.ndarray, other: np.ndarray, new: int) -> list[Mistake]:
+    """Return what comes of another prompt behind all that was fed for `want`."""
+    both = np.concatenate([want[:, :-1], other], 1)
+    return [
+        Mistake(
+            greedy(w, both, new)[:, want.shape[1] - 1 :],
+            "The first call was right, and the second goes on from what it left in the model: "
+            "`generate_cached` begins with a cache of its own, made by `model.new_cache()`.",
+        )
+    ]
+
+
 def logits_of(what: str, got, shape: tuple[int, ...]) -> np.ndarray:
     """Return what `forward` returned, if it has the right shape."""
     alone = "Return the logits alone: the cache is changed where it is, and need not come back."
@@ -251,6 +263,12 @@ def fed_wrongly(fed: float, T: int, new: int) -> tuple[str, str]:
     elif fed < T + new - 1:
         right = "Fewer than can be: does every token pass through `wte`, as a layer that is called?"
     return wrong.get(fed, look), right
+
+
+BY_ROW = "The rows are fed one after another: one call takes all of the batch, (B, T)."
+
+
+IN_PIECES = "The prompt is fed in pieces: one call takes all of it, and gives the first new token."
 
 
 COUNTER = (

@@ -5,8 +5,10 @@ from functools import partial
 import numpy as np
 
 from zerotohero.course.checks.gpt._e7_5_kv_cache import (
+    BY_ROW,
     CACHE_CRASHES,
     COUNTER,
+    IN_PIECES,
     IN_TURNS,
     LOOP_CRASHES,
     ONE_PLACE,
@@ -16,16 +18,12 @@ from zerotohero.course.checks.gpt._e7_5_kv_cache import (
     generated_wrongly,
     gpt_logits,
     greedy,
+    left_behind,
     logits_of,
     small_gpt,
 )
 from zerotohero.course.checks.gpt.shared import expect_slowly, same_type
-from zerotohero.course.exercise import (
-    Exercise,
-    Mistake,
-    expect,
-    expect_that,
-)
+from zerotohero.course.exercise import Exercise, Mistake, expect, expect_that
 from zerotohero.course.to_look_at import HOOKS, THREADS, TORCH
 
 kv_cache = Exercise(
@@ -93,9 +91,9 @@ def _text(rng: np.random.Generator, B: int, T: int) -> np.ndarray:
     return rng.integers(0, SIZES["vocab_size"], (B, T))
 
 
-def _fed(rng: np.random.Generator, parts: list[int], B: int = 2, n_layer: int = 3) -> dict:
-    idx, sizes = _text(rng, B, sum(parts)), SIZES | {"n_layer": n_layer}
-    return {"sizes": sizes, "weights": small_gpt(rng, n_layer), "idx": idx, "parts": parts}
+def _fed(rng: np.random.Generator, parts: list[int], B: int = 2, **other: int) -> dict:
+    idx, sizes = _text(rng, B, sum(parts)), SIZES | other
+    return {"sizes": sizes, "weights": small_gpt(rng, **other), "idx": idx, "parts": parts}
 
 
 @kv_cache.case(
@@ -204,9 +202,8 @@ kv_cache.case(
     "several tokens into a cache that holds some",
     points=2,
     adapter="in_parts",
-    inputs=lambda rng: _fed(  # the whole block
-        rng, [*map(int, rng.permutation([2, 3, 5])), 29, 1], n_layer=2
-    ),
+    # The whole block, of a smaller model.
+    inputs=lambda rng: _fed(rng, [*map(int, rng.permutation([2, 3, 5])), 29, 1], n_layer=2),
     crashes=CACHE_CRASHES,
 )(parts_continue_the_cache)
 
@@ -304,24 +301,17 @@ def positions_computed_once(given, got):
     same_type(f"generate_cached(model, idx, {new})", got["tokens"], "int64")
     sum_of = f"expected {T} + {new} − 1 = {right}"
     expect_that(fed == right, f"positions of a row that are fed: {sum_of}, got {fed:g}", if_right)
-    by_row = "The rows are fed one after another: one call takes all of the batch, (B, T)."
-    pieces = "The prompt is fed in pieces: one call takes all of it, and gives the first new token."
     expect_that(
         got["calls"] <= new,
         f"calls of the model for {new} new tokens: expected {new}, got {got['calls']}",
-        by_row if got["calls"] == len(idx) * new else pieces,
+        BY_ROW if got["calls"] == len(idx) * new else IN_PIECES,
     )
-    left = Mistake(
-        greedy(w, np.concatenate([want[:, :-1], idx[::-1]], 1), new)[:, T + new - 1 :],
-        "The first call was right, and the second goes on from what it left in the model: "
-        "`generate_cached` begins with a cache of its own, made by `model.new_cache()`.",
-    )
-    expect(
+    expect_slowly(
         f"generate_cached(model, other, {new}), with the same model after that",
         got["second"],
         want[::-1],
+        lambda: left_behind(w, want, idx[::-1], new),
         tol=0,
-        mistakes=[left],
         hint="The first call was right. What did it leave behind, and where?",
     )
     expect("generate_cached(model, idx, 0)", got["none"], idx, hint="No new token was asked for.")
