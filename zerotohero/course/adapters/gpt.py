@@ -46,8 +46,7 @@ def dropped(FusedAttention, layer, longer, plain):
         got |= _gradients(module)
     got["again"] = _run(module, x)
     module, x = _layer(FusedAttention, **layer), _float(layer["x"])
-    trained = _run(module.train(), x)
-    got |= {"eval": _run(module.eval(), x), "train": trained}
+    got |= {"train": _run(module.train(), x), "eval": _run(module.eval(), x)}
     return got | {"plain": _run(_layer(FusedAttention, **plain).train(), _float(plain["x"]))}
 
 
@@ -180,8 +179,9 @@ def continued(CachedGPT, generate_cached, sizes, weights, idx, new, long):
     computed, asked = (n / sizes["n_layer"] for n in (counts["c_attn"], queries.asked))
     told = {"tokens": tokens, "fed": counts["wte"], "computed": computed, "asked": asked}
     told |= {"products": products.count, "calls": calls.count("wte")}
-    told |= {"second": generate_cached(model, idx.flip(0), new)}  # the model has been used
     fresh = _gpt(CachedGPT, sizes, weights)
+    _load(model, "CachedGPT", dict(fresh.named_parameters()))  # a change has its own verdict
+    told |= {"second": generate_cached(model, idx.flip(0), new)}
     told |= {"long": generate_cached(fresh, torch.tensor(long), new)}
     return told | {"none": generate_cached(fresh, idx.clone(), 0)}
 

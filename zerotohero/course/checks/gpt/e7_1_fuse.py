@@ -45,8 +45,8 @@ one after another, and each makes its own small products. Write
 `FusedAttention(n_embd: int, n_head: int, block_size: int, dropout: float = 0.0)`
 
 an `nn.Module` whose `forward(x)` takes (B, T, C) to (B, T, C), both float32, for every T ≤
-block_size and every B, in any order of calls. It equals `MultiHeadAttention` to 1e-5 when it has the
-same weights, also where scores are in the hundreds. Queries, keys and values have the shape (B,
+block_size and every B, in any order of calls. It equals `MultiHeadAttention` to 1e-5 when it has
+the same weights, also where scores are in the hundreds. Queries, keys and values have the shape (B,
 n_head, T, head_size) inside, and there is no loop over heads, examples or positions. Use products
 and softmax, or `F.scaled_dot_product_attention`; both can pass.
 
