@@ -72,6 +72,15 @@ class SoftmaxByHand(Attention):
         return odds / odds.sum(-1, keepdim=True) @ v
 
 
+class MaskInABuffer(Cached):
+    """As 7.1's cell holds its mask."""
+
+    def __init__(self, **sizes):
+        super().__init__(**sizes)
+        n = sizes["block_size"]
+        self.register_buffer("future", torch.ones(n, n, dtype=torch.bool).triu(1))
+
+
 def prompt_first(model, idx, n):
     """The prompt before the loop, and softmax on the way to the likeliest."""
     cache = model.new_cache()
@@ -146,6 +155,7 @@ RIGHT = [
     ("7.1", (MappedOverHeads,)),
     ("7.5", with_attention(Allocated)),
     ("7.5", with_attention(SoftmaxByHand)),
+    ("7.5", (MaskInABuffer, generate)),
     ("7.5", (Cached, generate)),
     ("7.5", (Cached, prompt_first)),
     ("7.6", (shifted_mask,)),
@@ -168,6 +178,25 @@ def test_another_style_passes(number, answers):
     for seed in (1, 2, 3):
         outcomes = examine(exercise, answers, seed)
         assert all(o.status == "passed" for o in outcomes), report(exercise, outcomes)
+
+
+class CutOff(Fused):
+    @torch.no_grad()
+    def forward(self, x):
+        return super().forward(x)
+
+
+class TwoValues(Fused):
+    def forward(self, x):
+        return super().forward(x), None
+
+
+@pytest.mark.parametrize("answer", [CutOff, TwoValues])
+def test_no_verdict_stumbles_over_a_result_without_a_gradient_or_two_results(answer):
+    exercise = checks.find("7.1")
+    said = report(exercise, examine(exercise, (answer,), 1))
+    assert "not of the kind asked for" not in said and "TypeError" not in said, said
+    assert "got a result that has none" in said or "got several values" in said, said
 
 
 def in_a_gpt(*tokens):

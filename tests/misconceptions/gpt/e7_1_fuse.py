@@ -629,11 +629,11 @@ def softmax_without_the_shift():
 
 
 @wrong("7.1", "Large ones must count as they are")
-def hidden_by_minus_fifty():
+def hidden_by_minus_five_hundred():
     class FusedAttention(Fused):
         def hide(self, scores):
             T = scores.shape[2]
-            return scores.masked_fill(self.future[:T, :T], -50.0)
+            return scores.masked_fill(self.future[:T, :T], -500.0)
 
     return FusedAttention
 
@@ -653,6 +653,62 @@ def mask_one_too_small():
         def hide(self, scores):
             T = scores.shape[2]
             return scores.masked_fill(self.future[1:, 1:][:T, :T], float("-inf"))
+
+    return FusedAttention
+
+
+@wrong("7.1", "as large as the text of the first call")
+def mask_of_the_first_text():
+    class FusedAttention(Fused):
+        first = None
+
+        def hide(self, scores):
+            T = scores.shape[2]
+            if self.first is None:
+                self.first = torch.ones(T, T, dtype=torch.bool).triu(1)
+            return scores.masked_fill(self.first[:T, :T], float("-inf"))
+
+    return FusedAttention
+
+
+@wrong("7.1", "does the mask depend on the mode?")
+def causal_in_eval_mode_alone():
+    class FusedAttention(Fused):
+        def hide(self, scores):
+            return scores if self.training else super().hide(scores)
+
+    return FusedAttention
+
+
+@wrong("7.1", "and one that the mask hides stays 0")
+def causal_without_dropout_alone():
+    class FusedAttention(Fused):
+        def hide(self, scores):
+            return scores if self.training and self.p else super().hide(scores)
+
+    return FusedAttention
+
+
+@wrong("7.1", "Somewhere a loop goes over the positions")
+def one_query_after_another():
+    class FusedAttention(Fused):
+        def attend(self, q, k, v):
+            n = self.future.shape[0]  # the loop goes as far as a text can be
+            q, k, v = (F.pad(z, (0, 0, 0, n - z.shape[2])) for z in (q, k, v))
+            rows = [
+                (q[:, :, i : i + 1] @ k.mT / self.divisor(q))
+                .masked_fill(self.future[i], float("-inf"))
+                .softmax(-1)
+                for i in range(n)
+            ]
+            return self.drop(torch.cat(rows, 2)) @ v
+
+        def merge(self, y):
+            return super().merge(y)[:, : self.T]
+
+        def forward(self, x):
+            self.T = x.shape[1]
+            return super().forward(x)
 
     return FusedAttention
 

@@ -472,7 +472,7 @@ def text_cached():
             cache[0]["idx"] = torch.cat([cache[0].get("idx", idx[:, :0]), idx], 1)
             self.wte(idx)  # for what counts
             for block in self.h:
-                block.attn.c_attn(torch.zeros(1, T, self.wte.embedding_dim))
+                block.attn.c_attn(torch.zeros(len(idx), T, self.wte.embedding_dim))
             return Whole(self)(cache[0]["idx"])[:, -T:]
 
     return CachedGPT, generate
@@ -550,6 +550,46 @@ def keys_detached():
     return Untrainable, generate
 
 
+@wrong("7.5", "goes on from what it left in the model")
+def one_cache_for_all_calls():
+    def generate_cached(model, idx, n):
+        model.kept = getattr(model, "kept", None) or model.new_cache()
+        new = idx
+        for _ in range(n):
+            new = model(new, model.kept)[:, -1:].argmax(2)
+            idx = torch.cat([idx, new], 1)
+        return idx
+
+    return Cached, generate_cached
+
+
+@wrong("7.5", "The rows are fed one after another")
+def row_by_row():
+    return Cached, lambda model, idx, n: torch.cat([generate(model, row[None], n) for row in idx])
+
+
+@wrong("7.5", "of several, each sees the first keys alone")
+def causal_where_there_are_several():
+    class SeveralCausal(Attention):
+        def attend(self, q, k, v):
+            return F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1)
+
+    return with_attention(SeveralCausal)
+
+
+@wrong("7.5", "leave the layers as they are")
+def a_parameter_of_its_own():
+    class CachedGPT(Cached):
+        def __init__(self, **sizes):
+            super().__init__(**sizes)
+            self.scale = nn.Parameter(torch.ones(1))
+
+        def forward(self, idx, cache=None):
+            return super().forward(idx, cache) * self.scale
+
+    return CachedGPT, generate
+
+
 @wrong("7.5", "The prompt is fed in pieces")
 def prompt_token_by_token():
     def in_pieces(model, idx, n):
@@ -589,10 +629,10 @@ def keys_kept_in_the_layer():
 
 
 @wrong("7.5", "makes a dict of its own for each layer of this model")
-def two_layers_always():
+def three_layers_always():
     class CachedGPT(Cached):
         def new_cache(self):
-            return [{}, {}]
+            return [{}, {}, {}]
 
     return CachedGPT, generate
 

@@ -165,6 +165,19 @@ def temperature_kept_below_a_limit():
     return lambda logits, p, temperature=1.0: nucleus(logits, p, min(temperature, 2.0))
 
 
+@wrong("7.6", "at temperature 0.9, where")
+def temperature_below_one_kept_above_a_limit():
+    def top_p(logits, p, temperature=1.0):
+        return nucleus(logits, p, temperature if p == 1 else max(temperature, 0.9))
+
+    return top_p
+
+
+@wrong("7.6", "at temperature 0.8: where none is passed")
+def temperature_with_another_default():
+    return lambda logits, p, temperature=0.8: nucleus(logits, p, temperature)
+
+
 @wrong("7.6", "With p = 1, too, the temperature is used as it is")
 def temperature_kept_above_a_limit():
     return lambda logits, p, temperature=1.0: nucleus(logits, p, max(temperature, 0.1))
@@ -178,7 +191,7 @@ def temperature_twice():
 @wrong("7.6", "Unlikely tokens are lost")
 def tail_lost_at_one():
     def top_p(logits, p, temperature=1.0):
-        return nucleus(logits, min(p, 1 - 1e-12), temperature)
+        return nucleus(logits.double(), min(p, 1 - 1e-16), temperature).float()
 
     return top_p
 

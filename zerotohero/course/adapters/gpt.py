@@ -14,15 +14,18 @@ from zerotohero.course.adapters.shared import what_came
 # --- 7.1 ----------------------------------------------------------------------------------------
 
 
-def attended(FusedAttention, layers):
-    return {"y": [_run(_layer(FusedAttention, **layer), _float(layer["x"])) for layer in layers]}
+def attended(FusedAttention, layers, lengths=(None,)):
+    """Return what each layer makes of its text, or of so many first positions, call after call."""
+    made = [(_layer(FusedAttention, **layer), _float(layer["x"])) for layer in layers]
+    return {"y": [_run(module, x[:, :T]) for module, x in made for T in lengths]}
 
 
 def learning(FusedAttention, layer, weights):
     """Return what comes out, and the gradients of a weighted sum of it; 0 where none arrives."""
     module, x = _layer(FusedAttention, **layer), _float(layer["x"]).requires_grad_()
     y = _run(module, x)
-    (y * _float(weights)).sum().backward()
+    if isinstance(y, torch.Tensor):
+        (y * _float(weights)).sum().backward()
     return {"y": y, "x": _gradient(x)} | _gradients(module)
 
 
@@ -43,8 +46,7 @@ def dropped(FusedAttention, layer, longer, plain):
         got |= _gradients(module)
     got["again"] = _run(module, x)
     module, x = _layer(FusedAttention, **layer), _float(layer["x"])
-    trained = _run(module.train(), x)
-    got |= {"eval": _run(module.eval(), x), "train": trained}
+    got |= {"train": _run(module.train(), x), "eval": _run(module.eval(), x)}
     return got | {"plain": _run(_layer(FusedAttention, **plain).train(), _float(plain["x"]))}
 
 
@@ -75,11 +77,17 @@ def _layer(FusedAttention, x, heads, proj, bias, block_size, **dropout):
         "c_proj.weight": _float(proj),
         "c_proj.bias": _float(bias),
     }
-    mine = {name: list(p.shape) for name, p in module.named_parameters()}
-    want = {name: list(w.shape) for name, w in weights.items()}
+    return _load(module, "FusedAttention", weights)
+
+
+def _load(module, name, weights):
+    """Copy the weights into the module, if they are its parameters; buffers are its own affair."""
+    mine = {f"{key} {tuple(p.shape)}" for key, p in module.named_parameters()}
+    want = {f"{key} {tuple(w.shape)}" for key, w in weights.items()}
     if mine != want:
-        raise TypeError(f"FusedAttention has the parameters {mine}, where {want} are needed.")
-    module.load_state_dict(weights, strict=False)  # a mask may be among the buffers
+        few, many = (", ".join(sorted(s))[:110] or "none" for s in (want - mine, mine - want))
+        raise TypeError(f"{name} needs other parameters. Missing: {few}. Not needed: {many}.")
+    module.load_state_dict(weights, strict=False)
     return module.eval()
 
 
@@ -161,7 +169,7 @@ def continued(CachedGPT, generate_cached, sizes, weights, idx, new, long):
             if kind in counts:
 
                 def count(module, inputs, kind=kind):
-                    counts[kind] += inputs[0].shape[1]
+                    counts[kind] += inputs[0].shape[:2].numel() / len(idx)
                     calls.append(kind)
                     queries.inside = kind == "c_attn"
 
@@ -172,6 +180,8 @@ def continued(CachedGPT, generate_cached, sizes, weights, idx, new, long):
     told = {"tokens": tokens, "fed": counts["wte"], "computed": computed, "asked": asked}
     told |= {"products": products.count, "calls": calls.count("wte")}
     fresh = _gpt(CachedGPT, sizes, weights)
+    _load(model, "CachedGPT", dict(fresh.named_parameters()))  # a change has its own verdict
+    told |= {"second": generate_cached(model, idx.flip(0), new)}
     told |= {"long": generate_cached(fresh, torch.tensor(long), new)}
     return told | {"none": generate_cached(fresh, idx.clone(), 0)}
 
@@ -219,26 +229,16 @@ def _gpt(CachedGPT, sizes, weights):
     _expect_class(CachedGPT, "CachedGPT")
     model = CachedGPT(**sizes)
     if not hasattr(model, "new_cache"):
-        raise TypeError(
-            "CachedGPT has lost its method `new_cache()`: the check makes caches by it."
-        )
-    try:
-        model.load_state_dict({name: _float(w) for name, w in weights.items()})
-    except RuntimeError:
-        mine = ", ".join(model.state_dict())[:150]
-        raise TypeError(
-            f"CachedGPT's weights must keep their names and shapes; they are now: {mine}."
-        ) from None
-    return model.eval()
+        raise TypeError("CachedGPT has lost `new_cache()`: the check makes caches by it.")
+    return _load(model, "CachedGPT", {name: _float(w) for name, w in weights.items()})
 
 
 # --- 7.6 ----------------------------------------------------------------------------------------
 
 
 def nucleus(top_p, logits, p, temperature):
-    logits = torch.tensor(logits)
-    probs = top_p(logits, p, temperature)
-    return {"probs": probs, "logits": logits}
+    logits, named = torch.tensor(logits), [] if temperature == 1 else [temperature]
+    return {"probs": top_p(logits, p, *named), "logits": logits}
 
 
 def nuclei(top_p, questions):

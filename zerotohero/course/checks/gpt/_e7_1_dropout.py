@@ -5,12 +5,12 @@ of 1. So each number that comes back tells which of the two dropouts it has pass
 of them multiplied it: `output` · (`weight` + 1). The second is given several positions with scores
 of 0, and channel s of each head is 1 at position s alone: so number s of a head tells of query t
 what became of the weight of key s. From what comes, the gradients follow too, of the bias and, as
-keys of 0 meet queries that aren't, of the rows of keys.
+keys of 0 meet queries that aren't, of the rows of keys. The third has this input, and no dropout.
 """
 
 import numpy as np
 
-from zerotohero.course.checks.gpt._e7_1_fuse import INTERLEAVED
+from zerotohero.course.checks.gpt._e7_1_fuse import CUT_OFF, INTERLEAVED
 from zerotohero.course.checks.gpt.shared import one_tensor
 from zerotohero.course.exercise import Wrong, array, expect, expect_that
 
@@ -29,10 +29,11 @@ def to_drop(rng: np.random.Generator) -> dict:
         return {"x": np.repeat(x[None], TEXTS, 0), "heads": heads} | shared
 
     asking = [rng.normal(size=(HEAD_SIZE, C)), np.zeros((HEAD_SIZE, C))]
+    longer = layer(np.tile(np.eye(TIMES, HEAD_SIZE), HEADS), asking)
     return {
         "layer": layer(np.ones((1, C)), rng.normal(size=(2, HEAD_SIZE, C))),
-        "longer": layer(np.tile(np.eye(TIMES, HEAD_SIZE), HEADS), asking),
-        "plain": {k: v for k, v in layer(np.ones((1, C)), asking).items() if k != "dropout"},
+        "longer": longer,
+        "plain": {k: v for k, v in longer.items() if k != "dropout"} | {"x": longer["x"][:20]},
     }
 
 
@@ -59,6 +60,7 @@ def dropout_in_both_modes(given: dict, got: dict) -> None:
     if not np.isclose(y[..., None], [0, s, s * (1 + s)], atol=1e-4).any(-1).all():
         _refuse_numbers(what, y, p)
     _expect_whole_weights(what, y, p)
+    _expect_nothing_dropped(given["plain"]["x"], got["plain"])
     shape = given["longer"]["x"].shape
     longer, again = (
         array("forward(x) in train mode", got[name], shape).reshape(TEXTS, TIMES, HEADS, HEAD_SIZE)
@@ -67,15 +69,22 @@ def dropout_in_both_modes(given: dict, got: dict) -> None:
     _expect_masks(what, longer, p)
     _expect_another_call(what, longer, again, p)
     _expect_gradients(given["longer"], got, longer, p)
-    x = given["plain"]["x"]
-    plain = array("forward(x) in train mode", got["plain"], x.shape)
-    expect(
-        "forward(x) in train mode of FusedAttention(n_embd, n_head, block_size)",
-        plain,
-        2 * x,
-        tol=1e-5,
-        hint="It was made without a word on dropout, which is 0.0 then: `dropout: float = 0.0`.",
+
+
+def _expect_nothing_dropped(x: np.ndarray, y) -> None:
+    """Expect of a layer that was made without a word on dropout what separate heads give."""
+    what = "forward(x) in train mode of FusedAttention(n_embd, n_head, block_size), for "
+    what += f"{TIMES} positions"
+    y = array(what, y, x.shape)
+    t = np.arange(TIMES)[:, None, None]
+    past = np.tile((t >= np.arange(HEAD_SIZE)) / (t + 1), (1, HEADS, 1)).reshape(x.shape[1:])
+    hint = (
+        "Without dropout, train mode gives what eval mode gives, for several positions, too: does "
     )
+    hint += "the mask depend on the mode? (If the cases above fail as well, begin there.)"
+    if np.ptp(y, 0).max() > 1e-4:  # the texts are all the same
+        hint = "It was made without a word on dropout, which is 0.0 then: `dropout: float = 0.0`."
+    expect(what, y, np.repeat(1 + past[None], len(x), 0), tol=1e-5, hint=hint)
 
 
 def _refuse_numbers(what: str, y: np.ndarray, p: float) -> None:
@@ -178,13 +187,7 @@ def _expect_masks(what: str, y: np.ndarray, p: float) -> None:
     alive, gone = y != 0, np.isclose(y, s, atol=1e-4)
     kept = np.isclose(y, s * (1 + s / (t + 1)), atol=1e-4) & past
     untouched = np.isclose(y, s * (1 + 1 / (t + 1)), atol=1e-4) & past
-    others = (
-        f"{what}, for {TIMES} positions: expected 0, or {s:.4g} · (1 + {s:.4g} / (t + 1)), or, for "
-        f"a weight that is dropped or of the future, {s:.4g}, got other numbers",
-        "For one position a text, dropout is right. For several, the weights of the past are "
-        "dropped or divided by 1 − p, and no others.",
-    )
-    expect_that(bool((~alive | gone | kept | untouched).all()), *others)
+    _expect_these(what, y, ~alive | gone | kept | untouched, s)
     everywhere, seen = np.ones_like(alive), alive & past
     for name, dropped, told in (("weights", gone, seen), ("output", ~alive, everywhere)):
         expect_that(
@@ -243,7 +246,21 @@ def _expect_masks(what: str, y: np.ndarray, p: float) -> None:
             bool((np.abs(shares - p) < 0.15).all()),
             f"{what}: expected that {p:.0%} of the {name} become 0, got {shares.mean():.0%}",
         )
-    expect_that(bool((~alive | gone | kept).all()), *others)
+    _expect_these(what, y, ~alive | gone | kept, s)
+
+
+def _expect_these(what: str, y: np.ndarray, right: np.ndarray, s: float) -> None:
+    """Expect numbers that dropout makes of weights: of several positions."""
+    if right.all():
+        return
+    i, t, head, key = (int(n) for n in np.argwhere(~right)[0])
+    one = f"0 or {s:.4g}" if key > t else f"0, {s:.4g} or {s * (1 + s / (t + 1)):.4g}"
+    raise Wrong(
+        f"{what}, for {TIMES} positions: expected {one} at [{i}, {t}, {head * HEAD_SIZE + key}], "
+        f"got {y[i, t, head, key]:.4g}",
+        "Without dropout, or for one position a text, this is right. With it, for several, a "
+        "weight of the past becomes 0 or is divided by 1 − p, and one that the mask hides stays 0.",
+    )
 
 
 def _expect_another_call(what: str, y: np.ndarray, again: np.ndarray, p: float) -> None:
@@ -279,9 +296,14 @@ def _expect_gradients(layer: dict, got: dict, y: np.ndarray, p: float) -> None:
     x, C = layer["x"][0], layer["x"].shape[2]  # all texts are the same
     queries = np.stack([x @ head[0].T for head in layer["heads"]]) / np.sqrt(HEAD_SIZE)
     keys = np.einsum("ths,htk,sc->hkc", scores[..., :TIMES], queries, x).reshape(C, C)
+    expect_that(
+        "c_attn.weight" in got,
+        f"in train mode with dropout = {p}: expected gradients, got a result that has none",
+        CUT_OFF,
+    )
     told = {
-        "c_proj's bias": (got.get("c_proj.bias"), output.sum((0, 1)).ravel()),
-        "c_attn's rows of keys": (np.asarray(got.get("c_attn.weight"))[C : 2 * C], keys),
+        "c_proj's bias": (got["c_proj.bias"], output.sum((0, 1)).ravel()),
+        "c_attn's rows of keys": (got["c_attn.weight"][C : 2 * C], keys),
     }
     for part, (gradient, want) in told.items():
         expect(

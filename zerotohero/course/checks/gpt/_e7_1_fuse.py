@@ -243,12 +243,18 @@ def fused_wrongly(x, heads, proj, bias) -> list[Mistake]:
     return [Mistake(value, hint) for value, hint in wrong]
 
 
+CUT_OFF = (
+    "Nothing that comes out has a gradient: `.detach()`, `.data`, `torch.no_grad()` or a new "
+    "tensor cuts it off from the weights."
+)
+
+
 FUSED_CRASHES = {
     "before Module.__init__|_parameters'": "`super().__init__()` has to come first in `__init__`.",
     'required "forward"': "The class has no method `forward`: is it spelled so, and indented?",
-    "has the parameters": "The check copies weights by name: `self.c_attn = nn.Linear(C, 3 * C, "
-    "bias=False)` and `self.c_proj = nn.Linear(C, C)`, and nothing else that is learned. A mask is "
-    "a buffer, not a parameter.",
+    "needs other parameters": "The check copies weights by name: `self.c_attn = nn.Linear(C, 3 * "
+    "C, bias=False)` and `self.c_proj = nn.Linear(C, C)`, and nothing else that is learned. A mask "
+    "is a buffer, not a parameter.",
     "hand over the class": "`check` makes modules of its own: give it the class, without brackets.",
     "has to return a tensor": "Stay with torch's tensors from x to the result: what passes through "
     "NumPy or lists has no gradient.",
@@ -279,6 +285,13 @@ SCORES = TURNED | {
     "of (B, T, n_head, n_head) come from heads behind T: the heads have to stand in front of it, "
     "`transpose(1, 2)`. And if the product of q and k fails itself, it is the last two axes of k "
     "that are exchanged, `k.transpose(-2, -1)`."
+}
+
+
+FIRST_CALL = {
+    r"\(11\) must match .*\(6\)|\(6\) must match .*\(11\)": "The mask is as large as the text of "
+    "the first call, 6 positions, and a longer one came after it: make it for block_size "
+    "positions, or anew in each call."
 }
 
 

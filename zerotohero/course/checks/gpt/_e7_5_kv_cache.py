@@ -13,11 +13,11 @@ from zerotohero.course.exercise import Mistake, array, expect_that
 SIZES = {"vocab_size": 23, "block_size": 40, "n_layer": 3, "n_head": 2, "n_embd": 12}
 
 
-def small_gpt(rng: np.random.Generator) -> dict[str, np.ndarray]:
+def small_gpt(rng: np.random.Generator, n_layer: int = SIZES["n_layer"]) -> dict[str, np.ndarray]:
     """Return random weights, large enough that positions and the past make a difference."""
     V, n, C = (SIZES[key] for key in ("vocab_size", "block_size", "n_embd"))
     shapes: dict[str, tuple[int, ...]] = {"wte.weight": (V, C), "wpe.weight": (n, C)}
-    for i in range(SIZES["n_layer"]):
+    for i in range(n_layer):
         for name, shape in {
             "ln_1": (C,),
             "attn.c_attn": (3 * C, C),
@@ -60,7 +60,7 @@ def gpt_logits(w: dict, idx: np.ndarray, sees=None, at=None, swapped=None) -> np
     x = w["wte.weight"][idx] + w["wpe.weight"].take(
         np.arange(T) if at is None else at, 0, mode="clip"
     )
-    for i in range(SIZES["n_layer"]):
+    for i in range(sum(name.endswith("c_attn.weight") for name in w)):
         parts = np.split(_linear(_normed(x, w, f"h.{i}.ln_1"), w, f"h.{i}.attn.c_attn"), 3, 2)
         q, k, v = (z.reshape(*idx.shape, n, C // n).swapaxes(1, 2) for z in parts)
         scores = np.where(swapped, q @ v.swapaxes(2, 3), q @ k.swapaxes(2, 3))
@@ -91,6 +91,7 @@ def cached_wrongly(w: dict, idx: np.ndarray, parts: list[int]) -> list[Mistake]:
         keys = [s for s in in_front if part[s] <= part[row]]
         turned[row, keys[:n]] = True
     odd = past & ((part[:, None] - part) % 2 == 1)
+    alone = (np.array(parts)[part] == 1)[:, None]
     one_before = past & (part[:, None] == part + 1)
     of_replaced = t - start + np.where(later, np.array([0, *parts])[part], 0)
     replaced = (
@@ -134,6 +135,12 @@ def cached_wrongly(w: dict, idx: np.ndarray, parts: list[int]) -> list[Mistake]:
             "A new query sees the first keys alone. That is what `is_causal=True` does, or a "
             "`tril()` whose corner is on the left: where there are more keys than queries, the "
             "corner belongs on the right, `tril(past)`. A single query needs no mask at all.",
+        ),
+        (
+            {"sees": np.where(alone, own | past, (t - start)[:, None] >= t)},
+            "A single new token sees all that it should; of several, each sees the first keys "
+            "alone. `is_causal=True`, or a `tril()` whose corner is on the left, is right for as "
+            "many keys as queries: where there are more keys, it is `tril(past)`.",
         ),
         *(
             (
@@ -209,6 +216,18 @@ def generated_wrongly(w: dict, idx: np.ndarray, new: int) -> list[Mistake]:
     ]
 
 
+def left_behind(w: dict, want: np.ndarray, other: np.ndarray, new: int) -> list[Mistake]:
+    """Return what comes of another prompt behind all that was fed for `want`."""
+    both = np.concatenate([want[:, :-1], other], 1)
+    return [
+        Mistake(
+            greedy(w, both, new)[:, want.shape[1] - 1 :],
+            "The first call was right, and the second goes on from what it left in the model: "
+            "`generate_cached` begins with a cache of its own, made by `model.new_cache()`.",
+        )
+    ]
+
+
 def logits_of(what: str, got, shape: tuple[int, ...]) -> np.ndarray:
     """Return what `forward` returned, if it has the right shape."""
     alone = "Return the logits alone: the cache is changed where it is, and need not come back."
@@ -246,6 +265,12 @@ def fed_wrongly(fed: float, T: int, new: int) -> tuple[str, str]:
     return wrong.get(fed, look), right
 
 
+BY_ROW = "The rows are fed one after another: one call takes all of the batch, (B, T)."
+
+
+IN_PIECES = "The prompt is fed in pieces: one call takes all of it, and gives the first new token."
+
+
 COUNTER = (
     "The positions go on counting from another text: what counts them lives in the model. How many "
     "tokens came before has to be read from the cache that is passed."
@@ -259,8 +284,8 @@ IN_TURNS = (
 
 
 CACHE_CRASHES = {
-    "weights must keep their names": "The check loads weights by name: change what `forward` does, "
-    "not what the layers are called.",
+    "needs other parameters": "The check loads weights by name: change what `forward` does, and "
+    "leave the layers as they are. (A mask is a buffer, not a parameter.)",
     r"new_cache\(\) has to return": "`[{} for _ in self.h]` makes a dict of its own for each layer "
     "of this model, however many it has.",
     "Sizes of tensors must match": "Cached and new keys don't fit together. Are they joined along "

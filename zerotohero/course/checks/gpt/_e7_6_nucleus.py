@@ -219,6 +219,31 @@ def top_p_wrongly(logits: np.ndarray, p: float, temperature: float) -> list[Mist
     return [Mistake(value, hint) for value, hint in wrong]
 
 
+def nucleus_at(logits: np.ndarray, p: float, temperature: float) -> np.ndarray:
+    probs = softmax(logits.astype(np.float64) / temperature)
+    return renormalised(probs * keeps(probs, p))
+
+
+def temperatures_of(logits: np.ndarray, probs) -> list[float]:
+    """Return the temperature that the flattest row tells, if what came are such probabilities."""
+    if not isinstance(probs, np.ndarray) or probs.shape != logits.shape or probs.dtype.kind != "f":
+        return []
+    row = softmax(logits.astype(np.float64)).max(1).argmin()
+    kept = probs[row] > 0
+    with np.errstate(all="ignore"):
+        told = np.ptp(logits[row][kept]) / np.ptp(np.log(probs[row][kept])) if kept.any() else 0.0
+    return [float(told)] if 0 < told < np.inf else []
+
+
+def at_another(told: float, passed: float) -> str:
+    """Return the hint for what is right at another temperature than the one that was passed."""
+    hint = f"These are the probabilities at temperature {told:.4g}"
+    if passed == 1:
+        return f"{hint}: where none is passed, it is 1, `temperature: float = 1.0`."
+    hint += f", where {passed:g} was passed: the logits are divided by it as it is, however small "
+    return hint + "or large."
+
+
 TOP_P_CRASHES = {
     "must match the size|is broadcastable|expanded size": "The sum of each row needs an axis to be "
     "divided by: `keepdim=True` leaves (B, 1).",

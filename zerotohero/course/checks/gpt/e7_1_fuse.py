@@ -9,6 +9,8 @@ import numpy as np
 
 from zerotohero.course.checks.gpt._e7_1_dropout import dropout_in_both_modes, to_drop
 from zerotohero.course.checks.gpt._e7_1_fuse import (
+    CUT_OFF,
+    FIRST_CALL,
     FUSED_CRASHES,
     SCORES,
     SHORT,
@@ -43,10 +45,10 @@ one after another, and each makes its own small products. Write
 `FusedAttention(n_embd: int, n_head: int, block_size: int, dropout: float = 0.0)`
 
 an `nn.Module` whose `forward(x)` takes (B, T, C) to (B, T, C), both float32, for every T ≤
-block_size and every B, and equals `MultiHeadAttention` to 1e-5 when it has the same weights, also
-where scores are in the hundreds. Queries, keys and values have the shape (B, n_head, T, head_size)
-inside, and there is no loop over heads, examples or positions. Use products and softmax, or
-`F.scaled_dot_product_attention`; both can pass.
+block_size and every B, in any order of calls. It equals `MultiHeadAttention` to 1e-5 when it has
+the same weights, also where scores are in the hundreds. Queries, keys and values have the shape (B,
+n_head, T, head_size) inside, and there is no loop over heads, examples or positions. Use products
+and softmax, or `F.scaled_dot_product_attention`; both can pass.
 
 Its parameters are those of two linear layers with GPT-2's names, and `copy_heads` in the next cell
 shows which row goes where:
@@ -55,9 +57,10 @@ shows which row goes where:
   and so on; then the keys of all heads; then the values of all heads.
 - `c_proj`, from C to C, with a bias: the projection of the joined heads.
 
-Dropout as there: on the attention weights after softmax, (B, n_head, T, T), and on the projected
-output, (B, T, C), each number independently and anew in every call, and both in train mode only. It
-learns as that does: the input and every weight get the same gradients.
+`dropout` is below 1, and acts where `MultiHeadAttention` has it: on the attention weights after
+softmax, (B, n_head, T, T), and on the projected output, (B, T, C), each number independently and
+anew in every call, and both in train mode only. The gradients of the input and of every weight are
+the same, too.
 
 ```python
 fused = FusedAttention(n_embd=12, n_head=3, block_size=8)
@@ -93,7 +96,8 @@ def _heads(rng: np.random.Generator, n: int, hs: int, B: int, T: int, block_size
 def _large(rng: np.random.Generator) -> dict:
     """Return one text, with scores in the hundreds, of either sign, that are exact in float32."""
     x = rng.choice([-3.0, -2.0, 2.0, 3.0], (1, 5, 3))
-    rows = 7 * np.eye(3)[:, None]
+    x[0, 0] = 3  # so head 1, where q is −k, sees nothing above −900 at first
+    rows = 10 * np.eye(3)[:, None]
     heads = [
         [row, sign * row, rng.normal(size=(1, 3))]
         for row, sign in zip(rows, (1, -1, 1), strict=True)
@@ -105,8 +109,10 @@ QKV = ("c_attn's rows of queries", "c_attn's rows of keys", "c_attn's rows of va
 
 
 def equal_to_separate_heads(given: dict, got: dict) -> None:
-    for layer, y in zip(given["layers"], got["y"], strict=True):
-        x, heads, proj, bias = (layer[key] for key in ("x", "heads", "proj", "bias"))
+    lengths = given.get("lengths", [None])
+    asked = [(layer, layer["x"][:, :T]) for layer in given["layers"] for T in lengths]
+    for (layer, x), y in zip(asked, got["y"], strict=True):
+        heads, proj, bias = (layer[key] for key in ("heads", "proj", "bias"))
         B, T, C = x.shape
         one_tensor("forward(x)", y)
         expect_slowly(
@@ -147,7 +153,7 @@ def any_number_of_heads(given, got):
     equal_to_separate_heads({"layers": layers}, {"y": outputs})
     if np.shape(y) == large["x"].shape and not np.isfinite(y).all():
         raise Wrong(
-            "forward(x) with scores from −441 to 441: expected numbers, got NaN or infinite ones",
+            "forward(x) with scores from −900 to 900: expected numbers, got NaN or infinite ones",
             "exp of a score of 100 is infinite in float32, and exp of −200 is 0: `softmax` takes "
             "care of that, or subtract the largest score of each row before `exp`.",
         )
@@ -155,9 +161,9 @@ def any_number_of_heads(given, got):
         equal_to_separate_heads({"layers": [large]}, {"y": [y]})
     except Wrong as wrong:
         raise Wrong(
-            f"with scores from −441 to 441, {wrong.message}",
-            "With small scores it is right. Large ones must count as they are, and the future be "
-            "hidden by less than any of them, −∞.",
+            f"with scores from −900 to 900, {wrong.message}",
+            "With small scores it is right. Large ones must count as they are, and what hides the "
+            "future must be smaller than any of them: −∞.",
         ) from None
 
 
@@ -165,8 +171,8 @@ fuse.case(
     "texts shorter than block_size",
     points=2,
     adapter="attended",
-    inputs=lambda rng: {"layers": [_heads(rng, 3, 5, 2, T, 12) for T in (6, 1, 11)]},
-    crashes=FUSED_CRASHES | SHORT,
+    inputs=lambda rng: {"layers": [_heads(rng, 3, 5, 2, 11, 12)], "lengths": [6, 11, 1]},
+    crashes=FIRST_CALL | FUSED_CRASHES | SHORT,
 )(equal_to_separate_heads)
 
 
@@ -179,12 +185,7 @@ def _to_learn(rng: np.random.Generator) -> dict:
     "it learns: the gradients of the input and of all weights",
     adapter="learning",
     inputs=_to_learn,
-    crashes={
-        "does not require grad": "Nothing that comes out has a gradient: `.detach()`, `.data`, "
-        "`torch.no_grad()` or a new tensor cuts it off from the weights.",
-    }
-    | FUSED_CRASHES
-    | SHORT,
+    crashes={"does not require grad": CUT_OFF} | FUSED_CRASHES | SHORT,
 )
 def gradients_of_all_weights(given, got):
     equal_to_separate_heads({"layers": [given["layer"]]}, {"y": [got["y"]]})
@@ -253,8 +254,8 @@ fuse.case(
     adapter="counted",
     inputs=lambda rng: {
         "layers": [
-            _heads(rng, n, 16 // n, B, T, 9)
-            for n, B, T in ((2, 3, 5), (8, 3, 5), (2, 6, 5), (2, 3, 7))
+            _heads(rng, n, 16 // n, B, T, block_size)
+            for n, B, T, block_size in ((2, 3, 5, 9), (8, 3, 5, 9), (2, 6, 5, 9), (2, 3, 7, 12))
         ]
     },
     crashes=FUSED_CRASHES | SHORT,
@@ -265,7 +266,11 @@ def calls_independent_of_sizes(given, got):
     expect_that(base >= 5, f"{base} calls of torch: too few for attention", "Use torch throughout.")
     for calls, what, hint in zip(
         more,
-        ("8 heads instead of 2", "6 examples instead of 3", "7 positions instead of 5"),
+        (
+            "8 heads instead of 2",
+            "6 examples instead of 3",
+            "7 positions instead of 5, with block_size 12 instead of 9",
+        ),
         (
             "Somewhere a loop goes over the heads. As the axis n_head of one tensor, (B, n_head, "
             "T, head_size), all of them are in the same product.",

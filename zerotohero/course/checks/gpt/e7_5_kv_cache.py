@@ -5,8 +5,10 @@ from functools import partial
 import numpy as np
 
 from zerotohero.course.checks.gpt._e7_5_kv_cache import (
+    BY_ROW,
     CACHE_CRASHES,
     COUNTER,
+    IN_PIECES,
     IN_TURNS,
     LOOP_CRASHES,
     ONE_PLACE,
@@ -16,16 +18,12 @@ from zerotohero.course.checks.gpt._e7_5_kv_cache import (
     generated_wrongly,
     gpt_logits,
     greedy,
+    left_behind,
     logits_of,
     small_gpt,
 )
 from zerotohero.course.checks.gpt.shared import expect_slowly, same_type
-from zerotohero.course.exercise import (
-    Exercise,
-    Mistake,
-    expect,
-    expect_that,
-)
+from zerotohero.course.exercise import Exercise, Mistake, expect, expect_that
 from zerotohero.course.to_look_at import HOOKS, THREADS, TORCH
 
 kv_cache = Exercise(
@@ -44,7 +42,7 @@ kv_cache = Exercise(
     statement="""
 The next cell holds a small GPT that works, `CachedGPT`, and `generate_cached`, which works too but
 slowly: it feeds the text so far, all of it, for every new token. Nothing in it remembers anything
-yet. Change both. Leave the names of layers and weights as they are.
+yet. Change both. Leave the layers, their names and their weights as they are.
 
 `CachedGPT(vocab_size: int, block_size: int, n_layer: int, n_head: int, n_embd: int)`
 
@@ -93,9 +91,9 @@ def _text(rng: np.random.Generator, B: int, T: int) -> np.ndarray:
     return rng.integers(0, SIZES["vocab_size"], (B, T))
 
 
-def _fed(rng: np.random.Generator, parts: list[int], B: int = 2) -> dict:
-    idx = _text(rng, B, sum(parts))
-    return {"sizes": SIZES, "weights": small_gpt(rng), "idx": idx, "parts": parts}
+def _fed(rng: np.random.Generator, parts: list[int], B: int = 2, **other: int) -> dict:
+    idx, sizes = _text(rng, B, sum(parts)), SIZES | other
+    return {"sizes": sizes, "weights": small_gpt(rng, **other), "idx": idx, "parts": parts}
 
 
 @kv_cache.case(
@@ -204,7 +202,8 @@ kv_cache.case(
     "several tokens into a cache that holds some",
     points=2,
     adapter="in_parts",
-    inputs=lambda rng: _fed(rng, [*map(int, rng.permutation([2, 3, 5])), 29, 1]),  # the whole block
+    # The whole block, of a smaller model.
+    inputs=lambda rng: _fed(rng, [*map(int, rng.permutation([2, 3, 5])), 29, 1], n_layer=2),
     crashes=CACHE_CRASHES,
 )(parts_continue_the_cache)
 
@@ -305,7 +304,15 @@ def positions_computed_once(given, got):
     expect_that(
         got["calls"] <= new,
         f"calls of the model for {new} new tokens: expected {new}, got {got['calls']}",
-        "The prompt is fed in pieces: one call takes all of it, and gives the first new token.",
+        BY_ROW if got["calls"] == len(idx) * new else IN_PIECES,
+    )
+    expect_slowly(
+        f"generate_cached(model, other, {new}), with the same model after that",
+        got["second"],
+        want[::-1],
+        lambda: left_behind(w, want, idx[::-1], new),
+        tol=0,
+        hint="The first call was right. What did it leave behind, and where?",
     )
     expect("generate_cached(model, idx, 0)", got["none"], idx, hint="No new token was asked for.")
     same_type("generate_cached(model, idx, 0)", got["none"], "int64")

@@ -6,8 +6,11 @@ import numpy as np
 
 from zerotohero.course.checks.gpt._e7_6_nucleus import (
     TOP_P_CRASHES,
+    at_another,
     keeps,
+    nucleus_at,
     renormalised,
+    temperatures_of,
     top_p_wrongly,
 )
 from zerotohero.course.checks.gpt.shared import expect_slowly, one_tensor, same_type
@@ -44,8 +47,8 @@ distribution a row, in the vocabulary's order:
    it, so at least one token is kept; of equally likely ones, no more than are needed;
 3. all other tokens get 0, and what is left is divided by its sum.
 
-p is above 0 and at most 1, and B may be 1. With p = 1, and only then, every token is kept, however
-unlikely. `logits` is not changed. (Holtzman and others, 2020, *The Curious Case of Neural Text
+p is above 0 and at most 1, and B may be 1. With p = 1, every token is kept, however unlikely.
+`logits` is not changed. (Holtzman and others, 2020, *The Curious Case of Neural Text
 Degeneration*.)
 
 ```python
@@ -121,8 +124,13 @@ def nucleus_kept(given: dict, got: dict) -> None:
             "is, however small or large."
         )
 
+    logits, p, temperature = (given[key] for key in ("logits", "p", "temperature"))
+
     def mistakes() -> list[Mistake]:
-        return top_p_wrongly(given["logits"].astype(np.float64), given["p"], given["temperature"])
+        return top_p_wrongly(logits.astype(np.float64), p, temperature) + [
+            Mistake(nucleus_at(logits, p, other), at_another(other, temperature))
+            for other in temperatures_of(logits, got["probs"])
+        ]
 
     _expect_nucleus(given, got, mistakes, hint)
 
@@ -137,10 +145,17 @@ nucleus.case(
 
 
 nucleus.case(
-    "with a temperature",
-    points=2,
+    "with a temperature above 1",
     adapter="nucleus",
-    inputs=lambda rng: _telling_rows(rng, float(rng.choice([3.0, 4.0]))),
+    inputs=lambda rng: _telling_rows(rng, float(rng.choice([2.7, 3.4]))),
+    crashes=TOP_P_CRASHES,
+)(nucleus_kept)
+
+
+nucleus.case(
+    "with a temperature below 1",
+    adapter="nucleus",
+    inputs=lambda rng: _telling_rows(rng, float(rng.choice([0.6, 0.7]))),
     crashes=TOP_P_CRASHES,
 )(nucleus_kept)
 
@@ -171,11 +186,11 @@ def one_token_likelier_than_p(given, got):
 
 
 def _long_tail(rng: np.random.Generator) -> dict:
-    """Return logits of which exp overflows, and whose sum in float32 reaches 1 too early.
+    """Return logits of which exp overflows, and whose sum reaches 1 too early, in float64 too.
 
     In the first row that is certain, because four times a quarter is 1 to the bit.
     """
-    logits = np.sort(rng.uniform(-34, -28, size=(2, 40)), 1)
+    logits = np.sort(rng.uniform(-69, -46, size=(2, 40)), 1)  # 1e-30 to 1e-20
     logits[0, rng.permutation(40)[:4]] = 0
     logits[1, rng.permutation(40)[:5]] = rng.uniform(0, 1, 5)
     logits += 100
@@ -199,8 +214,8 @@ def everything_kept_for_p_of_1(given, got):
     expect_that(
         lost == 0,
         f"{what}: expected all {probs.size} tokens, got zeros for {lost}",
-        "Unlikely tokens are lost. If the cases above pass, it is rounding: in float32 the sum "
-        "reaches 1 before the last tokens come. For p ≥ 1 there is nothing to filter.",
+        "Unlikely tokens are lost. If the cases above pass, it is rounding: the sum reaches 1 "
+        "before the last tokens come, in float64 too. For p ≥ 1 there is nothing to filter.",
     )
     logits_back = Mistake(logits, "These are the logits: p = 1 asks for probabilities, too.")
     cold = Mistake(
