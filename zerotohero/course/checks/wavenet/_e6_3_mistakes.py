@@ -63,7 +63,7 @@ def conv_mistakes(x, w, b, d) -> list[Mistake]:
         Mistake(without, "The first rows are zeros: they have a past too, copies of x[0]."),
         Mistake(
             conv(x, w, b, 1),
-            "The two vectors are always neighbours: they lie `dilation` apart.",
+            "The two vectors are neighbours here: they lie `dilation` apart.",
         ),
         Mistake(conv(x, w, b, d + 1), "The older vector lies dilation + 1 back: one too far."),
         Mistake(

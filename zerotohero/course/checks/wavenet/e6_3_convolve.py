@@ -88,7 +88,7 @@ CRASHES = {
     "where a tensor is needed": "Return the tensor by itself: a comma behind it makes a tuple, and "
     "`tolist` a list.",
 }
-FLOAT32 = "It agrees to about seven digits, as far as float32 goes: the result has x's dtype."
+FLOAT32 = "It agrees to about seven digits, as far as float32 goes: keep x's dtype."
 
 
 def _expect(what: str, got, want: np.ndarray, mistakes: list[Mistake]) -> None:
