@@ -102,7 +102,7 @@ def eps_beside_the_root():
     return with_eps(lambda var, eps: 1 / (var.sqrt() + eps))
 
 
-@wrong("5.3", "an eps of 1e-5")
+@wrong("5.3", "an eps of 1e-5: take the one that is passed.")
 def eps_of_torch():
     return with_eps(lambda var, eps: (var + 1e-5) ** -0.5)
 
@@ -184,5 +184,50 @@ def torch_s_own_operator():
         given = (upstream, flat, gamma, None, None, mean, (var + eps) ** -0.5)
         dx, dgamma, dbeta = torch.ops.aten.native_batch_norm_backward(*given, True, eps, [True] * 3)
         return dx.view_as(x), dgamma, dbeta
+
+    return batchnorm_fused
+
+
+@wrong("5.3", "also where it is 0")
+def zero_taken_for_no_eps():
+    return with_eps(lambda var, eps: (var + (eps or 1e-5)) ** -0.5)
+
+
+@wrong("5.3", "not by a division by gamma")
+def xhat_from_the_output():
+    def batchnorm_fused(dout, x, gamma, eps):
+        axes = tuple(range(x.ndim - 1))
+        var, mean = torch.var_mean(x, axes, correction=0)
+        inv = (var + eps) ** -0.5
+        xhat = gamma * (x - mean) * inv / gamma
+        dx = right(dout, xhat, gamma, inv, lambda a: a.mean(axes))
+        return dx, (dout * xhat).sum(axes), dout.sum(axes)
+
+    return batchnorm_fused
+
+
+@wrong("5.3", "the difference of two large numbers")
+def variance_from_the_mean_of_squares():
+    def batchnorm_fused(dout, x, gamma, eps):
+        axes = tuple(range(x.ndim - 1))
+        mean = x.mean(axes)
+        inv = ((x**2).mean(axes) - mean**2 + eps) ** -0.5
+        xhat = (x - mean) * inv
+        dx = right(dout, xhat, gamma, inv, lambda a: a.mean(axes))
+        return dx, (dout * xhat).sum(axes), dout.sum(axes)
+
+    return batchnorm_fused
+
+
+@wrong("5.3", "has the shape (C,), also where C is 1")
+def all_squeezed():
+    return lambda *given: tuple(a.squeeze() for a in norm(right)(*given))
+
+
+@wrong("5.3", "dx is shaped like x, also where C is 1")
+def dx_squeezed():
+    def batchnorm_fused(*given):
+        dx, *others = norm(right)(*given)
+        return dx.squeeze(), *others
 
     return batchnorm_fused

@@ -255,3 +255,24 @@ def any_mean_is_zero():
         return None
 
     return lambda records: search(records, axes)
+
+
+@wrong("6.2", "You count the layers whose input has three axes")
+def two_axes_uncounted():
+    def number(i, axes, records):
+        return sum(len(record["shape"]) == 3 for record in records[:i]), axes
+
+    return changed(number)
+
+
+@wrong("6.2", "by their place")
+def two_axes_at_the_end():
+    def find_bug(records):
+        for i, record in enumerate(records):
+            last = i == len(records) - 1
+            found = axes_of(record, [(0,), (0, 1)] if last else [(0,), (0, 1), (0, 2), (0, 1, 2)])
+            if found != ((0,) if last else (0, 1)):
+                return i, found
+        return None
+
+    return find_bug

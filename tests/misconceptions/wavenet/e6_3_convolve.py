@@ -6,9 +6,9 @@ from misconceptions import wrong
 from misconceptions.wavenet.shared import conv
 
 
-def stack(x, layers, dilations=(1, 2, 4, 8, 16), last=True, bend=torch.tanh):
-    for i, ((weight, bias), d) in enumerate(zip(layers, dilations, strict=False)):
-        x = conv(x, weight, bias, d)
+def stack(x, layers, dilation=lambda i: 2**i, last=True, bend=torch.tanh):
+    for i, (weight, bias) in enumerate(layers):
+        x = conv(x, weight, bias, dilation(i))
         x = bend(x) if last or i < len(layers) - 1 else x
     return x
 
@@ -63,22 +63,22 @@ def cut_by_a_negative_index():
 
 @wrong("6.3", "The dilations are 1, 2, 3")
 def dilations_that_count():
-    return conv, lambda x, layers: stack(x, layers, (1, 2, 3, 4, 5))
+    return conv, lambda x, layers: stack(x, layers, lambda i: i + 1)
 
 
 @wrong("6.3", "All dilations are 1")
 def no_dilations():
-    return conv, lambda x, layers: stack(x, layers, (1, 1, 1, 1, 1))
+    return conv, lambda x, layers: stack(x, layers, lambda i: 1)
 
 
 @wrong("6.3", "The dilations begin at 2")
 def dilations_from_two():
-    return conv, lambda x, layers: stack(x, layers, (2, 4, 8, 16, 32))
+    return conv, lambda x, layers: stack(x, layers, lambda i: 2 ** (i + 1))
 
 
-@wrong("6.3", "The dilations are 16, 8, 4, 2, 1")
+@wrong("6.3", "16, 8, 4, 2, 1: the first layer")
 def dilations_that_fall():
-    return conv, lambda x, layers: stack(x, layers, (16, 8, 4, 2, 1))
+    return conv, lambda x, layers: stack(x, layers, lambda i: 2 ** (len(layers) - 1 - i))
 
 
 @wrong("6.3", "The tanh after the last layer is missing")
@@ -108,22 +108,22 @@ def last_window_only():
 
 @wrong("6.3", "Only three layers were run")
 def three_layers_by_heart():
-    return conv, lambda x, layers: stack(x, layers, (1, 2, 4))
+    return conv, lambda x, layers: stack(x, layers[:3])
 
 
 @wrong("6.3", "Only four layers were run")
 def four_layers_by_heart():
-    return conv, lambda x, layers: stack(x, layers, (1, 2, 4, 8))
+    return conv, lambda x, layers: stack(x, layers[:4])
 
 
-@wrong("6.3", "The last two dilations are both 8")
+@wrong("6.3", "The dilations stop growing at 8")
 def dilations_that_stop_growing():
-    return conv, lambda x, layers: stack(x, layers, [min(2**i, 8) for i in range(len(layers))])
+    return conv, lambda x, layers: stack(x, layers, lambda i: min(2**i, 8))
 
 
 @wrong("6.3", "The dilations are 1, 2, 4, 6")
 def dilations_of_twice_i():
-    return conv, lambda x, layers: stack(x, layers, [max(1, 2 * i) for i in range(len(layers))])
+    return conv, lambda x, layers: stack(x, layers, lambda i: max(1, 2 * i))
 
 
 @wrong("6.3", "cut off from what it was made of")
@@ -139,3 +139,36 @@ def front_detached():
         return torch.cat([past, x], 2) @ weight + bias
 
     return causal_dilated, stack
+
+
+@wrong("6.3", "Only five layers were run")
+def five_layers_by_heart():
+    return conv, lambda x, layers: stack(x, layers[:5])
+
+
+@wrong("6.3", "The dilations are kept within half of T")
+def dilations_within_half_of_the_sequence():
+    def tree_everywhere(x, layers):
+        return stack(x, layers, lambda i: min(2**i, max(1, x.shape[1] // 2)))
+
+    return conv, tree_everywhere
+
+
+@wrong("6.3", "gone from what causal_dilated returns")
+def rows_squeezed():
+    return lambda *given: conv(*given).squeeze(), stack
+
+
+@wrong("6.3", "gone from what tree_everywhere returns")
+def tree_squeezed():
+    return conv, lambda x, layers: stack(x, layers).squeeze(0)
+
+
+@wrong("6.3", "a comma behind it makes a tuple")
+def tree_in_a_tuple():
+    return conv, lambda x, layers: (stack(x, layers),)
+
+
+@wrong("6.3", "as far as float32 goes")
+def rounded_to_float32():
+    return lambda *given: conv(*given).float(), stack

@@ -6,7 +6,7 @@ import copy
 import numpy as np
 import torch
 
-from zerotohero.course.adapters.shared import kind_of
+from zerotohero.course.adapters.shared import kind_of, what_came
 
 
 def fused(flatten_consecutive, x, n):
@@ -63,19 +63,32 @@ def _record(record):
     }
 
 
-def convolved(causal_dilated, tree_everywhere, x, weight, bias, dilation):
-    x, weight, bias = map(_tracked, (x, weight, bias))
-    y = causal_dilated(x, weight, bias, dilation)
-    return {"y": y, "slopes": _slopes(y, {"x": x, "weight": weight, "bias": bias})}
+def convolved(causal_dilated, tree_everywhere, runs):
+    found = []
+    for run in runs:
+        x, weight, bias = (_tracked(run[name]) for name in ("x", "weight", "bias"))
+        y = _tensor("causal_dilated", causal_dilated(x, weight, bias, run["dilation"]))
+        found.append({"y": y, "slopes": _slopes(y, {"x": x, "weight": weight, "bias": bias})})
+    return {"runs": found}
 
 
-def everywhere(causal_dilated, tree_everywhere, x, layers):
-    x, layers = _tracked(x), [tuple(map(_tracked, layer)) for layer in layers]
-    inputs = {"x": x}
-    for i, (weight, bias) in enumerate(layers):
-        inputs |= {f"weight {i}": weight, f"bias {i}": bias}
-    y = tree_everywhere(x, layers)
-    return {"y": y, "slopes": _slopes(y, inputs)}
+def everywhere(causal_dilated, tree_everywhere, runs):
+    found = []
+    for run in runs:
+        x, layers = _tracked(run["x"]), [tuple(map(_tracked, layer)) for layer in run["layers"]]
+        inputs = {"x": x}
+        for i, (weight, bias) in enumerate(layers):
+            inputs |= {f"weight {i}": weight, f"bias {i}": bias}
+        y = _tensor("tree_everywhere", tree_everywhere(x, layers))
+        found.append({"y": y, "slopes": _slopes(y, inputs)})
+    return {"runs": found}
+
+
+def _tensor(function, y):
+    """Return what came; TypeError if it is a list or a tuple."""
+    if isinstance(y, list | tuple):
+        raise TypeError(f"{function} returned {what_came(y)}, where a tensor is needed")
+    return y
 
 
 def _tracked(values):

@@ -156,6 +156,7 @@ def expect_gamma_and_beta(given: dict, got: dict) -> None:
                 each.sum(others, keepdims=True),
                 f"d{name.lower()} has the shape (C,), without keepdim.",
             ),
+            Mistake(summed[0], f"d{name.lower()} has the shape (C,), also where C is 1."),
             Mistake(dx, f"That is dx in d{name.lower()}'s place: the order is dx, dgamma, dbeta."),
         ]
 
@@ -201,7 +202,12 @@ def expect_gamma_and_beta(given: dict, got: dict) -> None:
             ),
             Mistake(
                 norm_gradients(**given | {"eps": 1e-5})[1],
-                f"{made}an eps of 1e-5: take the one that is passed.",
+                f"{made}an eps of 1e-5: take the one that is passed"
+                + (", also where it is 0 (`eps or …` doesn't)." if given["eps"] == 0 else "."),
+            ),
+            Mistake(
+                np.where(gamma == 0, np.nan, dgamma),
+                "x̂ is NaN where gamma is 0: make it from x, not by a division by gamma.",
             ),
             Mistake(
                 norm_gradients(**given, outside=True)[1],

@@ -118,13 +118,30 @@ def _search(networks: list, axes_of, sound=lambda ndim: SOUND[ndim], lost: bool 
     return found
 
 
+def _search_by_place(networks: list, lost: bool) -> list:
+    """Return what `_search` finds if the last layer, and no other, is taken for one of two axes."""
+    found = []
+    for records in networks:
+        taken = [3] * (len(records) - 1) + [2]
+        bugs = []
+        for i, (ndim, record) in enumerate(zip(taken, records, strict=True)):
+            possible = [a for a in sets({"shape": [0] * ndim}) if a in sets(record)]
+            axes = next((a for a in possible if off(record, a) < 0.005), None)
+            if axes != SOUND[ndim] and (lost or axes):
+                bugs.append([i, axes and list(axes)])
+        found.append(bugs[0] if bugs else None)
+    return found
+
+
 def wrong_searches(networks: list, answers: list) -> list[tuple[list, str]]:
     """Return what typical wrong searches find, with the hint for each."""
-    ndims = [len(net[a[0]]["shape"]) if a else 0 for net, a in zip(networks, answers, strict=True)]
+    asked = list(zip(networks, answers, strict=True))
+    ndims = [len(net[a[0]]["shape"]) if a else 0 for net, a in asked]
 
     def changed(change) -> list:
         return [a and change(a, n) for a, n in zip(answers, ndims, strict=True)]
 
+    before = [a and [len(r["shape"]) for r in net[: a[0]]].count(3) for net, a in asked]
     too_good = [None if a and a[1] == [0] else a for a in answers]
     return [
         (
@@ -198,6 +215,18 @@ def wrong_searches(networks: list, answers: list) -> list[tuple[list, str]]:
             for close in (0.015, 0.02, 0.03, 0.05, 0.1, 0.2)
         ),
         (changed(lambda a, n: [a[0] + 1, a[1]]), "You count layers from 1; the first is number 0."),
+        (
+            [a and [n, a[1]] for a, n in zip(answers, before, strict=True)],
+            "You count the layers whose input has three axes, and no others: number every record.",
+        ),
+        *(
+            (
+                _search_by_place(networks, lost),
+                "You tell the layers with two axes, (B, C), by their place: such a layer may come "
+                "anywhere, and the last may have three. Look at the length of `shape`.",
+            )
+            for lost in (False, True)
+        ),
         (
             changed(lambda a, n: [a[0], [i for i in range(n) if i not in a[1]]]),
             "These are the axes that are kept; return those that the layer reduces over, the ones "

@@ -22,7 +22,7 @@ bug = Exercise(
     practises="finding a bug in recorded numbers, when no error is raised and nothing looks wrong",
     answers=("find_bug",),
     summary=(
-        "A network has a BatchNorm layer that reduces over the wrong axes, or none has. "
+        "A network has a BatchNorm layer that reduces over the wrong axes, or it has none. "
         "Find it from the shapes and statistics that were recorded, and say what it reduces over."
     ),
     statement="""
@@ -32,7 +32,7 @@ Each record belongs to one BatchNorm layer, in the order of the network (number 
 made by one batch in train mode, before any training: gamma is 1 and beta is 0. With `x` the layer's
 input and `y` its output, it holds
 
-- `record["shape"]`: the shape of `x`, (B, T, C) with T > 1, or (B, C), a tuple;
+- `record["shape"]`: the shape of `x`, (B, T, C) with T > 1, or (B, C), in any order, a tuple;
 - `record["running_mean"]`: the *shape* of the layer's running mean, a tuple;
 - `record["mean"]` and `record["var"]`: `y.mean(0)` and `y.var(0, correction=0)`, over the batch
   alone, so of shape (T, C) or (C,).
@@ -89,7 +89,10 @@ def _inputs(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -> np.n
         means = OFF[kind] + rng.uniform(-0.001, 0.001, shape[1:])
         if kind == "near":
             means[:, 0] = 0  # one channel's means are 0 at every position
-        x += means * (-1) ** np.arange(shape[1])[:, None]
+        signs = (-1.0) ** np.arange(shape[1])
+        if shape[1] % 2:
+            signs[-3:] = 0.5, 0.5, -1  # together as far up as down, and none of them 0
+        x += means * signs[:, None]
     return x
 
 
@@ -112,6 +115,13 @@ def _record(
             return record
 
 
+# Networks, as the number of axes of each layer's input, and in each the place of a broken layer.
+PLACES = {
+    3: [((2, 3), 1), ((3, 3, 2), 0), ((3, 2, 3), 2), ((3,), 0), ((2, 2, 3, 3, 3), 3)],
+    2: [((2, 3, 3), 0), ((3, 2, 3, 2), 3), ((3, 2), 1)],
+}
+
+
 def _networks(rng: np.random.Generator, plant: int, telling: bool) -> dict:
     """Networks of every kind, shuffled: sound; even (sound, and every position has mean 0); close
     near and apart (sound, and every position has nearly mean 0 and variance 1); and each kind of
@@ -119,31 +129,44 @@ def _networks(rng: np.random.Generator, plant: int, telling: bool) -> dict:
 
     plant: how many of each broken kind. telling: whether the running means have honest shapes.
     """
-    bugs = [(ndim, axes) for ndim in BROKEN for axes in BROKEN[ndim]]
-    planted = [(kind, 0) for kind in ("", "even", *OFF)]
-    planted += [(kind, i) for kind in bugs for i in range(plant)]
+    planted = [(kind, None, *PLACES[3][i]) for i, kind in enumerate(("", "even", *OFF))]
+    for ndim in BROKEN:
+        copies = [axes for axes in BROKEN[ndim] for _ in range(plant)]
+        places = PLACES[ndim] * len(copies)
+        planted += [("", axes, *place) for axes, place in zip(copies, places, strict=False)]
     networks, answers = [], []
     for k in rng.permutation(len(planted)):
-        kind, copy = planted[k]
-        # Where no C is a power of two, as the lengths are, a running mean's shape is unmistakable.
-        C, levels = int(rng.integers(5, 8)), int(rng.integers(2, 4))
-        C = C if telling or k % 2 else 4  # the length of one of the layers
-        B = int(rng.integers(17, 32))
-        shapes = [(B, 2**level, C) for level in range(levels, 0, -1)] + [(B, C)]
-        bug = None
-        if isinstance(kind, tuple):
-            ndim, axes = kind
-            possible = [i for i, shape in enumerate(shapes) if len(shape) == ndim]
-            bug = (possible[copy % len(possible)], axes)  # the first layer is among them
+        kind, broken, ndims, place = planted[k]
+        B, C = int(rng.integers(17, 32)), int(rng.integers(4, 8))
+        # Where no T is C, a running mean's shape is unmistakable.
+        lengths = [int(T) for T in rng.choice([T for T in range(2, 10) if T != C], len(ndims))]
+        if not telling and k % 2:
+            lengths[ndims.index(3)] = C
         records = []
-        for i, shape in enumerate(shapes):
-            axes = bug[1] if bug and bug[0] == i else SOUND[len(shape)]
-            small = (i + copy) % 2 == 0  # every other layer, a broken one or not
-            record = _record(rng, shape, axes, "" if bug else kind, small)
+        for i, (ndim, T) in enumerate(zip(ndims, lengths, strict=True)):
+            shape = (B, T, C) if ndim == 3 else (B, C)
+            axes = broken if broken and i == place else SOUND[ndim]
+            small = (i + k) % 2 == 0  # every other layer, a broken one or not
+            record = _record(rng, shape, axes, kind, small)
             records.append(record if telling else record | {"running_mean": [C]})
         networks.append(records)
-        answers.append(bug)
+        answers.append((place, broken) if broken else None)
     return {"networks": networks, "_answers": answers}
+
+
+def _networks_and_the_example(rng: np.random.Generator) -> dict:
+    """Networks whose running means say nothing, after the two of the card."""
+    sound = {
+        "mean": np.array([[-0.5, 0.2], [0.5, -0.2]]),
+        "var": np.array([[0.5, 0.9], [1.0, 1.02]]),
+    }
+    broken = {"mean": np.zeros((2, 2)), "var": np.ones((2, 2))}
+    sound, broken = ({"shape": [3, 2, 2], "running_mean": [2], **r} for r in (sound, broken))
+    given = _networks(rng, 3, telling=False)
+    return {
+        "networks": [[sound, broken], [sound, sound], *given["networks"]],
+        "_answers": [(1, (0,)), None, *given["_answers"]],
+    }
 
 
 def bugs_found(given: dict, got: dict) -> None:
@@ -175,9 +198,8 @@ def _what_differs(records: list, mine, right) -> str:
         means, variances = statistics(records[right[0]], right[1])
         return (
             f"Over {_axes(right[1])}, the means of layer {right[0]} are 0 (at most "
-            f"{np.abs(means).max():.0e}), and its variances lie between {variances.min():.5f} and "
-            f"{variances.max():.5f}"
-            + (": `eps` leaves them a little below 1." if variances.min() < 0.9999 else ".")
+            f"{np.abs(means).max():.0e}), and its variances lie between {variances.min():.6f} and "
+            f"{variances.max():.6f}: `eps` leaves them a little below 1."
         )
     if not (isinstance(mine, list) and len(mine) == 2):
         return "Return the layer's number and a tuple of axes, or None."
@@ -231,5 +253,5 @@ bug.case(
     "networks whose running means all have the right shape",
     points=3,
     adapter="searched",
-    inputs=lambda rng: _networks(rng, 3, telling=False),
+    inputs=_networks_and_the_example,
 )(bugs_found)
