@@ -174,6 +174,19 @@ def test_the_site_is_small(site):
     assert size < 40 * 2**20
 
 
+def test_the_icons_that_are_shown_are_loaded_and_no_others(site, pages):
+    script = (site / "_static" / "scripts" / "fontawesome.js").read_text("utf-8")
+    drawn = set(re.findall(r'"?([\w-]+)"?:\[\d+,\d+,\[', script))
+    shown = {
+        name.removeprefix("fa-")
+        for page in pages.values()
+        for tag in page.select("[class*='fa-']")
+        for name in tag["class"]
+        if name.startswith("fa-") and name not in ("fa-solid", "fa-lg", "fa-fw")
+    }
+    assert len(shown) > 10 and drawn == shown | {"xmark"}  # which the theme's script shows
+
+
 def test_nothing_is_written_twice(site):
     """The pages' text is in the repository's own files: a sentence that changes there, changes."""
     made = {path.name for path in (ROOT / "docs").iterdir()}
@@ -251,6 +264,9 @@ def test_five_pages_are_accessible_in_light_and_dark(visit, theme):
             page.set_viewport_size(viewport)
             picture = f"site-{Path(name).stem}-{kind}-{theme}.png"
             page.screenshot(path=SCREENSHOTS / picture)
+        icons = page.locator("svg.svg-inline--fa")
+        assert icons.count() > 10
+        assert icons.filter(has=page.locator("path[d]")).count() == icons.count()
         page.evaluate(axe)
         # Sphinx marks up a class as a list of definitions with more in it than HTML allows.
         rules = {"definition-list": {"enabled": False}}
