@@ -23,7 +23,7 @@ from patience import patience
 
 NPM = ROOT / ".venv" / "npm" / "node_modules"
 WIDE, PHONE = {"width": 1200, "height": 900}, {"width": 360, "height": 740}
-LOOKED_AT = [  # five pages, of five kinds, and of each the shortest: contrast is slow to work out
+LOOKED_AT = [  # five pages, of five kinds; short ones, since contrast is slow to work out
     "index.html",
     "curriculum.html",
     "lectures/06_wavenet.html",
