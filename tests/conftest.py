@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-# The tests' tensors are small, and two test processes share two cores.
+# The tests' tensors are small, and there is a test process for each core, and one more.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell's background job ignores Ctrl-C, and what it starts inherits that: some tests press it.

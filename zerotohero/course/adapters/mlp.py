@@ -31,7 +31,7 @@ def initialised(loss_knowing_nothing, calm_init, block_size, n_embd, n_hidden, V
 
 def _started(calm_init, sizes, generator):
     five = _several(calm_init(*sizes, generator), FIVE)
-    for name, p in zip(FIVE.split(", "), five, strict=False):
+    for name, p in zip(FIVE.split(", "), five, strict=True):
         if p is not None and not (isinstance(p, torch.Tensor) and p.is_floating_point()):
             came = f"{p.dtype}" if isinstance(p, torch.Tensor) else what_came(p)
             raise TypeError(f"{name} must be a float tensor, and is {came}")

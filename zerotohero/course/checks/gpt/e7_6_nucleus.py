@@ -99,14 +99,13 @@ def _telling_rows(rng: np.random.Generator, temperature: float = 1.0) -> dict:
 def _expect_nucleus(given: dict, got: dict, mistakes: Callable, hint: str) -> None:
     logits = given["logits"].astype(np.float64)
     p, temperature = given["p"], given["temperature"]
-    probs = softmax(logits / temperature)
     warmth = f", temperature={temperature:g}" if temperature != 1 else ""
     what = f"top_p(logits, {p:g}{warmth})"
     mine = got["probs"]
     one_tensor(what, mine)
-    if np.shape(mine) != probs.shape:
+    if np.shape(mine) != logits.shape:
         hint = "Return a probability for every token of every row, (B, V), and draw none."
-    expect_slowly(what, mine, renormalised(probs * keeps(probs, p)), mistakes, hint=hint)
+    expect_slowly(what, mine, nucleus_at(logits, p, temperature), mistakes, hint=hint)
     same_type(what, mine, "float32")
     overwritten = "You overwrite the caller's logits: `logits /= …` and `logits[…] = …` change "
     overwritten += "them in place. Make new tensors."

@@ -37,11 +37,11 @@ returns the five parameters `wte` (V, n_embd), `W1` (block_size · n_embd, n_hid
 (n_hidden,), `W2` (n_hidden, V) and `b2` (V,), float tensors. Each is filled with one number or
 with random ones, and all random numbers are drawn from `generator` itself. The network
 `tanh(x @ W1 + b1) @ W2 + b2`, x being the embeddings side by side, must start with a loss within
-0.1 of knowing nothing, in the mean over several seeds. In most contexts
-the hidden units must differ from each other, and most units from context to context, both by a
-standard deviation above 0.01, and no two units may be copies: a network of zeros starts there too,
-and stays. At least a quarter of all their values must lie between −0.9999 and 0.9999, since at the
-ends of tanh there is no slope to learn by.
+0.1 of knowing nothing, in the mean over several seeds. In most contexts the hidden units must
+differ from each other, and most units from context to context, both by a standard deviation above
+0.01, and no two units may be copies: a network of zeros starts there too, and stays. At least a
+quarter of all their values must lie between −0.9999 and 0.9999, since at the ends of tanh there is
+no slope to learn by.
 
 ```python
 loss_knowing_nothing(4)                                            # 1.3862943611198906

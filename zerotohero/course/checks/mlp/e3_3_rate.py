@@ -221,10 +221,9 @@ def choice_from_a_noisy_curve(given, got):
             for place in (0, window - 1, -1)
         ],
     )
-    shown = "choose_rate, where 30 is taken from each loss, and the rest divided by 10⁴"
     highest = int(np.argmax(means)) + window - 1
     expect(
-        shown,
+        "choose_rate, where 30 is taken from each loss, and the rest divided by 10⁴",
         of_negative,
         want,
         mistakes=[

@@ -101,7 +101,15 @@ def _axes_by_shape_first(record: dict) -> tuple[int, ...] | None:
     return _axes_by_statistics(record)
 
 
-def _search(networks: list, axes_of, sound=lambda ndim: SOUND[ndim], lost: bool = False) -> list:
+def _axes_as_taken(record: dict) -> tuple[int, ...] | None:
+    """Return the axes that fit a layer whose input is taken to have `record["taken"]` axes."""
+    possible = [a for a in sets({"shape": [0] * record["taken"]}) if a in sets(record)]
+    return next((a for a in possible if off(record, a) < 0.005), None)
+
+
+def _search(
+    networks: list, axes_of, sound=lambda r: SOUND[len(r["shape"])], lost: bool = False
+) -> list:
     """Return the first layer of each network whose axes aren't the sound ones, as [number, axes].
 
     lost: whether a layer for which no axes are found counts as broken, with None for its axes.
@@ -112,23 +120,8 @@ def _search(networks: list, axes_of, sound=lambda ndim: SOUND[ndim], lost: bool 
         bugs = [
             [i, a and list(a)]
             for i, a in bugs
-            if (lost or a is not None) and a != sound(len(records[i]["shape"]))
+            if (lost or a is not None) and a != sound(records[i])
         ]
-        found.append(bugs[0] if bugs else None)
-    return found
-
-
-def _search_by_place(networks: list, lost: bool) -> list:
-    """Return what `_search` finds if the last layer, and no other, is taken for one of two axes."""
-    found = []
-    for records in networks:
-        taken = [3] * (len(records) - 1) + [2]
-        bugs = []
-        for i, (ndim, record) in enumerate(zip(taken, records, strict=True)):
-            possible = [a for a in sets({"shape": [0] * ndim}) if a in sets(record)]
-            axes = next((a for a in possible if off(record, a) < 0.005), None)
-            if axes != SOUND[ndim] and (lost or axes):
-                bugs.append([i, axes and list(axes)])
         found.append(bugs[0] if bugs else None)
     return found
 
@@ -142,6 +135,7 @@ def wrong_searches(networks: list, answers: list) -> list[tuple[list, str]]:
         return [a and change(a, n) for a, n in zip(answers, ndims, strict=True)]
 
     before = [a and [len(r["shape"]) for r in net[: a[0]]].count(3) for net, a in asked]
+    placed = [[*(r | {"taken": 3} for r in net[:-1]), net[-1] | {"taken": 2}] for net in networks]
     too_good = [None if a and a[1] == [0] else a for a in answers]
     return [
         (
@@ -166,7 +160,7 @@ def wrong_searches(networks: list, answers: list) -> list[tuple[list, str]]:
             "mean 0 and variance 1, too: take the smallest set that fits.",
         ),
         (
-            _search(networks, _axes_by_statistics, sound=lambda ndim: (0, 1)),
+            _search(networks, _axes_by_statistics, sound=lambda r: (0, 1)),
             "A layer whose input has two axes, (B, C), is sound when it reduces over (0,): look at "
             "the length of `shape` before you judge.",
         ),
@@ -221,7 +215,7 @@ def wrong_searches(networks: list, answers: list) -> list[tuple[list, str]]:
         ),
         *(
             (
-                _search_by_place(networks, lost),
+                _search(placed, _axes_as_taken, sound=lambda r: SOUND[r["taken"]], lost=lost),
                 "You tell the layers with two axes, (B, C), by their place: such a layer may come "
                 "anywhere, and the last may have three. Look at the length of `shape`.",
             )
