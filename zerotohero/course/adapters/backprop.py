@@ -172,6 +172,10 @@ def cross_entropy(cross_entropy_fused, logits, targets):
     return {"loss": loss, "dlogits": dlogits}
 
 
+def cross_entropies(cross_entropy_fused, logits, targets):
+    return {name: cross_entropy(cross_entropy_fused, x, targets) for name, x in logits.items()}
+
+
 def norm(fused, dout, x, gamma, eps):
     """For both BatchNorm and LayerNorm."""
     given = [torch.tensor(v) for v in (dout, x, gamma)]
