@@ -295,10 +295,10 @@ def unusable_files_refused(given, got):
     points=2,
     adapter="baseline",
     inputs=lambda rng: {
-        # The pairs at both ends of train come there alone; and it ends with another token than it
-        # begins with, so that the sums of the rows aren't those of the columns.
+        # The pairs at both ends of train come there alone. Neither part ends with the token that it
+        # begins with, so that the sums of the rows and of the columns differ, and their use.
         "train": [7, 6, *(rng.integers(0, 6, 1000) * rng.integers(0, 2, 1000)).tolist(), 6, 8],
-        "val": [7, *(rng.integers(0, 7, 80) * rng.integers(0, 2, 80)).tolist(), *3 * [6, 8], 7, 6],
+        "val": [0, *(rng.integers(0, 7, 80) * rng.integers(0, 2, 80)).tolist(), *3 * [6, 8], 7, 6],
         "V": 10,
     },
     crashes={
