@@ -221,7 +221,18 @@ def _how_to_return(wanted: str, kind: Mapping[str, Any]) -> str:
         (wanted == "bool", "`bool(…)` makes True or False of it."),
         (number and bool(names & TRUTHS), f"`{wanted}(…)` makes a number of it."),
         (wanted == "list" and ndim is not None, "`.tolist()` makes a list of plain numbers of it."),
-        (wanted == "list", "`list(…)` makes a list of what can be gone through."),
+        (
+            wanted == "list" and "str" in names,
+            "`[text]` is a list of one text; `list(text)` is one of its letters.",
+        ),
+        (
+            wanted == "list" and bool(names & SERVES["float"]),
+            "`[number]` is a list of one number.",
+        ),
+        (
+            wanted == "list" and not names & {"NoneType", "Callable"},
+            "`list(…)` makes a list of what can be gone through.",
+        ),
         (
             wanted == "tuple" and "list" in names,
             "`return a, b`, without brackets, is a tuple; `tuple(…)` makes one of a list.",

@@ -134,6 +134,27 @@ def log_of_the_softmax():
     return entropy(correct, loss)
 
 
+@wrong("5.2", "`dlogits = probs` is no copy")
+def one_tensor_with_two_names():
+    def cross_entropy_fused(logits, targets):
+        B = len(logits)
+        dlogits = probs = F.softmax(logits, 1)
+        dlogits[range(B), targets] -= 1
+        dlogits /= B
+        return -probs[range(B), targets].log().mean(), dlogits
+
+    return cross_entropy_fused
+
+
+@wrong("5.2", "as in one-hot rows times logarithms")
+def one_hot_times_logarithms():
+    def loss(logits, targets):
+        hot = F.one_hot(targets, logits.shape[1])
+        return -(F.softmax(logits, 1).log() * hot).sum(1).mean()
+
+    return entropy(correct, loss)
+
+
 @wrong("5.2", "`F.one_hot(targets, V)`")
 def one_hot_as_wide_as_the_targets():
     def cross_entropy_fused(logits, targets):

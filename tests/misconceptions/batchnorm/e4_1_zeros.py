@@ -23,6 +23,7 @@ def move(
     keep=False,
     bend=torch.tanh,
     decay=1.0,
+    names=NAMES,
 ):
     ps = {n: (p.clone() if clone else p).requires_grad_() for n, p in parameters.items()}
     moved = []
@@ -41,8 +42,8 @@ def move(
             "close": lambda p: not torch.allclose(p.grad, torch.zeros_like(p)),
         }[by]
         if step >= late:
-            moved.append([n for n, p in ps.items() if shown(p)])
-        for p in ps.values():
+            moved.append([n for n in names if shown(ps[n])])
+        for p in (ps[n] for n in names):
             p.data -= rate * decay**step * update * p.grad
     return moved
 
@@ -115,9 +116,38 @@ def a_minibatch():
     return lambda *given: move(*given, rows=slice(32)), blame
 
 
-@wrong("4.1", "The gradients of step 1 are still there")
+@wrong("4.1", "are the gradients set to zero before")
 def gradients_added_up():
     return lambda *given: move(*given, keep=True), blame
+
+
+@wrong("4.1", "is the list of names begun anew")
+def names_added_up():
+    def which_move(*given):
+        names, moved = set(), []
+        for step in move(*given):
+            names |= set(step)
+            moved.append(sorted(names))
+        return moved
+
+    return which_move, blame
+
+
+@wrong("4.1", "A name stands there more than once")
+def names_listed_again():
+    def which_move(*given):
+        names, moved = [], []
+        for step in move(*given):
+            names += step
+            moved.append(list(names))
+        return moved
+
+    return which_move, blame
+
+
+@wrong("4.1", "wte is in none of your steps")
+def embeddings_not_trained():
+    return lambda *given: move(*given, names=NAMES[1:]), blame
 
 
 @wrong("4.1", "whatever the rate")
@@ -180,6 +210,11 @@ def hidden_zero_in_spite_of_the_bias():
 @wrong("4.1", "tanh is steepest there")
 def slope_of_zero_at_zero():
     return move, lambda zero: blame(zero, slope=True)
+
+
+@wrong("4.1", "beside it, x or W1")
+def hidden_never_zero():
+    return move, lambda zero: {n: why for n, why in blame(zero).items() if n != "W2"}
 
 
 @wrong("4.1", "A parameter that is zero can have a gradient")

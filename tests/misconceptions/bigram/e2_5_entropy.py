@@ -33,7 +33,47 @@ def log_of_a_stable_softmax():
     return cross_entropy
 
 
-@wrong("2.5", "hides the 0")
+@wrong("2.5", "as in one-hot rows times logarithms")
+def one_hot_times_logarithms():
+    def cross_entropy(logits, targets):
+        e = (logits - logits.max(1, keepdim=True).values).exp()
+        logprobs = (e / e.sum(1, keepdim=True)).log()
+        return -(logprobs * F.one_hot(targets, logits.shape[1])).sum(1).mean()
+
+    return cross_entropy
+
+
+@wrong("2.5", "One-hot rows need V columns")
+def one_hot_rows_of_27():
+    def cross_entropy(logits, targets):
+        return -(stable(logits) * F.one_hot(targets, 27)).sum(1).mean()
+
+    return cross_entropy
+
+
+@wrong("2.5", "F.one_hot(targets, logits.shape[1])")
+def one_hot_rows_without_a_width():
+    def cross_entropy(logits, targets):
+        return -(stable(logits) * F.one_hot(targets)).sum(1).mean()
+
+    return cross_entropy
+
+
+@wrong("2.5", "must keep its dimension")
+def maximum_without_its_dimension():
+    def cross_entropy(logits, targets):
+        x = logits - logits.max(1).values
+        return -picked(x - x.exp().sum(1, keepdim=True).log(), targets).mean()
+
+    return cross_entropy
+
+
+@wrong("2.5", "Logits are cut off")
+def logits_clamped():
+    return lambda logits, targets: -picked(stable(logits.clamp(-80, 80)), targets).mean()
+
+
+@wrong("2.5", "is something added to a probability")
 def a_little_something_in_the_log():
     def cross_entropy(logits, targets):
         e = (logits - logits.max(1, keepdim=True).values).exp()

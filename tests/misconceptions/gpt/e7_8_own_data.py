@@ -112,6 +112,16 @@ def val_first():
     return read_data, pairs, quick
 
 
+@wrong("7.8", "in UTF-8 an ä has two")
+def bytes_counted():
+    def read_data(path, block_size):
+        chars, *parts = read(path, block_size)
+        tokens, n = torch.cat(parts), int(0.9 * len(path.read_bytes()))
+        return chars, tokens[:n], tokens[n:]
+
+    return read_data, pairs, quick
+
+
 @wrong("7.8", "what it says is about codecs")
 def error_of_the_codec():
     def read_data(path, block_size):
@@ -173,6 +183,16 @@ def columns_add_up():
     return read, partial(pairs, axis=0), quick
 
 
+@wrong("7.8", "`counts.sum(1)` needs `keepdim=True`")
+def columns_divided_by_rows():
+    def bigram_loss(train, val, V):
+        counts = torch.ones(V, V)
+        counts.index_put_((train[:-1], train[1:]), torch.ones(len(train) - 1), accumulate=True)
+        return -(counts / counts.sum(1))[val[:-1], val[1:]].log().mean().item()
+
+    return read, bigram_loss, quick
+
+
 @wrong("7.8", "That is in bits")
 def bits():
     return read, partial(pairs, log=torch.log2), quick
@@ -230,6 +250,16 @@ def sample_copied():
         return "".join(chars[t] for t in train[100:400])
 
     return read, pairs, partial(report, sample=copied)
+
+
+@wrong("7.8", "behind it what the model has written")
+def sample_with_a_long_prompt():
+    def prompted(model, train, val, chars):
+        g = torch.Generator().manual_seed(1)
+        tokens = model.generate(train[None, :100], 100, temperature=0.8, generator=g)[0]
+        return "".join(chars[t] for t in tokens)
+
+    return read, pairs, partial(report, sample=prompted)
 
 
 @wrong("7.8", "decode with the same `chars`")
@@ -372,5 +402,14 @@ def sizes_as_floats():
     def own_data(path):
         model, told = quick(path)
         return model, told | {"train_tokens": float(told["train_tokens"])}
+
+    return read, pairs, own_data
+
+
+@wrong("7.8", "`.item()` makes one of a tensor")
+def sizes_as_tensors():
+    def own_data(path):
+        model, told = quick(path)
+        return model, told | {"vocab_size": torch.tensor(told["vocab_size"])}
 
     return read, pairs, own_data

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import torch
 
 from misconceptions import wrong
 
@@ -170,6 +171,34 @@ def another_f():
             return -(a**3) + math.sin(3 * b) - 1.0 / c + b**2.5 - a**0.5
 
         return differences(lambda up, down, h: (up - down) / (2 * h))(above, a, b, c, h)
+
+    return numerical_gradient
+
+
+@wrong("1.1", "the nudge is cut off")
+def array_of_whole_numbers():
+    def numerical_gradient(f, a, b, c, h=1e-5):
+        x, slopes = np.array([a, b, c]), []
+        for i in range(3):
+            up, down = x.copy(), x.copy()
+            up[i] += h
+            down[i] -= h
+            slopes.append((f(*up) - f(*down)) / (2 * h))
+        return tuple(slopes)
+
+    return numerical_gradient
+
+
+@wrong("1.1", "made of 2, 3 and 4")
+def tensor_of_whole_numbers():
+    def numerical_gradient(f, a, b, c, h=1e-5):
+        x, slopes = torch.tensor([a, b, c]), []
+        for i in range(3):
+            up, down = x.clone(), x.clone()
+            up[i] += h
+            down[i] -= h
+            slopes.append((f(*up.tolist()) - f(*down.tolist())) / (2 * h))
+        return tuple(slopes)
 
     return numerical_gradient
 

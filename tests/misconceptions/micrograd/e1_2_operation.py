@@ -35,6 +35,14 @@ def not_connected():
     return softplus
 
 
+@wrong("1.2", "a factor of the local derivative?")
+def gradient_in_the_local_derivative():
+    def softplus(x):
+        return Value(stable(x.data), (x,), "softplus", local=(x.sigmoid().data * x.grad,))
+
+    return softplus
+
+
 @wrong("1.2", "only the last one's share is left")
 def overwrites():
     def softplus(x):

@@ -69,7 +69,7 @@ def constant_sum():
     return softmax, lambda logits, label: -softmax(logits)[label].log()
 
 
-@wrong("1.4", "In nll: No gradient reaches")
+@wrong("1.4", "In nll, no gradient reaches")
 def graph_cut():
     def nll(logits, label):
         return Value(-math.log(right_softmax(logits)[label].data))
@@ -77,7 +77,7 @@ def graph_cut():
     return right_softmax, nll
 
 
-@wrong("1.4", "In softmax: No gradient reaches")
+@wrong("1.4", "In softmax, no gradient reaches")
 def softmax_cut():
     def softmax(logits):
         return [Value(p.data) for p in right_softmax(logits)]
@@ -193,7 +193,7 @@ def the_logits_changed():
     return softmax, lambda logits, label: -softmax(logits)[label].log()
 
 
-@wrong("1.4", "What you take away lies far below the largest logit")
+@wrong("1.4", "What you take away is not the largest logit")
 def the_first_taken_away():
     def softmax(logits):
         first = logits[0].data
@@ -204,7 +204,7 @@ def the_first_taken_away():
     return softmax, lambda logits, label: -softmax(logits)[label].log()
 
 
-@wrong("1.4", "as a mean, the smallest or the first may do")
+@wrong("1.4", "as a mean, the smallest or the first may be")
 def the_mean_taken_away():
     def softmax(logits):
         mean = sum(z.data for z in logits) / len(logits)
@@ -213,6 +213,47 @@ def the_mean_taken_away():
         return [x / total for x in e]
 
     return softmax, lambda logits, label: -right_softmax(logits)[label].log()
+
+
+@wrong("1.4", "neither `top - z` nor `z + top`")
+def largest_added():
+    def softmax(logits):
+        top = max(z.data for z in logits)
+        e = [(z + top).exp() for z in logits]
+        total = sum(e)
+        return [x / total for x in e]
+
+    return softmax, lambda logits, label: -right_softmax(logits)[label].log()
+
+
+@wrong("1.4", "The sign of the logits is turned round")
+def taken_from_the_largest():
+    def softmax(logits):
+        top = max(z.data for z in logits)
+        e = [(top - z).exp() for z in logits]
+        total = sum(e)
+        return [x / total for x in e]
+
+    return softmax, lambda logits, label: -right_softmax(logits)[label].log()
+
+
+@wrong("1.4", "Those are the logarithms of the probabilities")
+def logarithms_of_the_probabilities():
+    def softmax(logits):
+        return [p.log() for p in right_softmax(logits)]
+
+    return softmax, lambda logits, label: -softmax(logits)[label]
+
+
+@wrong("1.4", "is used up by what goes through it first")
+def generator_used_up():
+    def softmax(logits):
+        top = max(z.data for z in logits)
+        e = ((z - top).exp() for z in logits)
+        total = sum(e)
+        return [x / total for x in e]
+
+    return softmax, lambda logits, label: -softmax(logits)[label].log()
 
 
 @wrong("1.4", "add nothing to p before the log")

@@ -72,6 +72,11 @@ def source_counts_examples():
     return lambda *given: build(*given, source="example")
 
 
+@wrong("3.1", "The word without letters")
+def words_without_letters_left_out():
+    return lambda words, *given: build([word for word in words if word], *given)
+
+
 @wrong("3.1", "must be int64")
 def contexts_as_floats():
     return lambda *given: build(*given, dtype=torch.float32)

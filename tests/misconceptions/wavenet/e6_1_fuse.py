@@ -114,6 +114,17 @@ def odd_lengths_refused():
     return flatten_consecutive
 
 
+@wrong("6.1", "where T is `x.shape[1]`, the middle axis")
+def axes_as_in_a_convolution():
+    def flatten_consecutive(x, n):
+        _B, _C, T = x.shape
+        if T % n:
+            raise ValueError(f"{T} vectors can't be split into groups of {n}.")
+        return flatten(x, n)
+
+    return flatten_consecutive
+
+
 @wrong("6.1", "filled with zeros without a word")
 def rest_padded():
     def flatten_consecutive(x, n):

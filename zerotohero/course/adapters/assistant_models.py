@@ -70,7 +70,7 @@ def layer(LoRALinear, add_lora, merge_lora, weight, bias, x, rank, alpha, A=None
     its = {name: p.detach().clone() for name, p in lora.named_parameters()}
     merged = lora.merged()
     if not isinstance(merged, nn.Linear):
-        raise TypeError(f"merged returned a {type(merged).__name__}, and no nn.Linear")
+        raise TypeError(f"merged returned {what_came(merged)}, and no nn.Linear")
     with torch.no_grad():
         got = {
             "begin": begin,

@@ -33,7 +33,7 @@ class Judge:
 
     def __call__(self, rows):
         if not isinstance(rows, torch.Tensor) or rows.ndim != 2 or rows.shape[1] != T:
-            what = tuple(getattr(rows, "shape", ())) or f"a {type(rows).__name__}"
+            what = tuple(getattr(rows, "shape", ())) or what_came(rows)
             raise ValueError(f"judge takes a tensor of rows, (N, {T}), and got {what}")
         rewards = []
         for row in map(tuple, rows.tolist()):

@@ -10,6 +10,8 @@ from unittest import mock
 
 import torch
 
+from zerotohero.course.adapters.shared import what_came
+
 SWITCHED_OFF = "autograd is switched off: this gradient is yours to derive"
 BACKWARD_OFF = "torch's own backward passes are switched off: this one is yours to derive"
 
@@ -172,6 +174,10 @@ def cross_entropy(cross_entropy_fused, logits, targets):
     return {"loss": loss, "dlogits": dlogits}
 
 
+def cross_entropies(cross_entropy_fused, logits, targets):
+    return {name: cross_entropy(cross_entropy_fused, x, targets) for name, x in logits.items()}
+
+
 def norm(fused, dout, x, gamma, eps):
     """For both BatchNorm and LayerNorm."""
     given = [torch.tensor(v) for v in (dout, x, gamma)]
@@ -209,6 +215,6 @@ def _several(returned, names):
     one = isinstance(returned, (torch.Tensor, dict))
     values = [] if one else list(returned)
     if len(values) != len(names.split(", ")):
-        got = f"a {type(returned).__name__}" if one else f"{len(values)} values"
+        got = what_came(returned) if one else f"{len(values)} values"
         raise ValueError(f"The function returned {got}: end it with `return {names}`.")
     return values

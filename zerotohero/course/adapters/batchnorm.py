@@ -5,7 +5,7 @@ import copy
 import torch
 from torch._C._functorch import is_functorch_wrapped_tensor
 
-from zerotohero.course.adapters.shared import kind_of
+from zerotohero.course.adapters.shared import kind_of, what_came
 
 # --- 4.1 ----------------------------------------------------------------------------------------
 
@@ -25,7 +25,7 @@ def reasons(which_move, why_still, zeros):
     for zero in zeros:
         why = why_still(list(zero))
         if not isinstance(why, dict):
-            raise TypeError(f"why_still returned a {type(why).__name__}, where a dict is needed")
+            raise TypeError(f"why_still returned {what_came(why)}, where a dict is needed")
         found.append({name: _names(factors) for name, factors in why.items()})
     return {"why": found}
 
@@ -37,7 +37,7 @@ def _names(names):
 
 def _listed(what, values):
     if not isinstance(values, (list, tuple, set, frozenset)):
-        raise TypeError(f"{what} gave a {type(values).__name__}, where a list is needed")
+        raise TypeError(f"{what} gave {what_came(values)}, where a list is needed")
     return list(values)
 
 
@@ -224,7 +224,7 @@ def batch_of_one(BatchNorm1d, x, eps, momentum, gamma, beta):
 def diagnosed(diagnosis, patient):
     found = diagnosis()
     if not isinstance(found, dict):
-        raise TypeError(f"diagnosis returned a {type(found).__name__}, where a dict is needed")
+        raise TypeError(f"diagnosis returned {what_came(found)}, where a dict is needed")
     others = [said for name, said in found.items() if name != patient]
     return {"said": found.get(patient), "others": others}
 

@@ -78,6 +78,12 @@ def entropy(cross_entropy, logits, targets):
     return {"loss": loss, "called": sorted(watch.called)}
 
 
+def entropies(cross_entropy, far, targets, **large):
+    """Take the loss of rows with a logit far below the others, and then that of the case."""
+    before = entropy(cross_entropy, far, targets)["loss"]
+    return {"far": before, **entropy(cross_entropy, targets=targets, **large)}
+
+
 def gradient_of_entropy(cross_entropy, logits, targets):
     grads = []
     for rows in (len(logits), 1):

@@ -199,7 +199,7 @@ def _grouped(decay_groups, parameters, ties, weight_decay):
         raise TypeError(f"a list of two dicts is needed, and {came} was returned")
     for group in groups:
         if not isinstance(group, dict):
-            raise TypeError(f"each group is a dict, and one is a {type(group).__name__}")
+            raise TypeError(f"each group is a dict, and one is {what_came(group)}")
         held = list(group["params"])
         found = [names.get(id(p), "") for p in held]
         kind = type(group["params"]).__name__

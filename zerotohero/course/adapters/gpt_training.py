@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from zerotohero.course.adapters.gpt_watch import Stopped, Watch, trained
-from zerotohero.course.adapters.shared import kind_of
+from zerotohero.course.adapters.shared import kind_of, what_came
 
 # --- 7.2 ------------------------------------------------------------------------------------------
 
@@ -216,7 +216,7 @@ def reported(read_data, bigram_loss, own_data, text):
     with _file(text.encode()) as path, Watch(named=True) as watch:
         model, report = _several(own_data(path), "own_data", "model, report")
     if not isinstance(report, dict):
-        raise TypeError(f"The report has to be a dict; own_data returned a {type(report).__name__}")
+        raise TypeError(f"The report has to be a dict; own_data returned {what_came(report)}")
     chars = "".join(sorted(set(text)))
     tokens = torch.tensor([chars.index(c) for c in text])
     learned = _are_in(tokens[: int(0.9 * len(text))], watch.rows)

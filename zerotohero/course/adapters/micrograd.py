@@ -7,6 +7,8 @@ import threading
 from contextlib import contextmanager
 from itertools import pairwise
 
+from zerotohero.course.adapters.shared import what_came
+
 
 # The library is imported where it is used: an exercise that may not use it is graded without it.
 def _values(numbers):
@@ -19,7 +21,7 @@ def _need(kind, name, out, good):
     """Return `out` if it is good, else raise an error that says what it is."""
     if good:
         return out
-    what = "None" if out is None else f"a {type(out).__name__}"
+    what = "None" if out is None else what_came(out)
     raise TypeError(f"{name} returned {what}, where {kind} is needed")
 
 
@@ -64,12 +66,13 @@ def gradient_of_a_cubic(numerical_gradient, at, k, h):
 
 
 def softplus_alone(softplus, xs):
-    outs, inputs = [], _values(xs)
+    outs, inputs, linked = [], _values(xs), True
     for x in inputs:
         out = _value(f"softplus(Value({x.data}))", softplus(x))
         outs.append(out.data)
+        linked = linked and any(v is x for v in out.operands)
         out.backward()
-    return {"data": outs, "grad": [_grad(x) for x in inputs]}
+    return {"data": outs, "grad": [_grad(x) for x in inputs], "linked": linked}
 
 
 def softplus_in_a_formula(softplus, x, before):
@@ -178,7 +181,9 @@ def order_of_a_chain(operands_first, links, twice):
 def _softmax(softmax, logits):
     found = softmax(logits)
     _need("a list of Values", "softmax", found, hasattr(found, "__iter__"))
-    return [_value("softmax", p) for p in found]
+    if not (probs := [_value("softmax", p) for p in found]):
+        raise TypeError("softmax returned nothing in its list, where probabilities are needed")
+    return probs
 
 
 def _logits(numbers, before):

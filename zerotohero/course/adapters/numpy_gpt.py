@@ -336,7 +336,7 @@ def block_of_values(block, x, params, n_head, weights):
         raise TypeError(f"{len(rows)} positions of the wrong kind or length were returned")
     for v in each(rows):
         if not hasattr(v, "backward"):
-            raise TypeError(f"block returned a {type(v).__name__}, where a Value is needed")
+            raise TypeError(f"block returned {what_came(v)}, where a Value is needed")
     loss = sum((v * w for v, w in zip(each(rows), weights.ravel().tolist(), strict=True)), Value(0))
     loss.backward()
     return {

@@ -7,8 +7,9 @@ def kind_of(error: Exception) -> str:
 
 
 def what_came(value: object) -> str:
-    """Return what an answer returned, in words: "nothing", "a list"."""
-    return "nothing" if value is None else f"a {type(value).__name__}"
+    """Return what an answer returned, in words: "nothing", "a list", "an int"."""
+    name = type(value).__name__
+    return "nothing" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def pair(value: object, needed: str) -> list:

@@ -88,7 +88,7 @@ CRASHES = {
     "rank), as W is (outputs, inputs): `x @ A.T @ B.T` takes x through both.",
     "what forward returns has no gradient": "What `forward` returns hangs on nothing that learns: "
     "no `torch.no_grad()` and no `.detach()` belongs there.",
-    "merged returned a": "`merged` returns a new layer, a `nn.Linear`: neither a tensor nor what "
+    "merged returned": "`merged` returns a new layer, a `nn.Linear`: neither a tensor nor what "
     "holds one.",
     "has no attribute '(in_features|out_features|weight)'|not enough values to unpack": "Only a "
     "`nn.Linear` is replaced, whatever else has such a name: `isinstance(child, nn.Linear)`.",

@@ -76,15 +76,22 @@ def _without_the_last(rng: np.random.Generator) -> dict:
 
 
 def _large_logits(rng: np.random.Generator) -> dict:
-    """Rows far below zero and far above: no number serves all of them as a maximum."""
+    """Rows far below zero and far above: no number serves all of them as a maximum.
+
+    `far`: each row has one logit that is far below the others, and isn't the target's.
+    """
     given = _logits(rng)
-    rows = 4000.0 * (-1) ** np.arange(len(given["logits"]))
-    return given | {"logits": 1600 * given["logits"] + rows[:, None]}
+    near, targets = given["logits"], given["targets"]
+    rows = 4000.0 * (-1) ** np.arange(len(near))
+    far = near - 900.0 * one_hot((targets + 1) % near.shape[1], near.shape[1])
+    large = 1600 * near + rows[:, None]
+    return {"logits": {"near": near, "far": far, "large": large}, "targets": targets}
 
 
 @cross_entropy.case("the loss", adapter="cross_entropy", inputs=_without_the_last, crashes=CRASHES)
 def value_of_the_loss(given, got):
     logits, targets = given["logits"], given["targets"]
+    _expect_a_logarithm(got["loss"])
     losses, force = loss_and_force(logits, targets)
     log_p = np.log(softmax(logits))
     expect_gradient(
@@ -116,6 +123,21 @@ def value_of_the_loss(given, got):
             *_padded(logits, targets),
         ],
     )
+
+
+def _expect_a_logarithm(loss) -> None:
+    """Raise `Wrong` where the loss of small logits is NaN."""
+    expect_that(
+        not _is_nan(loss),
+        "the loss is NaN for logits from −1 to 1",
+        "That is the logarithm of a negative number. Is it taken of probabilities, before 1 is "
+        "subtracted at the targets? `dlogits = probs` is no copy: what changes one changes both.",
+    )
+
+
+def _is_nan(value) -> bool:
+    numbers = np.asarray(value)
+    return numbers.dtype.kind == "f" and bool(np.isnan(numbers).any())
 
 
 def _padded(logits: np.ndarray, targets: np.ndarray) -> list[Mistake]:
@@ -199,16 +221,24 @@ def gradient_of_the_loss(given, got):
 @cross_entropy.case(
     "logits in the thousands",
     points=2,
-    adapter="cross_entropy",
+    adapter="cross_entropies",
     inputs=_large_logits,
     crashes=CRASHES,
 )
 def large_logits(given, got):
-    losses, force = loss_and_force(given["logits"], given["targets"])
+    _expect_a_logarithm(got["near"]["loss"])
+    far, got = got["far"], got["large"]
+    expect_that(
+        not _is_nan(far["loss"]) or _is_nan(far["dlogits"]),
+        "the loss is NaN where one logit is 900 below the others",
+        "Its probability is 0 and the logarithm of that −∞; and 0 · −∞, as in one-hot rows times "
+        "logarithms, is NaN. Take each target's number by its place, and `torch.logsumexp`.",
+    )
+    logits = given["logits"]["large"]
+    losses, force = loss_and_force(logits, given["targets"])
     for name in ("dlogits", "loss"):
-        value = np.asarray(got[name])
         expect_that(
-            value.dtype.kind != "f" or not np.isnan(value).any(),
+            not _is_nan(got[name]),
             f"{name} holds NaN",
             "`exp` of a thousand is infinite and that of minus a thousand 0; neither ∞/∞ nor 0/0 "
             "is a number. Subtract from each row its own maximum first.",
@@ -219,6 +249,6 @@ def large_logits(given, got):
         "`exp` of a logit overflows, or a probability underflows to 0 and has an infinite log. "
         "`torch.logsumexp(logits, 1)` meets neither.",
     )
-    mistakes = _padded(given["logits"], given["targets"])
+    mistakes = _padded(logits, given["targets"])
     expect_gradient("the loss", got["loss"], losses.mean(), mistakes)
     expect_gradient("dlogits", got["dlogits"], force / len(losses), [])

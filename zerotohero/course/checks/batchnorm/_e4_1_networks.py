@@ -56,6 +56,18 @@ def plain(rng: np.random.Generator, zero_sets, steps: int) -> dict:
     return {"runs": [network(rng, z) for z in zero_sets], "steps": steps, "_about": about}
 
 
+def simple(rng: np.random.Generator) -> dict:
+    """Return two networks; the second sees every character, so that all of wte gets a gradient.
+
+    In the second, to leave wte out is something else than never to take a step: with W1 alone at
+    zero, the steps after the first differ from it in wte only.
+    """
+    told = [zero for zero in SLOW if {*zero} - {"b2"} != {"W1"}]
+    asked = plain(rng, [list(NAMES), *some_of(rng, told, 1)], 4)
+    asked["runs"][1]["X"][0, 0] = 6
+    return asked
+
+
 def about_a(what: str, zero, steps: int, want=None, known=()) -> dict:
     return {"what": what, "zero": zero, "want": want or steps_of(zero, steps), "known": list(known)}
 
@@ -104,8 +116,9 @@ def particular(rng: np.random.Generator) -> dict:
     known = [
         (
             [first] * steps,
-            "The gradients of step 1 are still there in step 2: set them to zero before each "
-            "backward pass, or they add up.",
+            "Step 1 takes the loss to exactly 0, after which no parameter has a gradient, and you "
+            "go on listing those of step 1: are the gradients set to zero before each backward "
+            "pass, and is the list of names begun anew in each step?",
         ),
         (
             [first] + [later] * rest,

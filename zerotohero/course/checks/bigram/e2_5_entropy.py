@@ -49,9 +49,9 @@ entropy = Exercise(
     ),
     statement="""
 `cross_entropy(logits: Tensor, targets: Tensor) -> Tensor`, shapes `(N, V)` and `(N,)` to a tensor
-with one number: the mean over the rows of −ln softmax(logits)[target]. Use `exp`, `log`, sums and
-the like; not torch's `cross_entropy`, `nll_loss`, `softmax`, `log_softmax`, `logsumexp` or
-`logaddexp`.
+with one number: the mean over the rows of −ln softmax(logits)[target]. Gradients flow through it
+back to the logits. Use `exp`, `log`, sums and the like; not torch's `cross_entropy`, `nll_loss`,
+`softmax`, `log_softmax`, `logsumexp` or `logaddexp`.
 
 ```python
 logits = torch.tensor([[0.0, 3.0, -2.0, 1.0]])
@@ -76,14 +76,19 @@ to all logits of a row changes nothing in its softmax: which number would you ad
 ENTROPY_CRASHES = {
     "return_types": "`max` along a dimension gives two tensors, the values and their places: take "
     "`.values`.",
-    "size of tensor": "Two shapes don't fit: what is taken from each row, its largest logit or its "
-    "sum, must keep its dimension, `keepdim=True`.",
+    # 3 and 32 are how many rows the cases have; no row of logits or one-hot row is as long.
+    r"size of tensor.*\((3|32)\)": "Two shapes don't fit: what is taken from each row, its "
+    "largest logit or its sum, must keep its dimension, `keepdim=True`.",
+    "size of tensor": "Two shapes don't fit. One-hot rows need V columns, whatever the targets "
+    "are: `F.one_hot(targets, logits.shape[1])`.",
     "too many indices|out of bounds|shape mismatch": "One target a row: `logprobs[rows, targets]` "
     "with `rows = torch.arange(N)`.",
     "math range error": "e^1000 is too large for a float: subtract each row's largest logit before "
     "exp, which changes nothing in the softmax.",
 }
 
+
+LOG_OF_MEAN = "This is the logarithm of a mean; the loss is the mean of logarithms."
 
 # Parts of the names of torch's functions that do the exercise, or half of it.
 FORBIDDEN = ("entropy", "nll_loss", "softmax", "softmin", "logsumexp", "logaddexp", "logcumsumexp")
@@ -141,10 +146,7 @@ def mean_loss_of_rows(given, got):
             "This is the mean probability of the targets; take the negative logarithm of each "
             "before the mean.",
         ),
-        Mistake(
-            -np.log(np.exp(-losses).mean()),
-            "This is the logarithm of a mean; the loss is the mean of logarithms.",
-        ),
+        Mistake(-np.log(np.exp(-losses).mean()), LOG_OF_MEAN),
         Mistake(
             -np.log(softmax(logits)[:, targets]).mean(),
             "`probs[:, targets]` takes every target from every row, N × N numbers; one a row is "
@@ -184,6 +186,10 @@ def mean_loss_of_rows(given, got):
 
 EXP = "e^1000 is infinite in a float: subtract each row's largest logit before exp, which changes "
 EXP += "nothing in the softmax."
+ZERO = "Here one logit is 900 below the others: its probability becomes 0, the logarithm of that "
+ZERO += "−∞, and 0 · −∞, as in one-hot rows times logarithms, is NaN. Keep to logarithms, "
+ZERO += "ln(e^x / s) = x − ln s."
+CUT = "Logits are cut off, by `clamp` or the like: subtract each row's largest instead."
 LOG = "The loss is infinite. Where each row's largest logit is subtracted, the target's "
 LOG += "probability has become 0 and its logarithm −∞: keep to logarithms, ln(e^x / s) = x − ln s, "
 LOG += "and never take the log of a softmax. Where something else is, e^1000 is infinite."
@@ -196,16 +202,18 @@ def _large(rng, logits):
 
 @entropy.case(
     "logits of 1,000 and of 100",
-    adapter="entropy",
+    adapter="entropies",
     points=2,
     crashes=ENTROPY_CRASHES,
     inputs=lambda rng: {
-        "logits": _large(rng, [[1000, 0, 999, 1], [100, -100, 99, 0], [0, 1, 1000, 2]]),
-        "targets": np.array([0, 2, 2]),
+        "far": _large(rng, [[0, 0, -900, 0, 0], [0, 0, 0, 0, -900], [0, -900, 0, 0, 0]]),
+        "logits": _large(rng, [[1000, 0, 1, 999, 2], [100, -100, 0, 99, 1], [0, 1, 2, 1000, 3]]),
+        "targets": np.array([0, 3, 3]),
     },
 )
 def loss_of_large_logits(given, got):
-    _stable(given, got, EXP)
+    _stable(given | {"logits": given["far"]}, got | {"loss": got["far"]}, None, ZERO)
+    _stable(given, got, EXP, EXP)
 
 
 @entropy.case(
@@ -219,22 +227,32 @@ def loss_of_large_logits(given, got):
     },
 )
 def loss_of_an_unlikely_target(given, got):
-    _stable(given, got, LOG)
+    _stable(given, got, LOG, EXP)
 
 
-def _stable(given, got, hint) -> None:
-    want = float(_entropies(given["logits"], given["targets"]).mean())
-    loss, broken = as_number(got["loss"]), None
-    N, V = given["logits"].shape
+def _stable(given, got, infinite, nan) -> None:
+    logits, targets = given["logits"], given["targets"]
+    losses = _entropies(logits, targets)
+    want, broken = float(losses.mean()), None
+    loss = as_number(got["loss"])
+    N, V = logits.shape
     if isinstance(loss, float | np.ndarray) and np.ndim(loss) == 0:
         if not np.isfinite(loss):
-            broken = hint if loss == np.inf else EXP
+            broken = infinite if loss == np.inf else nan
         elif (
             want > 100 and 1 < loss < 0.12 * want and not np.isclose(loss / want, N / V)
         ):  # ln of the smallest float is −104
-            broken = "An addend or a clamp hides the 0, and the loss is wrong "
-            broken += "by a lot: subtract ln(sum) instead of dividing."
-    expect("cross_entropy", loss, want, tol=1e-5, hint=broken)
+            broken = "Where the target lies 1,000 below the largest logit, its loss is 1,000, and "
+            broken += "yours is far less: is something added to a probability, or a least value "
+            broken += "set for it? x − ln s needs neither."
+    cut = [
+        np.clip(logits, low, high)
+        for high in (*range(10, 101, 5), 88, 700)
+        for low in (-high, -np.inf)
+    ]
+    mistakes = [Mistake(_entropies(x, targets).mean(), CUT) for x in cut if (x != logits).any()]
+    mistakes.append(Mistake(-np.log(np.exp(-losses).mean()), LOG_OF_MEAN))
+    expect("cross_entropy", loss, want, tol=1e-5, mistakes=mistakes, hint=broken)
     _by_hand(got)
 
 

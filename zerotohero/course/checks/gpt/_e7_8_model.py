@@ -28,10 +28,11 @@ def model_of_an_unseen_text(given: dict, got: dict) -> None:
         ("val_tokens", len(val)),
     ):
         expect(f'report["{name}"]', report[name], want, tol=0)
+        came = {float: "a float", bool: "a bool"}.get(type(report[name]), "a tensor or an array")
         expect_that(
             type(report[name]) is int,
-            f'report["{name}"]: expected a whole number, got {show(report[name])}',
-            "What `len(…)` gives is one.",
+            f'report["{name}"]: expected a whole number, got {came}, {show(report[name])}',
+            "What `len(…)` gives is one, and `.item()` makes one of a tensor that holds it.",
         )
     model = gpt_of("own_data", got, LARGEST)
     expect_that(
@@ -117,6 +118,15 @@ def _expect_sample(sample, text: str, chars: str, model, pairs: float) -> None:
         middle not in text,
         f'report["sample"]: {show(middle, 60)} and what follows stands so in the file',
         "The sample was copied out of the file; the model has to write it.",
+    )
+    # What the model goes on with may be the file's, too, for a few words.
+    prompt = next((k for k in range(len(sample)) if sample[: k + 1] not in text), len(sample))
+    expect_that(
+        len(sample) - prompt > 150,
+        f'report["sample"]: {prompt} of its {len(sample)} characters, the first, stand so in the '
+        "file",
+        "`generate` returns the prompt, and behind it what the model has written: that alone has "
+        "to be 200 characters or more.",
     )
     tokens = torch.tensor([[chars.index(c) for c in sample]])
     loss = float(_loss_of_each(model, tokens[:, :1000], 1).mean())

@@ -48,9 +48,12 @@ def baseline_wrongly(train: np.ndarray, val: np.ndarray, V: int) -> list[Mistake
         np.add.at(counts, (tokens[:-1], tokens[1:]), 1)
         return counts
 
-    def loss(counts: np.ndarray, tokens: np.ndarray = val, axis: int = 1) -> np.ndarray:
+    def loss(
+        counts: np.ndarray, tokens: np.ndarray = val, axis: int = 1, keepdims: bool = True
+    ) -> np.ndarray:
         with np.errstate(all="ignore"):
-            return -np.log((counts / counts.sum(axis, keepdims=True))[tokens[:-1], tokens[1:]])
+            p = counts / counts.sum(axis, keepdims=keepdims)
+            return -np.log(p[tokens[:-1], tokens[1:]])
 
     counts, unigram = counted(train), np.bincount(train, minlength=V) + 1
     want = baseline_loss(train, val, V)
@@ -95,6 +98,11 @@ def baseline_wrongly(train: np.ndarray, val: np.ndarray, V: int) -> list[Mistake
             loss(counts, axis=0).mean(),
             "The probabilities of a *row* add up to 1: what follows a character, not what stands "
             "before it.",
+        ),
+        (
+            loss(counts, keepdims=False).mean(),
+            "Each column was divided by the sum of a row: `counts.sum(1)` needs `keepdim=True`, so "
+            "that each row is divided by its own.",
         ),
         (
             -np.log((counts / counts.sum())[val[:-1], val[1:]]).mean(),

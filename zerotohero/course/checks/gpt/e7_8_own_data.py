@@ -161,12 +161,18 @@ def vocabulary_and_split(given, got):
         "Characters are lost: what a file holds is data, the line breaks and the blanks at its "
         "ends too.",
     )
+    joined, size = np.concatenate(list(pieces.values())), len(text.encode())
+    expect_that(
+        pieces["train"].size != min(n, int(0.9 * size)) or not np.array_equal(joined, tokens),
+        f"train: expected {cut} of {n} tokens, got {pieces['train'].size}",
+        f"Cut after nine tenths of the characters, of which there are {n} here, and not of the "
+        f"bytes, {size} here: in UTF-8 an ä has two.",
+    )
     expect_that(
         not np.array_equal(pieces["train"], tokens[n - pieces["train"].size :]),
         "train: expected the first nine tenths of the file, got the last",
         "The validation part is taken from the front: it is the end of the file.",
     )
-    joined = np.concatenate(list(pieces.values()))
     expect_that(
         pieces["train"].size == cut or not np.array_equal(joined, tokens),
         f"train: expected {cut} of {n} tokens, got {pieces['train'].size}",
@@ -179,9 +185,7 @@ def vocabulary_and_split(given, got):
             "These are code points: a token is the character's place in `chars`.",
         ),
     ]
-    shuffled = pieces["train"].size == cut and np.array_equal(
-        np.sort(np.concatenate(list(pieces.values()))), np.sort(tokens)
-    )
+    shuffled = pieces["train"].size == cut and np.array_equal(np.sort(joined), np.sort(tokens))
     expect(
         "train",
         got["train"],
@@ -291,10 +295,11 @@ def unusable_files_refused(given, got):
     points=2,
     adapter="baseline",
     inputs=lambda rng: {
-        # The pairs at both ends of train come there alone.
-        "train": [7, 6, *(rng.integers(0, 6, 1000) * rng.integers(0, 2, 1000)).tolist(), 6, 7],
-        "val": [*(rng.integers(0, 7, 80) * rng.integers(0, 2, 80)).tolist(), 6, 7, 6],
-        "V": 9,
+        # The pairs at both ends of train come there alone. Neither part ends with the token that it
+        # begins with, so that the sums of the rows and of the columns differ, and their use.
+        "train": [7, 6, *(rng.integers(0, 6, 1000) * rng.integers(0, 2, 1000)).tolist(), 6, 8],
+        "val": [0, *(rng.integers(0, 7, 80) * rng.integers(0, 2, 80)).tolist(), *3 * [6, 8], 7, 6],
+        "V": 10,
     },
     crashes={
         "int.*callable|must be tensors": "The loss is one number: end with `return loss.item()`.",

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 
+from zerotohero.course.adapters.shared import what_came
 from zerotohero.course.checks.gpt.shared import expect_slowly
 from zerotohero.course.checks.gpt2._e10_1_files import (
     HEAD,
@@ -101,8 +102,8 @@ CRASHES = {
 
 def _tensors(what: str, got) -> dict:
     if not isinstance(got, dict):
-        came = "nothing" if got is None else f"a {type(got).__name__}"
-        raise Wrong(f"{what}: expected a dict of tensors, got {came}", NOTHING if not got else None)
+        hint = NOTHING if not got else None
+        raise Wrong(f"{what}: expected a dict of tensors, got {what_came(got)}", hint)
     return got
 
 

@@ -1,9 +1,18 @@
 """The hints that several verdicts of 1.4 give."""
 
-CUT = "No gradient reaches the logits: a .data or a new Value(…) has cut the graph."
+CUT = "no gradient reaches the logits: a .data or a new Value(…) has cut the graph."
 PARTLY_CUT = (
     "The sum below the fraction is made of .data, and so it is missing from the graph: its "
     "gradients are lost."
+)
+EMPTY = (
+    "The list is empty. A generator, `(… for z in logits)` in round brackets, is used up by what "
+    "goes through it first, such as the sum: make a list, `[… for z in logits]`."
+)
+ABOVE_0 = (
+    "An exponent is far above 0. What you take away is not the largest logit, but far below it, as "
+    "a mean, the smallest or the first may be, or a sign is turned round: it is `z - top`, neither "
+    "`top - z` nor `z + top`."
 )
 RAISED = (
     "A small probability came out larger: add nothing to p before the log, and cut nothing off; "

@@ -52,6 +52,10 @@ numerical_gradient(f, 2, 3, 4)      # about (-12.353553, 10.256990, 0.0625)
 )
 
 
+WHOLE = (
+    "An array or a tensor made of 2, 3 and 4 holds whole numbers only, and the nudge is cut off: "
+    "make it of floats, as in `np.array([a, b, c], dtype=float)`."
+)
 HALF = "You go h/2 up and h/2 down; go h each way."
 
 
@@ -87,7 +91,16 @@ def _gradient_hint(f: Any, at: list[float], h: float, got: np.ndarray, want: np.
         / (2 * h)
         for i in range(3)
     ]
+    cut_off = [  # each number is put where only whole ones have room
+        (
+            f(*(type(x)(x + h * (k == i)) for k, x in enumerate(at)))
+            - f(*(type(x)(x - h * (k == i)) for k, x in enumerate(at)))
+        )
+        / (2 * h)
+        for i in range(3)
+    ]
     mistakes = [
+        *([Mistake(cut_off, WHOLE)] if all(isinstance(x, int) for x in at) else []),
         Mistake(slopes(1, 0, 1), "You nudge upwards only; go h up and h down as well."),
         Mistake(slopes(0, 1, 1), "You nudge downwards only; go h down and h up as well."),
         Mistake(
@@ -149,7 +162,7 @@ def _is_rounded(got: np.ndarray, want: np.ndarray, digits: int) -> bool:
 
 
 def _somewhere(rng: np.random.Generator) -> dict[str, Any]:
-    places = [[2.0, 3.0, 4.0], rng.uniform(1, 5, 3).round(3).tolist()]
+    places = [[2, 3, 4], rng.uniform(1, 5, 3).round(3).tolist()]
     return {"places": places, "steep": 1e10}
 
 
@@ -158,7 +171,10 @@ def _somewhere(rng: np.random.Generator) -> dict[str, Any]:
     points=1,
     adapter="gradients_of_the_lecture",
     inputs=_somewhere,
-    crashes=call_hint('"1.1"', "numerical_gradient"),
+    crashes={
+        **call_hint('"1.1"', "numerical_gradient"),
+        "can't be cast|Cannot cast": WHOLE,
+    },
 )
 def gradient_of_the_lectures_function(given, got):
     wants = [

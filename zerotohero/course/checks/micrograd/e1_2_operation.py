@@ -57,7 +57,8 @@ _NOT_A_VALUE = {
     r"\(0\.0\)\) returned None": "At x = 0 nothing comes back: `x > 0` and `x < 0` are both false "
     "there.",
     "returned None": NOTHING,
-    "returned a (float|int)": "You return a plain number; return a Value, or the graph ends here.",
+    "returned an? (float|int)": "You return a plain number; return a Value, or the graph ends "
+    "here.",
     "'(float|int|ndarray|float64)' object has no attribute 'operands'": "The operands are Values: "
     "(x,), and not (x.data,).",
     r"local derivative\(s\)": "Your node has no rule: pass local=(…) by name, one derivative for "
@@ -135,8 +136,11 @@ def data_and_gradient(given, got):
             ),
             Mistake(
                 np.zeros_like(x),
-                "No gradient arrives: name x itself as the operand, no new Value made of it, and "
-                "give a local derivative.",
+                "x is the operand, and its gradient stays 0: is x.grad, which is 0 until "
+                "backward() has run, a factor of the local derivative? That is the slope alone."
+                if got["linked"]
+                else "No gradient arrives: name x itself as the operand, no new Value made of it, "
+                "and give a local derivative.",
             ),
             Mistake(
                 np.exp(x),
@@ -196,6 +200,11 @@ def gradient_accumulated(given, got):
                 2 * slope + 1 + before,
                 "Your rule leaves out the gradient of the result (slope * out.grad), or adds to "
                 "x.grad before that is known. local=(…) does both.",
+            ),
+            Mistake(
+                2 * value * slope * before + 1 + before,
+                "The local derivative is the slope alone: the gradient that x had before has no "
+                "part in it.",
             ),
             Mistake(
                 slope + 1,

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from zerotohero.course.checks.micrograd._e1_4_hints import (
+    ABOVE_0,
     ADDED,
     BY_NUMBER,
     CUT,
+    EMPTY,
     ONE_OF_EQUALS,
     PARTLY_CUT,
     RAISED,
@@ -76,11 +78,11 @@ _GRAPH_BROKEN = {
     "returned None": NOTHING,
     "softmax returned a Value": "softmax returns a list: one probability for each logit.",
     "nll returned a (list|tuple)": "A loss is one Value: −log of the label's probability alone.",
-    "returned a (float|int)|'float' object has no attribute": "You return plain numbers; compute "
+    "nothing in its list": EMPTY,
+    "returned an? (float|int)|'float' object has no attribute": "You return plain numbers; compute "
     "with the Values themselves, not with their .data.",
     r"exp\((99|100)\d\b": _SHIFT,
-    r"OverflowError: exp\(": "What you take away lies far below the largest logit, as a mean, the "
-    "smallest or the first may do: take away the largest.",
+    r"OverflowError: exp\(": ABOVE_0,
     "OverflowError": _SHIFT,
     "ZeroDivisionError": "Every exponential has become 0: take away the largest logit, not a fixed "
     "number.",
@@ -140,6 +142,15 @@ def probabilities(given, got):
                 1 / (1 + np.exp(-z)),
                 "That is a sigmoid of each score alone; in a softmax all scores share one sum.",
             ),
+            Mistake(
+                softmax(-z),
+                "The sign of the logits is turned round: the exponents are `z - top`.",
+            ),
+            Mistake(
+                np.log(p),
+                "Those are the logarithms of the probabilities: softmax returns the probabilities, "
+                "and nll takes the logarithm.",
+            ),
             Mistake(np.exp2(z) / np.exp2(z).sum(), "Those are powers of 2; take z.exp()."),
             *(
                 Mistake(order, "The probabilities are sorted: leave them in the logits' order.")
@@ -154,7 +165,7 @@ def probabilities(given, got):
         got["grads"],
         right,
         mistakes=[
-            Mistake(0 * p, f"In softmax: {CUT}"),
+            Mistake(0 * p, f"In softmax, {CUT}"),
             Mistake(p * weights, PARTLY_CUT),
             zeroed(right, given),
         ],
@@ -299,7 +310,7 @@ def loss_and_gradients(given: dict[str, Any], got: dict[str, Any]) -> None:
         got["grads"],
         p - right,
         mistakes=[
-            Mistake(np.zeros_like(p), f"In nll: {CUT}"),
+            Mistake(np.zeros_like(p), f"In nll, {CUT}"),
             Mistake(-1.0 * right, PARTLY_CUT),
             Mistake(2 * (p - right), "Twice too large: nll must not call backward() itself."),
             zeroed(p - right, given),

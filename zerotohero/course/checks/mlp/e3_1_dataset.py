@@ -80,6 +80,11 @@ def _expect_examples(words: list[str], block_size: int, stoi: dict, got: dict) -
                 "boundary, or the model never learns to stop.",
             ),
             Mistake(
+                examples([word for word in words if word], block_size, stoi)[0],
+                "The word without letters was left out: it gives one example, whose target is the "
+                "boundary.",
+            ),
+            Mistake(
                 leaking,
                 "Each context already holds the character that it should predict: note the context "
                 "first and move it on afterwards.",
@@ -199,7 +204,12 @@ def rows_of_many_names(given, got):
 @dataset.case(
     "a context longer than the words, and one of a single character",
     adapter="datasets",
-    inputs=lambda rng: {"words": some_names(rng, 20), "block_sizes": [16, 1], "stoi": STOI},
+    # A word without letters gives one example, too.
+    inputs=lambda rng: {
+        "words": [*some_names(rng, 20), "", "ab"],
+        "block_sizes": [16, 1],
+        "stoi": STOI,
+    },
 )
 def long_and_short_contexts(given, got):
     for block_size, found in zip(given["block_sizes"], got["datasets"], strict=True):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from zerotohero.course.adapters.shared import what_came
 from zerotohero.course.checks.gpt.shared import expect_slowly
 from zerotohero.course.exercise import NOTHING, Mistake, Wrong
 
@@ -34,8 +35,8 @@ def expect_array(
     dtype: what the array's has to be, if that is asked; `wide` is the hint for float64.
     """
     if not isinstance(got, np.ndarray):
-        came = "nothing" if got is None else f"a {type(got).__name__}"
-        raise Wrong(f"{what}: expected one array, got {came}", NOTHING if got is None else None)
+        hint = NOTHING if got is None else None
+        raise Wrong(f"{what}: expected one array, got {what_came(got)}", hint)
     if dtype == "float64" and got.dtype in (np.float32, np.float16):
         raise Wrong(f"{what}: expected {dtype}, got {got.dtype}", NARROW)
     expect_slowly(what, got, want, mistakes, **options)

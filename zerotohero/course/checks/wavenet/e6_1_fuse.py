@@ -127,7 +127,7 @@ SHAPE_CRASHES = {
     "(If you transpose it yourself: is that needed?)",
     # Python's and NumPy's own are no refusals.
     "^ValueError(?!: (too many|not enough|cannot reshape))": "You refuse a length that n does "
-    "divide: test `T % n`.",
+    "divide: test `T % n`, where T is `x.shape[1]`, the middle axis.",
     "returned a ValueError": "You return the error as a value: `raise ValueError(…)`.",
 }
 
