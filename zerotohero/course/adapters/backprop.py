@@ -134,7 +134,7 @@ def node(all_gradients, numbers, shapes, X, Y, eps, nodes, node, wanted):
 
 
 def last_node(all_gradients, **asked):
-    """The same, and raise the error that came after it, which no further case would."""
+    """Return what `node` does, or raise the error that came after it: no further case would."""
     name = asked["node"]
     try:
         got = node(all_gradients, **asked)
