@@ -14,7 +14,7 @@ import numpy as np
 
 from zerotohero.course import checks
 from zerotohero.course.answering import describe, run_case
-from zerotohero.course.exercise import Case, Exercise, Wrong
+from zerotohero.course.exercise import NO_LINE, Case, Exercise, Wrong
 from zerotohero.course.plain import pack, unpack
 from zerotohero.course.signatures import complaint
 
@@ -147,14 +147,16 @@ def _crash(case: Case, error: Any) -> Outcome:
     if error.get("code"):
         where = f"line {str(error.get('line'))[:9]} of your code, `{str(error['code'])[:200]}`"
     hints = case.crashes | CRASHES
-    found = [h for pattern, h in hints.items() if re.search(pattern, text)]
+    # Where none of the learner's lines was reached, it is the check that called in vain.
+    matched = text if "line" in error else text + NO_LINE
+    found = [h for pattern, h in hints.items() if re.search(pattern, matched)]
     return Outcome(case, "crashed", text, where, found[0] if found else "")
 
 
 # What any exercise may meet, where its own patterns say nothing.
 CRASHES = {
-    r"^TypeError: \S+\(\) (takes|missing|got an unexpected|got multiple)": "The check calls it "
-    "with the arguments that the card names: keep the signature as it is there.",
+    rf"^TypeError: \S+\(\) (takes|missing|got an unexpected|got multiple).*{NO_LINE}": "The check "
+    "calls it with the arguments that the card names: keep the signature as it is there.",
 }
 
 

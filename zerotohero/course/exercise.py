@@ -46,7 +46,7 @@ import numpy as np
 Verify = Callable[[dict[str, Any], dict[str, Any]], None]
 Inputs = Mapping[str, Any] | Callable[[np.random.Generator], Mapping[str, Any]]
 
-
+NO_LINE = ", in no line of the answer"  # what ends the text of an error in the check's own call
 NOTHING = (
     "Nothing came back: end the function with `return …`. `print` shows a value and returns None."
 )
@@ -157,7 +157,7 @@ class Exercise:
             function of a NumPy generator that makes one. Those whose names begin with "_" are for
             the verdict alone: no adapter gets them, and no answer can look them up.
         crashes: regular expressions for "ErrorType: message", each with the hint for it. A crash
-            that none of them explains gets no hint.
+            that none explains gets no hint. One of the check's own call ends in `NO_LINE`.
         verify: returns if the answer is right, else raises `Wrong`, usually through `expect`.
         """
 

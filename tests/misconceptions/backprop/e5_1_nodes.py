@@ -173,7 +173,7 @@ def normed_changed_later():
     return walk(diff=diff)
 
 
-@wrong("5.1", "your code stopped with an error (IndexError")
+@wrong("5.1", "After d.logprobs was set, your code stopped with an error (IndexError)")
 def batch_by_heart():
     def all_gradients(c, d):
         d.logprobs = torch.zeros_like(c.logprobs)
@@ -274,7 +274,7 @@ def positions_and_channels_swapped():
     return walk(emb=emb)
 
 
-@wrong("5.1", "gets only its last gradient")
+@wrong("5.1", "occurs more than once gets only its last")
 def embedding_overwritten():
     def wte(c, d):
         grad = torch.zeros_like(c.wte)
@@ -282,6 +282,58 @@ def embedding_overwritten():
         return grad
 
     return walk(wte=wte)
+
+
+@wrong("5.1", "occurs more than once in one context")
+def embedding_overwritten_within_a_context():
+    def wte(c, d):
+        grad = torch.zeros_like(c.wte)
+        for tokens, grads in zip(c.X, d.emb, strict=True):
+            grad[tokens] += grads
+        return grad
+
+    return walk(wte=wte)
+
+
+@wrong("5.1", "occurs more than once at one position")
+def embedding_overwritten_within_a_position():
+    def wte(c, d):
+        grad = torch.zeros_like(c.wte)
+        for t in range(c.X.shape[1]):
+            grad[c.X[:, t]] += d.emb[:, t]
+        return grad
+
+    return walk(wte=wte)
+
+
+@wrong("5.1", "Each number of d.wte is 0")
+def embedding_summed_over_all():
+    return walk(wte=lambda c, d: d.emb.sum((0, 1)).expand_as(c.wte))
+
+
+def filled_in(fill):
+    """A right answer that begins d.wte with zeros, and then stops with an error."""
+
+    def all_gradients(c, d):
+        walk(wte=lambda c, d: torch.zeros_like(c.wte))(c, d)
+        fill(c, d)
+
+    return all_gradients
+
+
+@wrong("5.1", "`index_add_` takes a vector of rows")
+def contexts_not_flattened():
+    return filled_in(lambda c, d: d.wte.index_add_(0, c.X, d.emb))
+
+
+@wrong("5.1", "`index_put_` takes a tuple of indices")
+def index_without_a_tuple():
+    return filled_in(lambda c, d: d.wte.index_put_(c.X, d.emb, accumulate=True))
+
+
+@wrong("5.1", "the shape of the places that they are put into")
+def embedding_in_the_shape_of_x():
+    return filled_in(lambda c, d: d.wte.index_put_((c.X,), d.x, accumulate=True))
 
 
 @wrong("5.1", "has changed c.probs in place")

@@ -8,7 +8,15 @@ from misconceptions.backprop.shared import norm, right
 
 
 def gradients(
-    parameters, xb, yb, eps, mean=True, add=True, back=None, slope=lambda h: 1 - h**2, correction=0
+    parameters,
+    xb,
+    yb,
+    eps,
+    mean=True,
+    parts=None,
+    back=None,
+    slope=lambda h: 1 - h**2,
+    correction=0,
 ):
     wte, W1, gamma, beta, W2, b2 = parameters
     x = wte[xb].flatten(1)
@@ -22,7 +30,12 @@ def gradients(
     dact = (dlogits @ (W2 if back is None else back).T) * slope(h)
     dpre, dgamma, dbeta = norm(right)(dact, pre, gamma, eps)
     dwte = torch.zeros_like(wte)
-    dwte.index_put_((xb,), (dpre @ W1.T).view(*xb.shape, -1), accumulate=add)
+    dx = (dpre @ W1.T).view(*xb.shape, -1)
+    if parts is None:
+        dwte.index_put_((xb,), dx, accumulate=True)
+    else:
+        for tokens, each in zip(parts(xb), parts(dx), strict=True):
+            dwte[tokens] += each
     loss = F.cross_entropy(logits, yb)
     return loss.item(), [dwte, x.T @ dpre, dgamma, dbeta, h.T @ dlogits, dlogits.sum(0)]
 
@@ -57,9 +70,19 @@ def uphill():
     return trainer(lambda parameters, grads, lr: descend(parameters, grads, -lr))
 
 
-@wrong("5.4", "gets only its last")
+@wrong("5.4", "occurs more than once gets only its last")
 def embedding_rows_overwritten():
-    return trainer(descend, lambda *given: gradients(*given, add=False))
+    return trainer(descend, lambda *given: gradients(*given, parts=lambda a: a[None]))
+
+
+@wrong("5.4", "occurs more than once in one context")
+def embedding_rows_overwritten_within_a_context():
+    return trainer(descend, lambda *given: gradients(*given, parts=lambda a: a))
+
+
+@wrong("5.4", "occurs more than once at one position")
+def embedding_rows_overwritten_within_a_position():
+    return trainer(descend, lambda *given: gradients(*given, parts=lambda a: a.transpose(0, 1)))
 
 
 @wrong("5.4", "before the gradients that need them")

@@ -108,6 +108,15 @@ def last_sum_alone():
     return norm(dx, along=-1)
 
 
+@wrong("5.5", "is taken as that of dx̂ times that of x̂")
+def product_of_means():
+    def dx(dout, xhat, gamma, inv, mean):
+        d = dout * gamma
+        return inv * (d - mean(d) - xhat * mean(d) * mean(xhat))
+
+    return norm(dx, along=-1)
+
+
 @wrong("5.5", "The division of the whole by")
 def not_divided_by_the_deviation():
     return norm(lambda dout, xhat, gamma, inv, mean: right(dout, xhat, gamma, 1, mean), along=-1)

@@ -58,6 +58,26 @@ def judges_the_mean():
     return normalise, lambda P: bool((P >= 0).all() and abs(P.sum(-1).mean() - 1) < 1e-5)
 
 
+@wrong("2.6", "The whole table may have the right sum")
+def judges_the_whole_table():
+    return normalise, lambda P: bool((P >= 0).all() and abs(P.sum() - len(P)) < 1e-5)
+
+
+@wrong("2.6", "What the rows are off by is averaged")
+def judges_the_mean_of_the_errors():
+    return normalise, lambda P: bool((P >= 0).all() and (P.sum(-1) - 1).abs().mean() < 1e-5)
+
+
+@wrong("2.6", "what they are off by is not added up")
+def judges_the_sum_of_the_errors():
+    return normalise, lambda P: bool((P >= 0).all() and (P.sum(-1) - 1).abs().sum() <= 1e-5)
+
+
+@wrong("2.6", "An entry may be as much above 1")
+def no_entry_above_one():
+    return normalise, lambda P: judge(P) and bool((P <= 1).all())
+
+
 @wrong("2.6", "look at the entries too")
 def judges_sums_only():
     return normalise, lambda P: bool(((P.sum(-1) - 1).abs() < 1e-5).all())

@@ -143,9 +143,58 @@ def shortest_and_longest():
     return testing(lengths=lambda n: [2, n])
 
 
-@wrong("7.7", "not their mean or their largest")
+@wrong("7.7", "they cancel in a sum or a mean")
 def means_compared():
     return testing(same=lambda a, b: abs(a.mean() - b.mean()).item() < 1e-4)
+
+
+@wrong("7.7", "take `.abs()` before the largest")
+def differences_of_one_sign():
+    return testing(same=lambda a, b: (a - b).max().item() <= 1e-4)
+
+
+@wrong("7.7", "begin each time with a fresh copy")
+def changes_pile_up():
+    @torch.no_grad()
+    def is_causal(model, V, n):
+        was = model.training
+        model.eval()
+        found = True
+        for T in range(2, n + 1):
+            idx = torch.randint(V, (1, T), generator=torch.Generator().manual_seed(T))
+            logits, other = model(idx), idx
+            for cut in range(1, T):
+                other[:, cut:] = (other[:, cut:] + 1) % V
+                same = torch.allclose(model(other)[:, :cut], logits[:, :cut], atol=1e-4)
+                found = found and same
+        model.train(was)
+        return found
+
+    return is_causal
+
+
+def looping(join):
+    """A right test, but for how what comes of the cuts is joined to an answer."""
+
+    def is_causal(model, V, n):
+        found = []
+        for T in range(2, n + 1):
+            for cut in range(1, T):
+                one = {"lengths": lambda n, T=T: [T], "cuts": lambda T, cut=cut: [cut]}
+                found.append(causal(model, V, n, **one))
+        return join(found)
+
+    return is_causal
+
+
+@wrong("7.7", "only one of them counts")
+def answer_overwritten():
+    return looping(lambda found: found[-1])
+
+
+@wrong("7.7", "True takes all of them")
+def any_cut_for_all():
+    return looping(any)
 
 
 @wrong("7.7", "A mean over positions or the vocabulary loses them")
@@ -231,7 +280,7 @@ def short_and_longest():
     return testing(lengths=lambda n: [2, 3, n])
 
 
-@wrong("7.7", "every cut from 1 to T − 1 has to be tried")
+@wrong("7.7", "with other tokens from there on")
 def first_and_last_cut():
     return testing(cuts=lambda T: {1, T - 1})
 

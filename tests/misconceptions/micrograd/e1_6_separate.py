@@ -6,7 +6,7 @@ from misconceptions import wrong
 from zerotohero.micrograd import MLP
 
 
-def trained(sizes, steps=150, zero=True, sign=1.0):
+def trained(sizes, steps=150, zero=True, sign=1.0, step=1.0):
     def train_on_moons(points, labels):
         model = MLP(2, sizes, rng=random.Random(1))
         for _ in range(steps):
@@ -18,7 +18,7 @@ def trained(sizes, steps=150, zero=True, sign=1.0):
                 model.zero_grad()
             loss.backward()
             for p in model.parameters():
-                p.data -= p.grad
+                p.data -= step * p.grad
         return model
 
     return train_on_moons
@@ -37,6 +37,21 @@ def sides_swapped():
 @wrong("1.6", "Zero the gradients before each backward")
 def gradients_pile_up():
     return trained([4, 1], steps=40, zero=False)
+
+
+@wrong("1.6", "The scores have run away")
+def uphill():
+    return trained([16, 1], steps=25, step=-1.0)
+
+
+@wrong("1.6", "the generator is passed by its name")
+def generator_without_its_name():
+    return lambda points, labels: MLP(2, [16, 1], random.Random(1))
+
+
+@wrong("1.6", "The score has to be a number")
+def label_as_text():
+    return lambda points, labels: lambda point: "1" if point[1] > 0.25 else "-1"
 
 
 @wrong("1.6", "return the model")

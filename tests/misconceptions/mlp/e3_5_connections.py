@@ -129,6 +129,16 @@ def sizes_of_the_lecture():
     return direct_logits, parameters
 
 
+@wrong("3.5", "Three tokens of each context are put side by side")
+def three_tokens_by_name():
+    def direct_logits(X, wte, W1, b1, W2, b2, W3):
+        e = wte[X]
+        x = torch.cat([e[:, 0], e[:, 1], e[:, 2]], 1)
+        return torch.tanh(x @ W1 + b1) @ W2 + b2 + x @ W3
+
+    return direct_logits, parameters
+
+
 @wrong("3.5", "The embeddings learn nothing at all")
 def embeddings_copied():
     return lambda X, wte, *rest: network(X, wte.detach(), *rest), parameters

@@ -135,6 +135,22 @@ def node(all_gradients, numbers, shapes, X, Y, eps, nodes, node, wanted):
     }
 
 
+def last_node(all_gradients, **asked):
+    """Return what `node` does, or raise the error that came after it: no further case would."""
+    name = asked["node"]
+    try:
+        got = node(all_gradients, **asked)
+    except NotImplementedError:
+        yet = f"counts once d.{name} is right, which is yours to write"
+        raise NotImplementedError(yet) from None
+    except Exception:  # told by the case of the node itself
+        return {"d": {name: None}}
+    stopped = _last_run[1][-1]
+    if stopped is not None and not isinstance(stopped, NotImplementedError):
+        raise stopped
+    return got
+
+
 def _told(error):
     known = isinstance(error, NotImplementedError)
     return "" if known else type(error).__name__[:80]

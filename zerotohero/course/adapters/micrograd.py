@@ -260,7 +260,7 @@ def scores_on_moons(train_on_moons, points, labels, fresh):
 
     def score(point):
         s = model(list(point))
-        _need("one score", "the model", s, s is not None and not isinstance(s, (list, tuple)))
+        _need("one score", "the model", s, not isinstance(s, (list, tuple, str, type(None))))
         return float(s.data if hasattr(s, "grad") else s)  # NumPy's floats have a .data, too
 
     middles = [[(a + c) / 2, (b + d) / 2] for (a, b), (c, d) in zip(points, fresh, strict=False)]

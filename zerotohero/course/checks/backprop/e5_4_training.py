@@ -84,7 +84,7 @@ def _train(
     early=(),
     slope=lambda h, act: 1 - h * h,
     variance=0,
-    overwrite=False,
+    overwrite=None,
     constant=False,
     summed=False,
     skip=(),
@@ -118,7 +118,8 @@ def _train(
         dx = (dpre @ (W1 - lr * dW1 if "W1" in early else W1).T).reshape(*xb.shape, -1)
         dwte = np.zeros_like(wte)
         if overwrite:
-            dwte[xb] = dx
+            for tokens, each in zip(overwrite(xb), overwrite(dx), strict=True):
+                dwte[tokens] += each  # of a token among them that occurs twice, the last alone
         else:
             np.add.at(dwte, xb, dx)
         grads = [g.clip(-cut_off, cut_off) for g in (dwte, dW1, dgamma, dbeta, dW2, db2)]
@@ -136,9 +137,19 @@ def _train(
 SLIPS = (
     ({"sign": -1}, "The steps go up the hill: subtract lr times the gradient."),
     (
-        {"overwrite": True},
+        {"overwrite": lambda a: a[None]},
         "In dwte, a token that occurs more than once gets only its last gradient: add them up, "
         "`index_put_(…, accumulate=True)`.",
+    ),
+    (
+        {"overwrite": lambda a: a},
+        "In dwte, a token that occurs more than once in one context gets only its last gradient "
+        "there: add them up, `index_put_(…, accumulate=True)`.",
+    ),
+    (
+        {"overwrite": lambda a: a.swapaxes(0, 1)},
+        "In dwte, a token that occurs more than once at one position gets only its last gradient "
+        "there: add them up, `index_put_(…, accumulate=True)`.",
     ),
     (
         {"early": ("W2", "W1")},

@@ -328,15 +328,23 @@ def rule_of_emb(c, d):
 
 @node("wte", "emb")
 def rule_of_wte(c, d):
-    table, last, uses = np.zeros_like(c.wte), np.zeros_like(c.wte), np.zeros((len(c.wte), 1))
+    table, uses = np.zeros_like(c.wte), np.bincount(c.X.ravel(), minlength=len(c.wte))
     np.add.at(table, c.X, d.emb)
-    np.add.at(uses, c.X.ravel(), 1)
-    last[c.X] = d.emb
+
+    def last(tokens, grads):
+        kept = np.zeros_like(c.wte)
+        for row, grad in zip(tokens, grads, strict=True):
+            kept[row] += grad
+        return kept
+
+    lost = "a token that occurs more than once{} gets only its last gradient there, since `=` and "
+    lost += "`+=` at `[X]` write over the others: add up with `index_add_`, or `index_put_((c.X,), "
+    lost += "d.emb, accumulate=True)`."
     return table, lambda: {
-        "a token that occurs more than once gets only its last gradient, since `[X]` with `=` or "
-        "`+=` writes over the others: add up with `index_add_`, or `index_put_((c.X,), d.emb, "
-        "accumulate=True)`.": last,
+        lost.format(""): last(c.X[None], d.emb[None]),
+        lost.format(" in one context"): last(c.X, d.emb),
+        lost.format(" at one position"): last(c.X.T, d.emb.swapaxes(0, 1)),
         "each use of a row adds its share; don't take the mean over them.": (
-            table / np.maximum(uses, 1)
+            table / np.maximum(uses, 1)[:, None]
         ),
     }

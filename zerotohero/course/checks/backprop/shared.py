@@ -232,7 +232,11 @@ def dx_mistakes(given: dict) -> list[Mistake]:
             "all the others. Two terms are missing.",
         ),
         Mistake(dx(mean=0), "The way through the mean is missing in dx: −Σdx̂ / n."),
-        Mistake(dx(var=0), "The way through the variance is missing in dx: −x̂ · Σ(dx̂ · x̂) / n."),
+        Mistake(
+            dx(var=0),
+            "The term of the variance in dx, −x̂ · Σ(dx̂ · x̂) / n, is missing or 0. It is 0 where "
+            "the mean of dx̂ · x̂ is taken as that of dx̂ times that of x̂.",
+        ),
         Mistake(dx(mean=-1), "The term of the mean is subtracted in dx: −Σdx̂ / n."),
         Mistake(dx(var=-1), "The term of the variance is subtracted in dx: −x̂ · Σ(dx̂ · x̂) / n."),
         Mistake(dx(xhat=False), "x̂ is missing before the last sum in dx: −x̂ · Σ(dx̂ · x̂) / n."),

@@ -9,7 +9,7 @@ from zerotohero.course.checks.batchnorm._e4_4_gradients import gradients_twice
 from zerotohero.course.checks.batchnorm.running import FAR, FLOAT, expect_moved, expect_start, moved
 from zerotohero.course.checks.batchnorm.shared import IN_PLACE, normalised, usual
 from zerotohero.course.checks.numerics import both_signs
-from zerotohero.course.exercise import Exercise, Mistake, array, expect, expect_that, show
+from zerotohero.course.exercise import NO_LINE, Exercise, Mistake, array, expect, expect_that, show
 
 batch_norm = Exercise(
     number="4.4",
@@ -71,8 +71,8 @@ def _batch(rng: np.random.Generator, B: int, C: int) -> np.ndarray:
 
 
 NORM_CRASHES = {
-    r"unexpected keyword|positional argument": "The layer is made by `BatchNorm1d(channels, eps=…, "
-    "momentum=…)` and called on x alone.",
+    f"(unexpected keyword|positional argument).*{NO_LINE}": "The layer is made by "
+    "`BatchNorm1d(channels, eps=…, momentum=…)` and called on x alone.",
     r"has no attribute '(gamma|beta|running_mean|running_var|parameters|training)'": "The card "
     "names what the layer must have: gamma, beta, running_mean, running_var, training and "
     "parameters().",

@@ -34,8 +34,8 @@ rows = Exercise(
     ),
     statement="""
 `row_logits(W: Tensor, xs: Tensor) -> Tensor` returns what `F.one_hot(xs, V).float() @ W` returns,
-for W of shape `(V, C)` and whole numbers `xs` of **any** shape: `(N,)` gives `(N, C)`, and `(B, T)`
-gives `(B, T, C)`. Without a one-hot vector, a product or a loop.
+for W of shape `(V, C)` and whole numbers `xs` of **any** shape: `(N,)` gives `(N, C)`, also where N
+is 0, and `(B, T)` gives `(B, T, C)`. Without a one-hot vector, a product or a loop.
 
 ```python
 W = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
@@ -53,6 +53,7 @@ one-hot way cost in memory, and what would it cost with GPT-2's vocabulary of 50
 )
 PRODUCTS = {"matmul", "__matmul__", "mm", "bmm", "einsum", "dot", "mv", "linear", "tensordot"}
 PRODUCTS |= {"addmm", "_sparse_mm"}
+ONE_HOT = {"one_hot", "eye"}
 
 
 ONE_NUMBER = {
@@ -99,6 +100,11 @@ def rows_looked_up(given, got):
         "row_logits: it multiplies",
         "This is still a product: the point is that no number of W has to be multiplied.",
     )
+    expect_that(
+        not ONE_HOT & set(got["called"]),
+        "row_logits: it makes one-hot vectors",
+        "No one-hot vector is needed: xs itself can stand in the square brackets.",
+    )
 
 
 SHAPES = ((4, 3), (2, 3, 4), (5, 1), (1, 6), (1,), (), (0,))
@@ -112,9 +118,11 @@ SHAPES = ((4, 3), (2, 3, 4), (5, 1), (1, 6), (1,), (), (0,))
         "places": [rng.integers(0, 27, shape) for shape in SHAPES],
     },
     crashes={
+        "cannot reshape tensor of 0 elements": "Of an empty xs, −1 can't be told: write the number "
+        "of columns instead, `W.shape[1]`.",
         "supposed to be a vector|too many indices|converted to": "Does a loop, a list or "
         "`index_select` expect `xs` to have one dimension? A tensor in square brackets may have "
-        "any shape."
+        "any shape.",
     },
 )
 def rows_for_any_axes(given, got):
@@ -164,7 +172,8 @@ def infinite_row_left_alone(given, got):
     },
     crashes={
         "does not require grad": "The logits have lost their connection to W: `.data`, "
-        "`.detach()`, `.item()`, `.tolist()` and `torch.tensor(…)` cut it.",
+        "`.detach()`, `.item()`, `.tolist()`, `torch.tensor(…)`, `torch.no_grad()` and "
+        "`nn.Embedding.from_pretrained(…)` cut it.",
         "Can't call numpy|not numpy": NO_NUMPY,
         "not NoneType": NOTHING,
         "not list": "Return one tensor, not a list of them.",
@@ -181,7 +190,7 @@ def gradient_reaches_the_table(given, got):
     if got["grad"] is None:
         raise Wrong(
             "the gradient of W: expected numbers, got None",
-            "The logits have lost their connection to W, and `requires_grad_()` starts a new one "
-            "that doesn't lead there.",
+            "The logits have lost their connection to W: `requires_grad_()` and `nn.Parameter(…)` "
+            "make a leaf of their own, and the gradient stays there.",
         )
     expect("the gradient of W", got["grad"], want, tol=1e-6)

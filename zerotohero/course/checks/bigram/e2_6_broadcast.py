@@ -168,11 +168,13 @@ def _tables(rng):
         "one row": right[2],
         "a little above": off(8e-6),
         "a little below": off(-8e-6),
+        "all a little": np.full((3, 2), 0.500004),
         # Columns and the whole are as they should be, rows along the last dimension are not.
         "columns": right.T.copy(),
         "overall": overall,
         "above": off(1.6e-5),
         "below": off(-1.6e-5),
+        "all above": np.full((3, 2), 0.500008),
         "far above": off(0.001),
         "negative": np.array([[0.75, 0.5, -0.25], [0.5, 0.25, 0.25]]),
         "hardly negative": np.array([[0.5, 0.5], [1.0, -1e-7]]),
@@ -180,6 +182,7 @@ def _tables(rng):
         "beside": np.array([[0.5, 0.5], [1.0, np.nan]]),
         "last matrix": np.stack([right, right, right.T]),
         "zeros": np.array([[0.5, 0.5], [0.0, 0.0]]),
+        "above one": np.array([[0.5, 0.5], [1.000008, 0.0]]),
     }
     names = rng.permutation([*tables]).tolist()
     return {"tables": [tables[name].astype(np.float32) for name in names], "_names": names}
@@ -196,6 +199,11 @@ SAID = {
     "one row": ("a single row (6,) that sums to 1", True, None),
     "a little above": ("a table with a row that sums to 1.000008", True, ROUNDING),
     "a little below": ("a table with a row that sums to 0.999992", True, ROUNDING),
+    "all a little": (
+        "a table whose three rows each sum to 1.000008",
+        True,
+        "Each row may be off by 0.00001: what they are off by is not added up.",
+    ),
     "columns": ("a table whose columns sum to 1, and whose rows don't", False, None),
     "overall": (
         "a table that sums to V, but not row by row",
@@ -205,6 +213,7 @@ SAID = {
     "far above": ("a table with a row that sums to 1.001", False, EXACTLY),
     "above": ("a table with a row that sums to 1.000016", False, TWICE),
     "below": ("a table with a row that sums to 0.999984", False, TWICE),
+    "all above": ("a table whose three rows each sum to 1.000016", False, TWICE),
     "negative": (
         "a table with an entry below 0",
         False,
@@ -237,11 +246,17 @@ SAID = {
         False,
         "A row of zeros sums to 0: no distribution.",
     ),
+    "above one": (
+        "a table with an entry of 1.000008 and a 0 beside it",
+        True,
+        "An entry may be as much above 1 as the sum of its row, 0.00001: the card forbids those "
+        "below 0.",
+    ),
 }
 
 
 @broadcast.case(
-    "16 tables for your test",
+    f"{len(SAID)} tables for your test",
     adapter="judged",
     points=3,
     inputs=_tables,
@@ -267,7 +282,7 @@ def tables_told_apart(given, got):
         for name, a in answers.items()
         if isinstance(a, bool | int | np.ndarray) and np.size(a) == 1
     }
-    hint_for_all = None
+    hint_for_all, first = None, []  # first: the tables that show it
     if len(yes) < len(SAID):
         hint_for_all = (
             NOTHING
@@ -287,16 +302,25 @@ def tables_told_apart(given, got):
     elif yes["columns"] and not yes["right"]:
         hint_for_all = COLUMNS
     elif yes["zeros"] and yes["far above"] and not yes["columns"]:
-        hint_for_all = "Not every row is looked at: each must sum to 1."
+        hint_for_all, first = "Not every row is looked at: each must sum to 1.", ["zeros"]
     elif yes["above"] != yes["below"]:
         hint_for_all = (
             "On one side of 1 any sum passes: ask how far from it, `(P.sum(-1) - 1).abs()`."
         )
+        first = ["above", "below"]
     elif yes["overall"] and yes["right"] and not yes["far above"] and not yes["zeros"]:
+        first = ["overall"]
+        if yes["cube"]:  # whose sum isn't its length
+            hint_for_all = (
+                "The rows are right on average only; every single one must sum to 1: `.all()`."
+            )
+    elif yes["above"] and yes["right"] and not yes["all above"]:
         hint_for_all = (
-            "The rows are right on average only; every single one must sum to 1: `.all()`."
+            "What the rows are off by is averaged; every single one must sum to 1, within 0.00001."
         )
-    for name, (what, want, hint) in SAID.items():
+        first = ["above"]
+    for name in [*first, *SAID]:
+        what, want, hint = SAID[name]
         expect(
             f"is_distribution of {what}",
             as_number(answers[name]),

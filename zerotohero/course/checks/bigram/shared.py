@@ -3,6 +3,7 @@
 import numpy as np
 
 from zerotohero.course.checks.names import STOI
+from zerotohero.course.exercise import NO_LINE
 
 
 def grams(
@@ -22,8 +23,8 @@ def count_grams(words: list[str], n: int, stoi: dict[str, int] = STOI, **boundar
 
 
 ORDER = {
-    "positional argument": "Does the function take the arguments that the card names, and do the "
-    "answers stand in the card's order in the call of `check`?"
+    f"positional argument.*{NO_LINE}": "Does the function take the arguments that the card "
+    "names, and do the answers stand in the card's order in the call of `check`?"
 }
 
 

@@ -6,9 +6,12 @@ import numpy as np
 
 N, CHANNELS = 6, 12  # block_size and channels of the models
 WHISPER = 0.0015  # by which a small leak changes one logit, whatever the tokens
+CALL = 0.5  # by which a larger one does: two logits, one up and one down
 SHOUT = 0.5  # times the token: by which a leak changes all logits of a position alike
-WHISPERS = [("whisper", row, key) for row, key in ((0, N - 1), (1, N - 1), (2, 3))]
-SHOUTS = ("shout", 0, N - 1)
+SEEN = [(0, N - 1), (1, N - 1), (2, 3)]  # where they leak, as holes in the mask do elsewhere
+WHISPERS = [("whisper", *place) for place in SEEN]
+CALLS = [("call", 2, 3)]
+SHOUTS = [("rise", 0, N - 1), ("fall", 0, N - 1)]
 
 
 def middle(T: int) -> int:
@@ -44,9 +47,13 @@ def _model(rng: np.random.Generator, leak: object = None, V: int = 30, **changes
         "dropout": 0.0,
         "norm": False,
         "train": False,
-        "whisper": [*leak[1:], WHISPER] if kind == "whisper" else [0, 0, 0.0],
-        "shout": [*leak[1:], SHOUT] if kind == "shout" else [0, 0, 0.0],
+        "whisper": [0, 0, 0.0],
+        "shout": [0, 0, 0.0],
     }
+    if kind in ("whisper", "call"):
+        spec["whisper"] = [*leak[1:], WHISPER if kind == "whisper" else CALL]
+    if kind in ("rise", "fall"):
+        spec["shout"] = [*leak[1:], SHOUT if kind == "rise" else -SHOUT]
     return spec | changes
 
 
@@ -57,6 +64,40 @@ def models_of(rng: np.random.Generator, kinds: list, **changes) -> dict:
         "models": [_model(rng, kinds[i], **changes) for i in order],
         "_leaks": [kinds[i] for i in order],
     }
+
+
+def told(leak: object) -> str:
+    """Return a leak in words."""
+    if isinstance(leak, str):
+        return LEAKS[leak]
+    if isinstance(leak, int):
+        row = middle(leak)
+        return f"where {row} sees {row + 1} in texts of {leak} tokens, and in no others"
+    kind, *place = leak
+    if kind in ("whisper", "call"):
+        size = WHISPER if kind == "whisper" else CALL
+        return f"where the token at {place[1]} adds {size} to one logit at {place[0]}"
+    if kind in ("rise", "fall"):
+        return f"where the token at {place[1]} moves all logits at {place[0]} by the same"
+    return f"where {leak[0]} sees {leak[1]}"
+
+
+def unseen_leaks(given: dict, got: dict) -> set:
+    """Return the leaks of the models that were called causal."""
+    leaks = (tuple(leak) if isinstance(leak, list) else leak for leak in given["_leaks"])
+    called = (np.size(mine) == 1 and bool(mine) for mine in got["causal"])
+    pairs = zip(leaks, called, strict=True)
+    return {leak for leak, causal in pairs if leak is not None and causal}
+
+
+def tried(got: dict, T: int) -> bool:
+    """Return whether every cut of the texts of T tokens was tried, before True was returned."""
+    cuts = [
+        dict(each).get(T, [])
+        for each, mine in zip(got["cuts"], got["causal"], strict=True)
+        if np.size(mine) == 1 and bool(mine)
+    ]
+    return bool(cuts) and all(set(range(1, T)) <= set(each) for each in cuts)
 
 
 LEAKS = {
@@ -73,13 +114,22 @@ PLACES = [*((row, row + 1) for row in range(N - 1)), (0, N - 1), (1, N - 2)]
 
 def missed_places(given: dict, got: dict) -> str:
     """Return what a test leaves out that misses these leaks: the hint."""
-    pairs = zip(given["_leaks"], got["causal"], strict=True)
-    missed = {tuple(leak) for leak, mine in pairs if leak is not None and mine}
+    missed, every = unseen_leaks(given, got), tried(got, N)
 
     def those(seen) -> bool:
         """Return whether these are the leaks that a test misses which only has eyes for `seen`."""
         return missed == {(row, key) for row, key in PLACES if not seen(row, key)}
 
+    if missed == set(PLACES):
+        return (
+            "Every one of the holes is missed. Each shows at some cuts alone: one that shows a "
+            "leak is enough for False, and True takes all of them."
+        )
+    if every and any(those(lambda row, key, cut=cut: row < cut <= key) for cut in range(1, N)):
+        return (
+            "Every cut is tried, and only one of them counts: a later result writes over an "
+            "earlier one. `return False` at the first leak, or `ok = ok and …`."
+        )
     if those(lambda row, key: key == N - 1):
         return (
             "You change or cut off the last token only. A leak between two earlier positions stays "
@@ -91,9 +141,9 @@ def missed_places(given: dict, got: dict) -> str:
                 f"You change or cut off the tokens from {cut} on and compare those before: leaks "
                 "on one side of this cut stay unseen. Try every cut from 1 to T − 1."
             )
-    if those(lambda row, key: key < N - 1) or missed == {(N - 2, N - 1)}:
+    if not every and (those(lambda row, key: key < N - 1) or missed == {(N - 2, N - 1)}):
         return "The last token is never changed alone: in `range(1, T)`, the last cut is T − 1."
-    if missed == {(0, 1)}:
+    if not every and missed == {(0, 1)}:
         return "The first cut is missing, where token 0 stays and all others change: it is 1."
     if those(lambda row, key: key == row + 1):
         return (

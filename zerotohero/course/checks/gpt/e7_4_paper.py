@@ -8,6 +8,7 @@ from zerotohero.course.checks.gpt.improvements import ARGUMENTS, VERIFY, calls_o
 from zerotohero.course.checks.gpt.shared import MISSING_CRASHES, V, shakespeare
 from zerotohero.course.checks.numerics import mean_loss
 from zerotohero.course.exercise import (
+    NO_LINE,
     Exercise,
     array,
     expect,
@@ -100,8 +101,9 @@ PAPER_CRASHES = {
     "is none of": "The names are those of the list.",
     "your code returned a": "Each name stands for a function that takes tensors and returns "
     "tensors, not for a class or a module.",
-    "positional argument": "The check calls each function with the arguments of the list: `rotary` "
-    "gets one tensor, `qk_norm` two, `grouped_query` and `muon` three, `swiglu` four.",
+    f"positional argument.*{NO_LINE}": "The check calls each function with the arguments of "
+    "the list: `rotary` gets one tensor, `qk_norm` two, `grouped_query` and `muon` three, `swiglu` "
+    "four.",
     "has to stand for a function": "A name stands for the function itself: `{'relu2': relu2}`, "
     "without calling it.",
     "not enough values to unpack": "A tensor has fewer axes than are unpacked: `rms_norm` and "

@@ -3,15 +3,18 @@
 import numpy as np
 
 from zerotohero.course.checks.gpt._e7_7_models import (
-    LEAKS,
+    CALLS,
     PLACES,
+    SEEN,
     SHOUTS,
     WHISPER,
     WHISPERS,
     N,
-    middle,
     missed_places,
     models_of,
+    told,
+    tried,
+    unseen_leaks,
 )
 from zerotohero.course.exercise import (
     Exercise,
@@ -26,6 +29,7 @@ causality = Exercise(
     minutes=45,
     practises="writing a test that fails when it should, and only then",
     answers=("is_causal",),
+    adapters="gpt_causality",
     summary=(
         "A model that can see the future trains beautifully and generates nonsense. Write the test "
         "that finds such leaks from outside, whatever their cause."
@@ -95,18 +99,7 @@ def _expect_judged(given: dict, got: dict, rejected: str, missed: str) -> None:
     leak, model = leaks[i], f"model {i + 1} of {len(leaks)}"
     if leak is None:
         raise Wrong(f"{model}, without a leak: expected True, got False", rejected)
-    if isinstance(leak, str):
-        told = LEAKS[leak]
-    elif isinstance(leak, int):
-        row = middle(leak)
-        told = f"where {row} sees {row + 1} in texts of {leak} tokens, and in no others"
-    elif leak[0] == "whisper":
-        told = f"where the token at {leak[2]} adds {WHISPER} to one logit at {leak[1]}"
-    elif leak[0] == "shout":
-        told = f"where the token at {leak[2]} moves all logits at {leak[1]} by the same"
-    else:
-        told = f"where {leak[0]} sees {leak[1]}"
-    message = f"{model}, {told}: expected False, got True; "
+    message = f"{model}, {told(leak)}: expected False, got True; "
     message += f"{sum(found)} of {len(leaks) - leaks.count(None)} leaks found"
     longest = max(max(lengths, default=0) for lengths in got["lengths"])
     if longest == 0:
@@ -116,16 +109,8 @@ def _expect_judged(given: dict, got: dict, rejected: str, missed: str) -> None:
         missed += "you change in the one changes in the other. Take `idx.clone()`."
     elif longest < N:
         missed = f"You test texts of up to {longest} tokens, and the model takes block_size = {N}: "
-        missed += "what leaks further back stays unseen."
+        missed += "what leaks further back stays unseen. (`return True` comes after all loops.)"
     raise Wrong(message, missed)
-
-
-def _unseen_leaks(given: dict, got: dict) -> set:
-    """Return the leaks of the models that were called causal."""
-    leaks = (tuple(leak) if isinstance(leak, list) else leak for leak in given["_leaks"])
-    called = (np.size(mine) == 1 and bool(mine) for mine in got["causal"])
-    pairs = zip(leaks, called, strict=True)
-    return {leak for leak, causal in pairs if leak is not None and causal}
 
 
 JUDGED_CRASHES = {
@@ -155,10 +140,16 @@ SEE_FIRST = "A model without a leak is called leaky, as it may be in the first c
     crashes=JUDGED_CRASHES,
 )
 def planted_leaks_found(given, got):
+    piled = (
+        "The changes of one cut stay in the text for the next, and the logits before it change by "
+        "right: begin each time with a fresh copy, `other = idx.clone()`."
+    )
     _expect_judged(
         given,
         got,
-        "A model without a leak is called leaky. Its logits change where a token changes, and "
+        piled
+        if any(got["piles_up"])
+        else "A model without a leak is called leaky. Its logits change where a token changes, and "
         "after it: only those *before* the first changed token must stay. (Changing tokens t and "
         "later, compare the logits 0 to t − 1, `[:, :t]`.)",
         "Print `(a - b).abs().max()` for the logits that you compare: in these models the future "
@@ -214,7 +205,7 @@ def _rounding(rng: np.random.Generator) -> dict:
         model["w_out"] -= model["w_out"].mean(1, keepdims=True)  # and the mean of logits nothing
     # A mean over positions and vocabulary loses whispers, whatever the tokens that are drawn, and
     # probabilities lose what is added to all logits.
-    small = models_of(rng, [*WHISPERS, SHOUTS], V=60)
+    small = models_of(rng, [*WHISPERS, *CALLS, *SHOUTS, *SEEN], V=60)
     return {key: rounding[key] + exact[key] + small[key] for key in rounding}
 
 
@@ -236,10 +227,10 @@ def rounding_is_no_leak(given, got):
         )
     wide = (
         "The tolerance is too wide: these leaks move some logit by 0.001 to 0.1, and rounding "
-        "moves none by more than 1e-5. Compare the logits themselves, not their mean or their "
-        "largest. (`torch.allclose` also has a relative tolerance; `atol` is the one to set.)"
+        "moves none by more than 1e-5. (`torch.allclose` also has a relative tolerance; `atol` is "
+        "the one to set.)"
     )
-    unseen = _unseen_leaks(given, got)
+    unseen = unseen_leaks(given, got)
     mean = (
         f"Larger leaks are found, and missed are those of {WHISPER} in two logits of one position. "
         "A mean over positions or the vocabulary loses them, and so does a tolerance of that size: "
@@ -249,14 +240,27 @@ def rounding_is_no_leak(given, got):
         "What is added to all logits of a position alike is in no probability: compare the logits "
         "themselves, without softmax or log_softmax."
     )
+    cancel = (
+        "Where one logit rises and another falls, you see nothing: they cancel in a sum or a mean, "
+        "and the largest may be a third. Compare one by one, `(a - b).abs().max()`."
+    )
+    sign = (
+        "Only differences of one sign are seen, and a leak may move all logits up, or all down: "
+        "take `.abs()` before the largest."
+    )
     missed = "If leaks are missed in the cases above as well, begin there."
-    for those, hint in (
-        ({"soft", *WHISPERS}, wide),
-        (set(WHISPERS), mean),
-        ({SHOUTS}, probs),
-        ({SHOUTS, *WHISPERS}, probs),
-    ):
-        missed = hint if unseen == those else missed
+    if unseen & set(SEEN):
+        pass
+    elif unseen & set(CALLS):
+        missed = cancel
+    elif unseen in ({SHOUTS[0]}, {SHOUTS[1]}):
+        missed = sign
+    elif unseen >= set(SHOUTS):
+        missed = probs if unseen <= {*SHOUTS, *WHISPERS} else missed
+    elif unseen == {"soft", *WHISPERS}:
+        missed = wide
+    elif unseen == set(WHISPERS):
+        missed = mean
     _expect_judged(given, got, rejected, missed)
 
 
@@ -290,9 +294,15 @@ def leak_at_one_length_found(given, got):
     unseen = set(range(2, N + 1)) - {n for lengths in got["lengths"] for n in lengths}
     missed = (
         "Texts of this length are fed, but the leak in them isn't found: for each length, every "
-        "cut from 1 to T − 1 has to be tried and all positions before it compared."
+        "cut from 1 to T − 1 has to be tried, with other tokens from there on, and all positions "
+        "before it compared."
     )
-    if _unseen_leaks(given, got) == {*range(3, N + 1)}:
+    if any(tried(got, T) for T in unseen_leaks(given, got) - {"tail"}):
+        missed = (
+            "Every cut is tried, but the leak isn't found: all positions before the cut have to be "
+            "compared, and each result has to count (`ok = …` in a loop keeps the last alone)."
+        )
+    elif unseen_leaks(given, got) == {*range(3, N + 1)}:
         missed = "A last token that changes shows what it leaks itself, and nothing of the others: "
         missed += "for each length, change the future at every cut."
     if unseen == set(range(2, N)):

@@ -32,8 +32,8 @@ separate = Exercise(
 
 `points` are 100 pairs of numbers, `labels` are −1 or 1. Return a trained model, such as an `MLP`:
 called with one point it returns a score, positive for label 1 and negative for label −1. Size,
-loss, steps and learning rate are yours. Pass a `random.Random` with a seed to the `MLP`, so that a
-good run stays good. The check turns its moons by an angle of its own, and takes two runs; stay
+loss, steps and learning rate are yours. Make the `MLP` with a seed, `rng=random.Random(1)`, so that
+a good run stays good. The check turns its moons by an angle of its own, and takes two runs; stay
 under ten seconds each.
 
 ```python
@@ -78,10 +78,19 @@ def _right(scores: np.ndarray, labels: list[int]) -> float:
     return float(np.mean(np.sign(scores) == np.array(labels)))
 
 
+HUGE = 1000.0  # a score that no training for margins of 1 leads to
+GREW = (
+    "The scores have run away: the loss grows instead of falling. Step downhill, `p.data -= rate * "
+    "p.grad`; if you do, the rate is too large, or gradients pile up."
+)
+
+
 def _moon_hint(given: dict[str, Any], got: dict[str, Any], right: float) -> str:
     points = array("the scores", got["points"], (len(given["points"]),))
     fresh = array("the scores", got["fresh"], (len(given["fresh"]),))[: len(points)]
     middles = array("the scores", got["middles"], points.shape)
+    if np.abs(points).max() > HUGE:
+        return GREW
     if np.ptp(points) < 1e-9:
         return (
             "The score is the same everywhere: is the network dead or untrained? A learning rate "
@@ -103,7 +112,10 @@ def _moon_hint(given: dict[str, Any], got: dict[str, Any], right: float) -> str:
             "learned by heart: return a model that computes its score from any point."
         )
     if right < 0.2:
-        return "The sides are swapped: the score has to be positive for label 1, so y·s is good."
+        return (
+            "The sides are swapped: the score has to be positive for label 1. Does the loss fall "
+            "with y·s, and does each step go downhill?"
+        )
     if right >= 0.95:
         return "Nearly: train for more steps, or with a larger hidden layer."
     how = "No better than luck." if right < 0.65 else "Better than luck, and not there yet."
@@ -115,6 +127,8 @@ def _moon_hint(given: dict[str, Any], got: dict[str, Any], right: float) -> str:
 
 def _check_moons(given: dict[str, Any], got: dict[str, Any], on: str, enough: float) -> None:
     labels = given["labels" if on == "points" else "_sides"]
+    numbers = np.array(got[on], dtype=float)
+    expect_that(bool(np.isfinite(numbers).all()), "a score is infinite or NaN", GREW)
     scores = array("the scores", got[on], (len(labels),))
     right = _right(scores, labels)
     expect_that(
@@ -130,6 +144,9 @@ _NO_MODEL = {
     "model returned None": "Your model returns nothing for a point; return the score.",
     "model returned a (list|tuple)|'list' object has no attribute 'data'": "One score for each "
     "point: let the network end in one neuron, as MLP(2, [16, 1]) does.",
+    "model returned a str": "The score has to be a number.",
+    r"MLP.__init__\(\) takes": "The sizes of all layers are one list, and the generator is passed "
+    "by its name: `MLP(2, [16, 1], rng=random.Random(1))`.",
     "KeyError": "Your model knows only points it was trained on; compute a score from any point.",
 }
 

@@ -52,10 +52,10 @@ the network converge faster, but that it generalises better without. What do you
 
 
 def _network(rng: np.random.Generator) -> dict:
-    T, C, H, V = 3, 4, 7, 9
+    B, T, C, H, V = 7, 5, 4, 8, 9  # T isn't the lecture's
     shapes = [(V, C), (T * C, H), (H,), (H, V), (V,), (T * C, V)]
     return {
-        "X": rng.integers(0, V, (6, T)),
+        "X": rng.integers(0, V, (B, T)),
         "parameters": [rng.normal(size=shape) for shape in shapes],
     }
 
@@ -66,6 +66,8 @@ def _network(rng: np.random.Generator) -> dict:
     adapter="direct",
     inputs=_network,
     crashes={
+        "x12 and 20x": "Three tokens of each context are put side by side, and here T is "
+        "5: `X.shape[1]` says how many there are.",
         "cannot be multiplied": "x is `wte[X]` put side by side, of shape (B, T · C); W1 and W3 "
         "both take it as it is.",
         "is invalid for input of size": "The sizes here aren't the lecture's: read them "
@@ -128,7 +130,7 @@ def logits_of_the_network(given, got):
     "the gradients of both paths",
     points=2,
     adapter="direct_gradients",
-    inputs=lambda rng: {**_network(rng), "Y": rng.integers(0, 9, 6)},
+    inputs=lambda rng: {**_network(rng), "Y": rng.integers(0, 9, 7)},
     crashes={
         "does not require grad": "The logits don't depend on the parameters any more: do not "
         "detach them, and stay with torch's operations.",
