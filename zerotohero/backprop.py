@@ -244,7 +244,7 @@ def loss_and_gradients(
 
 # --- training without autograd ------------------------------------------------------------------
 
-QUICK = Plan(6_000, batch_size=64, lr=0.5, optimizer="sgd")
+QUICK = Plan(4_000, batch_size=64, lr=0.5, optimizer="sgd")
 FULL = Plan(40_000, batch_size=256, lr=0.5, optimizer="sgd")
 
 

@@ -304,5 +304,5 @@ def network(config: NetworkConfig, generator: torch.Generator | None = None) -> 
 
 
 # For NetworkConfig(). BatchNorm adds noise from the batch mates; large batches keep it low.
-QUICK = Plan(6_000, batch_size=512, lr=0.005)
+QUICK = Plan(4_000, batch_size=512, lr=0.005)
 FULL = Plan(40_000, batch_size=512, lr=0.005)

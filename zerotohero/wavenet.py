@@ -263,7 +263,7 @@ def multiply_adds(config: WaveNetConfig, positions: int) -> Operations:
 # For mlp.train on the contexts of mlp.build_dataset: QUICK for WaveNetConfig(), FULL for LARGE,
 # which without dropout would know the training names by heart and the others worse.
 LARGE = WaveNetConfig(n_hidden=200, dropout=0.1)
-QUICK = Plan(1_700, batch_size=512, lr=0.01, weight_decay=0.05)
+QUICK = Plan(1_000, batch_size=512, lr=0.01, weight_decay=0.05)
 FULL = Plan(16_000, batch_size=512, lr=0.01, weight_decay=0.05)
 
 

@@ -229,7 +229,7 @@ def _expect_loss(given: dict, got: dict, most: float) -> None:
             "the network wider; if training is far ahead, the network is too large or needs weight "
             "decay or dropout."
         )
-        if dev < 2.08:
+        if dev < 2.1:
             hint += " The quick budget ends about here: set ZEROTOHERO_BUDGET=full for more."
     else:
         hint = (
