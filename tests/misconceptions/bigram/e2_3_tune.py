@@ -110,7 +110,7 @@ def first_left_out():
     return tune_smoothing
 
 
-@wrong("2.3", "`if not best` takes it for none")
+@wrong("2.3", "takes a 0 for none")
 def zero_taken_for_none():
     def tune_smoothing(loss, ks):
         best, lowest = None, None
@@ -123,16 +123,43 @@ def zero_taken_for_none():
     return tune_smoothing
 
 
-@wrong("2.3", "Begin with infinity")
-def too_low_to_beat():
+@wrong("2.3", "compare with None, and try every k")
+def loss_of_zero_taken_for_none():
     def tune_smoothing(loss, ks):
-        best, lowest = ks[0], 100.0
+        best, lowest = None, None
         for k in ks:
-            if loss("dev", k) < lowest:
-                best, lowest = k, loss("dev", k)
+            on_dev = loss("dev", k)
+            if not lowest or on_dev < lowest:
+                best, lowest = k, on_dev
         return best, loss("test", best)
 
     return tune_smoothing
+
+
+def too_low_to_beat(start, lowest):
+    def tune_smoothing(loss, ks):
+        best_k, best_loss = start(ks), lowest
+        for k in ks:
+            if loss("dev", k) < best_loss:
+                best_k, best_loss = k, loss("dev", k)
+        return best_k, loss("test", best_k)
+
+    return tune_smoothing
+
+
+@wrong("2.3", "only the first. Is the loss to be beaten at the start")
+def first_k_and_too_low_a_loss():
+    return too_low_to_beat(lambda ks: ks[0], 100.0)
+
+
+@wrong("2.3", "only the smallest. Is the loss to be beaten at the start")
+def zero_and_too_low_a_loss():
+    return too_low_to_beat(lambda ks: 0, 1000.0)
+
+
+@wrong("2.3", "so no k was chosen. Is the loss to be beaten at the start")
+def none_and_too_low_a_loss():
+    return too_low_to_beat(lambda ks: None, 100.0)
 
 
 @wrong("2.3", "falls, rises and falls again")

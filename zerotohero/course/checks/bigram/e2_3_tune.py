@@ -47,6 +47,9 @@ and by how much does it beat k = 1? Why would tuning on train always choose the 
         '`best = min(ks, key=lambda k: loss("dev", k))`, and one call of `loss("test", best)`.',
     ),
 )
+TOO_LOW = (
+    "Is the loss to be beaten at the start one that none of these can beat? Begin with infinity."
+)
 PAIR = "Return two numbers, the best k and its loss on test: `return best, …`."
 
 
@@ -79,6 +82,7 @@ def _tune_case(name, inputs, points=1):
         inputs=inputs,
         crashes={
             "was asked for [0-9]": 'The split comes first, then k: `loss("dev", k)`.',
+            "k = None": f"k is None here, so no k was chosen. {TOO_LOW}",
             "loss.. missing": 'The loss takes two arguments, the split and k: `loss("dev", k)`.',
         }
         | ORDER,
@@ -123,13 +127,13 @@ def _tune_case(name, inputs, points=1):
             ),
             Mistake(
                 ks[2] if ks[1] == 0.0 == ks[best] else None,
-                "The best k is 0 here, and `if not best` takes it for none, or it is left out: "
-                "compare with None, and try every k.",
+                "The best k is 0 here and so is its loss, and `if not …` takes a 0 for none, or "
+                "this k is left out: compare with None, and try every k.",
             ),
-            Mistake(
-                ks[0] if min(losses["dev"]) > 1000 else None,
-                "This is the first k, and not the best: is the loss to be beaten at the start one "
-                "that none of these can beat? Begin with infinity.",
+            *(
+                Mistake(start, f"This k isn't the best, only the {which}. {TOO_LOW}")
+                for which, start in (("first", ks[0]), ("smallest", 0.0))
+                if min(losses["dev"]) > 1000 and seen["dev"] == set(ks)
             ),
             Mistake(
                 ks[int(np.argmax(losses["dev"]))],
@@ -168,13 +172,16 @@ def _disagreeing(rng):
     return _reordered(ks, losses, first=np.argmin(losses["dev"]))
 
 
-def _infinite_at_zero(rng):
-    ks = rng.permutation([0.0, 0.125, 0.375, 1.5, 9.0, 30.0]).tolist()
+def _large(rng):
+    """Return losses as large as those of whole texts may be, with two dips on dev."""
+    ks = [9.0, *rng.permutation([0.0, 0.125, 0.375, 1.5, 30.0]).tolist()]
     losses = _losses(ks, rng, on_dev=3, on_test=4)
-    losses["dev"][ks.index(0.0)] = losses["test"][ks.index(0.0)] = float("inf")
-    # A second dip at a smaller k, whose loss rounded to three digits is the same.
+    losses["dev"][ks.index(0.0)] = 2.23  # not the highest, so that it is told from that
     losses["dev"][ks.index(1.5)] = 2.2
+    # A second dip at a smaller k, whose loss rounded to three digits is the same.
     losses["dev"][ks.index(0.125)] = 2.2003
+    more = dict(zip(losses, [1000, 1020, 1040] + 10 * rng.random(3).round(3), strict=True))
+    losses = {split: [more[split] + loss for loss in row] for split, row in losses.items()}
     return _reordered(ks, losses, last=np.argmin(losses["dev"]))
 
 
@@ -187,18 +194,18 @@ def _reordered(ks, losses, first=None, last=None):
 
 
 def _zero_is_best(rng):
-    """Return losses that are lowest at k = 0, and as large as those of whole names may be."""
-    noise = rng.random((3, 4)).round(3)
+    """Return losses of which the lowest on dev is 0, at k = 0, and one is infinite."""
+    noise, inf = rng.random((3, 4)).round(3) / 20, float("inf")
     return {
         "ks": [8.0, 0.0, 2.0, 32.0],
         "losses": {
-            "train": (noise[0] + [1030, 1020, 1010, 1040]).tolist(),
-            "dev": (noise[1] + [1120, 1100, 1110, 1130]).tolist(),
-            "test": (noise[2] + [1230, 1220, 1240, 1210]).tolist(),
+            "train": (noise[0] + [2.3, 2.2, 2.1, 2.4]).tolist(),
+            "dev": (noise[1] * [1, 0, 1, 1] + [inf, 0, 2.2, 2.3]).tolist(),
+            "test": (noise[2] + [inf, 2.3, 2.4, 2.2]).tolist(),
         },
     }
 
 
 _tune_case("dev and test disagree, the best k in front", _disagreeing)
-_tune_case("an infinite loss at k = 0, in no order, the best k at the end", _infinite_at_zero)
-_tune_case("large losses, the best k is 0", _zero_is_best)
+_tune_case("large losses in no order, the best k at the end", _large)
+_tune_case("the best k is 0, and so is its loss on dev", _zero_is_best)
