@@ -136,9 +136,54 @@ def dev_where_nothing_is_left():
     return share, lambda train, dev: clean(train, dev) or dev
 
 
-@wrong("2.7", "`&` of two Counters")
+@wrong("2.7", "With `&` or `-` of two Counters")
 def counters_intersected():
     def leak_share(train, dev):
         return sum((Counter(train) & Counter(dev)).values()) / len(dev)
 
     return leak_share, clean
+
+
+def left_of_counters(train, dev):
+    return list((Counter(dev) - Counter(train)).elements())
+
+
+@wrong("2.7", "a name leaks at most as often as train has it")
+def counters_subtracted():
+    return lambda train, dev: 1 - len(left_of_counters(train, dev)) / len(dev), left_of_counters
+
+
+@wrong("2.7", "and a name that dev repeats may leak more often")
+def counters_subtracted_to_clean():
+    return share, left_of_counters
+
+
+@wrong("2.7", "counted once each, as in a set, and taken from all")
+def distinct_clean_names_taken_from_all():
+    return lambda train, dev: 1 - len(set(dev) - set(train)) / len(dev), clean
+
+
+@wrong("2.7", "does the loop reach both the first entry")
+def last_not_counted():
+    def leak_share(train, dev):
+        return sum(dev[i] in train for i in range(len(dev) - 1)) / len(dev)
+
+    return leak_share, clean
+
+
+@wrong("2.7", "and the last? Both leak here")
+def first_not_counted():
+    def leak_share(train, dev):
+        return sum(dev[i] in train for i in range(1, len(dev))) / len(dev)
+
+    return leak_share, clean
+
+
+@wrong("2.7", "The last entry of `dev` is missing")
+def last_not_kept():
+    return share, lambda train, dev: clean(train, dev[:-1])
+
+
+@wrong("2.7", "The first entry of `dev` is missing")
+def first_not_kept():
+    return share, lambda train, dev: clean(train, dev[1:])

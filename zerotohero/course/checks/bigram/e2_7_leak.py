@@ -55,6 +55,10 @@ model gains by the leak, and what would you expect of one that looks back ten ch
 
 PART = "A name that is only a part of a longer one was found too: look among the names, not in one "
 PART += "long text."
+COUNTERS = (
+    "With `&` or `-` of two Counters, a name leaks at most as often as train has it, and a name "
+    "that dev repeats may leak more often: go through `dev`."
+)
 
 
 def _share(train: list[str], dev: list[str]) -> float:
@@ -110,10 +114,19 @@ def _wrong_shares(train: list[str], dev: list[str]) -> list[Mistake]:
         ),
         Mistake(
             sum((Counter(train) & Counter(dev)).values()) / len(dev),
-            "`&` of two Counters takes a name as often as it is in the list that has it less "
-            "often: go through `dev`.",
+            COUNTERS,
         ),
         Mistake(sum(name in " ".join(train) for name in dev) / len(dev), PART),
+        Mistake(
+            1 - len(b - a) / len(dev),
+            "The names that don't leak were counted once each, as in a set, and taken from all "
+            "entries: a repeated name counts each time there, too.",
+        ),
+        Mistake(
+            share - 1 / len(dev),
+            "One leaked name too few was counted: does the loop reach both the first entry of "
+            "`dev` and the last? Both leak here.",
+        ),
         Mistake(
             0,
             "No leak at all? `//` and `int` round down to 0, and `zip` compares only names that "
@@ -124,17 +137,26 @@ def _wrong_shares(train: list[str], dev: list[str]) -> list[Mistake]:
 
 
 def _leaky(rng):
-    """Return lists for which no wrong share is right, or another's, by luck."""
+    """Return lists for which no wrong share is right, or another's, by luck.
+
+    The first and the last name of dev leak.
+    """
     while True:
         names = some_names(rng, 42)
         start, times = int(rng.integers(15, 21)), int(rng.integers(1, 7))
         # Repetitions on both sides, so that sets of dev, of train and of both give other shares,
         # and a name that longer ones begin and end with.
-        train = [*names[:25], *names[14:23], "anabelle", "marianabel"]
-        dev = [*names[start : start + 22], *names[20:24], *[names[30]] * times, *["anabel"] * 2]
+        train = [*names[:25], *names[14:22], "anabelle", "marianabel"]
+        dev = [*names[start : start + 22], *[names[30]] * times, *["anabel"] * 2, *names[20:24]]
         shares = [_share(train, dev), *(wrong.value for wrong in _wrong_shares(train, dev))]
         if len({round(share, 6) for share in shares}) == len(shares):
             return {"train": train, "dev": dev}
+
+
+def _new_at_both_ends(rng):
+    """Return lists of which the first and the last name of dev don't leak."""
+    given = _leaky(rng)
+    return given | {"dev": ["anabel", *given["dev"], "anabel"]}
 
 
 @leak.case(
@@ -171,7 +193,7 @@ def _removed_on_the_way(train: list[str], dev: list[str]) -> list[str]:
     "dev without the leak",
     adapter="cleaned",
     points=2,
-    inputs=_leaky,
+    inputs=_new_at_both_ends,
     crashes=ORDER
     | {
         "returned a set": "A set has no order and no repetitions: return a list, made by going "
@@ -201,6 +223,11 @@ def dev_without_the_leak(given, got):
         hint = "These are the names that leak; keep the others."
     elif come == [name for name in dev if name not in " ".join(train)]:
         hint = PART
+    elif sorted(come) == sorted((Counter(dev) - Counter(train)).elements()):
+        hint = COUNTERS
+    elif come in (clean[1:], clean[:-1]):
+        which = "first" if come == clean[1:] else "last"
+        hint = f"The {which} entry of `dev` is missing: `for name in dev` reaches all of them."
     elif come == _removed_on_the_way(train, dev) or (got["dev_after"] != dev and come != clean):
         hint = "Removing from a list while walking through it skips the name after each removed."
     expect("without_leak", come, clean, hint=hint)
