@@ -63,9 +63,40 @@ def scale_forgotten():
     return head(scale=lambda T, size: 1.0)
 
 
-@wrong("5.6", "The scale is missing backwards")
+@wrong("5.6", "the scores lack it forwards")
+def scale_forgotten_forwards():
+    return head(scale=lambda T, size: 1.0, back=lambda size: size**-0.5)
+
+
+@wrong("5.6", "so dq and dk are too")
 def scale_forgotten_backwards():
     return head(back=lambda size: 1.0)
+
+
+def scaled_before(dq=1.0, dk=1.0):
+    """q is divided before it meets k, so that the factor is in dk already, and not in dq."""
+
+    def attention_fused(dout, q, k, v):
+        by = q.shape[-1] ** -0.5
+        gradients = head(scale=lambda T, size: 1.0)(dout, q * by, k, v)
+        return gradients[0] * by**dq, gradients[1] * by**dk, gradients[2]
+
+    return attention_fused
+
+
+@wrong("5.6", "so dq is too")
+def queries_scaled_and_dq_not():
+    return scaled_before(dq=0, dk=0)
+
+
+@wrong("5.6", "dk is divided by √head_size once")
+def queries_scaled_and_both_gradients():
+    return scaled_before(dq=1, dk=1)
+
+
+@wrong("5.6", "dq and dk are divided by √head_size once")
+def scaled_twice_backwards():
+    return head(back=lambda size: 1 / size)
 
 
 @wrong("5.6", "not 1/√T")

@@ -110,6 +110,7 @@ def _attend(
 
 
 ORDER = ("dq", "dk", "dv")
+UNSCALED = "The scores that att is made of lack their scale, 1/√head_size."
 ITSELF = "Each position sees itself as well: the scores from the column *after* the row's are −∞."
 
 ALMOST = (
@@ -119,6 +120,7 @@ ALMOST = (
 
 
 def _slips(T: int, size: int) -> list[tuple[dict, str]]:
+    """Mistakes with their hints, in which {whose} stands for dq, for dk, or for both with "are"."""
     return [
         (
             {"mask": None},
@@ -146,12 +148,15 @@ def _slips(T: int, size: int) -> list[tuple[dict, str]]:
         ),
         ({"scale": 1.0}, "The scale 1/√head_size is missing, forwards and backwards."),
         (
-            {"back": 1.0},
-            "The scale is missing backwards: scores were divided by √head_size, so dq and dk are "
-            "too.",
+            {"scale": 1.0, "back": size**-0.5},
+            "The scale 1/√head_size is there backwards, and the scores lack it forwards.",
         ),
-        ({"back": 1 / size}, "Backwards, dq and dk are divided by √head_size once, not twice."),
-        ({"back": size**0.5}, "Backwards, dq and dk are divided by √head_size, not multiplied."),
+        (
+            {"back": 1.0},
+            "The scale is missing backwards: scores were divided by √head_size, so {whose} too.",
+        ),
+        ({"back": 1 / size}, "Backwards, {whose} divided by √head_size once, not twice."),
+        ({"back": size**0.5}, "Backwards, {whose} divided by √head_size, not multiplied."),
         ({"scale": T**-0.5}, "The scale is 1/√head_size, not 1/√T."),
         ({"scale": 1 / size}, "The scale is 1/√head_size; the root is missing."),
         ({"scale": size**0.5}, "The scores are divided by √head_size, not multiplied."),
@@ -196,21 +201,29 @@ def _tensors(rng: np.random.Generator, B: int, T: int, size: int) -> dict:
     return {name: rng.normal(size=(B, T, size)) for name in ("dout", "q", "k", "v")}
 
 
-def _hint(name: str, value: np.ndarray, given: dict) -> str | None:
+def _hint(name: str, value: np.ndarray, given: dict, got: dict) -> str | None:
     """What explains a wrong value, if something does."""
     want = dict(zip(ORDER, _attend(**given), strict=True))
     if near(value, want[name]):  # and yet not 0 where it must be
         return ALMOST
     for slip, text in _slips(*given["q"].shape[1:]):
-        wrong = dict(zip(ORDER, _attend(**given, **slip), strict=True))[name]
-        if near(value, wrong):
-            return text
+        wrong = dict(zip(ORDER, _attend(**given, **slip), strict=True))
+        if near(value, wrong[name]):
+            if name == "dv" and slip == {"scale": 1.0}:  # what is backwards, dv doesn't show
+                return UNSCALED
+            alike = all(_is_like(got[other], wrong[other]) for other in ("dq", "dk"))
+            return text.format(whose="dq and dk are" if alike else f"{name} is")
     for other in ORDER:
         if near(value, want[other]):
             return f"That is {other}: the order is dq, dk, dv."
     if near(value, -want[name]):
         return f"{name} has its sign turned."
     return FLOAT32 if rounded(value, want[name]) else None
+
+
+def _is_like(got, want: np.ndarray) -> bool:
+    value = np.asarray(got)
+    return value.dtype.kind == "f" and near(value, want)
 
 
 def _expect_attention(given: dict, got: dict, names: tuple[str, ...]) -> None:
@@ -223,7 +236,9 @@ def _expect_attention(given: dict, got: dict, names: tuple[str, ...]) -> None:
             raise Wrong(f"{name} holds NaN", ITSELF if np.all(alone) else None)
         value = array(name, got[name], want[name].shape)
         if not near(value, want[name]):
-            raise Wrong(f"{name}: {unlike(name, value, want[name])}", _hint(name, value, given))
+            raise Wrong(
+                f"{name}: {unlike(name, value, want[name])}", _hint(name, value, given, got)
+            )
 
 
 CRASHES = BY_HAND | {
@@ -263,6 +278,6 @@ def future_gets_no_gradient(given, got):
         expect_that(
             not value[:, 3:].any(),
             f"{name}: the loss looks at positions 0 to 2, and position 3 or later has a gradient",
-            _hint(name, value, given),
+            _hint(name, value, given, got),
         )
     _expect_attention(given, got, ORDER)
