@@ -17,8 +17,8 @@ CAUSES = {
     "3.3.",
     "learning rate too small": "With a learning rate too small, the updates stay below 10⁻⁴ of the "
     "weights, and the loss hardly falls.",
-    "learning rate too large": "With a learning rate too large, the updates are above 10⁻² of the "
-    "weights to the end, and the loss rises from where it started.",
+    "learning rate too large": "With a learning rate too large, the updates lie above 10⁻² of the "
+    "weights but for short dips, and the loss rises from where it started.",
 }
 
 
@@ -84,7 +84,7 @@ the evidence for it, word for word from these lists. Points need both.
 | `"saturated by training"` | tanh outputs pile up at −1 and 1 after the last step, not before |
 | `"high first loss"` | the first loss is far above ln 27 |
 | `"small updates"` | the updates of all layers stay below 10⁻⁴ of the weights |
-| `"large updates"` | the updates of all layers are above 10⁻² of the weights, to the end |
+| `"large updates"` | the updates of all layers lie above 10⁻² of the weights but for short dips |
 
 Evidence must be true of the network, and it must **decide**: what two of them show decides nothing.
 
