@@ -206,6 +206,74 @@ def one_round():
     return only("muon", muon)
 
 
+def vectors(decompose, **options):
+    """Multiply singular vectors as they come, of which the second are not transposed."""
+
+    def muon(gradient, buffer, momentum):
+        buffer = momentum * buffer + gradient
+        U, _, V = decompose(buffer, **options)
+        return U @ V, buffer
+
+    return only("muon", muon)
+
+
+@wrong("7.4", "`U @ V.mT` after `torch.svd`")
+def singular_vectors_not_transposed():
+    return vectors(torch.svd)
+
+
+@wrong("7.4", "full_matrices=False")
+def singular_vectors_of_the_whole_space():
+    return vectors(torch.linalg.svd)
+
+
+@wrong("7.4", "stands before X")
+def polynomial_of_the_other_square():
+    def muon(gradient, buffer, momentum):
+        buffer = momentum * buffer + gradient
+        return orthogonal_by_columns(buffer), buffer
+
+    return only("muon", muon)
+
+
+def orthogonal_by_columns(X):
+    X = X / X.norm()
+    A = X.T @ X
+    return 3.4445 * X + (-4.7750 * A + 2.0315 * A @ A) @ X
+
+
+@wrong("7.4", "what passes the gate meets W_down")
+def weights_the_other_way_round():
+    return only("swiglu", lambda x, g, u, d: F.linear(F.silu(F.linear(x, g)) * F.linear(x, u), d))
+
+
+@wrong("7.4", "keeps the axis that it runs along")
+def axis_of_the_mean_lost():
+    return only("rms_norm", lambda x: x / x.square().mean(-1).sqrt())
+
+
+@wrong("7.4", "and meet the pairs' halves")
+def angles_of_whole_vectors():
+    def rotary(x):
+        T, S = x.shape[2:]
+        angles = torch.arange(T)[:, None] * 10_000 ** (-torch.arange(S) / S)
+        a, b = x.chunk(2, -1)
+        cos, sin = angles.cos(), angles.sin()
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+
+    return only("rotary", rotary)
+
+
+@wrong("7.4", "key and value heads are repeated first")
+def key_heads_not_repeated():
+    def grouped_query(q, k, v):
+        later = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool).triu(1)
+        scores = q @ k.mT / q.shape[-1] ** 0.5
+        return scores.masked_fill(later, -torch.inf).softmax(-1) @ v
+
+    return only("grouped_query", grouped_query)
+
+
 @wrong("7.4", "The names are those of the list")
 def another_name():
     return only("rmsnorm", lambda x: x)

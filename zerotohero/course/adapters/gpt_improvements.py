@@ -26,7 +26,7 @@ def improved(improvements, train_model, **given):
         got[name], changed, kinds, types = [], set(), set(), set()
         for inputs in given[name]:
             leaves, before = ([_double(x) for x in inputs] for _ in range(2))
-            y = function(*leaves)
+            y = _called(name, function, leaves)
             pairs = enumerate(zip(leaves, before, strict=True))
             changed |= {i for i, (x, was) in pairs if hasattr(x, "shape") and not x.equal(was)}
             several = isinstance(y, (tuple, list))
@@ -39,6 +39,16 @@ def improved(improvements, train_model, **given):
         if name != "muon" and not kinds and not changed:  # no gradient goes through an update
             got["slopes"][name] = _slopes(function, [_double(x) for x in given[name][0]])
     return got
+
+
+def _called(name, function, inputs):
+    """Call a function; an error of torch's, such as that shapes don't fit, begins with its name."""
+    try:
+        return function(*inputs)
+    except RuntimeError as error:
+        if type(error) is RuntimeError:
+            error.args = (f"{name}: {error}",)
+        raise
 
 
 def _slopes(function, inputs):

@@ -110,12 +110,18 @@ PAPER_CRASHES = {
     "`relu2` take one of any number of axes, and `x.shape[-1]` is the last.",
     "same dtype": "The functions are called on float64: make what you add to them of x's type, "
     "`.type_as(x)`, or let torch convert it.",
-    "must match the size": "Two tensors of different shapes meet. For rotary positions, the angles "
-    "are (T, S/2) and meet the pairs' halves, (B, n_head, T, S/2); for groups, key heads are "
-    "repeated first.",
-    "cannot be multiplied": "Look at the shapes: x (…, C) meets W_gate and W_up (C, H), and what "
-    "passes the gate meets W_down (H, C), by `@`; `F.linear` takes weights the other way round. "
-    "For Muon, A = X @ X.T.",
+    "^RuntimeError: muon: .*(cannot be multiplied|must match the size)": "Two shapes don't fit: "
+    "A = X @ X.T, (n, n), stands before X, and singular vectors meet as `U @ V.mT` after "
+    "`torch.svd`, as `U @ Vh` after `torch.linalg.svd(…, full_matrices=False)`.",
+    "^RuntimeError: rotary: .*must match the size": "Two tensors of different shapes meet: the "
+    "angles are (T, S/2) and meet the pairs' halves, (B, n_head, T, S/2).",
+    "^RuntimeError: grouped_query: .*must match the size": "Two tensors of different shapes meet: "
+    "key and value heads are repeated first, to n_head of them.",
+    "^RuntimeError: (rms_norm|qk_norm): .*must match the size": "Two tensors of different shapes "
+    "meet: with `keepdim=True` a mean keeps the axis that it runs along.",
+    "^RuntimeError: swiglu: .*cannot be multiplied": "Look at the shapes: x (…, C) meets W_gate "
+    "and W_up (C, H), and what passes the gate meets W_down (H, C), by `@`; `F.linear` takes "
+    "weights the other way round.",
 }
 
 
