@@ -198,6 +198,11 @@ def dashes_side_by_side_become_one():
     return lambda text, chars: clean(re.sub("—+", "—", text), chars), *stubs()
 
 
+@wrong("7.3", "Blanks or line breaks at the ends of the text are gone")
+def ends_stripped():
+    return lambda text, chars: clean(text.strip(), chars), *stubs()
+
+
 @wrong("7.3", "and none that was kept from before")
 def tuned_a_model_that_was_kept():
     kept = []

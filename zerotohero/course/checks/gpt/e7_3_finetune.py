@@ -101,11 +101,27 @@ at least 0.1. Half a minute is enough for all of it.
 ALIKE = {"–": ("-", "--"), "‘": ("'",), "’": ("'",), "“": ("'",), "”": ("'",)}
 
 
+ENDS = (
+    "Blanks or line breaks at the ends of the text are gone, as after `strip`: they are in `chars` "
+    "and stay."
+)
+
+
 def _odd_text(rng: np.random.Generator) -> dict:
     chars = "\n !',-.:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
     some = [*"abcdefg hijk lm ABC\n.,", "—", "—", '"', '"', "*", "2", "7", "é", "[", "\t", "-"]
     text = "".join(rng.choice([*some, *ALIKE], 200)) + '——"é1' + "".join(ALIKE)
-    return {"text": text, "chars": chars}
+    return {"text": f"\n {text} \n", "chars": chars}
+
+
+def _ends_lost(text: str, chars: str, changes: dict[str, str]) -> list[Mistake]:
+    """Return what comes of those who strip one end or both, before they clean the text or after."""
+    found = set()
+    for strip in (str.strip, str.lstrip, str.rstrip):
+        for white in (None, "\n"):
+            found.add(cleaned(strip(text, white), chars, changes))
+            found.add(strip(cleaned(text, chars, changes), white))
+    return [Mistake(cut, ENDS) for cut in found]
 
 
 def _taken_for_alike() -> list[dict[str, str]]:
@@ -166,6 +182,7 @@ def unknown_characters_replaced(given, got):
             cleaned(text.replace("\n", ""), chars, changes),
             "The line breaks are gone: they are in `chars`, and Tiny Shakespeare lives by them.",
         ),
+        *_ends_lost(text, chars, changes),
     ]
     expect(
         "to_alphabet",
@@ -193,7 +210,8 @@ def known_characters_kept(given, got):
                 changed,
                 "A dash or a quote that is in `chars` was changed: only what is unknown needs to "
                 "be.",
-            )
+            ),
+            *_ends_lost(text, chars, {}),
         ],
     )
 
