@@ -130,7 +130,7 @@ def test_each_stage_does_what_it_is_for(plays):
     unseen, learned = preferences[:150], preferences[150:]
     rm = stages.fit_reward(tuned, learned, plays, config)
     assert stages.agreement(RewardModel(tuned), unseen) == 0  # all are equal to it
-    assert stages.agreement(rm, learned) > 0.65
+    assert stages.agreement(rm, unseen) > 0.58 and stages.agreement(rm, learned) > 0.65
     rewards = stages.judge(rm, answer_rows(prompts, drawn))
     assert abs(rewards.mean()) < 0.4 and 0.6 < rewards.std() < 1.5
 
