@@ -3,6 +3,7 @@
 import torch
 
 from misconceptions import wrong
+from misconceptions.backprop.shared import overwriting
 
 
 def picked(c):
@@ -274,36 +275,23 @@ def positions_and_channels_swapped():
     return walk(emb=emb)
 
 
+def embedding_added_by(parts):
+    return walk(wte=lambda c, d: overwriting(c.wte, c.X, d.emb, parts))
+
+
 @wrong("5.1", "occurs more than once gets only its last")
 def embedding_overwritten():
-    def wte(c, d):
-        grad = torch.zeros_like(c.wte)
-        grad[c.X] += d.emb
-        return grad
-
-    return walk(wte=wte)
+    return embedding_added_by(lambda a: a[None])
 
 
 @wrong("5.1", "occurs more than once in one context")
 def embedding_overwritten_within_a_context():
-    def wte(c, d):
-        grad = torch.zeros_like(c.wte)
-        for tokens, grads in zip(c.X, d.emb, strict=True):
-            grad[tokens] += grads
-        return grad
-
-    return walk(wte=wte)
+    return embedding_added_by(lambda a: a)
 
 
 @wrong("5.1", "occurs more than once at one position")
 def embedding_overwritten_within_a_position():
-    def wte(c, d):
-        grad = torch.zeros_like(c.wte)
-        for t in range(c.X.shape[1]):
-            grad[c.X[:, t]] += d.emb[:, t]
-        return grad
-
-    return walk(wte=wte)
+    return embedding_added_by(lambda a: a.transpose(0, 1))
 
 
 @wrong("5.1", "Each number of d.wte is 0")

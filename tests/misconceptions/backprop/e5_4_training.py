@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from misconceptions import wrong
-from misconceptions.backprop.shared import norm, right
+from misconceptions.backprop.shared import norm, overwriting, right
 
 
 def gradients(
@@ -29,13 +29,11 @@ def gradients(
     dlogits = dlogits / len(yb) if mean else dlogits
     dact = (dlogits @ (W2 if back is None else back).T) * slope(h)
     dpre, dgamma, dbeta = norm(right)(dact, pre, gamma, eps)
-    dwte = torch.zeros_like(wte)
     dx = (dpre @ W1.T).view(*xb.shape, -1)
     if parts is None:
-        dwte.index_put_((xb,), dx, accumulate=True)
+        dwte = torch.zeros_like(wte).index_put_((xb,), dx, accumulate=True)
     else:
-        for tokens, each in zip(parts(xb), parts(dx), strict=True):
-            dwte[tokens] += each
+        dwte = overwriting(wte, xb, dx, parts)
     loss = F.cross_entropy(logits, yb)
     return loss.item(), [dwte, x.T @ dpre, dgamma, dbeta, h.T @ dlogits, dlogits.sum(0)]
 

@@ -12,6 +12,7 @@ def causal(
     n,
     lengths=lambda n: range(2, n + 1),
     cuts=lambda T: range(1, T),
+    copied=torch.clone,
     change=lambda tokens, V: (tokens + 1) % V,
     same=lambda a, b: torch.allclose(a, b, rtol=0, atol=1e-4),
     rows=lambda cut: slice(0, cut),
@@ -28,7 +29,7 @@ def causal(
         idx = torch.randint(V, (1, T), generator=g)
         logits = model(idx)
         for cut in cuts(T):
-            other = idx.clone()
+            other = copied(idx)
             other[:, cut:] = change(idx[:, cut:], V)
             found = found and same(model(other)[:, rows(cut)], logits[:, rows(cut)])
     if restore:
@@ -155,22 +156,7 @@ def differences_of_one_sign():
 
 @wrong("7.7", "begin each time with a fresh copy")
 def changes_pile_up():
-    @torch.no_grad()
-    def is_causal(model, V, n):
-        was = model.training
-        model.eval()
-        found = True
-        for T in range(2, n + 1):
-            idx = torch.randint(V, (1, T), generator=torch.Generator().manual_seed(T))
-            logits, other = model(idx), idx
-            for cut in range(1, T):
-                other[:, cut:] = (other[:, cut:] + 1) % V
-                same = torch.allclose(model(other)[:, :cut], logits[:, :cut], atol=1e-4)
-                found = found and same
-        model.train(was)
-        return found
-
-    return is_causal
+    return testing(copied=lambda tokens: tokens)
 
 
 def looping(join):

@@ -13,10 +13,13 @@ def exponentials(logits):
     return [(z - top).exp() for z in logits]
 
 
-def right_softmax(logits):
-    e = exponentials(logits)
+def divided(e):
     total = sum(e)
     return [x / total for x in e]
+
+
+def right_softmax(logits):
+    return divided(exponentials(logits))
 
 
 @wrong("1.4", "A small number is added, to the sum or to the probability")
@@ -186,9 +189,7 @@ def the_logits_changed():
         top = max(z.data for z in logits)
         for z in logits:
             z.data -= top
-        e = [z.exp() for z in logits]
-        total = sum(e)
-        return [x / total for x in e]
+        return divided([z.exp() for z in logits])
 
     return softmax, lambda logits, label: -softmax(logits)[label].log()
 
@@ -197,9 +198,7 @@ def the_logits_changed():
 def the_first_taken_away():
     def softmax(logits):
         first = logits[0].data
-        e = [(z - first).exp() for z in logits]
-        total = sum(e)
-        return [x / total for x in e]
+        return divided([(z - first).exp() for z in logits])
 
     return softmax, lambda logits, label: -softmax(logits)[label].log()
 
@@ -208,9 +207,7 @@ def the_first_taken_away():
 def the_mean_taken_away():
     def softmax(logits):
         mean = sum(z.data for z in logits) / len(logits)
-        e = [(z - mean).exp() for z in logits]
-        total = sum(e)
-        return [x / total for x in e]
+        return divided([(z - mean).exp() for z in logits])
 
     return softmax, lambda logits, label: -right_softmax(logits)[label].log()
 
@@ -219,9 +216,7 @@ def the_mean_taken_away():
 def largest_added():
     def softmax(logits):
         top = max(z.data for z in logits)
-        e = [(z + top).exp() for z in logits]
-        total = sum(e)
-        return [x / total for x in e]
+        return divided([(z + top).exp() for z in logits])
 
     return softmax, lambda logits, label: -right_softmax(logits)[label].log()
 
@@ -230,9 +225,7 @@ def largest_added():
 def taken_from_the_largest():
     def softmax(logits):
         top = max(z.data for z in logits)
-        e = [(top - z).exp() for z in logits]
-        total = sum(e)
-        return [x / total for x in e]
+        return divided([(top - z).exp() for z in logits])
 
     return softmax, lambda logits, label: -right_softmax(logits)[label].log()
 
@@ -249,9 +242,7 @@ def logarithms_of_the_probabilities():
 def generator_used_up():
     def softmax(logits):
         top = max(z.data for z in logits)
-        e = ((z - top).exp() for z in logits)
-        total = sum(e)
-        return [x / total for x in e]
+        return divided((z - top).exp() for z in logits)
 
     return softmax, lambda logits, label: -softmax(logits)[label].log()
 

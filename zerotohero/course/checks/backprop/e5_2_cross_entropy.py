@@ -7,6 +7,7 @@ import numpy as np
 from zerotohero.course.checks.backprop.shared import (
     BY_HAND,
     expect_gradient,
+    holds_nan,
     loss_and_force,
     one_hot,
 )
@@ -128,16 +129,11 @@ def value_of_the_loss(given, got):
 def _expect_a_logarithm(loss) -> None:
     """Raise `Wrong` where the loss of small logits is NaN."""
     expect_that(
-        not _is_nan(loss),
+        not holds_nan(loss),
         "the loss is NaN for logits from −1 to 1",
         "That is the logarithm of a negative number. Is it taken of probabilities, before 1 is "
         "subtracted at the targets? `dlogits = probs` is no copy: what changes one changes both.",
     )
-
-
-def _is_nan(value) -> bool:
-    numbers = np.asarray(value)
-    return numbers.dtype.kind == "f" and bool(np.isnan(numbers).any())
 
 
 def _padded(logits: np.ndarray, targets: np.ndarray) -> list[Mistake]:
@@ -229,7 +225,7 @@ def large_logits(given, got):
     _expect_a_logarithm(got["near"]["loss"])
     far, got = got["far"], got["large"]
     expect_that(
-        not _is_nan(far["loss"]) or _is_nan(far["dlogits"]),
+        not holds_nan(far["loss"]) or holds_nan(far["dlogits"]),
         "the loss is NaN where one logit is 900 below the others",
         "Its probability is 0 and the logarithm of that −∞; and 0 · −∞, as in one-hot rows times "
         "logarithms, is NaN. Take each target's number by its place, and `torch.logsumexp`.",
@@ -238,7 +234,7 @@ def large_logits(given, got):
     losses, force = loss_and_force(logits, given["targets"])
     for name in ("dlogits", "loss"):
         expect_that(
-            not _is_nan(got[name]),
+            not holds_nan(got[name]),
             f"{name} holds NaN",
             "`exp` of a thousand is infinite and that of minus a thousand 0; neither ∞/∞ nor 0/0 "
             "is a number. Subtract from each row its own maximum first.",

@@ -7,10 +7,12 @@ import numpy as np
 from zerotohero.course.checks.backprop.shared import (
     BY_HAND,
     FLOAT32,
+    REPEATED,
     TOL,
     loss_and_force,
     near,
     norm_gradients,
+    overwritten,
     rounded,
     unlike,
 )
@@ -116,11 +118,10 @@ def _train(
         dpre, dgamma, dbeta = norm_gradients(dact, pre, gamma, eps, (0,), **without)
         dW1 = x.T @ dpre
         dx = (dpre @ (W1 - lr * dW1 if "W1" in early else W1).T).reshape(*xb.shape, -1)
-        dwte = np.zeros_like(wte)
         if overwrite:
-            for tokens, each in zip(overwrite(xb), overwrite(dx), strict=True):
-                dwte[tokens] += each  # of a token among them that occurs twice, the last alone
+            dwte = overwritten(wte, xb, dx, overwrite)
         else:
+            dwte = np.zeros_like(wte)
             np.add.at(dwte, xb, dx)
         grads = [g.clip(-cut_off, cut_off) for g in (dwte, dW1, dgamma, dbeta, dW2, db2)]
         for name, q, grad, old in zip(FIT, p, grads, kept, strict=True):
@@ -136,20 +137,13 @@ def _train(
 
 SLIPS = (
     ({"sign": -1}, "The steps go up the hill: subtract lr times the gradient."),
-    (
-        {"overwrite": lambda a: a[None]},
-        "In dwte, a token that occurs more than once gets only its last gradient: add them up, "
-        "`index_put_(…, accumulate=True)`.",
-    ),
-    (
-        {"overwrite": lambda a: a},
-        "In dwte, a token that occurs more than once in one context gets only its last gradient "
-        "there: add them up, `index_put_(…, accumulate=True)`.",
-    ),
-    (
-        {"overwrite": lambda a: a.swapaxes(0, 1)},
-        "In dwte, a token that occurs more than once at one position gets only its last gradient "
-        "there: add them up, `index_put_(…, accumulate=True)`.",
+    *(
+        (
+            {"overwrite": parts},
+            f"In dwte, a token that occurs more than once{where} gets only its last gradient"
+            f"{where and ' there'}: add them up, `index_put_(…, accumulate=True)`.",
+        )
+        for where, parts in REPEATED.items()
     ),
     (
         {"early": ("W2", "W1")},

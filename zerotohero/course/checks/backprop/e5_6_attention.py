@@ -7,6 +7,7 @@ import numpy as np
 from zerotohero.course.checks.backprop.shared import (
     BY_HAND,
     FLOAT32,
+    holds_nan,
     near,
     rounded,
     unlike,
@@ -229,8 +230,7 @@ def _is_like(got, want: np.ndarray) -> bool:
 def _expect_attention(given: dict, got: dict, names: tuple[str, ...]) -> None:
     want = dict(zip(ORDER, _attend(**given), strict=True))
     for name in names:
-        value = np.asarray(got[name])
-        if value.dtype.kind == "f" and np.isnan(value).any():
+        if holds_nan(got[name]):
             first = np.asarray(got["dq"])  # row 0 of a strict mask is all −∞
             alone = first.ndim == 3 and np.isnan(first[:, 0]).all() and np.isfinite(first[:, 1:])
             raise Wrong(f"{name} holds NaN", ITSELF if np.all(alone) else None)

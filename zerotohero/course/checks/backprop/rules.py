@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from zerotohero.course.checks.backprop.shared import one_hot
+from zerotohero.course.checks.backprop.shared import REPEATED, one_hot, overwritten
 
 Mistakes = Mapping[str, np.ndarray | tuple[np.ndarray, ...]]  # a hint: the wrong values it names
 
@@ -331,19 +331,14 @@ def rule_of_wte(c, d):
     table, uses = np.zeros_like(c.wte), np.bincount(c.X.ravel(), minlength=len(c.wte))
     np.add.at(table, c.X, d.emb)
 
-    def last(tokens, grads):
-        kept = np.zeros_like(c.wte)
-        for row, grad in zip(tokens, grads, strict=True):
-            kept[row] += grad
-        return kept
-
     lost = "a token that occurs more than once{} gets only its last gradient there, since `=` and "
     lost += "`+=` at `[X]` write over the others: add up with `index_add_`, or `index_put_((c.X,), "
     lost += "d.emb, accumulate=True)`."
     return table, lambda: {
-        lost.format(""): last(c.X[None], d.emb[None]),
-        lost.format(" in one context"): last(c.X, d.emb),
-        lost.format(" at one position"): last(c.X.T, d.emb.swapaxes(0, 1)),
+        **{
+            lost.format(where): overwritten(c.wte, c.X, d.emb, parts)
+            for where, parts in REPEATED.items()
+        },
         "each use of a row adds its share; don't take the mean over them.": (
             table / np.maximum(uses, 1)[:, None]
         ),

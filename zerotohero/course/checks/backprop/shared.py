@@ -35,6 +35,28 @@ def rounded(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and np.allclose(a, b, rtol=1e-6, atol=1e-6)
 
 
+def holds_nan(value) -> bool:
+    numbers = np.asarray(value)
+    return numbers.dtype.kind == "f" and bool(np.isnan(numbers).any())
+
+
+# Where a token may occur more than once, and the parts of (B, T, …) within which `+=` at `[X]`
+# then writes over it: all of it at once, a context, a position.
+REPEATED = {
+    "": lambda a: a[None],
+    " in one context": lambda a: a,
+    " at one position": lambda a: a.swapaxes(0, 1),
+}
+
+
+def overwritten(table: np.ndarray, tokens: np.ndarray, grads: np.ndarray, parts) -> np.ndarray:
+    """Return a table's gradient that keeps, of a token's gradients within a part, the last."""
+    kept = np.zeros_like(table)
+    for rows, each in zip(parts(tokens), parts(grads), strict=True):
+        kept[rows] += each
+    return kept
+
+
 def unlike(name: str, value: np.ndarray, want: np.ndarray) -> str:
     try:
         expect(f"d.{name}", value, want, tol=TOL)

@@ -80,9 +80,9 @@ def moves_predicted(given, got) -> None:
         if any(len({str(step) for step in run}) > 1 for run in got["moved"]):
             hints.pop(str([want[0]] * steps), None)  # elsewhere something has changed
         lacking = [(run["X"] < 6).all() for run in given["runs"]]  # the last character
-        if any(less and "wte" in str(run) for less, run in zip(lacking, got["moved"], strict=True)):
-            hints.pop(str(_without_wte(want)), None)
-        if left_out:
+        if left_out or any(
+            less and "wte" in str(run) for less, run in zip(lacking, got["moved"], strict=True)
+        ):
             hints.pop(str(_without_wte(want)), None)
         hints |= {str(value): text for value, text in about["known"]}
         expect(

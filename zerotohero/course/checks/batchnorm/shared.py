@@ -8,7 +8,7 @@ from zerotohero.course.exercise import NOTHING, Mistake
 
 EPS = "eps, as it was given, has no part in it: it is added to the variance, under the root."
 IN_PLACE = "`x -= …` changes the tensor that was given: write `x - …`, which makes a new one."
-NONE = {r"(gave|returned) (nothing|a NoneType)": NOTHING}
+NONE = {r"(gave|returned) nothing": NOTHING}
 
 
 def normalised(

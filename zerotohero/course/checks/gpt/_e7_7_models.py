@@ -8,6 +8,7 @@ N, CHANNELS = 6, 12  # block_size and channels of the models
 WHISPER = 0.0015  # by which a small leak changes one logit, whatever the tokens
 CALL = 0.5  # by which a larger one does: two logits, one up and one down
 SHOUT = 0.5  # times the token: by which a leak changes all logits of a position alike
+ONE_LOGIT, ALL_LOGITS = {"whisper": WHISPER, "call": CALL}, {"rise": SHOUT, "fall": -SHOUT}
 SEEN = [(0, N - 1), (1, N - 1), (2, 3)]  # where they leak, as holes in the mask do elsewhere
 WHISPERS = [("whisper", *place) for place in SEEN]
 CALLS = [("call", 2, 3)]
@@ -47,13 +48,9 @@ def _model(rng: np.random.Generator, leak: object = None, V: int = 30, **changes
         "dropout": 0.0,
         "norm": False,
         "train": False,
-        "whisper": [0, 0, 0.0],
-        "shout": [0, 0, 0.0],
+        "whisper": [*leak[1:], ONE_LOGIT[kind]] if kind in ONE_LOGIT else [0, 0, 0.0],
+        "shout": [*leak[1:], ALL_LOGITS[kind]] if kind in ALL_LOGITS else [0, 0, 0.0],
     }
-    if kind in ("whisper", "call"):
-        spec["whisper"] = [*leak[1:], WHISPER if kind == "whisper" else CALL]
-    if kind in ("rise", "fall"):
-        spec["shout"] = [*leak[1:], SHOUT if kind == "rise" else -SHOUT]
     return spec | changes
 
 
@@ -74,10 +71,9 @@ def told(leak: object) -> str:
         row = middle(leak)
         return f"where {row} sees {row + 1} in texts of {leak} tokens, and in no others"
     kind, *place = leak
-    if kind in ("whisper", "call"):
-        size = WHISPER if kind == "whisper" else CALL
-        return f"where the token at {place[1]} adds {size} to one logit at {place[0]}"
-    if kind in ("rise", "fall"):
+    if kind in ONE_LOGIT:
+        return f"where the token at {place[1]} adds {ONE_LOGIT[kind]} to one logit at {place[0]}"
+    if kind in ALL_LOGITS:
         return f"where the token at {place[1]} moves all logits at {place[0]} by the same"
     return f"where {leak[0]} sees {leak[1]}"
 

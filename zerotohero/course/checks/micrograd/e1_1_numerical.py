@@ -91,16 +91,12 @@ def _gradient_hint(f: Any, at: list[float], h: float, got: np.ndarray, want: np.
         / (2 * h)
         for i in range(3)
     ]
-    cut_off = [  # each number is put where only whole ones have room
-        (
-            f(*(type(x)(x + h * (k == i)) for k, x in enumerate(at)))
-            - f(*(type(x)(x - h * (k == i)) for k, x in enumerate(at)))
-        )
-        / (2 * h)
-        for i in range(3)
-    ]
+
+    def cut_off(*numbers: float) -> float:  # put where only whole ones have room
+        return f(*map(int, numbers))
+
     mistakes = [
-        *([Mistake(cut_off, WHOLE)] if all(isinstance(x, int) for x in at) else []),
+        *([Mistake(slopes(1, 1, 2, cut_off), WHOLE)] if all(type(x) is int for x in at) else []),
         Mistake(slopes(1, 0, 1), "You nudge upwards only; go h up and h down as well."),
         Mistake(slopes(0, 1, 1), "You nudge downwards only; go h down and h up as well."),
         Mistake(
