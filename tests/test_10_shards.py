@@ -150,6 +150,17 @@ def test_the_parts_of_a_document_are_cut_as_the_document_is(tmp_path_factory, pa
         assert chunks == [tokenizer.chunks(whole) for whole in wholes]
 
 
+def test_a_part_before_the_documents_end_has_no_line_break_of_the_marker_either(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "my.txt"
+    long = 11 * "a" + 3 * "\u2028" + 40 * "b c"
+    path.write_bytes(f"x{END}\r\n\n{long}{END}\n{long}".encode())
+    for part in range(16, 60):
+        monkeypatch.setattr(documents, "PART", part)
+        assert texts_of(path) == ["x", long, long], part
+
+
 def test_a_long_document_comes_in_parts(tmp_path, monkeypatch):
     monkeypatch.setattr(documents, "PART", 1000)
     path = tmp_path / "my.txt"

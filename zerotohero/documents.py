@@ -121,6 +121,8 @@ def _read(
                 size = size if more else start + len(buffer)  # it was shortened meanwhile
                 buffer, start, at = buffer[at:] + more, start + at, 0
             last = start + at + window >= size
+            # The line breaks after an <|endoftext|> are its own, not the next document's.
+            breaks = "\n" if not inside and start + at > len(BOM) else ""
             stop = buffer.find(end, at, at + window)
             if stop < 0 and not last:
                 # The last characters may be those of an <|endoftext|> that isn't read to its end.
@@ -128,15 +130,14 @@ def _read(
                 text = "" if whole else _up_to_a_seam(path, content, start + at, len(end))
                 if text:
                     at += len(text.encode())
-                    yield text.replace("\r\n", "\n"), not inside, start + at, True
+                    text = text.replace("\r\n", "\n").lstrip(breaks)
+                    yield text, not inside, start + at, True
                     inside, window = True, PART
                 else:
                     window *= 2
                 continue
             piece = buffer[at:] if stop < 0 else buffer[at:stop]
-            text = _decoded(path, piece, start + at).replace("\r\n", "\n")
-            if not inside and start + at > len(BOM):
-                text = text.lstrip("\n")  # the line of the <|endoftext|> before it
+            text = _decoded(path, piece, start + at).replace("\r\n", "\n").lstrip(breaks)
             if stop >= 0:
                 text = text.rstrip("\n")
             at = len(buffer) if stop < 0 else stop + len(end)
