@@ -173,7 +173,9 @@ def _are_in(text, batches, n=12):
     ends = torch.cat([rows[:, -n:].long() for rows in batches] or [text[:0].view(0, n)])
     length = len(text) - n + 1
     pieces = sum(text[i : i + length] * weights[i] for i in range(n))  # hashes: they may run over
-    return torch.isin(ends @ weights, pieces)
+    known = np.sort(pieces.numpy())  # isin would take ten times as long
+    places = np.searchsorted(known, wanted := (ends @ weights).numpy())
+    return torch.from_numpy(known[places.clip(max=length - 1)] == wanted)
 
 
 # --- 7.8 ------------------------------------------------------------------------------------------
