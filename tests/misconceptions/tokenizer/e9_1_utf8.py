@@ -117,17 +117,17 @@ def refusing(bad):
     return refuse, decode
 
 
-@wrong("9.1", "This code point was refused")
+@wrong("9.1", "ValueError was raised for a sound code point")
 def largest_refused():
     return refusing(lambda n: n >= 0x10FFFF)
 
 
-@wrong("9.1", "and is a sound one")
+@wrong("9.1", "0 to 0x10FFFF are, both included")
 def zero_refused():
     return refusing(lambda n: n <= 0)
 
 
-@wrong("9.1", "but for 0xD800 to 0xDFFF")
+@wrong("9.1", "for 0xD800 to 0xDFFF.")
 def neighbours_of_the_surrogates_refused():
     return refusing(lambda n: 0xD7FF <= n <= 0xE000)
 

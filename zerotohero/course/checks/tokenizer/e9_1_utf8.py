@@ -56,8 +56,8 @@ are yours to write. That rule is on trust.
 )
 LOWEST = (0, 0x80, 0x800, 0x10000)
 SOUND = (
-    "This code point was refused, and is a sound one: all from 0 to 0x10FFFF are, both included, "
-    "but for 0xD800 to 0xDFFF."
+    "ValueError was raised for a sound code point: all from 0 to 0x10FFFF are, both included, but "
+    "for 0xD800 to 0xDFFF."
 )
 OTHER_KINDS = {
     r"TypeError: bytes are needed, and a bytearray": "A bytearray can be changed later, and no "
