@@ -201,6 +201,8 @@ def _grouped(decay_groups, parameters, ties, weight_decay):
         if not isinstance(group, dict):
             raise TypeError(f"each group is a dict, and one is {what_came(group)}")
         held = list(group["params"])
+        if other := [p for p in held if not isinstance(p, torch.Tensor)]:
+            raise TypeError(f'"params" is a list of parameters, and holds {what_came(other[0])}')
         found = [names.get(id(p), "") for p in held]
         kind = type(group["params"]).__name__
         known.append({"names": found, "kind": kind, "weight_decay": group["weight_decay"]})
