@@ -88,6 +88,8 @@ def of_float16():
 
 # A wrong answer and the words of a hint that doesn't explain it.
 NOT_MADE = (
+    ("11.1", e11_1_softmax.no_root, "A square beyond 65504"),
+    ("11.1", e11_1_softmax.largest_absolute_value, "The mean of a row"),
     ("11.2", e11_2_attention.strictly_earlier, "the wrong way round"),
     ("11.3", the_last_row_again, "is caught"),
     ("11.4", e11_4_sampling.no_lists_for_no_tokens, "Not one token"),

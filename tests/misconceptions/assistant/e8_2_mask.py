@@ -95,6 +95,25 @@ def from_the_first_answer():
     return masking(mask)
 
 
+def until_the_user(tokens, lengths, roles, end):
+    speaker, _ = speakers(tokens, {name: roles[name] for name in ("user", "assistant")})
+    return (speaker == roles["assistant"]) & (tokens != roles["assistant"]) & real(tokens, lengths)
+
+
+@wrong("8.2", "every role's token begins another turn")
+def system_learnt_with_the_answer():
+    return masking(until_the_user)
+
+
+@wrong("8.2", "A system's turn behind an answer")
+def text_of_the_system_learnt():
+    def mask(tokens, *given):
+        roles = given[1]
+        return until_the_user(tokens, *given) & (tokens != roles["system"])
+
+    return masking(mask)
+
+
 @wrong("8.2", "Only the last answer of a row")
 def last_answer():
     def mask(tokens, lengths, roles, end):

@@ -127,6 +127,25 @@ def losses():
     return summing(lambda its, tokens, mask: -(its * mask[:, 1:]).sum(1))
 
 
+def negative(model, tokens, mask):
+    return -answer_logprobs(model, tokens, mask)
+
+
+def loss_of_negatives(policy, reference, chosen, rejected, beta):
+    margin, _ = margins(policy, reference, chosen, rejected, negative)
+    return -F.logsigmoid(beta * margin).mean()
+
+
+@wrong("8.6", "The other sign: the logarithm")
+def negative_in_both():
+    return negative, loss_of_negatives
+
+
+@wrong("8.6", "or if each log-probability has the other sign")
+def negative_in_the_loss():
+    return answer_logprobs, loss_of_negatives
+
+
 @wrong("8.6", "Logarithms to the base 2")
 def in_bits():
     return summing(lambda its, tokens, mask: (its * mask[:, 1:]).sum(1) / 0.6931471805599453)

@@ -153,6 +153,11 @@ def bias_of_a_norm():
     return starting(norm=lambda name, p: name.endswith("bias") and p.zero_())
 
 
+@wrong("10.2", "and 0 would let nothing through")
+def all_of_one_axis_zero():
+    return starting(norm=lambda name, p: p.zero_())
+
+
 @wrong("10.2", "1 is where torch begins")
 def norms_reset():
     return starting(norm=lambda name, p: p.fill_(1.0 if name.endswith("weight") else 0.0))
@@ -252,6 +257,30 @@ def by_modules():
                 p.data /= math.sqrt(2 * len(model.transformer.h))
 
     return initialise
+
+
+@wrong("10.2", "a tied table comes up twice")
+def by_modules_and_then_by_names():
+    def initialise(model, generator):
+        by_modules()(model, generator)
+        N = len(model.transformer.h)
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                if writes(name):
+                    normal(p, 0.02 / math.sqrt(2 * N), generator)
+
+    return initialise
+
+
+@wrong("10.2", "which may be another than float32")
+def of_torchs_own_dtype():
+    def draw(p, deviation, generator):
+        p.data = deviation * torch.randn(p.shape, generator=generator)
+
+    def bias(p):
+        p.data = torch.zeros(p.shape)
+
+    return starting(draw=draw, bias=bias)
 
 
 @wrong("10.2", "without a new seed")

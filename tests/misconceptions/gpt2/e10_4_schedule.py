@@ -130,17 +130,60 @@ def other_order():
     return with_groups(grouping(whole=lambda groups: groups[::-1]))
 
 
-@wrong("10.4", "without one AdamW takes its own, 0.01")
+def rest_by(weight_decay):
+    """Return decay_groups whose second group decays by what is given."""
+
+    def decay_groups(model, passed):
+        first, second = grouping()(model, passed)
+        return [first, second | {"weight_decay": weight_decay(passed)}]
+
+    return with_groups(decay_groups)
+
+
+@wrong("10.4", "The second group doesn't decay")
 def default_of_adamw():
+    return rest_by(lambda passed: 0.01)
+
+
+@wrong("10.4", "its weight_decay is 0, whatever is passed")
+def both_decay():
+    return rest_by(lambda passed: passed)
+
+
+@wrong("10.4", "without one AdamW takes its own, 0.01")
+def without_decay():
+    return with_groups(grouping(rest=lambda params: {"params": params}))
+
+
+@wrong("10.4", 'a dict with "params" and "weight_decay"')
+def another_key():
     def rest(params):
-        return {"params": params, "weight_decay": 0.01}
+        return {"parameters": params, "weight_decay": 0.0}
 
     return with_groups(grouping(rest=rest))
 
 
-@wrong("10.4", 'a dict with "params" and "weight_decay"')
-def without_decay():
-    return with_groups(grouping(rest=lambda params: {"params": params}))
+@wrong("10.4", "of each pair take the parameter alone")
+def pairs():
+    def decay_groups(model, weight_decay):
+        named = [pair for pair in model.named_parameters() if pair[1].requires_grad]
+        first = [pair for pair in named if pair[1].ndim >= 2]
+        rest = [pair for pair in named if pair[1].ndim < 2]
+        return [
+            {"params": first, "weight_decay": weight_decay},
+            {"params": rest, "weight_decay": 0.0},
+        ]
+
+    return with_groups(decay_groups)
+
+
+@wrong("10.4", "Names stand there")
+def names():
+    def decay_groups(model, weight_decay):
+        own = {id(p): name for name, p in model.named_parameters()}
+        return grouping(handed=lambda p: own[id(p)])(model, weight_decay)
+
+    return with_groups(decay_groups)
 
 
 @wrong("10.4", "Hand over the parameters themselves")

@@ -113,6 +113,11 @@ def mean_taken_away():
     return (lambda x: softmax(x, top=lambda y: y.mean(-1, keepdims=True))), layer_norm
 
 
+@wrong("11.1", "The largest absolute value was taken away")
+def largest_absolute_value():
+    return (lambda x: softmax(x, top=lambda y: np.abs(y).max(-1, keepdims=True))), layer_norm
+
+
 @wrong("11.1", "NaN made 0")
 def nan_to_zero():
     return (lambda x: np.nan_to_num(softmax(x, top=lambda y: 0))), layer_norm
@@ -237,16 +242,25 @@ def neither():
     return softmax, lambda x, g, b, eps=1e-5: layer_norm(x, 1, 0, eps)
 
 
-@wrong("11.1", "takes numbers of millions from each other")
-def one_pass():
+def one_pass_of(wide):
     def difference(x, g, b, eps=1e-5):
         y = wide(x)
         m = y.mean(-1, keepdims=True)
-        v = (y * y).mean(-1, keepdims=True) - m * m
         with np.errstate(all="ignore"):
+            v = (y * y).mean(-1, keepdims=True) - m * m
             return ((y - m) / np.sqrt(v + eps) * g + b).astype(x.dtype)
 
     return softmax, difference
+
+
+@wrong("11.1", "takes numbers of millions from each other")
+def one_pass():
+    return one_pass_of(wide)
+
+
+@wrong("11.1", "takes numbers of 16 digits from each other")
+def one_pass_in_float64():
+    return one_pass_of(lambda x: x.astype(np.float64))
 
 
 @wrong("11.1", "half of its digits are lost")

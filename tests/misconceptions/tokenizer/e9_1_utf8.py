@@ -106,6 +106,32 @@ def first_surrogates_refused():
     return low_ones_encoded, decode
 
 
+def refusing(bad):
+    """Return answers of which the first refuses sound code points, too."""
+
+    def refuse(n):
+        if bad(n):
+            raise ValueError("not a code point")
+        return encode(n)
+
+    return refuse, decode
+
+
+@wrong("9.1", "ValueError was raised for a sound code point")
+def largest_refused():
+    return refusing(lambda n: n >= 0x10FFFF)
+
+
+@wrong("9.1", "0 to 0x10FFFF are, both included")
+def zero_refused():
+    return refusing(lambda n: n <= 0)
+
+
+@wrong("9.1", "for 0xD800 to 0xDFFF.")
+def neighbours_of_the_surrogates_refused():
+    return refusing(lambda n: 0xD7FF <= n <= 0xE000)
+
+
 @wrong("9.1", "at least 0 and at most 0x10FFFF")
 def beyond_unicode():
     return (lambda n: encode(n, largest=0x1FFFFF)), decode

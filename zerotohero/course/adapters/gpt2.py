@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from zerotohero.course.adapters.shared import kind_of, what_came
 
@@ -84,21 +85,34 @@ def repeated(initialise, models):
 def _started(initialise, sizes, norms, seed):
     model, generator = _blank(norms, **sizes), torch.Generator().manual_seed(seed)
     before = {name: id(p) for name, p in model.named_parameters(remove_duplicate=False)}
-    returned = initialise(model, generator)
+    with _Draws() as draws:
+        returned = initialise(model, generator)
     after = {name: id(p) for name, p in model.named_parameters(remove_duplicate=False)}
     table, parameters = model.transformer.wte.weight, dict(model.named_parameters())
-    numbers = sum(p.numel() for p in parameters.values() if p.ndim > 1)
-    untouched, drawn_twice = (torch.Generator().manual_seed(seed) for _ in range(2))
-    torch.rand(numbers + table.numel(), generator=drawn_twice)
+    untouched = torch.Generator().manual_seed(seed)
     return {
         "parameters": parameters,
         "returned": returned is None or returned is model,
         "tied": model.lm_head.weight is table,
         "same": before == after,
         "trained": all(p.requires_grad for p in parameters.values()),
-        "twice": torch.equal(generator.get_state(), drawn_twice.get_state()),
+        "draws": [draws.sizes.count(sizes[rows] * sizes["C"]) for rows in ("V", "T")],
         "used": not torch.equal(generator.get_state(), untouched.get_state()),
     }
+
+
+class _Draws(TorchDispatchMode):
+    """Notes how many numbers each draw makes, whatever it is drawn for."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if torch.Tag.nondeterministic_seeded in func.tags and isinstance(out, torch.Tensor):
+            self.sizes.append(out.numel())
+        return out
 
 
 def _blank(norms, V, T, N, C, bias, tied):
@@ -121,6 +135,7 @@ def _blank(norms, V, T, N, C, bias, tied):
     if tied:
         model.lm_head.weight = model.transformer.wte.weight
     model.config = SimpleNamespace(n_layer=N)
+    model.to(torch.tensor(norms["transformer.ln_f.weight"]).dtype)
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.copy_(torch.tensor(norms[name])) if name in norms else p.fill_(7)
@@ -201,6 +216,8 @@ def _grouped(decay_groups, parameters, ties, weight_decay):
         if not isinstance(group, dict):
             raise TypeError(f"each group is a dict, and one is {what_came(group)}")
         held = list(group["params"])
+        if other := [p for p in held if not isinstance(p, torch.Tensor)]:
+            raise TypeError(f'"params" is a list of parameters, and holds {what_came(other[0])}')
         found = [names.get(id(p), "") for p in held]
         kind = type(group["params"]).__name__
         known.append({"names": found, "kind": kind, "weight_decay": group["weight_decay"]})

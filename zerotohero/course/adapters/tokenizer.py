@@ -68,7 +68,18 @@ def _a(value):
 
 
 def encoded(utf8_encode, utf8_decode, points):
-    return {"octets": [_octets(utf8_encode(point)) for point in points]}
+    return {"octets": [_encoded(utf8_encode, point) for point in points]}
+
+
+def _encoded(utf8_encode, point):
+    """The bytes of a sound code point as a list of numbers, or ValueError where it was refused."""
+    try:
+        returned = utf8_encode(point)
+    except ValueError as error:
+        if "in range(0, 256)" in str(error):  # `bytes` says so: a crash, and no refusal
+            raise
+        return kind_of(error)
+    return _octets(returned)
 
 
 def encoded_or_not(utf8_encode, utf8_decode, points):

@@ -173,8 +173,8 @@ def wrong_losses(given: dict) -> list[Mistake]:
             ),
             (
                 softplus(beta * margin).mean(),
-                "The margin has the other sign: chosen and rejected have changed places, or policy "
-                "and reference.",
+                "The margin has the other sign: so it comes if chosen and rejected change places, "
+                "or policy and reference, or if each log-probability has the other sign.",
             ),
             (-each.mean(), "The other sign: the loss is above 0, and −log σ(…)."),
             (

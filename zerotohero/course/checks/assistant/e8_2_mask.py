@@ -83,7 +83,7 @@ def targets(
     *,
     whose="assistant",
     turns="all",
-    role_tokens: bool = False,
+    role_tokens=(),
     ends: str = "own",
     padding: str = "none",
     real: int = 0,
@@ -103,9 +103,10 @@ def targets(
             name = next((name for name, role in roles.items() if role == token), "")
             is_padding, is_end = t >= lengths[i] + real, token == end
             if name and not is_padding:
-                speaker, begun = name, begun or name == "assistant"
+                if name != "system" or whose != "until the user":
+                    speaker, begun = name, begun or name == "assistant"
                 n_turns += name == "assistant"
-                learnt[i, t] = role_tokens and name == "assistant"
+                learnt[i, t] = name in role_tokens and speaker == "assistant"
                 continue
             is_own = speaker == "assistant"
             own = {"all": True, "others": not is_own, "from the first": begun}.get(whose, is_own)
@@ -132,6 +133,9 @@ def targets(
     return np.where(learnt[:, 1:], tokens[:, 1:], nothing)
 
 
+SYSTEM = (
+    "A system's turn behind an answer is learnt with it: every role's token begins another turn."
+)
 SWITCHES = [
     (
         {"whose": "all"},
@@ -146,10 +150,12 @@ SWITCHES = [
         {"whose": "from the first"},
         "All is learnt from the first answer on, the questions behind it included.",
     ),
+    ({"whose": "until the user"}, SYSTEM),
+    ({"whose": "until the user", "role_tokens": ("system",)}, SYSTEM),
     ({"turns": "last"}, "Only the last answer of a row counts: there are several."),
     ({"turns": "first"}, "Only the first answer of a row counts: there are several."),
     (
-        {"role_tokens": True},
+        {"role_tokens": ("assistant",)},
         "The assistant's role token is a target: whoever wants an answer puts it there, and the "
         "model never writes it.",
     ),
@@ -230,7 +236,7 @@ def targets_right(given, got):
 
 
 def _answers(rng) -> dict:
-    return {"calls": [_rows(rng, ["ua", "sua"], 0), _rows(rng, ["uaua", "suauaua", "au"], 0)]}
+    return {"calls": [_rows(rng, ["ua", "sua"], 0), _rows(rng, ["uaua", "suauasua", "au"], 0)]}
 
 
 mask.case("answers of several turns", points=3, adapter="targeted", inputs=_answers)(targets_right)

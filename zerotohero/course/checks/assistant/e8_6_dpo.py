@@ -1,10 +1,14 @@
 """8.6 · DPO: log-probabilities of whole answers, and a loss that compares them."""
 
+from functools import partial
+
 import numpy as np
 
 from zerotohero.course.checks.assistant._e8_6_dpo import (
+    each_logprob,
     its_gradient,
     logprob,
+    margins,
     some_model,
     some_rows,
     the_loss,
@@ -110,27 +114,40 @@ def answers_summed(given, got):
 
 
 ROWS = [[3, 6], [1, 2, 4, 9], [5, 8], [2, 5]]  # where answers begin and end, of 9 tokens
+
+
+def _answers(rng: np.random.Generator, sure: float) -> dict:
+    """Return a model and rows; if it is very sure, then so that a probability is 0 in float64."""
+    while True:
+        given = {"model": some_model(rng, sure), **some_rows(rng, 9, ROWS)}
+        least = (each_logprob(given["model"], given["tokens"]) * given["mask"][:, 1:]).min()
+        if sure == 1 or least < -760:
+            return given
+
+
 for name, sure in (("the answers' tokens alone, summed", 1.0), ("a model that is very sure", 150)):
     dpo.case(
         name,
         points=3 if sure == 1 else 1,
         adapter="logprobs",
-        inputs=lambda rng, sure=sure: {
-            "model": some_model(rng, sure),
-            **some_rows(rng, 9, ROWS),
-        },
+        inputs=partial(_answers, sure=sure),
         crashes=ASKED,
     )(answers_summed)
 
 
 def _some_pairs(rng: np.random.Generator, sure: float = 1.0) -> dict:
-    return {
-        "policy": some_model(rng, sure),
-        "reference": some_model(rng),
-        "chosen": some_rows(rng, 9, ROWS[:3]),
-        "rejected": some_rows(rng, 7, [[2, 6], [1, 3, 4, 5], [3, 7]]),
-        "beta": float(rng.uniform(0.2, 0.5)),
-    }
+    """Return pairs of which the policy prefers some answers that were chosen, and not all."""
+    while True:
+        given = {
+            "policy": some_model(rng, sure),
+            "reference": some_model(rng),
+            "chosen": some_rows(rng, 9, ROWS[:3]),
+            "rejected": some_rows(rng, 7, [[2, 6], [1, 3, 4, 5], [3, 7]]),
+            "beta": float(rng.uniform(0.2, 0.5)),
+        }
+        pc, pr, rc, rr = margins(given)
+        if (pc - rc - pr + rr).min() < 0 < (pc - rc - pr + rr).max():
+            return given
 
 
 LOSS = {

@@ -58,7 +58,8 @@ weights, each under its name; i counts the blocks, from 0 to n_layer − 1:
 4. Some files hold causal masks, `h.i.attn.bias` and `h.i.attn.masked_bias`. They are no weights:
    leave them out.
 5. Without a `lm_head.weight` in the file the head is **tied**: `head.weight` is then the same
-   tensor as `tokens.weight`, not a copy. Where the file has one, it is the head.
+   tensor as `tokens.weight`, not a copy. Where the file has one, it is the head, a tensor of its
+   own, even if it holds the table's numbers.
 6. If another name is missing or one is unknown, a block that n_layer doesn't count among them,
    `ValueError` is raised. Half a model looks as sound as a whole one.
 7. Each tensor has the dtype that it has in the file, is contiguous, and has memory of its own: it
@@ -200,7 +201,9 @@ def _heads(rng) -> dict:
         drawn(rng, n_layer=1, head=True),
         drawn(rng, n_layer=1, masks=True),
     ]
-    return {"files": [files[i] for i in rng.permutation(3)]}
+    same = drawn(rng, n_layer=1, head=True)
+    same["stored"]["lm_head.weight"] = same["stored"]["wte.weight"].copy()
+    return {"files": [*(files[i] for i in rng.permutation(3)), same]}
 
 
 @weights.case(
@@ -217,6 +220,11 @@ def tied_or_not(given, got):
             f"{what}: expected that {HEAD} is {TABLE}, and it is another tensor",
             "Hand over one tensor under both names, `new['head.weight'] = new['tokens.weight']`: "
             "two with the same numbers part with the first update.",
+        )
+        expect_that(
+            not (own and reply["tied"]),
+            f"{what} of the table's numbers: expected that {HEAD} is a tensor of its own",
+            "It is tied where the file has no lm_head.weight, and not where the numbers are equal.",
         )
 
 

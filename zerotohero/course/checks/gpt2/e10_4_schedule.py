@@ -66,9 +66,15 @@ optimizer = torch.optim.AdamW(decay_groups(model, 0.1), lr=6e-4)
 # --- decay_groups -------------------------------------------------------------------------------
 
 GROUP_CRASHES = {
-    "KeyError: '?(params|weight_decay)": 'Each group is a dict with "params" and "weight_decay".',
+    "KeyError: '?params": 'Each group is a dict with "params" and "weight_decay".',
+    "KeyError: '?weight_decay": "Each group has a weight_decay, and that of the second is 0: "
+    "without one AdamW takes its own, 0.01.",
+    "and holds a (tuple|list)": "Pairs of a name and a parameter stand there, as "
+    "`named_parameters()` gives them: of each pair take the parameter alone.",
+    "and holds a str": "Names stand there: hand over the parameters themselves.",
     "not iterable": '"params" is a list of parameters.',
 }
+NO_DECAY = "The second group doesn't decay: its weight_decay is 0, whatever is passed."
 FROZEN = (
     "A frozen parameter has no gradient, and yet AdamW would be told to decay it: leave it out."
 )
@@ -162,9 +168,7 @@ def groups_of_all(given: dict, got: dict) -> None:
             expect_that(
                 abs(of_group - right) < 1e-12,
                 f"{what}: group {place}: expected weight_decay {right:g}, got {of_group:g}",
-                "The second group has a weight_decay too, 0: without one AdamW takes its own, 0.01."
-                if place
-                else None,
+                NO_DECAY if place else None,
             )
         for place, mine in enumerate(names):
             _sorted_right(f"{what}: group {place}", mine, place == 0, trained, frozen)

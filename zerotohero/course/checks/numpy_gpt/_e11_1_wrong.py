@@ -21,6 +21,7 @@ APART = (
     "What is left of x without its mean has been rounded to float16, which holds nothing above "
     "65504: round at the end."
 )
+NO_ROOT = "The root is missing: divide by the standard deviation."
 FIRST = "Along the first axis, columns are normalised: use the last axis, −1."
 
 
@@ -44,7 +45,7 @@ def overflowing_softmaxes(x: np.ndarray) -> list[Mistake]:
         clipped, mean = np.exp(np.clip(x, -700, 700)), np.exp(x - x.mean(-1, keepdims=True))
         e, far = np.exp(x), np.exp(x - x.max())
         small = e / (e.sum(-1, keepdims=True) + 1e-9)
-        top = x.max(-1, keepdims=True)
+        top, size = x.max(-1, keepdims=True), np.abs(x).max(-1, keepdims=True)
         rounded = np.exp(x - (top + np.log(np.exp(x - top).sum(-1, keepdims=True))))
         mistakes = [
             Mistake(
@@ -64,6 +65,11 @@ def overflowing_softmaxes(x: np.ndarray) -> list[Mistake]:
             Mistake(
                 mean / mean.sum(-1, keepdims=True),
                 "The mean of a row with −∞ is −∞, as its smallest is: take the largest away.",
+            ),
+            Mistake(
+                np.exp(x - size) / np.exp(x - size).sum(-1, keepdims=True),
+                "The largest absolute value was taken away, which is ∞ in a row with −∞, and far "
+                "from any logit in one below zero: take the largest logit itself.",
             ),
             Mistake(small, "A small number below the fraction doesn't help against ∞/∞."),
             Mistake(np.nan_to_num(e / e.sum(-1, keepdims=True)), "NaN made 0 is no probability."),
@@ -122,7 +128,7 @@ def wrong_norms(x, g, b, eps) -> list[Mistake]:
         (d / np.sqrt(v) * g + b, "eps is missing: it is added to the variance."),
         (d / np.sqrt(v + 1e-5) * g + b, "The eps that is passed isn't used."),
         (d / np.sqrt(v + eps * eps) * g + b, "eps is squared: it is added as it is."),
-        (d / (v + eps) * g + b, "The root is missing: divide by the standard deviation."),
+        (d / (v + eps) * g + b, NO_ROOT),
         (
             d / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * g + b,
             "The squares are of x, and not of x less its mean.",
@@ -157,8 +163,11 @@ def narrowed(y) -> str | None:
     return NARROWED if np.array_equal(y, y.astype(np.float32)) else None
 
 
-def wrong_halves(one: dict) -> list[Mistake]:
-    """Return layer norms of float16 with something that isn't calculated in float32."""
+def wrong_halves(one: dict, y: np.ndarray) -> list[Mistake]:
+    """Return layer norms of float16 with something that isn't calculated in float32.
+
+    y: what came. Divided by the variance, numbers are nearly 0, and by an infinite one just 0.
+    """
     x, g, b = one["x"], one["g"], one["b"]
     with np.errstate(all="ignore"):
         d = x - x.mean(-1, keepdims=True)
@@ -178,5 +187,9 @@ def wrong_halves(one: dict) -> list[Mistake]:
             cut = left / np.sqrt((left * left).mean(-1, keepdims=True) + 1e-5) * g + b
         return [Mistake(cut, APART)]
     if not np.isfinite(squares).all():
+        gone = (narrow == b).all(-1)
+        if np.shape(y) == narrow.shape and not np.array_equal(y[gone], narrow[gone]):
+            left = near / ((near * near).mean(-1, keepdims=True) + 1e-5)
+            return [Mistake(left * g + b, NO_ROOT)]
         return [Mistake(narrow, overflow + "float32.")]
     return [Mistake(rounded, mean + "turn x to float32 before it is taken.")]

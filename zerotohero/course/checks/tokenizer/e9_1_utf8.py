@@ -55,6 +55,10 @@ are yours to write. That rule is on trust.
     look_for=("encode", "decode", "chr", "ord", "codecs", "utf8"),
 )
 LOWEST = (0, 0x80, 0x800, 0x10000)
+SOUND = (
+    "ValueError was raised for a sound code point: all from 0 to 0x10FFFF are, both included, but "
+    "for 0xD800 to 0xDFFF."
+)
 OTHER_KINDS = {
     r"TypeError: bytes are needed, and a bytearray": "A bytearray can be changed later, and no "
     "dict takes it as a key: `bytes(…)` makes bytes of it.",
@@ -117,7 +121,8 @@ def right_bytes(given, got):
     ]
     hint = explained(got["octets"], want, variants) or _at_the_limits(points, want, got["octets"])
     for point, octets, right in zip(points, got["octets"], want, strict=True):
-        expect(f"utf8_encode({point:#x})", octets, right, hint=hint)
+        refused = octets == "ValueError"
+        expect(f"utf8_encode({point:#x})", octets, right, hint=SOUND if refused else hint)
 
 
 def _at_the_limits(points: list[int], want: list, got: list) -> str | None:
@@ -166,6 +171,8 @@ def wrong_points_refused(given, got):
             hint += "them, and all between."
         elif point in halves and octets == _octets(point):
             hint = "0xD800 to 0xDFFF are halves of UTF-16's pairs and no characters: refuse them."
+        elif not bad and octets == "ValueError":
+            hint = SOUND
         elif bad and octets != "ValueError":
             hint = "A code point is at least 0 and at most 0x10FFFF: refuse the others."
         expect(f"utf8_encode({point:#x})", octets, want, hint=hint)
