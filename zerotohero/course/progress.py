@@ -24,13 +24,16 @@ def show(folder: Path, numbers: Sequence[str]) -> None:
                 f"{exercise.number} is checked only in its notebook, where your trained model is."
             )
     mine = submission.from_notebooks(folder, "")
-    marked = marking.mark(mine, chosen, sandboxed=False)
     answered = submission.answered_in(mine)
+    # What a stub would be asked can take seconds to make.
+    marked = marking.mark(mine, [e for e in chosen if e.number in answered], sandboxed=False)
     points = done = 0
     for exercise in chosen:
-        if exercise.takes and exercise.number in answered:
-            print(f"  {exercise.number} trains: about {exercise.takes:.0f} s", flush=True)
-        _, outcomes = next(marked)
+        outcomes = [Outcome(case, "not yet") for case in exercise.cases]
+        if exercise.number in answered:
+            if exercise.takes:
+                print(f"  {exercise.number} trains: about {exercise.takes:.0f} s", flush=True)
+            _, outcomes = next(marked)
         print(report(exercise, outcomes) if numbers else line(exercise, outcomes), flush=True)
         points += sum(outcome.points for outcome in outcomes)
         done += all(outcome.status == "passed" for outcome in outcomes)
