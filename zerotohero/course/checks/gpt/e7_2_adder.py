@@ -98,8 +98,8 @@ by carry chain.
         "layers are enough. AdamW alone takes about a thousand steps of 128; with "
         '`optimizer="muon"`, a few hundred do.',
         "`GPTConfig(12, 11, n_layer=2, n_head=4, n_embd=64, bias=False, norm='rmsnorm', "
-        "activation='relu2', qk_norm=True, tied=False)`, and `TrainConfig(steps=350, "
-        "batch_size=128, lr=0.01, min_lr=0.0, warmup=20, schedule='trapezoid', weight_decay=0.0, "
+        "activation='relu2', qk_norm=True, tied=False)`, and `TrainConfig(steps=400, "
+        "batch_size=64, lr=0.01, min_lr=0.0, warmup=20, schedule='trapezoid', weight_decay=0.0, "
         "betas=(0.9, 0.98), grad_clip=1.0, optimizer='muon', muon_lr=0.05, precision='fp32')`, "
         "with the data as a pair (X, Y).",
     ),
