@@ -161,7 +161,7 @@ def _networks(rng: np.random.Generator, broken_kinds: tuple[str, ...], telling: 
             bad = broken is not None and i == place
             axes = broken if bad else SOUND[ndim]
             small = (i + k) % 2 == 0  # every other layer, a broken one or not
-            plain = kind == "level" and not bad or kind in OFF and ndim == 2
+            plain = (kind == "level" and not bad) or (kind in OFF and ndim == 2)
             record = _record(rng, shape, axes, "" if plain else kind, small)
             records.append(record if telling else record | {"running_mean": [C]})
         networks.append(records)
