@@ -246,3 +246,34 @@ def gradients_left_behind():
         return new
 
     return fold
+
+
+@wrong("4.2", "Make a new one, or begin with")
+def bias_given_to_the_old_layer():
+    def fold(linear, norm):
+        if linear.bias is None:
+            linear.bias = torch.zeros(linear.weight.shape[1])
+        return folded(linear, norm)
+
+    return fold
+
+
+@wrong("4.2", "begin with `linear = copy.deepcopy(linear)`")
+def folded_in_place():
+    def fold(linear, norm):
+        new = folded(linear, norm)
+        with torch.no_grad():
+            linear.weight *= norm.gamma / torch.sqrt(norm.running_var + norm.eps)
+            linear.bias = new.bias.detach()
+        return linear
+
+    return fold
+
+
+@wrong("4.2", "The two layers stay as they are, and may learn on")
+def detached_and_put_back():
+    def fold(linear, norm):
+        linear.weight = linear.weight.detach()
+        return folded(linear, norm)
+
+    return fold

@@ -523,6 +523,16 @@ def an_eps_of_0_is_none():
     return Never
 
 
+@wrong("4.4", "eps is 0 here, and you take 1e-5: use the one that is passed")
+def an_eps_of_0_by_heart():
+    class Known(Norm):
+        def output(self, x, mean, var):
+            eps = self.eps if self.eps > 0.001 else 1e-5
+            return self.gamma * (x - mean) / (var + eps).sqrt() + self.beta
+
+    return Known
+
+
 @wrong("4.4", "and the layer is still in eval mode")
 def trains_only_with_gradients():
     class Asks(Norm):

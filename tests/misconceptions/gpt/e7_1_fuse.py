@@ -779,3 +779,23 @@ def scaled_by_the_examples_head_size():
             return 4**0.5
 
     return FusedAttention
+
+
+@wrong("7.1", "block_size stands in the view")
+def viewed_as_block_size_positions():
+    class FusedAttention(Fused):
+        def cut(self, z):
+            B, _, C = z.shape
+            return z.view(B, len(self.future), self.n_head, C // self.n_head).transpose(1, 2)
+
+    return FusedAttention
+
+
+@wrong("7.1", "multiply no mask by it")
+def mask_times_minus_infinity():
+    class FusedAttention(Fused):
+        def hide(self, scores):
+            T = scores.shape[2]
+            return scores + self.future[:T, :T] * float("-inf")
+
+    return FusedAttention

@@ -687,3 +687,15 @@ def tokens_of_int32():
 @wrong("7.5", "end with `model.train(was)`")
 def left_in_eval_mode():
     return Cached, lambda model, idx, n: generate(model.eval(), idx, n)
+
+
+@wrong("7.5", "multiply no mask by it")
+def mask_times_minus_infinity():
+    class Hidden(Attention):
+        def attend(self, q, k, v):
+            T, all = q.shape[2], k.shape[2]
+            future = torch.ones(T, all).triu(all - T + 1)
+            scores = q @ k.transpose(2, 3) / q.shape[3] ** 0.5 + future * float("-inf")
+            return scores.softmax(-1) @ v
+
+    return with_attention(Hidden)

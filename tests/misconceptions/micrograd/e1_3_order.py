@@ -1,6 +1,7 @@
 """Wrong answers to 1.3, a topological order without recursion."""
 
 import sys
+from collections import deque
 
 from misconceptions import wrong
 
@@ -314,3 +315,29 @@ def begins_at_the_last_name():
         return [*order]
 
     return operands_first
+
+
+def by_the_longest_way(take):
+    """An answer that looks at a name again whenever a longer way leads there."""
+
+    def operands_first(operands, root):
+        depth, todo = {root: 0}, deque([root])
+        while todo:
+            name = take(todo)
+            for operand in operands[name]:
+                if depth.get(operand, -1) < depth[name] + 1:
+                    depth[operand] = depth[name] + 1
+                    todo.append(operand)
+        return sorted(depth, key=depth.get, reverse=True)
+
+    return operands_first
+
+
+@wrong("1.3", "or whenever a longer way leads to")
+def longest_way_from_a_queue():
+    return by_the_longest_way(deque.popleft)
+
+
+@wrong("1.3", "whenever a longer way leads to a name.")
+def longest_way_from_a_stack():
+    return by_the_longest_way(deque.pop)

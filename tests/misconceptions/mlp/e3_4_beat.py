@@ -25,6 +25,8 @@ def briefly(
     before=False,
     change=lambda X, Y: (X, Y),
     hidden=torch.nn.Tanh,
+    added_up=False,
+    measure=F.cross_entropy,
 ):
     """A small network of torch.nn, trained a little; its five parameters, Linear's transposed."""
     X, Y = change(*examples(tuple(words), tuple(sorted(stoi, key=stoi.get))))
@@ -45,8 +47,9 @@ def briefly(
     for _ in range(steps):
         rows = torch.randint(len(X), (128,), generator=g)
         targets = rows if aligned else torch.randint(len(X), (128,), generator=g)
-        loss = F.cross_entropy(net(X[rows]), Y[targets])
-        optimizer.zero_grad()
+        loss = measure(net(X[rows]), Y[targets])
+        if not added_up:
+            optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     wte, W1, b1, W2, b2 = untrained if before else net.parameters()
@@ -147,3 +150,24 @@ def relu_for_tanh():
 @wrong("3.4", "With a sigmoid in the hidden layer")
 def sigmoid_for_tanh():
     return lambda *given: briefly(*given, steps=400, hidden=torch.nn.Sigmoid)
+
+
+@wrong("3.4", "before the target is shifted into it")
+def target_in_its_own_context():
+    def shifted(X, Y):
+        return torch.cat((X[:, 1:], Y[:, None]), 1), Y
+
+    return lambda *given: briefly(*given, steps=300, change=shifted)
+
+
+@wrong("3.4", "Are the gradients set to zero before each")
+def gradients_that_add_up():
+    return lambda *given: briefly(*given, steps=600, lr=0.1, added_up=True)
+
+
+@wrong("3.4", "It takes the softmax itself")
+def softmax_before_cross_entropy():
+    def twice(logits, targets):
+        return F.cross_entropy(logits.softmax(-1), targets)
+
+    return lambda *given: briefly(*given, steps=900, measure=twice)

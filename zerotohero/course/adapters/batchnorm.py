@@ -56,20 +56,28 @@ def folded(fold, weight, bias, gamma, beta, mean, var, eps):
     norm.beta = torch.tensor(beta, requires_grad=True)
     norm.running_mean, norm.running_var = torch.tensor(mean), torch.tensor(var)
     copies = copy.deepcopy((linear.eval(), norm.eval()))
+    old = _parameters(linear, norm)
     new = fold(linear, norm)
     if not isinstance(new, Linear):
         kind = type(new).__name__
         if (home := type(new).__module__).startswith(("torch.nn", "zerotohero")):
             kind = f"{home}.{kind}"
         raise TypeError(f"fold returned a {kind}, where a layers.Linear is needed")
-    old = [p for p in (linear.weight, linear.bias, norm.gamma, norm.beta) if p is not None]
+    # Those whose values are others now are the watch's business, and not learning's.
+    same = [p for p in _parameters(linear, norm) if any(torch.equal(p, q) for q in old)]
     return {
         "weight": new.weight,
         "bias": new.bias,
-        "learn": all(p.requires_grad for p in old),
+        "learn": all(p.requires_grad for p in (*old, *same)),
         "graded": any(p.is_leaf and p.grad is not None for p in old),
         "fresh": fold(*copies) is not new,
     }
+
+
+def _parameters(linear, norm):
+    """Return the parameters of the two layers: a Linear may have no bias."""
+    every = (linear.weight, linear.bias, norm.gamma, norm.beta)
+    return [p for p in every if isinstance(p, torch.Tensor)]
 
 
 # --- 4.3 ----------------------------------------------------------------------------------------

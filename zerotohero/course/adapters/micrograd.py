@@ -5,7 +5,6 @@ import random
 import sys
 import threading
 from contextlib import contextmanager
-from itertools import pairwise
 
 from zerotohero.course.adapters.shared import what_came
 
@@ -165,14 +164,6 @@ def order_of_a_graph(operands_first, operands, root):
 
 def orders_of_a_graph(operands_first, operands, roots):
     return {"orders": [order_of_a_graph(operands_first, operands, root)["order"] for root in roots]}
-
-
-def order_of_a_chain(operands_first, links, twice):
-    """Return each number made from the one before in `links`, as v7 = v3 + v3 or as v7 = -v3."""
-    operands = {f"v{i}": [] for i in range(len(links))}
-    for operand, name in pairwise(links):
-        operands[f"v{name}"] = [f"v{operand}"] * (2 if twice else 1)
-    return order_of_a_graph(operands_first, operands, f"v{links[-1]}")
 
 
 # --- 1.4 ----------------------------------------------------------------------------------------

@@ -228,7 +228,8 @@ def batch_of_one_refused(given, got):
         mistakes=[
             Mistake(
                 normalised(given | {"eps": 1e-5}, given["x"]),
-                "You take an eps of 1e-5: `eps or …` takes 0 for none given.",
+                "eps is 0 here, and you take 1e-5: use the one that is passed. (`eps or …` takes 0 "
+                "for none given.)",
             )
         ],
     )

@@ -33,15 +33,15 @@ trigram = Exercise(
         "the same probabilities by gradient descent."
     ),
     statement="""
-`trigram_counts(words: list[str], stoi: dict[str, int]) -> Tensor` of whole numbers, shape
-`(V, V, V)` with V = `len(stoi)`: entry (i, j, k) says how often character k followed the pair i, j.
-Two boundaries `.` stand before each word and one after it, so that a word of L letters gives
-L + 1 trigrams. `stoi` has a number from 0 to V − 1 for each character, the boundary too.
+`trigram_counts(words: list[str], stoi: dict[str, int]) -> Tensor`, shape `(V, V, V)` with V =
+`len(stoi)`: entry (i, j, k) says how often character k followed the pair i, j, as an integer or as
+a float. Two boundaries `.` stand before each word and one after it, so that a word of L letters
+gives L + 1 trigrams. `stoi` has a number from 0 to V − 1 for each character, the boundary too.
 
-`trigram_network(N: Tensor, steps: int, lr: float) -> Tensor` takes such counts and returns
-probabilities of shape `(V, V, V)`. It starts from logits that are **all zero**, does `steps` steps
-of gradient descent with the learning rate `lr` on the mean negative log-likelihood of all the
-trigrams in N, and returns the softmax of the logits.
+`trigram_network(N: Tensor, steps: int, lr: float) -> Tensor` takes such counts, as integers, and
+returns probabilities of shape `(V, V, V)`. It starts from logits that are **all zero**, does
+`steps` steps of gradient descent with the learning rate `lr` on the mean negative log-likelihood of
+all the trigrams in N, and returns the softmax of the logits.
 
 ```python
 N = trigram_counts(["ab"], {".": 0, "a": 1, "b": 2})

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from zerotohero.course.checks.gpt.shared import ALL_NAN
 from zerotohero.course.checks.numerics import softmax
 from zerotohero.course.exercise import Mistake
 
@@ -239,6 +240,7 @@ def fused_wrongly(x, heads, proj, bias) -> list[Mistake]:
         "An axis of length 1 is gone: one text, or one position, comes back as (B, T, C), too."
     )
     wrong += [(right.squeeze(a), squeezed) for a in (0, 1) if right.shape[a] == 1]
+    wrong.append((np.full_like(right, np.nan), ALL_NAN))
     wrong.append((right + x, "x is added: the residual path belongs to the block around this one."))
     return [Mistake(value, hint) for value, hint in wrong]
 
@@ -270,6 +272,13 @@ FUSED_CRASHES = {
     "there: C = n_head · head_size, so head_size is `C // n_head`, with the n_head that the class "
     "was given.",
 }
+
+
+def block_size_for_T(*sizes: int) -> dict[str, str]:
+    """Return the crash of a view in which a block_size stands: no other size is the same."""
+    size = "|".join(map(str, sizes))
+    hint = "block_size stands in the view, and fewer positions came: T is `x.shape[1]`."
+    return {rf"shape '\[(.*\D)?({size})(\D.*)?\]' is invalid": hint}
 
 
 TURNED = {

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from zerotohero.course.checks.gpt.shared import one_tensor
+from zerotohero.course.checks.gpt.shared import ALL_NAN, one_tensor
 from zerotohero.course.checks.numerics import softmax
-from zerotohero.course.exercise import Mistake, array, expect_that
+from zerotohero.course.exercise import Mistake, Wrong, array, expect_that
 
 SIZES = {"vocab_size": 23, "block_size": 40, "n_layer": 3, "n_head": 2, "n_embd": 12}
 
@@ -237,6 +237,8 @@ def logits_of(what: str, got, shape: tuple[int, ...]) -> np.ndarray:
         f"{what}: expected shape {shape}, got {np.shape(got)}",
         "`forward` returns logits for each token that it is fed, with a cache and without.",
     )
+    if isinstance(got, np.ndarray) and got.dtype.kind == "f" and np.isnan(got).all() and got.size:
+        raise Wrong(f"{what}: expected numbers, got NaN alone", ALL_NAN)
     return array(what, got, shape)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from zerotohero.course.checks.gpt._e7_1_dropout import dropout_in_both_modes, to_drop
+from zerotohero.course.checks.gpt._e7_1_dropout import TIMES, dropout_in_both_modes, to_drop
 from zerotohero.course.checks.gpt._e7_1_fuse import (
     CUT_OFF,
     FIRST_CALL,
@@ -15,6 +15,7 @@ from zerotohero.course.checks.gpt._e7_1_fuse import (
     SCORES,
     SHORT,
     SMALL,
+    block_size_for_T,
     fused_wrongly,
     separate,
 )
@@ -172,7 +173,7 @@ fuse.case(
     points=2,
     adapter="attended",
     inputs=lambda rng: {"layers": [_heads(rng, 3, 5, 2, 11, 12)], "lengths": [6, 11, 1]},
-    crashes=FIRST_CALL | FUSED_CRASHES | SHORT,
+    crashes=FIRST_CALL | block_size_for_T(12) | FUSED_CRASHES | SHORT,
 )(equal_to_separate_heads)
 
 
@@ -185,7 +186,7 @@ def _to_learn(rng: np.random.Generator) -> dict:
     "it learns: the gradients of the input and of all weights",
     adapter="learning",
     inputs=_to_learn,
-    crashes={"does not require grad": CUT_OFF} | FUSED_CRASHES | SHORT,
+    crashes={"does not require grad": CUT_OFF} | block_size_for_T(7) | FUSED_CRASHES | SHORT,
 )
 def gradients_of_all_weights(given, got):
     equal_to_separate_heads({"layers": [given["layer"]]}, {"y": [got["y"]]})
@@ -244,7 +245,7 @@ fuse.case(
     points=2,
     adapter="dropped",
     inputs=to_drop,
-    crashes=FUSED_CRASHES | SHORT,
+    crashes=block_size_for_T(TIMES + 2) | FUSED_CRASHES | SHORT,
 )(dropout_in_both_modes)
 
 
@@ -258,7 +259,7 @@ fuse.case(
             for n, B, T, block_size in ((2, 3, 5, 9), (8, 3, 5, 9), (2, 6, 5, 9), (2, 3, 7, 12))
         ]
     },
-    crashes=FUSED_CRASHES | SHORT,
+    crashes=block_size_for_T(9, 12) | FUSED_CRASHES | SHORT,
 )
 def calls_independent_of_sizes(given, got):
     equal_to_separate_heads(given, got)

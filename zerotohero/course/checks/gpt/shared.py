@@ -37,6 +37,13 @@ def same_type(what: str, got, want: str) -> None:
     )
 
 
+ALL_NAN = (
+    "Every number is NaN, which softmax makes of a row that holds NaN or nothing but −∞. 0 · ∞ is "
+    "NaN: put −∞ in with `masked_fill` or `torch.where`, and multiply no mask by it. And each "
+    "position has to see itself."
+)
+
+
 GPT_AND_TRAINER = ("gpt", "generation", "huggingface", "training")
 
 

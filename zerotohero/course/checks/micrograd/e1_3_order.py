@@ -1,6 +1,7 @@
 """1.3 · A topological order without recursion: keeping your own stack."""
 
 from collections import Counter, deque
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -54,6 +55,9 @@ operands_first(graph, "c")      # ['a', 'b', 'c']
 )
 
 
+DEEP = 5000  # operations, one on top of the other
+
+
 def _order_crashes(too_many: str) -> dict[str, str]:
     return {
         **call_hint('"1.3"', "operands_first"),
@@ -77,8 +81,8 @@ _EVERY_PATH = _order_crashes(
 
 
 _EVERY_TIME = _order_crashes(
-    "You go over the graph again and again, for each level once. Look at each name a few times in "
-    "all: list its operands, then the name."
+    "You go over the graph again and again, for each level once, or whenever a longer way leads to "
+    "a name. Look at each name a few times in all: list its operands, then the name."
 )
 
 
@@ -253,44 +257,63 @@ def _near_and_deep(rng: np.random.Generator) -> dict[str, Any]:
     return {"operands": {x: [u], z: [x, y, x], u: [], y: [w], w: [x]}, "root": z}
 
 
-@order.case(
+def order_of_a_given_graph(given: dict[str, Any], got: dict[str, Any]) -> None:
+    _check_order(got["order"], given["operands"], given["root"])
+
+
+order.case(
     "an operand near the root and deep below",
     adapter="order_of_a_graph",
     inputs=_near_and_deep,
     crashes=_ENDLESS,
-)
-def operand_near_and_deep(given, got):
-    _check_order(got["order"], given["operands"], given["root"])
+)(order_of_a_given_graph)
 
 
-@order.case(
+order.case(
     "a random graph",
     points=2,
     adapter="order_of_a_graph",
     inputs=_random_graph,
     crashes=_ENDLESS,
-)
-def order_of_a_random_graph(given, got):
-    _check_order(got["order"], given["operands"], given["root"])
+)(order_of_a_given_graph)
 
 
-def chain_ordered(given: dict[str, Any], got: dict[str, Any]) -> None:
-    names = [f"v{i}" for i in given["links"]]
-    made_from = [[], *([name] * (2 if given["twice"] else 1) for name in names)]
-    _check_order(got["order"], dict(zip(names, made_from, strict=False)), names[-1])
+def _chain(
+    rng: np.random.Generator, depth: int, made_from: Callable[[int], list[int]]
+) -> dict[str, Any]:
+    """Return numbers in a chain, whose names stand in the dict in an order that says nothing.
+
+    made_from: from the place in the chain to those of the operands.
+    """
+    names = [f"v{i}" for i in rng.permutation(depth + 1)]
+    made = {name: [names[k] for k in made_from(i)] for i, name in enumerate(names)}
+    return {"operands": {f"v{i}": made[f"v{i}"] for i in range(len(names))}, "root": names[-1]}
+
+
+def _doubled(i: int) -> list[int]:
+    return [i - 1, i - 1][: 2 * i]
+
+
+def _with_a_way_round(i: int) -> list[int]:
+    """From the two before it. They change places above one from which all ways go on: whether a
+    walk finds long ways after short ones is a matter of their order.
+    """
+    half = DEEP // 2
+    before = [k for k in (i - 2, i - 1) if k >= (half if i > half else 0)]
+    return before[::-1] if i > half else before
 
 
 order.case(
     "30 doublings, one after the other",
-    adapter="order_of_a_chain",
-    inputs=lambda rng: {"links": rng.permutation(31), "twice": True},
+    adapter="order_of_a_graph",
+    inputs=lambda rng: _chain(rng, 30, _doubled),
     crashes=_EVERY_PATH,
-)(chain_ordered)
+)(order_of_a_given_graph)
 
 
 order.case(
     "5,000 operations deep",
-    adapter="order_of_a_chain",
-    inputs=lambda rng: {"links": rng.permutation(5001), "twice": False},
+    adapter="order_of_a_graph",
+    inputs=lambda rng: _chain(rng, DEEP, _with_a_way_round),
     crashes=_EVERY_TIME,
-)(chain_ordered)
+)(order_of_a_given_graph)

@@ -197,7 +197,7 @@ def _expect_difference(X: np.ndarray, wte: np.ndarray, W1: np.ndarray, b1: np.nd
 def _same(spread: float) -> str:
     if spread < 1e-6:
         return "have the same value"
-    return f"hardly differ: expected a standard deviation above 0.01, got {spread:.1g}"
+    return f"hardly differ: expected a standard deviation above 0.01, got {spread:.4g}"
 
 
 @start.case("the generator decides", adapter="initialised", inputs=_sizes, crashes=NOT_FLOAT)

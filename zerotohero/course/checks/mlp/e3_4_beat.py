@@ -19,6 +19,7 @@ TARGET = 2.17
 PAIRS = 2.454  # of the bigram
 MOST_NUMBERS = 50_000
 LONGEST = 16  # characters of context
+GUESSED = 0.22  # share of characters that only a network that has learned guesses right
 
 
 beat = Exercise(
@@ -104,6 +105,10 @@ def loss_on_held_out_names(given, got):
         rows = slice(None) if only is None else only(Y)
         return mean_loss(hidden_layer(X[rows], wte, W1, b1, activation) @ W2 + b2, Y[rows])
 
+    def share_of_right_guesses() -> float:
+        X, Y, _ = examples(dev, T)
+        return float(((hidden_layer(X, wte, W1, b1) @ W2 + b2).argmax(1) == Y).mean())
+
     loss = loss_of(dev)
     if loss < TARGET:
         return
@@ -128,6 +133,11 @@ def loss_on_held_out_names(given, got):
             "With the end of the name before in its contexts, your network would be better: every "
             "name begins with a context of dots.",
         ),
+        (
+            loss_of(dev, leak=True),
+            "With the target as the last character of its context, your network would be better: "
+            "store the context before the target is shifted into it.",
+        ),
         *(
             (
                 loss_of(dev, activation=activation),
@@ -150,11 +160,20 @@ def loss_on_held_out_names(given, got):
             "target of each name is the dot."
         )
     elif loss > math.log(V) + 0.05:
-        hint = (
-            f"That is worse than knowing nothing ({math.log(V):.2f}): it is confidently wrong. "
-            "Are these the parameters that were trained, or a copy from before? Does the loop "
-            "train the card's network, with these five alone? Was the learning rate too high?"
-        )
+        hint = f"That is worse than knowing nothing ({math.log(V):.2f}): it is confidently wrong. "
+        if (right := share_of_right_guesses()) > GUESSED:
+            hint += (
+                f"And yet its likeliest character is right {right:.0%} of the time, so it has "
+                "learned, and is far too sure. Does `F.cross_entropy` get the logits? It takes the "
+                "softmax itself, and after another one only enormous logits are good. Was the "
+                "learning rate too high?"
+            )
+        else:
+            hint += (
+                "Are the gradients set to zero before each `backward()`? Are these the parameters "
+                "that were trained, or a copy from before? Does the loop train the card's network, "
+                "with these five alone? Was the learning rate too high?"
+            )
     elif abs(loss - blind) < 0.08:
         hint = (
             f"That is what letter frequencies alone would get ({blind:.2f}): the context isn't "

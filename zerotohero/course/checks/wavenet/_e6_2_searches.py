@@ -71,6 +71,14 @@ ALONE = (
     "variance over them is wrong: `mean.var(…, correction=0)`, as torch's `var` divides by n − 1 "
     "unless it is told otherwise."
 )
+NOTHING_FOUND = (
+    "You find no broken layer in any network. Is the comparison too exact? `eps` leaves variances "
+    "a little below 1. Is every layer looked at? `return None` comes after the loop."
+)
+FIRST = (
+    "You find the bugs in layer 0, and none in a later layer: a sound layer says nothing of the "
+    "next, so `return None` comes after the loop."
+)
 DEVIATION = (
     "What is added to the mean of the variances is the variance of the means, and you add their "
     "standard deviation."
@@ -184,6 +192,18 @@ def wrong_searches(networks: list, answers: list) -> list[tuple[list, str]]:
                 VARIANCES,
             )
             for close in (0.005, 0.0099)
+        ),
+        ([None for _ in answers], NOTHING_FOUND),
+        ([a if a and a[0] == 0 else None for a in answers], FIRST),
+        (
+            [a if a and a[0] == len(net) - 1 else None for net, a in asked],
+            "You find the bugs in the last layer, and none before it: a later sound layer must not "
+            "take back what was found, so return at once.",
+        ),
+        (
+            [None if n == 2 else a for a, n in zip(answers, ndims, strict=True)],
+            "You find no broken layer with two axes, (B, C): it is sound over (0,), and one that "
+            "reduces over (0, 1) is broken.",
         ),
         ([a if a and a[1] == [0] else None for a in answers], ALONE),
         *(

@@ -76,11 +76,13 @@ The statistics are those of real batches: `eps` leaves variances a little below 
 CLEAR = 0.0105  # what is wrong is wrong by more than this somewhere; the card promises 0.01
 EPS = 1e-5
 OFF = {"close": 0.013, "near": 0.055, "apart": 0.12}  # by which the means of positions are off
+LEVEL = 0.055  # by which the means of rows and columns are off where their variances are nearly 1
 SHORT = 0.0009  # by which variances are below 1 at most, where x is small; the card promises 0.001
 
 
 def _inputs(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -> np.ndarray:
     """A batch whose positions differ as the kind of network wants it."""
+    T, C = shape[1:] if len(shape) == 3 else (1, shape[1])
     x = rng.normal(size=shape[1:]) + rng.uniform(0.5, 2.0, shape[1:]) * rng.normal(size=shape)
     if kind:
         x -= x.mean(0)
@@ -89,11 +91,21 @@ def _inputs(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -> np.n
         means = OFF[kind] + rng.uniform(-0.001, 0.001, shape[1:])
         if kind == "near":
             means[:, 0] = 0  # one channel's means are 0 at every position
-        signs = (-1.0) ** np.arange(shape[1])
-        if shape[1] % 2:
-            signs[-3:] = 0.5, 0.5, -1  # together as far up as down, and none of them 0
-        x += means * signs[:, None]
+        x += means * _signs(T)[:, None]
+    if kind == "level":
+        x /= x.std(0)
+        x += LEVEL * _signs(C)
+        if len(shape) == 3:
+            x += LEVEL * _signs(T)[:, None]
     return x
+
+
+def _signs(n: int) -> np.ndarray:
+    """Factors that go together as far up as down, none of them 0."""
+    signs = (-1.0) ** np.arange(n)
+    if n % 2:
+        signs[-3:] = 0.5, 0.5, -1
+    return signs
 
 
 def _record(
@@ -105,7 +117,7 @@ def _record(
     """
     kept = [n for i, n in enumerate(shape) if i not in axes]
     while True:
-        x = _inputs(rng, shape, kind if len(shape) == 3 else "")
+        x = _inputs(rng, shape, kind)
         if small:
             x *= np.sqrt(EPS / SHORT / x.var(axes).min())
         y = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + EPS)
@@ -122,18 +134,19 @@ PLACES = {
 }
 
 
-def _networks(rng: np.random.Generator, plant: int, telling: bool) -> dict:
-    """Networks of every kind, shuffled: sound; even (sound, and every position has mean 0); close
-    near and apart (sound, and every position has nearly mean 0 and variance 1); and each kind of
-    broken layer.
+def _networks(rng: np.random.Generator, broken_kinds: tuple[str, ...], telling: bool) -> dict:
+    """Networks of every kind, shuffled: sound; even (every position has mean 0); close, near and
+    apart (sound, and every position has nearly mean 0 and variance 1); level (broken, and rows and
+    columns have variances of nearly 1, and their means are off); each set of axes in broken layers.
 
-    plant: how many of each broken kind. telling: whether the running means have honest shapes.
+    broken_kinds: those in which there are networks with each broken layer. telling: whether the
+    running means have honest shapes.
     """
     planted = [(kind, None, *PLACES[3][i]) for i, kind in enumerate(("", "even", *OFF))]
     for ndim in BROKEN:
-        copies = [axes for axes in BROKEN[ndim] for _ in range(plant)]
+        copies = [(kind, axes) for axes in BROKEN[ndim] for kind in broken_kinds]
         places = PLACES[ndim] * len(copies)
-        planted += [("", axes, *place) for axes, place in zip(copies, places, strict=False)]
+        planted += [(*copy, *place) for copy, place in zip(copies, places, strict=False)]
     networks, answers = [], []
     for k in rng.permutation(len(planted)):
         kind, broken, ndims, place = planted[k]
@@ -145,9 +158,11 @@ def _networks(rng: np.random.Generator, plant: int, telling: bool) -> dict:
         records = []
         for i, (ndim, T) in enumerate(zip(ndims, lengths, strict=True)):
             shape = (B, T, C) if ndim == 3 else (B, C)
-            axes = broken if broken and i == place else SOUND[ndim]
+            bad = broken is not None and i == place
+            axes = broken if bad else SOUND[ndim]
             small = (i + k) % 2 == 0  # every other layer, a broken one or not
-            record = _record(rng, shape, axes, kind, small)
+            plain = (kind == "level" and not bad) or (kind in OFF and ndim == 2)
+            record = _record(rng, shape, axes, "" if plain else kind, small)
             records.append(record if telling else record | {"running_mean": [C]})
         networks.append(records)
         answers.append((place, broken) if broken else None)
@@ -162,7 +177,7 @@ def _networks_and_the_example(rng: np.random.Generator) -> dict:
     }
     broken = {"mean": np.zeros((2, 2)), "var": np.ones((2, 2))}
     sound, broken = ({"shape": [3, 2, 2], "running_mean": [2], **r} for r in (sound, broken))
-    given = _networks(rng, 3, telling=False)
+    given = _networks(rng, ("", "even", "level"), telling=False)
     return {
         "networks": [[sound, broken], [sound, sound], *given["networks"]],
         "_answers": [(1, (0,)), None, *given["_answers"]],
@@ -192,14 +207,27 @@ def _axes(axes: list) -> str:
     return repr(tuple(axes))[:60]
 
 
+def _reach(record: dict, axes) -> str:
+    """The means and variances over these axes, in a few words."""
+    means, variances = statistics(record, axes)
+    low, high = (f"{v:.4f}" for v in (variances.min(), variances.max()))
+    spread = f"of {low}" if low == high else f"from {low} to {high}"
+    return f"means up to {np.abs(means).max():.3f} and variances {spread}"
+
+
 def _what_differs(records: list, mine, right) -> str:
     """What the records say about one wrong answer."""
     if mine is None:
-        means, variances = statistics(records[right[0]], right[1])
+        record = records[right[0]]
+        sound = SOUND[len(record["shape"])]
+        if set(right[1]) < set(sound):
+            return (
+                f"Layer {right[0]} is broken: not only over {sound}, but over {_axes(right[1])} "
+                f"already it has {_reach(record, right[1])}."
+            )
         return (
-            f"Over {_axes(right[1])}, the means of layer {right[0]} are 0 (at most "
-            f"{np.abs(means).max():.0e}), and its variances lie between {variances.min():.6f} and "
-            f"{variances.max():.6f}: `eps` leaves them a little below 1."
+            f"Layer {right[0]} isn't sound: over {sound} it has {_reach(record, sound)}. Over "
+            f"{_axes(right[1])} it has {_reach(record, right[1])}."
         )
     if not (isinstance(mine, list) and len(mine) == 2):
         return "Return the layer's number and a tuple of axes, or None."
@@ -224,9 +252,7 @@ def _what_differs(records: list, mine, right) -> str:
             return "The axes are the right ones; give them in rising order, counted from 0."
         possible = ", ".join(map(_axes, sets(record)))
         return f"An input with {ndim} axes is reduced over one of {possible}."
-    means, variances = statistics(record, axes)
-    reach = f"means up to {np.abs(means).max():.3f} and variances from {variances.min():.3f} to "
-    reach += f"{variances.max():.3f}"
+    reach = _reach(record, axes)
     if right is not None and number == right[0]:
         if set(axes) > set(right[1]):
             return (
@@ -245,7 +271,7 @@ bug.case(
     "networks whose running means tell",
     points=2,
     adapter="searched",
-    inputs=lambda rng: _networks(rng, 2, telling=True),
+    inputs=lambda rng: _networks(rng, ("", "even"), telling=True),
 )(bugs_found)
 
 

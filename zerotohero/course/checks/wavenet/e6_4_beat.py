@@ -216,7 +216,8 @@ def _expect_loss(given: dict, got: dict, most: float) -> None:
         hint = (
             f"That is worse than knowing nothing ({math.log(V):.2f}). Is xb read in the order in "
             "which it comes, the oldest character first? Are the numbers of the characters the "
-            "lecture's? Is this the model that was trained?"
+            "lecture's? Did `F.cross_entropy` get the logits, and were the gradients set to zero "
+            "before each `backward()`? Is this the model that was trained?"
         )
     elif dev > WEAK:
         hint = (
