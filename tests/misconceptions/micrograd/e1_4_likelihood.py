@@ -40,6 +40,15 @@ def softmax_overflow():
     return softmax, lambda logits, label: -softmax(logits)[label].log()
 
 
+@wrong("1.4", "the largest absolute value")
+def largest_absolute_value():
+    def softmax(logits):
+        top = max(logits, key=lambda z: abs(z.data)).data
+        return divided([(z - top).exp() for z in logits])
+
+    return softmax, lambda logits, label: -softmax(logits)[label].log()
+
+
 @wrong("1.4", "They nearly add up to 1")
 def a_small_number_in_the_sum():
     def softmax(logits):

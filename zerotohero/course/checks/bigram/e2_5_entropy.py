@@ -193,6 +193,9 @@ CUT = "Logits are cut off, by `clamp` or the like: subtract each row's largest i
 LOG = "The loss is infinite. Where each row's largest logit is subtracted, the target's "
 LOG += "probability has become 0 and its logarithm −∞: keep to logarithms, ln(e^x / s) = x − ln s, "
 LOG += "and never take the log of a softmax. Where something else is, e^1000 is infinite."
+NOTHING_LEFT = "Of a row, every e^x has become 0, and the logarithm of their sum is −∞. What you "
+NOTHING_LEFT += "subtract is far above the row's largest logit, as the largest of the whole table, "
+NOTHING_LEFT += "or a row's largest absolute value, may be."
 
 
 def _large(rng, logits):
@@ -238,7 +241,7 @@ def _stable(given, got, infinite, nan) -> None:
     N, V = logits.shape
     if isinstance(loss, float | np.ndarray) and np.ndim(loss) == 0:
         if not np.isfinite(loss):
-            broken = infinite if loss == np.inf else nan
+            broken = {np.inf: infinite, -np.inf: NOTHING_LEFT}.get(float(loss), nan)
         elif (
             want > 100 and 1 < loss < 0.12 * want and not np.isclose(loss / want, N / V)
         ):  # ln of the smallest float is −104

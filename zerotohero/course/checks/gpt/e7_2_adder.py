@@ -330,9 +330,9 @@ def unseen_sums_right(given, got):
         )
     elif (wrote == right)[:, 0].mean() < 0.5:
         hint = (
-            "Not even the units are learned, which need no carry. Has it been trained on X and Y "
-            "of `encode_sums`, and long enough? A rate that is too high, and rotary positions on "
-            "so short a row, also end here."
+            "Not even the units are learned, which need no carry. Are X and Y right, by the cases "
+            "above, and has it been trained on them, and long enough? A rate that is too high, and "
+            "rotary positions on so short a row, also end here."
         )
     elif (wrote[:, :3] == no_carry).all(1).mean() > 0.5:
         hint = "It adds column by column and hasn't learned to carry yet: train longer."

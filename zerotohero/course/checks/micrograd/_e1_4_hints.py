@@ -11,8 +11,8 @@ EMPTY = (
 )
 ABOVE_0 = (
     "An exponent is far above 0. What you take away is not the largest logit, but far below it, as "
-    "a mean, the smallest or the first may be, or a sign is turned round: it is `z - top`, neither "
-    "`top - z` nor `z + top`."
+    "a mean, the smallest or the first may be, or the one of the largest absolute value, or a sign "
+    "is turned round: it is `z - top`, neither `top - z` nor `z + top`."
 )
 RAISED = (
     "A small probability came out larger: add nothing to p before the log, and cut nothing off; "

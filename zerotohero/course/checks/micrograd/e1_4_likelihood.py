@@ -200,7 +200,7 @@ def large_logits(given, got):
     "two logits of 1000 among three of −1000",
     adapter="large_logits",
     inputs=lambda rng: {
-        "sets": [(1000 * np.array([-1, 1, -1, 1, -1]) + rng.normal(0, 1, 5)).tolist()],
+        "sets": [(np.array([-1010, 1000, -1010, 1000, -1010]) + rng.normal(0, 1, 5)).tolist()],
         "label": 0,
     },
     crashes=_GRAPH_BROKEN,
