@@ -118,7 +118,7 @@ def _moon_hint(given: dict[str, Any], got: dict[str, Any], right: float) -> str:
         )
     if right >= 0.95:
         return "Nearly: train for more steps, or with a larger hidden layer."
-    if _right(points - 0.5, given["labels"]) > max(0.9, right + 0.1):
+    if _right(points - 0.5, given["labels"]) > max(0.9, right + 0.02):
         return (
             "The scores lie on both sides of 0.5, as if the network was trained towards 0 and 1: "
             "the labels are −1 and 1, and the side is told by the sign."
