@@ -154,7 +154,7 @@ def loss_on_held_out_names(given, got):
     train_loss = loss_of(words)
     if best < min(loss, blind, PAIRS) - 0.02 or best < min(loss, blind) - 0.2:
         hint = why
-    elif ends > others + 4:
+    elif ends > others + 4 and others < math.log(V):
         hint = (
             f"Where a name ends, its loss is {ends:.1f}, and {others:.1f} elsewhere: the last "
             "target of each name is the dot."
