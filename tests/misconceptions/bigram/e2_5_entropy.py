@@ -10,9 +10,12 @@ def picked(logprobs, targets):
     return logprobs[torch.arange(len(targets)), targets]
 
 
-def stable(logits, dim=1):
-    x = logits - logits.max(dim, keepdim=True).values
+def logarithms(x, dim=1):
     return x - x.exp().sum(dim, keepdim=True).log()
+
+
+def stable(logits, dim=1):
+    return logarithms(logits - logits.max(dim, keepdim=True).values, dim)
 
 
 @wrong("2.5", "e^1000 is infinite in a float")
@@ -25,11 +28,7 @@ def as_derived():
 
 
 def less(top):
-    def cross_entropy(logits, targets):
-        x = logits - top(logits)
-        return -picked(x - x.exp().sum(1, keepdim=True).log(), targets).mean()
-
-    return cross_entropy
+    return lambda logits, targets: -picked(logarithms(logits - top(logits)), targets).mean()
 
 
 @wrong("2.5", "the largest of the whole table")

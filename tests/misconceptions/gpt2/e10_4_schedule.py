@@ -163,27 +163,24 @@ def another_key():
     return with_groups(grouping(rest=rest))
 
 
-@wrong("10.4", "of each pair take the parameter alone")
-def pairs():
+def handing(what):
+    """Return decay_groups that hand over something made of each name and parameter."""
+
     def decay_groups(model, weight_decay):
-        named = [pair for pair in model.named_parameters() if pair[1].requires_grad]
-        first = [pair for pair in named if pair[1].ndim >= 2]
-        rest = [pair for pair in named if pair[1].ndim < 2]
-        return [
-            {"params": first, "weight_decay": weight_decay},
-            {"params": rest, "weight_decay": 0.0},
-        ]
+        own = {id(p): what(name, p) for name, p in model.named_parameters()}
+        return grouping(handed=lambda p: own[id(p)])(model, weight_decay)
 
     return with_groups(decay_groups)
+
+
+@wrong("10.4", "of each pair take the parameter alone")
+def pairs():
+    return handing(lambda name, p: (name, p))
 
 
 @wrong("10.4", "Names stand there")
 def names():
-    def decay_groups(model, weight_decay):
-        own = {id(p): name for name, p in model.named_parameters()}
-        return grouping(handed=lambda p: own[id(p)])(model, weight_decay)
-
-    return with_groups(decay_groups)
+    return handing(lambda name, p: name)
 
 
 @wrong("10.4", "Hand over the parameters themselves")

@@ -3,16 +3,28 @@
 from misconceptions import wrong
 
 
+def sound(record):
+    """The axes over which a layer that isn't broken takes its statistics."""
+    return tuple(range(len(record["shape"]) - 1))
+
+
+def near(means, variances=None, close=0.005):
+    fits = (means.abs() < close).all()
+    return fits and (variances is None or near(variances - 1, close=close))
+
+
+def over_axes(record, *over):
+    mean, var = record["mean"], record["var"]
+    return mean.mean(over), var.mean(over) + mean.var(over, correction=0)
+
+
 def axes_of(record, sets=((0,), (0, 1), (0, 2), (0, 1, 2)), close=0.005):
     mean, var = record["mean"], record["var"]
     for axes in sets:
         over = [a - 1 for a in axes if a > 0]
         if over and max(over) >= mean.ndim:
             continue
-        m, v = mean, var
-        if over:
-            m, v = mean.mean(over), var.mean(over) + mean.var(over, correction=0)
-        if m.abs().max() < close and (v - 1).abs().max() < close:
+        if near(*(over_axes(record, *over) if over else (mean, var)), close):
             return axes
     return None
 
@@ -20,7 +32,7 @@ def axes_of(record, sets=((0,), (0, 1), (0, 2), (0, 1, 2)), close=0.005):
 def search(records, axes=axes_of):
     for i, record in enumerate(records):
         found = axes(record)
-        if found is not None and found != tuple(range(len(record["shape"]) - 1)):
+        if found is not None and found != sound(record):
             return i, found
     return None
 
@@ -34,7 +46,7 @@ def by_shape_alone():
     def axes(record):
         shape, kept = record["shape"], record["running_mean"]
         if kept == shape[-1:]:
-            return tuple(range(len(shape) - 1))
+            return sound(record)
         sets = [(0,), (0, 2), (0, 1, 2)] if len(shape) == 3 else [(0, 1)]
         return next(a for a in sets if tuple(n for i, n in enumerate(shape) if i not in a) == kept)
 
@@ -57,7 +69,7 @@ def shape_before_statistics():
 @wrong("6.2", "what gives them away is that they are too good")
 def looks_sound_together():
     def axes(record):
-        right = tuple(range(len(record["shape"]) - 1))
+        right = sound(record)
         return axes_of(record, [right, (0,), (0, 2), (0, 1), (0, 1, 2)])
 
     return lambda records: search(records, axes)
@@ -114,7 +126,7 @@ def axes_that_are_kept():
 
 @wrong("6.2", "these are the axes that it should reduce over")
 def axes_that_would_be_right():
-    return changed(lambda i, axes, records: (i, tuple(range(len(records[i]["shape"]) - 1))))
+    return changed(lambda i, axes, records: (i, sound(records[i])))
 
 
 @wrong("6.2", "axis 0 of `mean` is axis 1 of y")
@@ -201,7 +213,7 @@ def lost(variance, close=0.005):
     def find_bug(records):
         for i, record in enumerate(records):
             found = axes(record)
-            if found != tuple(range(len(record["shape"]) - 1)):
+            if found != sound(record):
                 return i, found
         return None
 
@@ -283,7 +295,7 @@ def ends_at_the_first_sound_layer():
     def find_bug(records):
         for i, record in enumerate(records):
             axes = axes_of(record)
-            if axes != tuple(range(len(record["shape"]) - 1)):
+            if axes != sound(record):
                 return i, axes
             else:
                 return None
@@ -296,7 +308,7 @@ def taken_back_by_the_next_layer():
     def find_bug(records):
         for i, record in enumerate(records):
             axes = axes_of(record)
-            result = None if axes == tuple(range(len(record["shape"]) - 1)) else (i, axes)
+            result = None if axes == sound(record) else (i, axes)
         return result
 
     return find_bug
@@ -305,16 +317,6 @@ def taken_back_by_the_next_layer():
 @wrong("6.2", "no broken layer with two axes")
 def two_axes_skipped():
     return lambda records: search(records, lambda r: axes_of(r) if len(r["shape"]) == 3 else None)
-
-
-def near(means, variances=None, close=0.005):
-    fits = (means.abs() < close).all()
-    return fits and (variances is None or ((variances - 1).abs() < close).all())
-
-
-def over_axes(record, *over):
-    mean, var = record["mean"], record["var"]
-    return mean.mean(over), var.mean(over) + mean.var(over, correction=0)
 
 
 def shortcut(two, rows, columns):
@@ -342,7 +344,7 @@ def means_only(mean, var):
 
 
 def variances_only(mean, var):
-    return ((var - 1).abs() < 0.005).all()
+    return near(var - 1)
 
 
 @wrong("6.2", "isn't sound: over (0, 1) it has means up to 0.000 and variances from")

@@ -138,15 +138,19 @@ def softplus(x: np.ndarray) -> np.ndarray:
     return np.logaddexp(0, x)
 
 
-def the_loss(given: dict) -> float:
+def margin_of_each(given: dict) -> np.ndarray:
+    """Return of each pair how much more than the reference the policy prefers what was chosen."""
     pc, pr, rc, rr = margins(given)
-    return float(softplus(-given["beta"] * (pc - rc - pr + rr)).mean())
+    return pc - rc - pr + rr
+
+
+def the_loss(given: dict) -> float:
+    return float(softplus(-given["beta"] * margin_of_each(given)).mean())
 
 
 def its_gradient(given: dict) -> np.ndarray:
     """Return the gradient of the shift that is added to the policy's logits, (V,)."""
-    pc, pr, rc, rr = margins(given)
-    weight = -given["beta"] / (1 + np.exp(given["beta"] * (pc - rc - pr + rr)))  # of each pair
+    weight = -given["beta"] / (1 + np.exp(given["beta"] * margin_of_each(given)))
 
     def of_sums(rows: dict) -> np.ndarray:
         tokens, counted = rows["tokens"], rows["mask"][:, 1:, None]

@@ -8,7 +8,7 @@ from zerotohero.course.checks.assistant._e8_6_dpo import (
     each_logprob,
     its_gradient,
     logprob,
-    margins,
+    margin_of_each,
     some_model,
     some_rows,
     the_loss,
@@ -145,8 +145,8 @@ def _some_pairs(rng: np.random.Generator, sure: float = 1.0) -> dict:
             "rejected": some_rows(rng, 7, [[2, 6], [1, 3, 4, 5], [3, 7]]),
             "beta": float(rng.uniform(0.2, 0.5)),
         }
-        pc, pr, rc, rr = margins(given)
-        if (pc - rc - pr + rr).min() < 0 < (pc - rc - pr + rr).max():
+        margin = margin_of_each(given)
+        if margin.min() < 0 < margin.max():
             return given
 
 

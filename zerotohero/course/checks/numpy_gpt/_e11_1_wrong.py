@@ -45,7 +45,7 @@ def overflowing_softmaxes(x: np.ndarray) -> list[Mistake]:
         clipped, mean = np.exp(np.clip(x, -700, 700)), np.exp(x - x.mean(-1, keepdims=True))
         e, far = np.exp(x), np.exp(x - x.max())
         small = e / (e.sum(-1, keepdims=True) + 1e-9)
-        top, size = x.max(-1, keepdims=True), np.abs(x).max(-1, keepdims=True)
+        top, sized = x.max(-1, keepdims=True), np.exp(x - np.abs(x).max(-1, keepdims=True))
         rounded = np.exp(x - (top + np.log(np.exp(x - top).sum(-1, keepdims=True))))
         mistakes = [
             Mistake(
@@ -67,7 +67,7 @@ def overflowing_softmaxes(x: np.ndarray) -> list[Mistake]:
                 "The mean of a row with −∞ is −∞, as its smallest is: take the largest away.",
             ),
             Mistake(
-                np.exp(x - size) / np.exp(x - size).sum(-1, keepdims=True),
+                sized / sized.sum(-1, keepdims=True),
                 "The largest absolute value was taken away, which is ∞ in a row with −∞, and far "
                 "from any logit in one below zero: take the largest logit itself.",
             ),
