@@ -99,48 +99,49 @@ def loss_on_held_out_names(given, got):
     wte, W1, b1, W2, b2 = _trained_parameters(got["parameters"])
     T = W1.shape[0] // wte.shape[1]
     words, dev = given["words"], given["_dev"]
+    asked = examples(dev, T)
 
-    def loss_of(words, W1: np.ndarray = W1, activation=np.tanh, only=None, **contexts) -> float:
-        X, Y, _ = examples(words, T, **contexts)
-        rows = slice(None) if only is None else only(Y)
-        return mean_loss(hidden_layer(X[rows], wte, W1, b1, activation) @ W2 + b2, Y[rows])
+    def loss_of(rows, W1: np.ndarray = W1, activation=np.tanh, only=None) -> float:
+        X, Y, _ = rows
+        some = slice(None) if only is None else only(Y)
+        return mean_loss(hidden_layer(X[some], wte, W1, b1, activation) @ W2 + b2, Y[some])
 
     def share_of_right_guesses() -> float:
-        X, Y, _ = examples(dev, T)
+        X, Y, _ = asked
         return float(((hidden_layer(X, wte, W1, b1) @ W2 + b2).argmax(1) == Y).mean())
 
-    loss = loss_of(dev)
+    loss = loss_of(asked)
     if loss < TARGET:
         return
-    targets = examples(dev, T)[1]
+    targets = asked[1]
     shares = np.bincount(targets, minlength=V) / len(targets)
     blind = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
     turned = W1.reshape(T, -1, W1.shape[1])[::-1].reshape(W1.shape)
     # What the loss would be if the network were run otherwise: less only if it was trained so.
     otherwise = [
         (
-            loss_of(dev, turned),
+            loss_of(asked, turned),
             "With its context turned round, your network would be better: contexts are in reading "
             "order, the oldest character first, in training as well.",
         ),
         (
-            loss_of(dev, pad_right=True),
+            loss_of(examples(dev, T, pad_right=True)),
             "With the dots behind the first characters of a name, your network would be better: "
             "contexts end with the newest character, and are filled up with dots in front.",
         ),
         (
-            loss_of(dev, reset=False),
+            loss_of(examples(dev, T, reset=False)),
             "With the end of the name before in its contexts, your network would be better: every "
             "name begins with a context of dots.",
         ),
         (
-            loss_of(dev, leak=True),
+            loss_of(examples(dev, T, leak=True)),
             "With the target as the last character of its context, your network would be better: "
             "store the context before the target is shifted into it.",
         ),
         *(
             (
-                loss_of(dev, activation=activation),
+                loss_of(asked, activation=activation),
                 f"With {name}, your network would be better: the card's has tanh there.",
             )
             for name, activation in (
@@ -150,8 +151,7 @@ def loss_on_held_out_names(given, got):
         ),
     ]
     best, why = min(otherwise)
-    ends, others = (loss_of(dev, only=which) for which in (lambda Y: Y == 0, lambda Y: Y != 0))
-    train_loss = loss_of(words)
+    ends, others = (loss_of(asked, only=which) for which in (lambda Y: Y == 0, lambda Y: Y != 0))
     if best < min(loss, blind, PAIRS) - 0.02 or best < min(loss, blind) - 0.2:
         hint = why
     elif ends > others + 4 and others < math.log(V):
@@ -179,7 +179,7 @@ def loss_on_held_out_names(given, got):
             f"That is what letter frequencies alone would get ({blind:.2f}): the context isn't "
             "used. Are X and Y taken at the same rows in each minibatch?"
         )
-    elif loss - train_loss > 0.1:
+    elif loss - (train_loss := loss_of(examples(words, T))) > 0.1:
         hint = (
             f"On the training names it is {train_loss:.3f}, far less: it has learned them by "
             "heart. Fewer numbers or fewer steps."
