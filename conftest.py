@@ -1,6 +1,7 @@
 """For every run of pytest: no verdict by the clock, each notebook in its kernel, the longest first,
 and at the end where the time went."""
 
+import gc
 import os
 import re
 import time
@@ -30,6 +31,7 @@ def pytest_configure(config):
 
     This is also what measures it: the test processes take the figure over.
     """
+    gc.disable()  # until all is imported
     config.option.nbval_cell_timeout = patience(CELL)
     config.option.nbval_kernel_startup_timeout = patience(KERNEL)
 
@@ -194,6 +196,10 @@ def _since_the_last() -> float:
 
 def pytest_collection_finish():
     global _told
+    # What is imported stays. The collector needn't go through half a million objects again for
+    # each test that makes many.
+    gc.freeze()
+    gc.enable()
     _told = _since_the_last()
 
 
