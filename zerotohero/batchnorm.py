@@ -156,7 +156,8 @@ class BatchNorm1d(Layer):
                     "the variance of a single value is 0: call model.eval() to use the model, or "
                     "train with at least 2 examples in a batch."
                 )
-            var, mean = torch.var_mean(x, axes, correction=0)
+            mean = x.mean(axes)
+            var = (x - mean).square().mean(axes)
             with torch.no_grad():
                 self.running_mean.lerp_(mean, self.momentum)
                 self.running_var.lerp_(var * (n / (n - 1)), self.momentum)
