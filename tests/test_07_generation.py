@@ -482,3 +482,34 @@ def _within(cuts: list[int], total: int) -> list[int]:
     for cut in cuts:
         out.append(min(cut, total - sum(out)))
     return [cut for cut in out if cut]
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize(
+    ("prompts", "shared"),
+    [
+        ([[1, 2, 3, 4], [1, 2, 3, 5, 6], [1, 2, 3, 4, 7, 8]], 3),
+        ([[1, 2, 3], [1, 2, 3, 4]], 2),  # one begins the other, and its last token is left
+        ([[5, 6, 7]] * 3, 2),
+        ([[1, 4], [2, 4]], 0),
+        ([[3] * (BLOCK + 2) + [last] for last in (1, 2)], BLOCK),  # more than the model can hold
+    ],
+)
+def test_what_all_prompts_begin_with_may_be_read_once(kind, prompts, shared):
+    model = make(kind)
+    alone = model.generate(prompts, 6, temperature=0)
+    shapes = passes(model)
+    assert model.generate(prompts, 6, temperature=0, share=True) == alone
+    assert [T for rows, T in shapes if rows == 1] == [shared] * (shared > 0)
+    shapes.clear()
+    assert model.generate(prompts, 6, temperature=0, share=True, use_cache=False) == alone
+    assert all(rows == len(prompts) for rows, _ in shapes), "there is nowhere to keep it"
+
+
+def test_one_row_of_a_cache_serves_several_that_follow():
+    model, begin = make(), torch.tensor([[1, 2, 3]])
+    ends = torch.randint(V, (4, 3), generator=gen(3))
+    cache = KVCache(2)
+    model(begin, cache)
+    whole = model(torch.cat([begin.expand(4, -1), ends], 1))
+    torch.testing.assert_close(model(ends, cache), whole[:, 3:], atol=1e-12, rtol=0)

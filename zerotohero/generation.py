@@ -14,9 +14,10 @@ New against `gpt`, which calls these functions its own: nothing is learned here.
 search, penalties for repetition, and speculative decoding.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import takewhile
 from math import inf
 from operator import index
 
@@ -45,12 +46,12 @@ class KVCache:
         """Put the new positions behind the old ones; return all keys and all values of the layer.
 
         `length` grows when the last layer has appended, so that all layers of one pass see the
-        same.
+        same. What a single row has read serves as many as come after it.
         """
-        start, stop = self.length, self.length + k.shape[2]
+        B, H, T, S = k.shape
+        start, stop = self.length, self.length + T
         held = self._layers[layer]
-        if not held or held[0].shape[2] < stop:
-            B, H, _, S = k.shape
+        if not held or held[0].shape[2] < stop or len(held[0]) < B:
             larger = [part.new_empty(B, H, stop + self.ROOM, S) for part in (k, v)]
             for new, old in zip(larger, held, strict=False):  # none the first time
                 new[:, :, :start] = old[:, :, :start]
@@ -117,6 +118,7 @@ def generate(
     stop: Iterable = (),
     generator: torch.Generator | None = None,
     use_cache: bool = True,
+    share: bool = False,
 ) -> list[list[int]]:
     """Continue a batch of prompts; return each with its new tokens behind it.
 
@@ -124,15 +126,19 @@ def generate(
     row is continued as if it were alone. A row ends with the first of the `stop` tokens, which it
     keeps, or after `max_new_tokens`. `temperature`, `top_k` and `top_p` are `next_token_probs`'s.
     The generator draws, on the device that it lives on, which need not be the model's. Without
-    the cache the tokens are the same, and take longer. A text longer than `block_size` is
-    continued from its last `block_size` tokens.
+    the cache the tokens are the same, and take longer. To `share` is to read once, into the cache,
+    what all prompts begin with; that is for models to which one row is as good as another. A text
+    longer than `block_size` is continued from its last `block_size` tokens.
 
     Raises ValueError for an empty prompt, tokens outside the vocabulary, a setting that can't be,
     or a model that has diverged; TypeError for prompts that aren't rows of whole numbers.
     """
     probs = partial(next_token_probs, temperature=temperature, top_k=top_k, top_p=top_p)
     rows, stop = _check(model, prompts, max_new_tokens, probs, stop)
-    for step in _steps(model, rows, max_new_tokens, probs, stop, generator, use_cache):
+    cache = KVCache(model.config.n_layer) if use_cache else None
+    if share and use_cache:
+        cache = read_shared(model, rows)
+    for step in _steps(model, rows, max_new_tokens, probs, stop, generator, cache):
         for i, token in step.items():
             rows[i].append(token)
     return rows
@@ -156,8 +162,22 @@ def stream(
     """
     probs = partial(next_token_probs, temperature=temperature, top_k=top_k, top_p=top_p)
     rows, stop = _check(model, [prompt], max_new_tokens, probs, stop)  # at the call
-    steps = _steps(model, rows, max_new_tokens, probs, stop, generator, use_cache)
+    cache = KVCache(model.config.n_layer) if use_cache else None
+    steps = _steps(model, rows, max_new_tokens, probs, stop, generator, cache)
     return (step[0] for step in steps)
+
+
+def read_shared(model: nn.Module, prompts: Sequence[Sequence[int]]) -> KVCache:
+    """Return a cache of the tokens that all prompts begin with, read once for all of them.
+
+    At least the last token of each is left to be read.
+    """
+    cache = KVCache(model.config.n_layer)
+    columns = zip(*(prompt[:-1] for prompt in prompts), strict=False)  # as long as the shortest
+    shared = [column[0] for column in takewhile(lambda column: len({*column}) == 1, columns)]
+    if shared := shared[: model.config.block_size]:
+        _read(model, torch.tensor([shared], device=model.device), cache)
+    return cache
 
 
 def _tokens(model: nn.Module, given: object, name: str) -> list[int]:
@@ -203,14 +223,13 @@ def _steps(
     probs: Callable[[Tensor], Tensor],
     stop: list[int],
     generator: torch.Generator | None,
-    use_cache: bool,
+    cache: KVCache | None,
 ) -> Iterator[dict[int, int]]:
     """Yield the new tokens of a step, {row: token}, going over the columns from left to right.
 
     Every row starts at position 0, as it would alone, and nothing is padded: while some prompts
     have ended and others have not, a column holds drawn tokens and given ones.
     """
-    cache = KVCache(model.config.n_layer) if use_cache else None
     lengths = [len(row) for row in rows]
     ends = [length + max_new_tokens for length in lengths]
     text = torch.zeros(len(rows), max(ends, default=0), dtype=torch.long)

@@ -61,7 +61,8 @@ def plain_attention(
     H / H_kv neighbouring heads of queries. This is the formula, for reading and for looking at
     the weights; `attention` gives the same y, faster.
     """
-    k, v = (part.repeat_interleave(q.shape[1] // k.shape[1], 1) for part in (k, v))
+    if k.shape[1] < q.shape[1]:
+        k, v = (part.repeat_interleave(q.shape[1] // k.shape[1], 1) for part in (k, v))
     scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-2, -1)  # (B, H, T, T_all)
     weights = F.softmax(scores + future(*scores.shape[-2:], scores), dim=-1)
     return F.dropout(weights, dropout) @ v, weights

@@ -123,6 +123,9 @@ class SumsConfig:
         make_plain(self)
 
 
+QUICK = SumsConfig(grpo=replace(GRPO, batch_size=384))  # half as many answers a step
+
+
 def learn(
     pairs: Sequence[Pair],
     think: bool,
@@ -233,9 +236,9 @@ def grpo(
             [[float(right(w, pair)) for w in its] for its, pair in zip(written, some, strict=True)]
         )
         history.append(rewards.mean().item())
-        asked = [VOCABULARY.encode(question(*pair, think)).tolist() for pair in some]
+        asked = [[VOCABULARY.stoi[c] for c in question(*pair, think)] for pair in some]
         prompts = [ids for ids in asked for _ in range(config.group)]
-        answers = [VOCABULARY.encode(w).tolist() for its in written for w in its]
+        answers = [[VOCABULARY.stoi[c] for c in w] for its in written for w in its]
         tokens, mask, _ = answer_rows(prompts, answers)
         advantages = group_advantages(rewards).flatten()
         return reinforce_loss(token_logprobs(policy, tokens), advantages, mask[:, 1:])

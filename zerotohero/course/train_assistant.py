@@ -142,8 +142,8 @@ class Stages:
         base = self.pretrained()
         tuned = self.fine_tuned(base)
         rewards = self.reward_model(tuned)
-        assistant = self.assistant(tuned, rewards)
-        for question, answer in zip(self.plays.held_out[:5], self.ask(assistant), strict=False):
+        drawn = self.assistant(tuned, rewards)
+        for question, answer in zip(self.plays.held_out[:5], drawn, strict=False):
             say(f"    {question[0]}  {self.plays.template.decode(answer)}")
         say(f"Talk to it:     zerotohero chat {self.folder}")
         say(f"Before that:    zerotohero chat {self.folder / FINE_TUNED}")
@@ -185,32 +185,33 @@ class Stages:
         say(f"   it judges {share:.0%} of unseen pairs as the rule does that the labeller has")
         return self.read(path, RewardModel(tuned))
 
-    def assistant(self, tuned: GPT, rewards: RewardModel) -> GPT:
+    def assistant(self, tuned: GPT, rewards: RewardModel) -> list[list[int]]:
+        """Make the last stage, and return what it answers."""
         plan, path = self.config.reinforce, self.folder / "last.pt"
         say(f"4. Reinforcement learning: {plan.steps} steps, {plan.batch_size} answers each")
         if not path.exists():
             policy, history = stages.reinforce(tuned, rewards, self.plays, self.config)
             keep(path, policy, policy.config, plan, history)
         policy = self.read(path, GPT(self.run.model))
-        self.report(policy)
-        rows = answer_rows(self.prompts, self.ask(policy))
+        drawn = self.report(policy)
+        rows = answer_rows(self.prompts, drawn)
         reward = stages.judge(rewards, rows).mean().item()
         moved = stages.divergence(policy, tuned, rows)
         say(f"   reward {reward:+.2f}; {moved:.1f} nats from the fine-tuned model")
-        return policy
+        return drawn
 
     # --- what they share
 
-    def ask(self, model: GPT) -> list[list[int]]:
+    def report(self, model: GPT) -> list[list[int]]:
+        """Say how good the model's answers are, and return them."""
         generator = torch.Generator().manual_seed(self.config.seed)
-        return stages.ask(model, self.prompts, self.plays, generator)
-
-    def report(self, model: GPT) -> None:
-        its = self.plays.judge(self.ask(model))
+        drawn = stages.ask(model, self.prompts, self.plays, generator)
+        its = self.plays.judge(drawn)
         say(
             f"   asked in a chat, {its['ended']:.0%} of the answers end, {its['polite']:.0%} are "
             f"polite; true score {its['score']:+.2f}"
         )
+        return drawn
 
     def describe(self, folder: Path, plan: TrainConfig) -> None:
         """Make the folder of a stage a run's own."""
