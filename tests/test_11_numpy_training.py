@@ -410,6 +410,9 @@ def test_the_gpt_on_values_is_sixty_lines():
 @pytest.fixture(scope="module")
 def jax_gpt():
     jax = pytest.importorskip("jax", reason="JAX is not installed: pip install zerotohero[jax]")
+    with pytest.MonkeyPatch.context() as patch:  # it compiles for longer than it computes
+        patch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+        jax.devices()  # where it is read
     return jax, numpy_gpt.with_numpy(jax.numpy)
 
 
