@@ -93,6 +93,7 @@ def kernel(notebook: IPyNbFile):
     would double the time. Colab's finds more: what was written in JupyterLab ran in the current one
     already (its outputs are stored, and a test looks at them), and it is the old versions that
     lack things. `make test` installs Colab's and names the folder in ZEROTOHERO_COLAB.
+    On Linux either is forked from a process that has imported torch already.
     """
     colab = os.environ.get("ZEROTOHERO_COLAB")
     with pytest.MonkeyPatch.context() as patch:

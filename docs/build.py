@@ -215,7 +215,7 @@ def main() -> int:
 
     make_source()
     shutil.rmtree(SITE, ignore_errors=True)
-    quiet = ["-q", "-j", "2", "-d", str(SOURCE.with_name("site-trees"))]
+    quiet = ["-q", "-d", str(SOURCE.with_name("site-trees"))]
     status = sphinx([*quiet, "-b", "html", str(SOURCE), str(SITE)])
     mend()
     if status == 0:

@@ -67,7 +67,7 @@ def launch(command: list[str], *, cwd: str, env: dict[str, str], **_) -> Kernel:
                 [sys.executable, __file__], stdin=its_end, env=env | {"MPLBACKEND": BACKEND}
             )
     arguments = command[command.index("ipykernel_launcher") :]
-    asked = {"arguments": arguments, "cwd": cwd, "env": env | {"JPY_PARENT_PID": str(os.getpid())}}
+    asked = {"arguments": arguments, "cwd": cwd, "env": env}
     return Kernel(_lines[path], _ask(_lines[path], asked))
 
 
@@ -79,6 +79,7 @@ def _ask(line: socket.socket, asked: dict) -> float:
 def main() -> None:
     """Fork kernels, and say what each has used, until the line is closed."""
     line = socket.socket(fileno=os.dup(0))
+    os.environ["JPY_PARENT_PID"] = str(os.getpid())  # ipykernel reads it when it is imported
     for name in PRELOAD:
         importlib.import_module(name)
     gc.freeze()
