@@ -4,7 +4,6 @@ and at the end where the time went."""
 import gc
 import os
 import re
-import sys
 import time
 import warnings
 from collections import Counter
@@ -33,7 +32,6 @@ def pytest_configure(config):
 
     This is also what measures it: the test processes take the figure over.
     """
-    gc.disable()  # until all is imported
     config.option.nbval_cell_timeout = patience(CELL)
     config.option.nbval_kernel_startup_timeout = patience(KERNEL)
 
@@ -57,6 +55,18 @@ LONG = (
     "test_marking.py",
     "test_cli.py",
 )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Keep the collector off what is imported, which stays: now, and for each test that makes many
+    objects."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items):
@@ -99,9 +109,7 @@ def kernel(notebook: IPyNbFile):
     with pytest.MonkeyPatch.context() as patch:
         if colab and notebook.path.parent.name in ("lectures", "exercises"):
             patch.setenv("PYTHONPATH", colab, prepend=os.pathsep)
-        if sys.platform == "linux":
-            launcher = "jupyter_client.provisioning.local_provisioner.launch_kernel"
-            patch.setattr(launcher, forked_kernels.launch)
+        forked_kernels.replace_launch(patch)
         yield
 
 
@@ -202,10 +210,6 @@ def _since_the_last() -> float:
 
 def pytest_collection_finish():
     global _told
-    # What is imported stays. The collector needn't go through half a million objects again for
-    # each test that makes many.
-    gc.freeze()
-    gc.enable()
     _told = _since_the_last()
 
 

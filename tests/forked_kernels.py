@@ -3,7 +3,7 @@
 Torch, its optimisers and Matplotlib take three seconds of the processor, for each of 33 notebooks.
 `test_kernel.py` and `test_browser.py` start kernels as learners do.
 
-    launch(command, cwd=…, env=…)     # in place of jupyter_client's launch_kernel, on Linux
+    replace_launch(patch)     # jupyter_client forks kernels, as long as pytest's patch holds
 
 This file is also the program that forks: one for each PYTHONPATH, since that decides what it
 imports.
@@ -55,6 +55,12 @@ class Kernel:
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
+
+
+def replace_launch(patch) -> None:
+    """Have jupyter_client fork kernels, on Linux; elsewhere it starts them as ever."""
+    if sys.platform == "linux":
+        patch.setattr("jupyter_client.provisioning.local_provisioner.launch_kernel", launch)
 
 
 def launch(command: list[str], *, cwd: str, env: dict[str, str], **_) -> Kernel:

@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import version
 
 import nbformat
 import pytest
 from jupyter_client.manager import start_new_kernel
 
+from cells import run_cell
 from patience import patience
 from zerotohero.course import checks, marking, sandbox, submission
 
@@ -47,23 +49,7 @@ def kernel(request, tmp_path, root):
         kernel_name="python3", cwd=str(tmp_path), env=env, startup_timeout=patience(12)
     )
 
-    def run(code: str) -> str:
-        printed = []
-
-        def listen(message):
-            content = message["content"]
-            if message["msg_type"] == "stream":
-                printed.append(content["text"])
-            elif message["msg_type"] == "error":
-                printed.append("ERROR " + content["evalue"])
-            elif "image/png" in content.get("data", {}):
-                printed.append(f"PICTURE {content['metadata']['image/png']['alt']}")
-
-        client.execute_interactive(
-            code, stop_on_error=False, timeout=patience(12), output_hook=listen
-        )
-        return "".join(printed)
-
+    run = partial(run_cell, client)
     named = ("ipython", "ipykernel", "ipywidgets", "traitlets", "numpy", "matplotlib")
     wanted = {name: version(name) for name in named}
     if request.param == "colab":
