@@ -1,6 +1,7 @@
 """Lecture 07: what a GPT writes, drawn, cached, batched, streamed."""
 
 import collections
+from functools import partial
 
 import pytest
 import torch
@@ -500,10 +501,30 @@ def test_what_all_prompts_begin_with_may_be_read_once(kind, prompts, shared):
     alone = model.generate(prompts, 6, temperature=0)
     shapes = passes(model)
     assert model.generate(prompts, 6, temperature=0, share=True) == alone
-    assert [T for rows, T in shapes if rows == 1] == [shared] * (shared > 0)
+    begun = [(1, shared)] * (shared > 0)
+    assert [*begun, len(prompts)] == [*shapes[: len(begun)], shapes[len(begun)][0]]
     shapes.clear()
     assert model.generate(prompts, 6, temperature=0, share=True, use_cache=False) == alone
-    assert all(rows == len(prompts) for rows, _ in shapes), "there is nowhere to keep it"
+    assert shapes[0][0] == len(prompts), "there is nowhere to keep it"
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_a_row_that_has_ended_may_be_read_no_more(kind, use_cache):
+    model, stop = make(kind), list(range(V // 4))
+    prompts = [[1 + i % 3] * (1 + i % 5) for i in range(16)]
+    ask = partial(model.generate, prompts, BLOCK + 2, stop=stop, use_cache=use_cache)
+    whole = ask(generator=gen(4))
+    shapes = passes(model)
+    assert ask(generator=gen(4), share=True) == whole
+    read = [rows for rows, _ in shapes]
+    columns = range(min(map(len, prompts)), max(map(len, whole)))
+    writing = [sum(len(row) > column for row in whole) for column in columns]
+    assert len(set(writing)) > 4, "they end at different times"
+    assert all(w <= r and 4 * w > 3 * r for w, r in zip(writing, read, strict=True))
+    shapes.clear()
+    ask(generator=gen(4))
+    assert {rows for rows, _ in shapes} == {16}, "unless one says that rows are alike, all are"
 
 
 def test_one_row_of_a_cache_serves_several_that_follow():

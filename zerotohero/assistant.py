@@ -150,5 +150,6 @@ def answers(
 
     `settings` are those of `generate`, such as temperature.
     """
-    rows = model.generate(prompts, max_new, stop=[end], generator=generator, **settings)
+    settings |= {"stop": [end], "generator": generator}
+    rows = model.generate(prompts, max_new, share=True, **settings)
     return [row[len(prompt) :] for row, prompt in zip(rows, prompts, strict=True)]

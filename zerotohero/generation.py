@@ -62,6 +62,10 @@ class KVCache:
             self.length = stop
         return held[0][:, :, :stop], held[1][:, :, :stop]
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Forget all rows of the batch but these."""
+        self._layers = [[part[rows] for part in held] for held in self._layers]
+
 
 def next_token_probs(
     logits: Float[Tensor, "*B V"],
@@ -126,19 +130,20 @@ def generate(
     row is continued as if it were alone. A row ends with the first of the `stop` tokens, which it
     keeps, or after `max_new_tokens`. `temperature`, `top_k` and `top_p` are `next_token_probs`'s.
     The generator draws, on the device that it lives on, which need not be the model's. Without
-    the cache the tokens are the same, and take longer. To `share` is to read once, into the cache,
-    what all prompts begin with; that is for models to which one row is as good as another. A text
-    longer than `block_size` is continued from its last `block_size` tokens.
+    the cache the tokens are the same, and take longer. To `share` saves work where one row is to
+    the model as good as another: what all prompts begin with is read once, into the cache, and a
+    row that has ended is read no more. A text longer than `block_size` is continued from its last
+    `block_size` tokens.
 
     Raises ValueError for an empty prompt, tokens outside the vocabulary, a setting that can't be,
     or a model that has diverged; TypeError for prompts that aren't rows of whole numbers.
     """
     probs = partial(next_token_probs, temperature=temperature, top_k=top_k, top_p=top_p)
     rows, stop = _check(model, prompts, max_new_tokens, probs, stop)
-    cache = KVCache(model.config.n_layer) if use_cache else None
-    if share and use_cache:
-        cache = read_shared(model, rows)
-    for step in _steps(model, rows, max_new_tokens, probs, stop, generator, cache):
+    cache = None
+    if use_cache:
+        cache = read_shared(model, rows) if share else KVCache(model.config.n_layer)
+    for step in _steps(model, rows, max_new_tokens, probs, stop, generator, cache, share):
         for i, token in step.items():
             rows[i].append(token)
     return rows
@@ -224,11 +229,13 @@ def _steps(
     stop: list[int],
     generator: torch.Generator | None,
     cache: KVCache | None,
+    drop: bool = False,
 ) -> Iterator[dict[int, int]]:
     """Yield the new tokens of a step, {row: token}, going over the columns from left to right.
 
     Every row starts at position 0, as it would alone, and nothing is padded: while some prompts
-    have ended and others have not, a column holds drawn tokens and given ones.
+    have ended and others have not, a column holds drawn tokens and given ones. To `drop` is to
+    read rows that have ended no more, once they are a quarter of the batch.
     """
     lengths = [len(row) for row in rows]
     ends = [length + max_new_tokens for length in lengths]
@@ -237,7 +244,13 @@ def _steps(
         text[i, : len(row)] = torch.tensor(row)
 
     column, writing = 0, [i for i in range(len(rows)) if max_new_tokens]
+    place = {i: i for i in writing}  # in the batch
     while writing:
+        if drop and 4 * len(writing) <= 3 * len(text):
+            stay = [place[i] for i in writing]
+            text, place = text[stay], {i: p for p, i in enumerate(writing)}
+            if cache is not None:
+                cache.keep(stay)
         # All tokens up to the first that has to be drawn are known: they are read in one pass.
         column = max(column, min(lengths[i] for i in writing))
         if column > model.config.block_size:
@@ -249,10 +262,11 @@ def _steps(
         logits = _read(model, text[:, start:column].to(model.device), cache)  # (B, V)
 
         drawing = [i for i in writing if lengths[i] <= column]
-        chances = probs(logits[drawing])
+        places = [place[i] for i in drawing]
+        chances = probs(logits[places])
         chances = chances.to(generator.device if generator is not None else "cpu")
         tokens = torch.multinomial(chances, 1, generator=generator)[:, 0].cpu()
-        text[drawing, column] = tokens
+        text[places, column] = tokens
         step = dict(zip(drawing, tokens.tolist(), strict=True))
         yield step
         column += 1

@@ -172,7 +172,7 @@ def write(
     prompts = VOCABULARY.encode("".join(question(*pair, think) for pair in pairs))
     prompts = prompts.view(len(pairs), -1).repeat_interleave(n, 0)
     length = len(solution(0, 0, think))
-    options = {"temperature": temperature, "stop": [END], "generator": generator}
+    options = {"temperature": temperature, "generator": generator, "stop": [END], "share": True}
     written = []
     for some in prompts.split(512):  # so many at a time, to save memory
         for ids in model.generate(some, length, **options):
