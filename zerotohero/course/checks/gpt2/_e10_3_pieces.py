@@ -109,7 +109,7 @@ def wrongly(pieces: Pieces, name: str) -> list[Mistake]:
         ),
         (
             add(name) / (pieces.places // B * pieces.sizes[0]),
-            "Divided by the places of one micro-batch: by the targets of the whole batch it should.",
+            "Divided by the places of one micro-batch, rows · T: all targets of the batch count.",
         ),
         (add(name) / pieces.positive, "0 is a target like any other: −100 alone is none."),
         (add(name) / (n[-1] or np.nan), "Divided by the targets of the last micro-batch alone."),
