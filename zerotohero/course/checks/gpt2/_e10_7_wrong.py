@@ -54,8 +54,8 @@ def wrong_parameters(config: dict) -> list[Mistake]:
         (N - its["norms"] // 2 - C, "A LayerNorm has a bias as well as a gain."),
         (
             N - its["norms"] // 2,
-            "2C numbers are missing in a block. Each block has two LayerNorms, and its biases are 3C, "
-            "C, 4C and C.",
+            "2C numbers are missing in a block. Each block has two LayerNorms, and its biases are "
+            "3C, C, 4C and C.",
         ),
         (N - C * C * L, "Behind the heads, a layer from C to C is missing."),
         (N - (C * C + C) * L, "Behind the heads, a layer from C to C is missing."),
