@@ -245,3 +245,64 @@ def with_an_update():
                 p -= 0.1 * p.grad
 
     return accumulating(after=step)
+
+
+@wrong("10.3", "because one of its rows has no target")
+def left_out_for_one_row():
+    def pieces(x, y, rows):
+        return [(a, b) for a, b in cut(x, y, rows) if (b != -100).any(1).all()]
+
+    return accumulating(pieces=pieces)
+
+
+@wrong("10.3", "the others have some")
+def judged_by_its_first_row():
+    def pieces(x, y, rows):
+        return [(a, b) for a, b in cut(x, y, rows) if (b[0] != -100).any()]
+
+    return accumulating(pieces=pieces)
+
+
+@wrong("10.3", "Divided once too often")
+def divided_twice():
+    def accumulate(model, x, y, rows):
+        return accumulating()(model, x, y, rows) / number_of_pieces(x, rows)
+
+    return accumulate
+
+
+@wrong("10.3", "Divided by the places of one micro-batch")
+def by_places_of_a_piece():
+    return accumulating(lambda loss, n, x, y, rows: loss / (rows * y.shape[1]))
+
+
+@wrong("10.3", "as if its target were 0")
+def no_target_as_target_0():
+    return accumulating(pieces=lambda x, y, rows: cut(x, y.clamp(min=0), rows))
+
+
+@wrong("10.3", "Shifted once more")
+def shifted_once_more():
+    def accumulate(model, x, y, rows):
+        model.zero_grad()
+        total = 0.0
+        for a, b in cut(x, y, rows):
+            loss = loss_of(model(a)[:, :-1], b[:, 1:]) / targets(y)
+            loss.backward()
+            total += loss.item()
+        return total
+
+    return accumulate
+
+
+@wrong("10.3", "The losses so far are differentiated again")
+def sum_so_far():
+    def accumulate(model, x, y, rows):
+        model.zero_grad()
+        total = 0.0
+        for a, b in cut(x, y, rows):
+            total = total + loss_of(model(a), b) / targets(y)
+            total.backward(retain_graph=True)
+        return total.item()
+
+    return accumulate

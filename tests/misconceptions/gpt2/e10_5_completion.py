@@ -416,3 +416,109 @@ def rows_of_int32():
         return sums, [s / len(after) for s, (_, after) in zip(sums, pairs, strict=True)]
 
     return cut, score_endings
+
+
+@wrong("10.5", "The context's own tokens, and the whole from as many on")
+def context_and_the_rest():
+    return cutting(lambda e, c, x, w, a, n: (a, w[len(a) :])), score
+
+
+@wrong("10.5", "Cut by the number of tokens that the ending has")
+def counted_from_the_end():
+    def which(e, c, x, w, a, n):
+        n = len(e(f" {x}"))
+        return w[:-n], w[-n:]
+
+    return cutting(which), score
+
+
+@wrong("10.5", "is looked for anywhere in the context")
+def known_tokens():
+    def which(e, c, x, w, a, n):
+        return [t for t in w if t in a], [t for t in w if t not in a]
+
+    return cutting(which), score
+
+
+@wrong("10.5", "compare place by place")
+def up_to_the_first_unknown():
+    def which(e, c, x, w, a, n):
+        n = 0
+        while n < min(len(w), len(a)) and w[n] in a:
+            n += 1
+        return w[:n], w[n:]
+
+    return cutting(which), score
+
+
+@wrong("10.5", "One token too many in the first list")
+def one_token_late():
+    return cutting(lambda e, c, x, w, a, n: (w[: n + 1], w[n + 1 :])), score
+
+
+@wrong("10.5", "The logits at position t are read at token t")
+def not_shifted_at_all():
+    def score_endings(model, pairs):
+        idx = padded(pairs)
+        logp = F.log_softmax(model(idx), -1).gather(2, idx[..., None])[..., 0]
+        ranges = [(len(b) - 1, len(b) + len(a) - 1) for b, a in pairs]
+        sums = [row[i:j].sum().item() for row, (i, j) in zip(logp, ranges, strict=True)]
+        return sums, [s / len(a) for s, (_, a) in zip(sums, pairs, strict=True)]
+
+    return cut, score_endings
+
+
+@wrong("10.5", "The likeliest tokens are scored")
+def likeliest_tokens():
+    def score_endings(model, pairs):
+        logp = F.log_softmax(model(padded(pairs)), -1).max(-1).values
+        ranges = [(len(b) - 1, len(b) + len(a) - 1) for b, a in pairs]
+        sums = [row[i:j].sum().item() for row, (i, j) in zip(logp, ranges, strict=True)]
+        return sums, [s / len(a) for s, (_, a) in zip(sums, pairs, strict=True)]
+
+    return cut, score_endings
+
+
+def one_of_each(place):
+    """Return score_endings of one token of each ending."""
+
+    def score_endings(model, pairs):
+        idx = padded(pairs)
+        logp = F.log_softmax(model(idx), -1)[:, :-1].gather(2, idx[:, 1:, None])[..., 0]
+        both = zip(logp, pairs, strict=True)
+        sums = [row[len(b) - 1 :][: len(a)][place].item() for row, (b, a) in both]
+        return sums, [s / len(a) for s, (_, a) in zip(sums, pairs, strict=True)]
+
+    return score_endings
+
+
+@wrong("10.5", "Only the first token of each ending is scored")
+def first_tokens():
+    return cut, one_of_each(0)
+
+
+@wrong("10.5", "Only the last token of each ending is scored")
+def last_tokens():
+    return cut, one_of_each(-1)
+
+
+@wrong("10.5", "Something stands in front of the rows")
+def a_sign_in_front():
+    def score_endings(model, pairs):
+        return score(model, [([0, *before], after) for before, after in pairs])
+
+    return cut, score_endings
+
+
+@wrong("10.5", "Either no token is added up")
+def before_grows():
+    def score_endings(model, pairs):
+        idx = padded(pairs)
+        logp = F.log_softmax(model(idx), -1)[:, :-1].gather(2, idx[:, 1:, None])[..., 0]
+        sums = []
+        for row, (before, after) in zip(logp, pairs, strict=True):
+            before += after
+            sums.append(row[len(before) - 1 :][: len(after)].sum().item())
+        return sums, [s / len(after) for s, (_, after) in zip(sums, pairs, strict=True)]
+
+    return cut, score_endings

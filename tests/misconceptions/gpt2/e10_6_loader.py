@@ -103,7 +103,7 @@ def parts_of_their_own():
     return row_numbers, read
 
 
-@wrong("10.6", "Rows are drawn with replacement")
+@wrong("10.6", "as if they were drawn with replacement")
 def with_replacement():
     def row_numbers(n_tokens, T, B, step, rank, world, seed):
         rng = np.random.default_rng((seed, step, rank))
@@ -145,7 +145,7 @@ def batch_cut_off():
     return row_numbers, read
 
 
-@wrong("10.6", "A place behind the end of an epoch")
+@wrong("10.6", "says which epoch it is, and which place in it")
 def one_epoch_only():
     return numbering(at=lambda p, R: (0, p)), read
 
@@ -440,3 +440,50 @@ def inputs_alone():
 @wrong("10.6", "that of `numbers` is asked for")
 def in_the_order_of_the_text():
     return numbers, lambda shards, T, numbers: read(shards, T, sorted(numbers))
+
+
+@wrong("10.6", "In epoch 0 the seed makes no difference")
+def seed_times_epoch():
+    return numbering(order=lambda seed, epoch, R: mixed(seed * epoch, 0, R)), read
+
+
+@wrong("10.6", "With the seed 0 every epoch has the same order")
+def seed_times_epoch_and_one():
+    return numbering(order=lambda seed, epoch, R: mixed(seed * (epoch + 1), 0, R)), read
+
+
+@wrong("10.6", "Far more rows than there are")
+def a_row_for_each_token():
+    return numbering(rows=lambda N, T: N - T), read
+
+
+@wrong("10.6", "An order kept from an earlier call")
+def orders_kept_by_epoch():
+    kept = {}
+
+    def order(seed, epoch, R):
+        return kept.setdefault(epoch, mixed(seed, epoch, R))
+
+    return numbering(order=order), read
+
+
+@wrong("10.6", "goes on at the place where it began in the first")
+def place_kept():
+    def read_rows(shards, T, numbers):
+        firsts, ends = starts_of(shards)
+        rows = []
+        for r in numbers:
+            k = bisect.bisect_right(ends, r * T)
+            at, row = r * T - firsts[k], []
+            while len(row) < T + 1 and k < len(shards):
+                row += shards[k][at : at + T + 1 - len(row)].tolist()
+                k += 1
+            rows.append(row + [0] * (T + 1 - len(row)))
+        return tensors(rows)
+
+    return numbers, read_rows
+
+
+@wrong("10.6", "A row whose number stands twice")
+def each_row_once():
+    return numbers, lambda shards, T, asked: read(shards, T, [*dict.fromkeys(asked)])

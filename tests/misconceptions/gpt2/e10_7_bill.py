@@ -435,3 +435,79 @@ def hours_of_tokens():
 @wrong("10.7", "The other way round: the work over")
 def hours_inverted():
     return time(lambda *given: 1 / hours(*given))
+
+
+@wrong("10.7", "The last LayerNorm is counted in every block")
+def last_norm_in_every_block():
+    return parameters(lambda V, T, L, H, C: 2 * C * (L - 1))
+
+
+@wrong("10.7", "A bias has as many numbers as its layer has outputs")
+def biases_of_c():
+    return parameters(lambda V, T, L, H, C: -5 * C * L)
+
+
+@wrong("10.7", "and its biases are 3C, C, 4C and C")
+def biases_of_inputs():
+    return parameters(lambda V, T, L, H, C: -2 * C * L)
+
+
+@wrong("10.7", "Of the parameters only the way forward is there")
+def parameters_forward_alone():
+    return operations(lambda *s: flops(*s) - 4 * (count(*s) - s[1] * s[4]))
+
+
+@wrong("10.7", "3 operations a parameter")
+def three_a_parameter():
+    return operations(lambda *s: flops(*s) - 3 * (count(*s) - s[1] * s[4]))
+
+
+@wrong("10.7", "Biases are copied, too")
+def biases_copied():
+    def model_state(config, half, devices, shard):
+        _, _, L, _, C = sizes(config)
+        found = state(config, half, devices, shard)
+        return found | {"weights": found["weights"] + (2 * 9 * L * C if half else 0)}
+
+    return costs, model_state, utilisation, hours
+
+
+@wrong("10.7", "Biases and gains are copied, too")
+def biases_and_gains_copied():
+    def model_state(config, half, devices, shard):
+        _, _, L, _, C = sizes(config)
+        found = state(config, half, devices, shard)
+        return found | {"weights": found["weights"] + (2 * (13 * L + 2) * C if half else 0)}
+
+    return costs, model_state, utilisation, hours
+
+
+@wrong("10.7", "Copies of 4 bytes")
+def copies_of_four_bytes():
+    return memory(
+        lambda found, N, M, half, devices, shard: {
+            "weights": found["weights"] + (2 * M if half else 0)
+        }
+    )
+
+
+@wrong("10.7", "That is what all devices hold together")
+def of_all_devices():
+    return memory(
+        lambda found, N, M, half, devices, shard: {k: v * devices for k, v in found.items()}
+    )
+
+
+@wrong("10.7", "put all that is divided by in brackets")
+def divided_and_multiplied():
+    return rate(lambda f, r, d, peak: f * r / d * peak)
+
+
+@wrong("10.7", "as in `a / (b * c)`")
+def hours_from_the_left():
+    return time(lambda f, n, d, peak, mfu: f * n / d * peak * mfu / 3600)
+
+
+@wrong("10.7", "Times 3600")
+def hours_to_seconds():
+    return time(lambda *given: hours(*given) * 3600**2)

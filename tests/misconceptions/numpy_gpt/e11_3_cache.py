@@ -228,7 +228,7 @@ def exchanged():
     return caching(keep=keep), generate
 
 
-@wrong("11.3", "too large by their own number")
+@wrong("11.3", "so read it before the cache grows")
 def length_after_it_has_grown():
     def at(past, T):
         return np.arange(past, past + T) + (T if past else 0)
@@ -451,3 +451,84 @@ def a_window_of_the_newest():
         return text[len(prompt) :]
 
     return right, generate_cached
+
+
+def generating(feed, caches=lambda n: [{} for _ in range(n)], choose=lambda y: y[-1].argmax()):
+    """Return generate_cached that feeds `feed(prompt, new)`, with one thing wrong."""
+
+    def generate_cached(prompt, params, n_head, n_tokens):
+        cache, new = caches(len(params["blocks"])), []
+        for _ in range(n_tokens):
+            logits = right(np.array(feed(prompt, new)), params, n_head, cache)
+            new.append(int(choose(logits)))
+        return new
+
+    return generate_cached
+
+
+@wrong("11.3", "is fed again with what it holds")
+def whole_text_into_the_cache():
+    return right, generating(lambda prompt, new: prompt + new)
+
+
+@wrong("11.3", "These tokens fit, to the last row of wpe")
+def refused_one_early():
+    def generate_cached(prompt, params, n_head, n_tokens):
+        if len(prompt) + n_tokens > len(params["wpe"]):
+            raise ValueError("too long")
+        return generate(prompt, params, n_head, n_tokens)
+
+    return right, generate_cached
+
+
+@wrong("11.3", "as in `[{}] * n`")
+def one_dict_for_all_blocks():
+    return right, generating(lambda prompt, new: new[-1:] or prompt, lambda n: [{}] * n)
+
+
+@wrong("11.3", "`argmax` of all rows counts on")
+def likeliest_of_all_rows():
+    return right, generating(lambda prompt, new: new[-1:] or prompt, choose=lambda y: y.argmax())
+
+
+@wrong("11.3", "is fed twice")
+def last_of_the_prompt_twice():
+    def generate_cached(prompt, params, n_head, n_tokens):
+        cache, new, fed = [{} for _ in params["blocks"]], [], prompt[-1:]
+        right(np.array(prompt), params, n_head, cache)
+        for _ in range(n_tokens):
+            new.append(int(right(np.array(fed), params, n_head, cache)[-1].argmax()))
+            fed = new[-1:]
+        return new
+
+    return right, generate_cached
+
+
+@wrong("11.3", "Each position sees the one behind it")
+def mask_one_too_far():
+    return caching(sees=lambda T, P: np.tri(T, P, P - T + 1, dtype=bool)), generate
+
+
+@wrong("11.3", "values are cached as keys are")
+def keys_alone():
+    def keep(store, k, v):
+        store["k"] = np.concatenate([store["k"], k], 1) if store else k
+        return store["k"], v
+
+    return caching(keep=keep), generate
+
+
+@wrong("11.3", "something is remembered outside of the dicts")
+def positions_counted_outside():
+    count = {}
+
+    def gpt_cached(tokens, params, n_head, cache):
+        old = count["n"] if cache[0] else 0
+        count["n"] = old + len(tokens)
+
+        def sees(T, P):
+            return np.tri(T, old + T, old, dtype=bool)
+
+        return caching(past=lambda cache: old, sees=sees)(tokens, params, n_head, cache)
+
+    return gpt_cached, generate

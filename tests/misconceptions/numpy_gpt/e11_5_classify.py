@@ -280,3 +280,91 @@ def mean_of_w():
 @wrong("11.5", "A share of 1/K")
 def divided_by_the_classes():
     return classifying(), losing(d=lambda d, p, B: d * B / d.shape[1])
+
+
+@wrong("11.5", "The largest logit of all texts is taken away")
+def largest_of_all():
+    def log(logits):
+        logits = logits - logits.max()
+        return logits - np.log(np.exp(logits).sum(1, keepdims=True))
+
+    return classifying(), losing(log=log)
+
+
+@wrong("11.5", "The softmax goes along the texts")
+def along_the_texts():
+    return classifying(), losing(log=lambda logits: log_softmax(logits.T).T)
+
+
+@wrong("11.5", "Divided by B · K: the mean is over the B texts")
+def mean_of_all_numbers():
+    def loss(logs, rows, labels):
+        return float(-logs[rows, labels].sum() / logs.size)
+
+    return classifying(), losing(loss)
+
+
+def losing_labels(mark):
+    """Return classify_loss in which `mark` changes the softmax at the labels."""
+
+    def classify_loss(h, lengths, side, w, b, labels):
+        def d(d, p, B):
+            p = p.copy()
+            mark(p, np.arange(B), labels)
+            return p / B
+
+        return losing(d=d)(h, lengths, side, w, b, labels)
+
+    return classify_loss
+
+
+@wrong("11.5", "`d[:, labels]` takes all these labels")
+def one_less_in_every_row():
+    def mark(p, rows, labels):
+        p[:, labels] -= 1
+
+    return classifying(), losing_labels(mark)
+
+
+@wrong("11.5", "The 1 at the label is added")
+def one_more_at_the_label():
+    def mark(p, rows, labels):
+        p[rows, labels] += 1
+
+    return classifying(), losing_labels(mark)
+
+
+def gradient_at(where):
+    """Return classify_loss that puts the gradient of h where (h, lengths, side) says."""
+
+    def classify_loss(h, lengths, side, w, b, labels):
+        loss, gradients = losing()(h, lengths, side, w, b, labels)
+        back = gradients["h"].sum(1, keepdims=True)
+        return loss, gradients | {"h": np.where(where(h, lengths, side)[..., None], back, 0)}
+
+    return classify_loss
+
+
+@wrong("11.5", "It was put at lengths − 1")
+def put_at_the_length():
+    return classifying(), gradient_at(
+        lambda h, lengths, side: np.arange(h.shape[1]) == lengths[:, None] - 1
+    )
+
+
+@wrong("11.5", "It stands at all of a text's own positions")
+def put_at_all_own_positions():
+    def own(h, lengths, side):
+        places = np.arange(h.shape[1])
+        return (places if side == "right" else places[::-1]) < lengths[:, None]
+
+    return classifying(), gradient_at(own)
+
+
+@wrong("11.5", "and `d @ w.T` goes back")
+def back_without_a_transpose():
+    def classify_loss(h, lengths, side, w, b, labels):
+        loss, gradients = losing()(h, lengths, side, w, b, labels)
+        return loss, gradients | {"h": gradients["b"][None] @ w}
+
+    return classifying(), classify_loss

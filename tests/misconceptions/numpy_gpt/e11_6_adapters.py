@@ -373,3 +373,79 @@ def whole_alpha():
 @wrong("11.6", "Divided by C")
 def divided_by_channels():
     return adapter, adding(), sizing(), merging(lambda alpha, r, C: alpha / C)
+
+
+@wrong("11.6", "The GELU stands behind `up`")
+def gelu_behind_up():
+    return with_adapter(
+        lambda x, down, up: x + gelu((x @ down["w"] + down["b"]) @ up["w"] + up["b"])
+    )
+
+
+@wrong("11.6", "The GELU stands in front of `down`")
+def gelu_in_front():
+    return with_adapter(
+        lambda x, down, up: x + (gelu(x) @ down["w"] + down["b"]) @ up["w"] + up["b"]
+    )
+
+
+@wrong("11.6", "comes behind the GELU")
+def bias_behind_the_gelu():
+    return with_adapter(
+        lambda x, down, up: x + (gelu(x @ down["w"]) + down["b"]) @ up["w"] + up["b"]
+    )
+
+
+@wrong("11.6", "A tanh stands where the GELU belongs")
+def tanh_alone():
+    return with_adapter(
+        lambda x, down, up: x + np.tanh(x @ down["w"] + down["b"]) @ up["w"] + up["b"]
+    )
+
+
+@wrong("11.6", "That is the GELU with an error function")
+def exact_gelu():
+    def exact(x, down, up):
+        h = x @ down["w"] + down["b"]
+        phi = np.vectorize(lambda z: (1 + math.erf(z / math.sqrt(2))) / 2)(h)
+        return x + (h * phi) @ up["w"] + up["b"]
+
+    return with_adapter(exact)
+
+
+@wrong("11.6", "`@` takes them as they are")
+def one_axis_in_front():
+    def flattened(x, down, up):
+        h = gelu(x.reshape(-1, x.shape[-1]) @ down["w"] + down["b"])
+        return x + h @ up["w"] + up["b"]
+
+    return with_adapter(flattened)
+
+
+@wrong("11.6", "Nothing is drawn with a standard deviation of 0")
+def mean_and_deviation_exchanged():
+    add = adding(down=lambda rng, shape: rng.normal(0.02, 0, shape))
+    return adapter, add, sizing(), merging()
+
+
+@wrong("11.6", "and not of all that are there then")
+def share_of_the_new_model():
+    def adapter_size(params, share):
+        return sizing()(params, share / (1 - share))
+
+    return adapter, adding(), adapter_size, merging()
+
+
+@wrong("11.6", "r times what r = 1 adds")
+def in_proportion():
+    def adapter_size(params, share):
+        C, V = params["head"]["w"].shape
+        one = 2 * len(params["blocks"]) * (2 * C + 1 + C) + C + V
+        return int(share * numbers(params) // one)
+
+    return adapter, adding(), adapter_size, merging()
+
+
+@wrong("11.6", "Times r / alpha")
+def scale_upside_down():
+    return adapter, adding(), sizing(), merging(lambda alpha, r, C: r / alpha)

@@ -232,3 +232,43 @@ def last_row_lost():
         return y
 
     return right, short
+
+
+@wrong("11.7", "uint8 has no numbers below 0")
+def without_a_sign():
+    def quantise(w):
+        q, scale = right(w)
+        return q.view(np.uint8), scale
+
+    return quantise, product
+
+
+@wrong("11.7", "Times the scale: q is w divided by it")
+def times_the_scale():
+    def quantise(w):
+        scale = scales(w)
+        return np.rint(w * scale[:, None]).astype(np.int8), scale
+
+    return quantise, product
+
+
+@wrong("11.7", "q comes first, then scale")
+def scale_first():
+    return lambda w: right(w)[::-1], product
+
+
+@wrong("11.7", "float16 has some three digits")
+def scales_of_float16():
+    return quantising(lambda w: scales(w).astype(np.float16)), product
+
+
+@wrong("11.7", "float32 is needed")
+def rows_of_float16():
+    def product(x, q, scale):
+        y = np.zeros((len(x), q.shape[1]), np.float32)
+        for i in range(0, len(q), 128):
+            rows = (q[i : i + 128] * scale[i : i + 128, None]).astype(np.float16)
+            y += x[:, i : i + 128] @ rows
+        return y
+
+    return right, product

@@ -1,5 +1,7 @@
 """A batch in micro-batches for 10.3: losses and gradients of each, and what mistakes give."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from zerotohero import IGNORED
@@ -21,6 +23,7 @@ class Pieces:
         self.counts = [int((y[i : i + rows] != IGNORED).sum()) for i in starts]
         self.sizes = [len(x[i : i + rows]) for i in starts]
         self.positive = int((y > 0).sum())
+        self.bare = [(y[i : i + rows] == IGNORED).all(1).tolist() for i in starts]
         self.places, self.before, self.batch = y.size, before, (model, x, y)
         total = self.added("loss") / sum(self.counts)
         self.loss = float(total)
@@ -37,6 +40,11 @@ class Pieces:
         counts = (y != IGNORED).sum(1)
         rows = [_sums(model, x[i : i + 1], y[i : i + 1])[name] for i in range(len(x))]
         return sum(row / max(1, n) for row, n in zip(rows, counts, strict=True)) / len(x)
+
+    def of_whole(self, name: str, change: Callable) -> np.ndarray:
+        """Return the sum over the whole batch, with x and y changed."""
+        model, x, y = self.batch
+        return _sums(model, *change(x, y))[name]
 
 
 def _sums(model: dict, x: np.ndarray, y: np.ndarray) -> dict:
@@ -95,10 +103,19 @@ def wrongly(pieces: Pieces, name: str) -> list[Mistake]:
             add(name, by_rows),
             "Each micro-batch counts by its rows: by its targets it should.",
         ),
+        (
+            add(name) / N / K,
+            "Divided once too often: by the number of micro-batches, after that of all targets.",
+        ),
+        (
+            add(name) / (pieces.places // B * pieces.sizes[0]),
+            "Divided by the places of one micro-batch, rows · T: all targets of the batch count.",
+        ),
         (add(name) / pieces.positive, "0 is a target like any other: −100 alone is none."),
         (add(name) / (n[-1] or np.nan), "Divided by the targets of the last micro-batch alone."),
         (add(name) / (n[0] or np.nan), "Divided by the targets of the first micro-batch."),
     ]
+    found += _of_places(pieces, name)
     if K > 1:
         found += [
             (add(name, last) / N, cleared),
@@ -119,6 +136,11 @@ def wrongly(pieces: Pieces, name: str) -> list[Mistake]:
                 right + pieces.before.get(name, np.nan),
                 "What was in `.grad` before was added to: clear it first.",
             ),
+            (
+                add(name, range(K, 0, -1)) / N,
+                "The losses so far are differentiated again with each micro-batch: call "
+                "`backward()` on the loss of this one alone.",
+            ),
             (2 * right, "Twice as large: `backward()` was called twice."),
             (-right, "The sign is turned."),
         ]
@@ -126,3 +148,26 @@ def wrongly(pieces: Pieces, name: str) -> list[Mistake]:
     found = [(value, hint) for value, hint in found if not np.allclose(value, right, 1e-9, 1e-12)]
     kind = float if name == "loss" else np.asarray
     return [Mistake(kind(value), hint) for value, hint in found]
+
+
+def _of_places(pieces: Pieces, name: str) -> list[tuple[np.ndarray, str]]:
+    """Return what mistakes about the places, and about rows without a target, make of it."""
+    N = sum(pieces.counts)
+    as_zero = pieces.of_whole(name, lambda x, y: (x, np.where(y == IGNORED, 0, y)))
+    shifted = pieces.of_whole(name, lambda x, y: (x[:, :-1], y[:, 1:]))
+    left = int((pieces.batch[2][:, 1:] != IGNORED).sum())
+    zero = (
+        "A place without a target is counted as if its target were 0: its loss has to be left out."
+    )
+    shift = "Shifted once more: the logits at position t belong to the target at position t."
+    bare = "A micro-batch is left out because one of its rows has no target: the others have some."
+    found = [
+        (as_zero / N, zero),
+        (as_zero / pieces.places, zero),
+        (shifted / N, shift),
+        (shifted / max(1, left), shift),
+    ]
+    for skipped in (any, lambda rows: rows[0]):
+        weights = [0 if skipped(rows) else 1 for rows in pieces.bare]
+        found.append((pieces.added(name, weights) / N, bare))
+    return found

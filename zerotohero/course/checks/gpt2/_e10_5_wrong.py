@@ -1,124 +1,10 @@
-"""What 10.5 asks, and what comes of cutting and scoring wrongly."""
+"""What an ending is worth in 10.5, and what comes of scoring it wrongly."""
 
 import math
-from functools import partial
 
 import numpy as np
 
 from zerotohero.course.exercise import Mistake
-
-# --- where a text is cut ------------------------------------------------------------------------
-
-
-def _encode(pieces: list[str], text: str) -> list[int]:
-    """Return the tokens of a text: from the left, the longest piece that fits."""
-    ids = []
-    while text:
-        length = next(n for n in range(len(text), 0, -1) if text[:n] in pieces)
-        ids.append(pieces.index(text[:length]))
-        text = text[length:]
-    return ids
-
-
-def cut(pieces: list[str], context: str, ending: str) -> list[list[int]]:
-    whole, alone = _encode(pieces, f"{context} {ending}"), _encode(pieces, context)
-    n = _common(whole, alone)
-    return [whole[:n], whole[n:]]
-
-
-def _common(whole: list[int], alone: list[int]) -> int:
-    pairs = zip(whole, alone, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(whole), len(alone)))
-
-
-def texts(rng, joined: bool) -> dict:
-    """Return pieces and texts. If joined, pieces reach over the blank, and differ from letters."""
-    a, b, c, d, e, f, g = rng.permutation([*"abcdefghijkm"])[:7]
-    words = [a + b, f" {c}", f"{c}{d}", f" {e}{f}", f" {e}", f + a, f" {g}", b + g]
-    over = [f"{d} {e}", f"{c}{g} {f}", f"{a}{d} ", f"{b} {a}{g}"] if joined else []
-    pieces = [*" abcdefghijkm", *words, *over]
-    pieces = [pieces[i] for i in rng.permutation(len(pieces))]
-    if not joined:
-        texts = [
-            [f"{a}{b} {c}{d}", f"{e}{f}"],
-            [f"{g}{a}{b}", f"{c}{d}{e}{f}{a} {g}"],
-            [f"{d}{b}", f"{g}{a}"],
-            [f"{c}{d} {e}{f}", f"{a}{b}"],
-        ]
-    else:
-        texts = [
-            [f"{a}{b} {c}{d}{d}", f"{e}{f}{a}"],  # the last token changes
-            [f"{e}{d} {a}{b}{c}{g}", f"{f}{g}{b}"],  # two become one, and then they agree again
-            [f"{f}{a}{a}{d}", f"{g}{b}{d}"],  # two and the blank become one
-            [f"{d}{c} {a}{a}{b}", f"{a}{g}"],  # nothing is left behind the seam
-        ]
-    lead = [g + d, d + f, f + c + a, e + g]
-    return {"pieces": pieces, "texts": [[x + c, y] for x, (c, y) in zip(lead, texts, strict=True)]}
-
-
-def explained(pieces: list[str], texts: list[list[str]], came: list) -> str | None:
-    """Return the hint for the one mistake that explains what came of all texts."""
-    ways = zip(*(_wrong_cuts(pieces, *text) for text in texts), strict=True)
-    return next((way[0][1] for way in ways if [cut for cut, _ in way] == came), None)
-
-
-def _wrong_cuts(pieces: list[str], context: str, ending: str) -> list[tuple[list, str]]:
-    encode = partial(_encode, pieces)
-    whole, alone, n = encode(f"{context} {ending}"), encode(context), len(encode(context))
-    common = _common(whole, alone)
-    right = [whole[:common], whole[common:]]
-    blank, glued = encode(f"{context} "), encode(context + ending)
-    same = sum(a == b for a, b in zip(whole, alone, strict=False))
-    found = [
-        (
-            [whole[:n], whole[n:]],
-            "Cut behind as many tokens as the context has alone: where a token reaches over the "
-            "seam, it is lost. Cut where the two begin to differ.",
-        ),
-        (
-            [alone, whole[common:]],
-            "The first list is the context alone: where it ends in other tokens than the whole "
-            "has there, these are read, and then read again. It is what both have in common.",
-        ),
-        (
-            [alone, encode(f" {ending}")],
-            "Context and ending are encoded apart: the tokens at the seam are others than in the "
-            "whole text, which is what the model has learned from.",
-        ),
-        (
-            [blank, encode(ending)],
-            "Encoded apart, with the blank behind the context: models have learned blanks as the "
-            "beginning of what follows. Encode the whole.",
-        ),
-        ([glued[:n], glued[n:]], "There is no blank between context and ending."),
-        ([alone, encode(ending)], "Encoded apart, and the blank between the two is lost."),
-        (
-            [glued[: _common(glued, alone)], glued[_common(glued, alone) :]],
-            "There is no blank between context and ending.",
-        ),
-        (
-            [whole[: _common(whole, blank)], whole[_common(whole, blank) :]],
-            "Compared with the context and a blank: the context alone is asked for.",
-        ),
-        (
-            [whole[:same], whole[same:]],
-            "All places that agree are counted, those behind the first difference too: stop there.",
-        ),
-        (right[::-1], "The other way round: first what both have in common."),
-        (
-            [whole[:common], whole[common + 1 :]],
-            "The first token of the second list is lost, the one that differs.",
-        ),
-        (
-            [whole[: common - 1], whole[common - 1 :]],
-            "One token too few in the first list: the last one that both have belongs to it.",
-        ),
-        ([whole, whole[common:]], "The first list is the whole text: it ends where they differ."),
-    ]
-    return found
-
-
-# --- what an ending is worth --------------------------------------------------------------------
 
 
 def some_scores(rng, lengths: tuple[tuple[int, int], ...], sure: float = 1.0) -> dict:
@@ -133,8 +19,17 @@ def some_scores(rng, lengths: tuple[tuple[int, int], ...], sure: float = 1.0) ->
         given["out"] *= 1.5 * sure
         if len(pairs) > 2 and not any(0 in after for _, after in pairs):
             continue  # what takes 0 for filling must have something to lose
-        if sure == 1 or sums_of(given, rows_of(given, []))[0].max() < -150:
+        if len(pairs) == 1 and 0 in (pairs[0][1][0], pairs[0][1][-1]):
+            continue  # and must not lose just the first token, or the last
+        if sure == 1 or max(map(max, _near(given))) < -10:
             return given
+
+
+def _near(given: dict) -> list[np.ndarray]:
+    """Return the logarithms that belong to an ending, and the one in front of them."""
+    logs = _judged(given, rows_of(given, []))
+    both = zip(logs, given["pairs"], strict=True)
+    return [row[max(0, len(b) - 2) : len(b) + len(a) - 1] for row, (b, a) in both]
 
 
 def _logits(given: dict, idx: np.ndarray) -> np.ndarray:
@@ -160,8 +55,13 @@ def rows_of(given: dict, seen: list) -> np.ndarray:
     return fed if right else rows
 
 
+def _judged(given: dict, idx: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the probability of each token but the first, (n, T - 1)."""
+    return np.take_along_axis(_normal(_logits(given, idx))[:, :-1], idx[:, 1:, None], 2)[..., 0]
+
+
 def sums_of(given: dict, idx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    values = np.take_along_axis(_normal(_logits(given, idx))[:, :-1], idx[:, 1:, None], 2)[..., 0]
+    values = _judged(given, idx)
     sums = [
         values[i, len(before) - 1 : len(before) + len(after) - 1].sum()
         for i, (before, after) in enumerate(given["pairs"])
@@ -215,6 +115,23 @@ def wrong_sums(given: dict, idx: np.ndarray, came_to_nothing: bool) -> list[Mist
             "position before say what comes.",
         ),
         (
+            summed(itself),
+            "The logits at position t are read at token t, which they have seen: read them at "
+            "token t + 1.",
+        ),
+        (
+            summed(logp.max(-1)),
+            "The likeliest tokens are scored: those of `after` are, however unlikely.",
+        ),
+        (
+            [float(r[len(b) - 1]) for r, (b, _) in zip(right, pairs, strict=True)],
+            "Only the first token of each ending is scored.",
+        ),
+        (
+            [float(r[len(b) + len(a) - 2]) for r, (b, a) in zip(right, pairs, strict=True)],
+            "Only the last token of each ending is scored.",
+        ),
+        (
             summed(of(logp[:, 1:], idx[:, :-1])),
             "Shifted the wrong way: the logits at t belong to token t + 1, not to token t − 1.",
         ),
@@ -259,6 +176,8 @@ def wrong_sums(given: dict, idx: np.ndarray, came_to_nothing: bool) -> list[Mist
     ]
     if came_to_nothing or len(pairs) > 1:  # of one row alone, that is the logarithm of 1
         hint = "`log_softmax` goes along the rows: the tokens are the last axis."
+        if len(pairs) == 1:
+            hint = f"Either no token is added up, or {hint}"
         found.insert(0, (over_rows, hint))
     clamped = "Improbable tokens are held above a limit: an ending may be as improbable as it is."
     for least in (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-20, 1e-30):

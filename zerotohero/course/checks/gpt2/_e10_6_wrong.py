@@ -81,7 +81,10 @@ def order_hint(table: list[list[list[int]]], R: int) -> str | None:
             else None
         )
     if any(len({*numbers}) < len(numbers) for numbers in taken.values()):
-        return "Rows are drawn with replacement: mix all R of them, and take one after another."
+        return (
+            "Some rows come again before others have come at all, as if they were drawn with "
+            "replacement: mix all R of them once an epoch, and take one after another."
+        )
     return (
         "Each process has an order of its own, so that some rows come twice and others not at all: "
         "the order is one for all, and the rank says where in it."
@@ -98,6 +101,9 @@ def share_of_neighbours(order: list[int], other: list[int]) -> float:
     """Return how many of the pairs that stand side by side in one order do so in the other."""
     pairs = [{frozenset(pair) for pair in pairwise([*o, o[0]])} for o in (order, other)]
     return len(pairs[0] & pairs[1]) / len(order)
+
+
+TWICE = "A row whose number stands twice in `numbers` comes once: each number has a row of its own."
 
 
 def wrong_rows(shards: list[np.ndarray], T: int, numbers: list[int], which: int) -> list[Mistake]:
@@ -131,6 +137,18 @@ def wrong_rows(shards: list[np.ndarray], T: int, numbers: list[int], which: int)
             while len(row) < T + 1 and k + 1 < len(shards):
                 k, kept = k + 1, row[len(row) - again :]
                 row = row + kept + of(k)[skipped:].tolist()
+            rows.append(filled(row))
+        return np.array(rows)
+
+    def where_it_began() -> np.ndarray:
+        """Return rows that go on in the next shard where they began in the first."""
+        rows = []
+        for start in starts.tolist():
+            k = int(np.searchsorted(ends, start, "right"))
+            row, place = [], start - int(ends[k - 1] if k else 0)
+            while len(row) < T + 1 and k < len(shards):
+                row += of(k)[place : place + T + 1 - len(row)].tolist()
+                k += 1
             rows.append(filled(row))
         return np.array(rows)
 
@@ -173,6 +191,13 @@ def wrong_rows(shards: list[np.ndarray], T: int, numbers: list[int], which: int)
             "A row goes on in the next shard, but where that one is short, in the one behind it, "
             "too.",
         ),
+        (
+            where_it_began(),
+            "In the next shard a row goes on at the place where it began in the first: it goes on "
+            "at 0.",
+        ),
+        (at([*dict.fromkeys(starts.tolist())]), TWICE),
+        (at(np.unique(starts)), TWICE),
         (at(moved), "A row that goes over the end begins in the next shard: tokens are skipped."),
         (
             at(np.maximum(kept, 0)),

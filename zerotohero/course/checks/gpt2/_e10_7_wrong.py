@@ -34,6 +34,9 @@ def flops_of(config: dict) -> int:
     return 6 * (parameters_of(config) - _parts(config)["positions"] + _attention(config))
 
 
+OUTPUTS = "A bias has as many numbers as its layer has outputs: 3C, C, 4C and C."
+
+
 def wrong_parameters(config: dict) -> list[Mistake]:
     its, N = _parts(config), parameters_of(config)
     L, H, C = config["n_layer"], config["n_head"], config["n_embd"]
@@ -49,7 +52,11 @@ def wrong_parameters(config: dict) -> list[Mistake]:
         (N - its["biases"] - its["norms"] - its["last"], "Biases and LayerNorms are missing."),
         (N - its["last"], "The last LayerNorm is missing, which stands behind the blocks."),
         (N - its["norms"] // 2 - C, "A LayerNorm has a bias as well as a gain."),
-        (N - its["norms"] // 2, "Each block has two LayerNorms."),
+        (
+            N - its["norms"] // 2,
+            "2C numbers are missing in a block. Each block has two LayerNorms, and its biases are "
+            "3C, C, 4C and C.",
+        ),
         (N - C * C * L, "Behind the heads, a layer from C to C is missing."),
         (N - (C * C + C) * L, "Behind the heads, a layer from C to C is missing."),
         (
@@ -60,9 +67,17 @@ def wrong_parameters(config: dict) -> list[Mistake]:
         (N + (H - 1) * (4 * C * C + 4 * C) * L, "Times the heads: they share the C channels."),
         (N + (H - 1) * (3 * C * C + 3 * C) * L, "Times the heads: they share the C channels."),
         (N + config["vocab_size"], "The output layer has no bias."),
+        (
+            N + (L - 1) * its["last"],
+            "The last LayerNorm is counted in every block: it stands once, behind them.",
+        ),
+        *((N - its["biases"] + k * L * C, OUTPUTS) for k in (4, 6)),
         (N - (L - 1) * (its["matrices"] + its["biases"] + its["norms"]) // L, "One block of L."),
     ]
     return [Mistake(value, hint) for value, hint in found]
+
+
+SIX = "2 forward and twice that backward are 6."
 
 
 def wrong_flops(config: dict) -> list[Mistake]:
@@ -115,6 +130,11 @@ def wrong_flops(config: dict) -> list[Mistake]:
         ),
         (6 * (n + attention * config["n_head"]), heads),
         (6 * (n + attention // config["n_head"]), heads),
+        (
+            2 * n + 6 * attention,
+            "Of the parameters only the way forward is there: the way back takes twice as much.",
+        ),
+        *((k * n + 6 * attention, f"{k} operations a parameter: {SIX}") for k in (3, 4, 8)),
         (
             6 * (n + attention * T),
             "T queries of attention: one token has one, which meets T keys.",
@@ -172,6 +192,15 @@ def wrong_bytes(part: str, config: dict, half: bool, devices: int, shard: bool) 
                 whole + copies * (M + its["positions"]),
                 "Positions are added: no product reads them.",
             ),
+            (
+                whole + copies * (M + its["biases"]),
+                "Biases are copied, too: they are added, and no product reads them.",
+            ),
+            (
+                whole + copies * (M + its["biases"] + its["norms"] + its["last"]),
+                "Biases and gains are copied, too: only matrices take part in products.",
+            ),
+            (whole + 2 * copies * M, "Copies of 4 bytes: a number in bfloat16 takes 2."),
             (whole + copies * its["matrices"], "The table of tokens is in a product, the last."),
             (whole, "With `half`, products read copies of 2 bytes a weight, beside the weights."),
             (whole + 2 * M, "Without `half` there are no copies."),
@@ -201,6 +230,13 @@ def wrong_bytes(part: str, config: dict, half: bool, devices: int, shard: bool) 
             (12 * N * share, "12 bytes a parameter: the weights count elsewhere, so 8 are left."),
             (right / 4, "2 bytes a parameter: AdamW has two averages, of 4 bytes each."),
         ]
+    if devices > 1:
+        together = "That is what all devices hold together: the bytes on each are asked for."
+        found += [
+            (right * devices, together),
+            (right - alone + alone * devices, together),
+            ((right - alone) * devices + alone, together),
+        ]
     other = "Another number of parameters than model_costs has to find."
     per = (right - alone) / N
     for wrong in wrong_parameters(config):
@@ -213,6 +249,11 @@ def _differing(found: Iterable[tuple[float, str]], right: float) -> list[Mistake
     return [Mistake(value, hint) for value, hint in found if abs(value - right) > 1e-4 * right]
 
 
+FROM_THE_LEFT = (
+    "a / b * c is (a / b) · c: put all that is divided by in brackets, as in `a / (b * c)`."
+)
+
+
 def wrong_rates(flops: float, rate: float, devices: int, peak: float) -> list[Mistake]:
     right = flops * rate / (devices * peak)
     found = [
@@ -223,6 +264,7 @@ def wrong_rates(flops: float, rate: float, devices: int, peak: float) -> list[Mi
         (right * 6, "Times 6: `flops` are the operations of a token already."),
         (rate / (devices * peak), "The tokens' operations are missing: times `flops`."),
         (flops * rate, "Operations a second: divide by what the devices could do."),
+        (right * peak**2, FROM_THE_LEFT),
         (right / HOUR, "tokens_per_s and the peak are both a second's: nothing to convert."),
     ]
     return [Mistake(value, hint) for value, hint in found]
@@ -242,6 +284,9 @@ def wrong_hours(
         (right * devices**2, "More devices take less time: divide by their number."),
         (right * 6, "Times 6: `flops` are the operations of a token already."),
         (right / flops, "The operations of a token are missing: times `flops`."),
+        (right * HOUR**2, "Times 3600: seconds become hours by a division."),
+        (right * (peak * share) ** 2, FROM_THE_LEFT),
+        (right * peak**2, FROM_THE_LEFT),
         (1 / right, "The other way round: the work over what is done in an hour."),
     ]
     return [Mistake(value, hint) for value, hint in found]

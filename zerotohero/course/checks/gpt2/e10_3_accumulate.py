@@ -104,8 +104,7 @@ def _numbers(batch: dict, reply: dict, hint: str | None = None) -> None:
         expect_that(
             grad is not None,
             f"{what}: a parameter's grad is None",
-            "No gradient was left: call `backward()` for each micro-batch, and clear `.grad` "
-            "before the first one only.",
+            NO_GRADIENT,
         )
         expect_slowly(
             f"{what}: the gradient of {name}",
@@ -117,6 +116,10 @@ def _numbers(batch: dict, reply: dict, hint: str | None = None) -> None:
         )
 
 
+NO_GRADIENT = (
+    "No gradient was left: call `backward()` for each micro-batch, and clear `.grad` before the "
+    "first one only."
+)
 OF_NONE = (
     "A micro-batch without targets has a sum, which is 0, and no mean: 0/0 is NaN, and NaN times 0 "
     "is NaN as well."
@@ -138,7 +141,8 @@ def _unlike(rng, rows: int) -> dict:
         batch = _fresh(_batch(rng, rows))
         pieces = Pieces(**batch)
         n, B = pieces.counts, len(batch["x"])
-        if len({*n, sum(n), len(n), B, pieces.places, pieces.positive}) == len(n) + 5:
+        others = {sum(n), len(n), B, pieces.places, pieces.places // B * rows, pieces.positive}
+        if len({*n, *others}) == len(n) + 6:
             return batch
 
 
@@ -152,7 +156,11 @@ accumulate.case(
 
 
 def _without(rng) -> dict:
-    return {"batches": [_fresh(_batch(rng, 2, empty=int(k))) for k in rng.permutation([0, 1, 3])]}
+    batches = [_fresh(_batch(rng, 2, empty=int(k))) for k in rng.permutation([0, 1, 3])]
+    batches.append(_fresh(_batch(rng, 2)))
+    first, second = (int(k) for k in rng.permutation(3)[:2])
+    batches[-1]["y"][[2 * first, 2 * second + 1]] = IGNORED  # beside rows that have targets
+    return {"batches": batches}
 
 
 accumulate.case(
@@ -162,6 +170,15 @@ accumulate.case(
     inputs=_without,
     crashes=CRASHES,
 )(whole_batch)
+
+
+def _few_enough(batch: dict, reply: dict) -> None:
+    most = max(map(len, reply["passes"]), default=0)
+    expect_that(
+        most <= batch["rows"],
+        f"{_about(batch)}: the model got {most} rows at a time",
+        "That many don't fit into memory: it gets `x[i : i + rows]`.",
+    )
 
 
 def _any_rows(rng) -> dict:
@@ -178,13 +195,8 @@ def _any_rows(rng) -> dict:
 def in_pieces(given, got):
     for batch, reply in zip(given["batches"], got["batches"], strict=True):
         what, rows, B = _about(batch), batch["rows"], len(batch["x"])
-        passes = reply["passes"]
-        most, least = max(map(len, passes), default=0), -(-B // rows)
-        expect_that(
-            most <= rows,
-            f"{what}: the model got {most} rows at a time",
-            "That many don't fit into memory: it gets `x[i : i + rows]`.",
-        )
+        passes, least = reply["passes"], -(-B // rows)
+        _few_enough(batch, reply)
         seen = sorted(row for rows_of_pass in passes for row in rows_of_pass)
         twice = [row for row in range(B) if seen.count(row) > 1]
         missing = [row for row in range(B) if row not in seen]
@@ -229,8 +241,11 @@ def one_at_a_time(given, got):
             f"{what}: expected forward, backward, forward, backward, …, got "
             f"{turns.replace('f', 'forward, ').replace('b', 'backward, ')}and no more",
             "Each micro-batch's graph stays in memory until its backward pass: call `backward()` "
-            "within the loop, and not once on the sum of the losses.",
+            "within the loop, and not once on the sum of the losses."
+            if "b" in turns
+            else NO_GRADIENT,
         )
+        _few_enough(batch, reply)
         _numbers(batch, reply)
 
 

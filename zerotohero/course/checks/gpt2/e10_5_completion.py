@@ -3,13 +3,11 @@
 import numpy as np
 
 from zerotohero.course.checks.gpt.shared import expect_slowly
+from zerotohero.course.checks.gpt2._e10_5_cuts import cut, explained, texts
 from zerotohero.course.checks.gpt2._e10_5_wrong import (
-    cut,
-    explained,
     rows_of,
     some_scores,
     sums_of,
-    texts,
     wrong_means,
     wrong_sums,
 )
@@ -99,19 +97,27 @@ LEFT = (
     "Rows are filled up on the left, so that their tokens stand at other positions than in "
     "training: fill up on the right, where nothing sees it."
 )
+IN_FRONT = (
+    "Something stands in front of the rows, so that all positions are shifted: the first token of "
+    "`before` stands at position 0."
+)
 UNDERFLOW = "Some probability has become 0: `log_softmax` never leaves the logarithms."
 
 
 def _fed_wrongly(given: dict, seen: list) -> str | None:
-    """Return the hint for rows that were filled up on the left."""
+    """Return the hint for rows that were filled up on the left, or begin with something else."""
     if len(seen) != 1:
         return None
-    for before, after in given["pairs"]:
-        joined = before + after
-        for row in seen[0]:
-            if len(row) > len(joined) and row[-len(joined) :] == joined:
-                return LEFT
-    return None
+    joined = [before + after for before, after in given["pairs"]]
+    longest = max(map(len, joined))
+    behind = [
+        len(own)
+        for own in joined
+        if any(len(row) > len(own) and row[-len(own) :] == own for row in seen[0])
+    ]
+    if not behind:
+        return None
+    return IN_FRONT if max(behind) == longest else LEFT
 
 
 def endings_scored(given, got):

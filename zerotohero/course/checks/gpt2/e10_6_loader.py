@@ -112,7 +112,12 @@ def _stream(one: dict, found: dict) -> list[int]:
             outside = [n for n in numbers if not 0 <= n < R]
             if outside:
                 hint = None
-                if _from_one(found["table"], R):
+                if max(outside) > 2 * R:
+                    hint = (
+                        "Far more rows than there are: one begins at every T-th token, so R is "
+                        "(n_tokens − 1) // T."
+                    )
+                elif _from_one(found["table"], R):
                     hint = "Rows are counted from 0: they are 0 to R − 1."
                 elif outside == [R] and one["n_tokens"] <= (R + 1) * one["T"]:
                     hint = (
@@ -167,7 +172,10 @@ def _expect_order(one: dict, found: dict) -> list[int]:
     expect_that(
         all(a != b for a, b in pairwise(epochs)),
         f"{what}: expected another order in each epoch, got the same again",
-        "Every epoch has the same order: the number of the epoch has to be part of the seed.",
+        "Every epoch has the same order: the number of the epoch has to be part of the seed."
+        if one["seed"]
+        else "With the seed 0 every epoch has the same order, since a product with 0 is 0: take "
+        "both numbers for the generator, as in `(seed, epoch)`.",
     )
     expect_that(
         all(share_of_neighbours(a, b) < 0.5 for a, b in pairwise(epochs)),
@@ -184,7 +192,7 @@ def each_row_once_an_epoch(given, got):
 
 NUMBERED = {
     "IndexError|StopIteration": "A place behind the end of an epoch: `divmod(p, R)` says which "
-    "epoch it is, and which place in it.",
+    "epoch it is, and which place in it. An order kept from an earlier call may be another text's.",
 }
 
 loader.case(
@@ -217,7 +225,7 @@ def _shared(rng) -> dict:
     R, seed = int(rng.integers(40, 50)), int(rng.integers(0, 1000))
     ways = enumerate(((1, 12), (2, 6), (6, 2), (4, 3)))
     asked = [_ask(rng, R, 0, B, W, 5, seed, T=4 + i) for i, (W, B) in ways]
-    return {"asked": [*asked, _ask(rng, R, 0, 12, 1, 5, seed + 1)]}
+    return {"asked": [*asked, _ask(rng, R, 0, 12, 1, 5, seed + 1), _ask(rng, R, 0, 12, 1, 10, 0)]}
 
 
 MORE = "The random numbers depend on more than R, seed and epoch: on `world`, `B`, T or n_tokens."
@@ -232,7 +240,8 @@ MORE = "The random numbers depend on more than R, seed and epoch: on `world`, `B
 )
 def one_stream_for_all(given, got):
     asked = given["asked"]
-    streams = [_expect_order(*pair) for pair in zip(asked, got["found"], strict=True)]
+    pairs = list(zip(asked, got["found"], strict=True))
+    streams = [_expect_order(*pair) for pair in pairs[:-1]]
     for one, stream in zip(asked[1:4], streams[1:4], strict=True):
         differ = np.mean([a != b for a, b in zip(stream, streams[0], strict=True)])
         hint = MORE if differ > 0.5 else None
@@ -244,6 +253,15 @@ def one_stream_for_all(given, got):
         "ones, got the same",
         "The seed makes no difference: it has to be part of what the random numbers are made of.",
     )
+    R = (asked[0]["n_tokens"] - 1) // asked[0]["T"]
+    expect_that(
+        streams[4][:R] != streams[0][:R],
+        f"the first epochs of the seeds {asked[0]['seed']} and {asked[4]['seed']}: expected "
+        "different orders, got the same",
+        "In epoch 0 the seed makes no difference, as in seed · epoch: take both numbers for the "
+        "generator, as in `(seed, epoch)`.",
+    )
+    _expect_order(*pairs[-1])  # the seed 0
 
 
 # --- what is in them ----------------------------------------------------------------------------
@@ -297,8 +315,9 @@ READ = {
 
 
 def _inside(rng) -> dict:
+    """Return shards that hold their rows whole, one of which is asked for twice."""
     T = int(rng.integers(5, 8))
-    return _lying(rng, [4 * T + 3, 3 * T, 5 * T - 2], [1, 5, 0, 8, 2], T)
+    return _lying(rng, [4 * T + 3, 3 * T, 5 * T - 2], [1, 5, 0, 8, 2, 5], T)
 
 
 def _over_the_ends(rng) -> dict:

@@ -102,10 +102,18 @@ def cached_wrongly(
             )
             for there in (past, past & ((part[:, None] - part) % 2 == 1))
         ),
+        *(
+            (
+                {"at": np.where(later, t + more, t)},
+                "The new tokens' positions are too large: they begin at the number of tokens that "
+                "the cache held before the call, so read it before the cache grows.",
+            )
+            for more in (np.array(parts)[part], 1)
+        ),
         (
-            {"at": np.where(later, t + np.array(parts)[part], t)},
-            "The new tokens' positions are too large by their own number: read the length of the "
-            "cache before it grows.",
+            {"sees": np.tri(len(t), k=1, dtype=bool) & (same | past)},
+            "Each position sees the one behind it, too: in `np.tri(T, past + T, past)` the last "
+            "that it sees is itself.",
         ),
         (
             {"at": np.where(later, t - 1, t)},
@@ -157,6 +165,11 @@ def wrong_tokens(
         "goes into every call.",
     )
     yield Mistake(first + greedy(params, n_head, prompt + first, new - 1), of_first)
+    for again in (prompt, prompt[-1:]):
+        yield Mistake(
+            greedy(params, n_head, prompt + again, new),
+            "The prompt, or its last token, is fed twice: its logits are those of the first call.",
+        )
     yield Mistake(greedy(two, n_head, prompt, new), A_DICT_EACH)
     yield Mistake(prompt + want, "The prompt stands in front: return the new tokens alone.")
     yield Mistake(want[:-1], "The last token is missing.")

@@ -1,8 +1,43 @@
 """What is wrongly counted and wrongly merged in 11.6, and how many numbers adapters add."""
 
+import math
+
 import numpy as np
 
+from zerotohero.course.checks.numpy_gpt.shared import gelu
 from zerotohero.course.exercise import Mistake
+
+
+def adapted(x: np.ndarray, down: dict, up: dict) -> np.ndarray:
+    return x + gelu(x @ down["w"] + down["b"]) @ up["w"] + up["b"]
+
+
+def wrongly_adapted(x: np.ndarray, down: dict, up: dict) -> list[Mistake]:
+    h, w, b = x @ down["w"] + down["b"], up["w"], up["b"]
+    found = [
+        (gelu(h) @ w + b, "x isn't added: an adapter that gives 0 has to leave x as it is."),
+        (x + h @ w + b, "The GELU in between is missing."),
+        (x + np.maximum(h, 0) @ w + b, "ReLU stands where the GELU belongs."),
+        (x + gelu(gelu(h) @ w + b), "A GELU follows `up`, too: it stands only in between."),
+        (x + gelu(h @ w + b), "The GELU stands behind `up`: it stands in between."),
+        (x + (gelu(x) @ down["w"] + down["b"]) @ w + b, "The GELU stands in front of `down`."),
+        (
+            x + (gelu(x @ down["w"]) + down["b"]) @ w + b,
+            "The bias of `down` comes behind the GELU: it is part of the linear layer.",
+        ),
+        (x + np.tanh(h) @ w + b, "A tanh stands where the GELU belongs, of which it is a part."),
+        (
+            x + h / 2 * (1 + np.vectorize(math.erf)(h / math.sqrt(2))) @ w + b,
+            "That is the GELU with an error function: the card's has a tanh.",
+        ),
+        (x + gelu(x @ down["w"]) @ w + b, "The bias of `down` is missing."),
+        (x + gelu(h) @ w, "The bias of `up` is missing."),
+        (
+            x + h / (1 + np.exp(-1.702 * h)) @ w + b,
+            "That is the GELU with a sigmoid: the card's has a tanh.",
+        ),
+    ]
+    return [Mistake(value, hint) for value, hint in found]
 
 
 def flat(params, path: str = "") -> dict[str, np.ndarray]:
@@ -60,6 +95,9 @@ def known_sizes(models: list[dict]) -> dict[tuple[int, ...], str]:
     return {tuple(size for size, _ in v): v[0][1] for v in variants}
 
 
+SLIPS = 13  # as many as there are below
+
+
 def wrong_sizes(model: dict) -> list[tuple[int, str]]:
     total, head = model["total"], (model["C"] + 1) * model["V"]
     embedded = total - model["tables"]
@@ -81,6 +119,14 @@ def wrong_sizes(model: dict) -> list[tuple[int, str]]:
             "V biases are counted that nobody adds: the new part of the head has none.",
         ),
         (largest(model, layers=1), "Each block has two adapters."),
+        (
+            largest(model, total / (1 - model["share"])),
+            "The share is one of the numbers in `params`, and not of all that are there then.",
+        ),
+        (
+            int(model["share"] * total // _added(model, 1)),
+            "r times what r = 1 adds: the C biases of each `up` don't become more with r.",
+        ),
         (largest(model, total - head), "The head's own numbers are part of the whole."),
         (largest(model, embedded), "The embeddings are numbers of `params`, too."),
         (largest(model, model["matrices"]), "Biases and gains are numbers of `params`, too."),
@@ -100,6 +146,7 @@ def wrong_heads(head: dict[str, np.ndarray], alpha: float) -> list[Mistake]:
         (w, "The head is as it was before training: nothing is merged."),
         (w + 2 * alpha / r * update, "It is added twice."),
         (w + alpha / r**0.5 * update, "Divided by the root of r: it is alpha / r."),
+        (w + r / alpha * update, "Times r / alpha: it is alpha / r."),
         (w + alpha // r * update, "alpha // r has lost what stands behind the point: alpha / r."),
         (w + int(alpha) / r * update, "alpha was cut to a whole number: it is a float."),
         (w + alpha / len(w) * update, "Divided by C: r is the length that `down` and `up` share."),

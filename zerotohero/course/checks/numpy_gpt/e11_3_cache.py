@@ -82,7 +82,19 @@ CRASHES = {
     "of the cache that is passed, and joined along axis 1, the positions.",
     "could not be broadcast": "The mask doesn't fit: with a cache the scores are (n_head, T, past "
     "+ T), because queries are new and keys are all so far.",
+    "matmul: Input operand 1": "Two factors don't fit together. If they are weights and values: "
+    "each key has a value, so values are cached as keys are.",
 }
+OWN = "^ValueError(?!: (zip|operands|all the input|matmul|cannot|could not))"  # not one of NumPy's
+ALL_ROWS = (
+    "A token beyond the vocabulary: `argmax` of all rows counts on from one to the next. Take the "
+    "last row first, `logits[-1].argmax()`."
+)
+SHARED = (
+    "The mask doesn't fit what is cached. Where `gpt_cached` is right by itself, all blocks share "
+    "one dict, as in `[{}] * n`: each needs its own."
+)
+GENERATING = CRASHES | {"IndexError: index": ALL_ROWS, "could not be broadcast": SHARED}
 COUNTER = (
     "The positions count on from another text: how many tokens came before is read from the cache "
     "that is passed."
@@ -90,6 +102,10 @@ COUNTER = (
 ELSEWHERE = (
     "A copy of a cache knows nothing of what was fed before: all that is remembered has to be in "
     "its dicts."
+)
+PARTLY = (
+    "Mask and keys don't fit. If the cases above pass, something is remembered outside of the "
+    "dicts, such as the number of positions: here two texts take turns."
 )
 
 
@@ -144,7 +160,7 @@ def _in_any_order(rng) -> list[int]:
     points=2,
     adapter="two_texts",
     inputs=lambda rng: _fed(rng, [3, 1, 1], 1) | {"other": rng.integers(0, V, 5)},
-    crashes={r"KeyError: \d{6}": ELSEWHERE} | CRASHES,
+    crashes={r"KeyError: \d{6}": ELSEWHERE} | CRASHES | {"could not be broadcast": PARTLY},
 )
 def two_caches_take_turns(given, got):
     texts, of_text = [given["tokens"], given["other"]], partial(logits, given["params"], 1)
@@ -226,6 +242,16 @@ def _to_continue(rng, n: int, new: int, n_head: int, apart: bool) -> dict:
             return given | {"_want": want}
 
 
+AGAIN = (
+    "The context is full, though all positions fit. Either the cache is fed again with what it "
+    "holds, or all blocks share one dict, as in `[{}] * n`."
+)
+THEY_FIT = (
+    "These tokens fit, to the last row of wpe: they need n + n_tokens − 1 positions, as nothing "
+    "follows the last token."
+)
+
+
 @cache.case(
     "the same tokens, each position computed once",
     points=3,
@@ -233,7 +259,7 @@ def _to_continue(rng, n: int, new: int, n_head: int, apart: bool) -> dict:
     inputs=lambda rng: _to_continue(
         rng, int(rng.integers(3, 6)), int(rng.integers(4, 7)), n_head=2, apart=True
     ),
-    crashes=CRASHES,
+    crashes={OWN: AGAIN} | GENERATING,
 )
 def positions_computed_once(given, got):
     params, n_head, prompt, new = (given[key] for key in ("params", "n_head", "prompt", "new"))
@@ -270,7 +296,7 @@ def positions_computed_once(given, got):
     points=2,
     adapter="up_to_the_end",
     inputs=lambda rng: _to_continue(rng, 5, N_CTX - 4, n_head=3, apart=False),
-    crashes=CRASHES,
+    crashes={OWN: THEY_FIT} | GENERATING,
 )
 def generated_to_the_end(given, got):
     prompt, new, want, came = given["prompt"], given["new"], given["_want"], got["tokens"]

@@ -5,15 +5,18 @@ from functools import partial
 import numpy as np
 
 from zerotohero.course.checks.numpy_gpt._e11_6_wrong import (
+    SLIPS,
+    adapted,
     almost_enough,
     flat,
     known_sizes,
     largest,
     sizes_of,
     wrong_heads,
+    wrongly_adapted,
 )
-from zerotohero.course.checks.numpy_gpt.shared import expect_array, gelu, small_gpt
-from zerotohero.course.exercise import Exercise, Mistake, Wrong, expect, expect_that
+from zerotohero.course.checks.numpy_gpt.shared import expect_array, small_gpt
+from zerotohero.course.exercise import Exercise, Wrong, expect, expect_that
 
 adapters = Exercise(
     number="11.6",
@@ -88,27 +91,6 @@ def _layers(rng, C: int, r: int) -> dict:
     }
 
 
-def _adapted(x: np.ndarray, down: dict, up: dict) -> np.ndarray:
-    return x + gelu(x @ down["w"] + down["b"]) @ up["w"] + up["b"]
-
-
-def _wrongly_adapted(x: np.ndarray, down: dict, up: dict) -> list[Mistake]:
-    h, w, b = x @ down["w"] + down["b"], up["w"], up["b"]
-    found = [
-        (gelu(h) @ w + b, "x isn't added: an adapter that gives 0 has to leave x as it is."),
-        (x + h @ w + b, "The GELU in between is missing."),
-        (x + np.maximum(h, 0) @ w + b, "ReLU stands where the GELU belongs."),
-        (x + gelu(gelu(h) @ w + b), "A GELU follows `up`, too: it stands only in between."),
-        (x + gelu(x @ down["w"]) @ w + b, "The bias of `down` is missing."),
-        (x + gelu(h) @ w, "The bias of `up` is missing."),
-        (
-            x + h / (1 + np.exp(-1.702 * h)) @ w + b,
-            "That is the GELU with a sigmoid: the card's has a tanh.",
-        ),
-    ]
-    return [Mistake(value, hint) for value, hint in found]
-
-
 def _to_adapt(rng) -> dict:
     C, r, T, B = (int(n) for n in rng.permutation([3, 4, 5, 6]))
     shapes = ((T, C), (B, T, C), (C,))
@@ -116,6 +98,7 @@ def _to_adapt(rng) -> dict:
 
 
 ONE_AXIS = "x may be C numbers alone, and then no axis stands in front of them."
+ANY_AXES = "Any number of axes may stand in front of C: `@` takes them as they are."
 
 
 @adapters.case(
@@ -123,15 +106,16 @@ ONE_AXIS = "x may be C numbers alone, and then no axis stands in front of them."
     points=2,
     adapter="adapted",
     inputs=_to_adapt,
-    crashes={"tuple index out of range|axes don't match": ONE_AXIS},
+    crashes={
+        "tuple index out of range|axes don't match|not enough values": ONE_AXIS,
+        "too many values to unpack|could not be broadcast": ANY_AXES,
+    },
 )
 def one_adapter(given, got):
     layers = {"down": given["down"], "up": given["up"]}
     for x, y in zip(given["xs"], got["ys"], strict=True):
         what = f"adapter(x, …), x of shape {x.shape}"
-        expect_array(
-            what, y, _adapted(x, **layers), mistakes=partial(_wrongly_adapted, x, **layers)
-        )
+        expect_array(what, y, adapted(x, **layers), mistakes=partial(wrongly_adapted, x, **layers))
 
 
 # --- add_adapters -------------------------------------------------------------------------------
@@ -175,6 +159,7 @@ UP_DRAWN = (
 TURNED = "`up` is drawn, and `down` is 0: the card has them the other way round."
 OF_BLOCK = "Each block has two adapters, and each linear layer `w`, (in, out), and `b`, (out,)."
 OF_HEAD = "The head gets two matrices, `down`, (C, r), and `up`, (r, V), which have no biases."
+CONSTANT = "Nothing is drawn with a standard deviation of 0: `rng.normal(mean, deviation, shape)`."
 STAYS = "All that was there stays, under its name, with its numbers."
 
 
@@ -214,6 +199,8 @@ def same_at_the_start(given, got):
         expect(f"{what}: {name}", value, np.zeros(shapes[name]), tol=0, hint=hint)
     for name, value in drawn.items():
         expect_that(value.any(), f"{what}: {name} is 0", BOTH_ZERO)
+    for name, value in drawn.items():
+        expect_that(np.ptp(value) > 0, f"{what}: all numbers of {name} are the same", CONSTANT)
     unlike = {value.tobytes() for value in drawn.values()}
     expect_that(
         len(unlike) == len(drawn),
@@ -291,7 +278,9 @@ def _sizes(rng) -> dict:
         models = [sizes_of(**one) for one in asked]
         right = tuple(map(largest, models))
         below = tuple(r - (m["share"] in SHARES) for r, m in zip(right, models, strict=True))
-        if len({right, below, *known_sizes(models)}) == 13:  # each mistake makes a difference
+        if (
+            len({right, below, *known_sizes(models)}) == 2 + SLIPS
+        ):  # each mistake makes a difference
             return {"asked": asked}
 
 

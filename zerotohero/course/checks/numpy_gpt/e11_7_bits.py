@@ -105,6 +105,8 @@ def _wrong_numbers(w: np.ndarray, q) -> list[Mistake]:
         (np.ceil(exact), "Rounded up: the nearest whole number is asked for."),
         (np.rint(w / one), "Divided by one scale of the whole matrix: each row has its own."),
         (np.abs(np.rint(exact)), "The signs are lost."),
+        (np.rint(exact) % 256, "uint8 has no numbers below 0: int8 has."),
+        (np.rint(w * _scales(w)[:, None]), "Times the scale: q is w divided by it."),
         (
             np.rint(exact.astype(np.float16)),
             "Rounded twice, to float16 first, which from 64 on has sixteenths alone.",
@@ -121,6 +123,7 @@ def _with_small_rows(rng) -> np.ndarray:
 
 
 FLOOR = "A row of small numbers has been given a larger scale: its own is as small as they are."
+HALF = "float16 has some three digits, and nothing below 0.00000006: float32 is needed."
 ZERO = "The scale of a row of zeros is 0, and 0/0 no number: it is 1."
 TWO = "Return both: `return q, scale`."
 CRASHES = {
@@ -151,6 +154,8 @@ def whole_numbers_and_scales(given, got):
             hint = "(n, 1) has an axis too many: `max(1)` without `keepdims`, or `scale[:, 0]`."
         elif scale.size == 1:
             hint = "One scale for the whole matrix: each row has one."
+        elif scale.shape == w.shape:
+            hint = "The other way round: q comes first, then scale."
         expect_that(
             scale.shape == want.shape,
             f"scale: expected shape {want.shape}, got {scale.shape}",
@@ -163,7 +168,7 @@ def whole_numbers_and_scales(given, got):
         np.ones(int(rows.sum())),
         tol=1e-5,
         mistakes=lambda: _wrong_scales(w),
-        hint=FLOOR if _has_a_floor(relative, want[rows]) else None,
+        hint=_of_scales(scale, relative, want[rows]),
     )
     of_zeros = float(scale[~rows][0])
     expect_that(
@@ -177,6 +182,12 @@ def whole_numbers_and_scales(given, got):
     if not (near and (np.abs(q - exact) <= 0.5 + 1e-4).all()):
         expect_array("q", q, np.rint(exact), tol=0, mistakes=lambda: _wrong_numbers(w, q))
     _of_dtype("q", q, "int8", "np.rint(…).astype(np.int8)")
+
+
+def _of_scales(scale, relative, want: np.ndarray) -> str | None:
+    if isinstance(scale, np.ndarray) and scale.dtype == np.float16:
+        return HALF
+    return FLOOR if _has_a_floor(relative, want) else None
 
 
 def _has_a_floor(relative, want: np.ndarray) -> bool:
@@ -216,6 +227,10 @@ def _wrong_products(x: np.ndarray, q: np.ndarray, scale: np.ndarray) -> list[Mis
             "Only the last block is left: each is added to those before it, `y += …`.",
         ),
         (x @ q.astype(np.float64), "The scales are missing."),
+        (
+            x @ (q * scale[:, None]).astype(np.float16).astype(np.float64),
+            HALF,
+        ),
         (_exactly(x, q, 1 / scale), "Divided by the scales: q times scale is W."),
         (_exactly(x[:, :whole], q[:whole], scale[:whole]), lost),
         (_exactly(x, q, scale**2), "The scales are there twice: once in x and once in W."),
@@ -231,16 +246,28 @@ def _wrong_products(x: np.ndarray, q: np.ndarray, scale: np.ndarray) -> list[Mis
     return [Mistake(value, hint) for value, hint in found]
 
 
+def _nearly(got, value: np.ndarray) -> bool:
+    """Whether it is that, but for what float32 loses of sums that are far larger."""
+    if not isinstance(got, np.ndarray) or got.shape != value.shape or got.dtype != np.float32:
+        return False
+    return bool(np.abs(got - value).max() < 1e-5 * np.abs(value).max())
+
+
 def _expect_product(what: str, got, given: dict) -> None:
     want = _exactly(**given)
     with np.errstate(all="ignore"):
         size = float(np.abs(want).max())
+    hint = HALF if isinstance(got, np.ndarray) and got.dtype == np.float16 else None
     expect_array(
         f"{what}, divided by {size:.3g}",
         got / size if isinstance(got, np.ndarray) else got,
         want / size,
         tol=1e-5,
-        mistakes=lambda: [Mistake(m.value / size, m.hint) for m in _wrong_products(**given)],
+        mistakes=lambda: [
+            Mistake(m.value / size if not _nearly(got, m.value) else got / size, m.hint)
+            for m in _wrong_products(**given)
+        ],
+        hint=hint,
     )
     expect_that(
         got.dtype == np.float32,
