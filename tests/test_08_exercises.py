@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from misconceptions.assistant import (
+    e8_8_constrained,
     e8_9_votes,
 )
 from zerotohero.course import checks

@@ -130,7 +130,9 @@ def judge(case: Case, given: dict[str, Any], reply: Any) -> Outcome:
             raise Wrong(broken.message, broken.hint)
     except Wrong as wrong:
         return Outcome(case, "wrong", wrong.message, hint=wrong.hint or "")
-    except Exception as error:  # a forged reply that lacks what the adapter always gives
+    except Exception as error:  # at something of another kind, or at a forged reply
+        if broken := case.exercise and complaint(case.exercise, reply.get("calls", [])):
+            return Outcome(case, "wrong", broken.message, hint=broken.hint)
         return Outcome(case, "wrong", f"the answer is not of the kind asked for ({error!r:.80})")
     return Outcome(case, "passed")
 
