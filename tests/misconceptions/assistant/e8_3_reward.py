@@ -178,7 +178,7 @@ def summed():
     return lambda chosen, rejected: -F.logsigmoid(chosen - rejected).sum(), last_reward
 
 
-@wrong("8.3", "One loss a pair")
+@wrong("8.3", "these are several")
 def one_for_each():
     return lambda chosen, rejected: -F.logsigmoid(chosen - rejected), last_reward
 
