@@ -123,7 +123,7 @@ def expect_layers(given: dict, got: dict, of: dict) -> None:
 def expect_scale(given: dict, got: dict, of: dict) -> None:
     """Expect that the layers in the model have the scale that add_lora was given."""
     expect(
-        "what the first output of each new layer rises by, with A, B and x all ones",
+        "what A and B add to the first output of each new layer, they and x being all ones",
         got["added"],
         [given["alpha"] * n for n in of["inputs"]],
         tol=1e-4,
