@@ -576,6 +576,15 @@ FORGED = [
 ]
 
 
+def test_a_verdict_that_stumbles_over_a_value_leaves_it_to_the_card():
+    """To compare lists with tensors is an error of its own."""
+    said = told(
+        instead("8.8", "allowed_next", lambda way: lambda *given: torch.tensor(way(*given)))
+    )
+    assert "allowed_next returned a tensor, and the card says `list[int]`" in said
+    assert "not of the kind asked for" not in said
+
+
 @pytest.mark.parametrize("calls", FORGED)
 def test_forged_notes_gain_nothing_and_raise_nothing(calls):
     case = checks.find("2.7").cases[0]

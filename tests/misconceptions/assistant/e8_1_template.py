@@ -188,3 +188,146 @@ def nested():
 @wrong("8.1", "The keys of `special` are whole texts")
 def bare_names():
     return chatting(role_token=lambda role, special, encode: [special[role]])
+
+
+@wrong("8.1", "`rstrip` took something")
+def stripped_behind():
+    return chatting(lambda text, role, special, encode: encode(text.rstrip(), set()))
+
+
+@wrong("8.1", "`lstrip` took something")
+def stripped_in_front():
+    return chatting(lambda text, role, special, encode: encode(text.lstrip(), set()))
+
+
+@wrong("8.1", "The line breaks are gone")
+def without_line_breaks():
+    def content(text, role, special, encode):
+        return [token for line in text.split("\n") for token in encode(line, set())]
+
+    return chatting(content)
+
+
+@wrong("8.1", "The blanks are gone")
+def word_by_word():
+    def content(text, role, special, encode):
+        return [token for word in text.split(" ") for token in encode(word, set())]
+
+    return chatting(content)
+
+
+@wrong("8.1", "A line break stands between the turns")
+def lines_between():
+    def token(role, special, encode):
+        return [special[f"<|{role}|>"]]
+
+    def chat_ids(conversation, special, encode):
+        turns = [chatting(begins=lambda last: False)([t], special, encode) for t in conversation]
+        ids = turns[0] + [i for turn in turns[1:] for i in encode("\n", set()) + turn]
+        asked = conversation[-1]["role"] != "assistant"
+        return ids + token("assistant", special, encode) * asked
+
+    return chat_ids
+
+
+@wrong("8.1", "All of it is encoded as text")
+def all_as_text():
+    all_at_once = one_text_of_all()
+
+    def chat_ids(conversation, special, encode):
+        return all_at_once(conversation, [], encode)
+
+    return chat_ids
+
+
+@wrong("8.1", "the ids of the card's example")
+def ids_of_the_card():
+    ids = {"<|system|>": 300, "<|user|>": 301, "<|assistant|>": 302, "<|end|>": 303}
+    return lambda conversation, special, encode: chatting()(conversation, ids, encode)
+
+
+@wrong("8.1", "A system's turn is put in front")
+def system_in_front():
+    def chat_ids(conversation, special, encode):
+        if conversation[0]["role"] != "system":
+            conversation = [{"role": "system", "content": ""}, *conversation]
+        return chatting()(conversation, special, encode)
+
+    return chat_ids
+
+
+@wrong("8.1", "Only the last turn has its `<|end|>`")
+def one_end():
+    return chatting(ends=lambda i, conversation: i == len(conversation) - 1)
+
+
+@wrong("8.1", "the answer is to begin there")
+def empty_answer():
+    def chat_ids(conversation, special, encode):
+        asked = conversation[-1]["role"] != "assistant"
+        return chatting()(conversation, special, encode) + [special["<|end|>"]] * asked
+
+    return chat_ids
+
+
+@wrong("8.1", "stands behind every turn of a user")
+def behind_each_user():
+    def chat_ids(conversation, special, encode):
+        ids = []
+        for turn in conversation:
+            ids += chatting(begins=lambda last: last == "user")([turn], special, encode)
+        return ids
+
+    return chat_ids
+
+
+@wrong("8.1", "The first turn decides")
+def first_turn_decides():
+    def chat_ids(conversation, special, encode):
+        asked = conversation[0]["role"] != "assistant"
+        return chatting(begins=lambda last: asked)(conversation, special, encode)
+
+    return chat_ids
+
+
+@wrong("8.1", "where it has spoken before")
+def only_before_it_has_spoken():
+    def chat_ids(conversation, special, encode):
+        asked = all(turn["role"] != "assistant" for turn in conversation)
+        return chatting(begins=lambda last: asked)(conversation, special, encode)
+
+    return chat_ids
+
+
+@wrong("8.1", "A token's text stands among the ids")
+def texts_for_ids():
+    return chatting(role_token=lambda role, special, encode: [f"<|{role}|>"])
+
+
+@wrong("8.1", "is the same in every call")
+def one_list_for_all():
+    def chat_ids(conversation, special, encode, ids=[]):  # noqa: B006
+        ids += chatting()(conversation, special, encode)
+        return ids
+
+    return chat_ids
+
+
+@wrong("8.1", "Only the role of the first turn")
+def first_role_alone():
+    def chat_ids(conversation, special, encode):
+        if conversation[0]["role"] not in ROLES:
+            raise ValueError("no role")
+        return chatting(known=lambda role, special: True)(conversation, special, encode)
+
+    return chat_ids
+
+
+@wrong("8.1", "Only the role of the last turn")
+def last_role_alone():
+    def chat_ids(conversation, special, encode):
+        if conversation[-1]["role"] not in ROLES:
+            raise ValueError("no role")
+        return chatting(known=lambda role, special: True)(conversation, special, encode)
+
+    return chat_ids

@@ -58,6 +58,104 @@ def squares():
     return lambda chosen, rejected: F.mse_loss(chosen, rejected + 1), last_reward
 
 
+@wrong("8.3", "A hinge at 0")
+def hinge_at_zero():
+    return lambda chosen, rejected: (rejected - chosen).relu().mean(), last_reward
+
+
+@wrong("8.3", "is for strengths")
+def of_strengths():
+    return lambda chosen, rejected: -(chosen / (chosen + rejected)).log().mean(), last_reward
+
+
+@wrong("8.3", "Each reward is compared with 0")
+def each_alone():
+    def way(chosen, rejected):
+        return preference_loss(chosen, 0 * chosen) + preference_loss(0 * rejected, rejected)
+
+    return way, last_reward
+
+
+@wrong("8.3", "have a corner there")
+def corner_of_clamp():
+    def way(chosen, rejected):
+        d = chosen - rejected
+        return ((-d).clamp(min=0) + (-d.abs()).exp().log1p()).mean()
+
+    return way, last_reward
+
+
+@wrong("8.3", "both branches of `torch.where`")
+def both_branches():
+    def way(chosen, rejected):
+        d = chosen - rejected
+        return torch.where(d < -30, -d, (-d).exp().log1p()).mean()
+
+    return way, last_reward
+
+
+@wrong("8.3", "was kept from its end")
+def small_number_added():
+    return lambda chosen, rejected: -((chosen - rejected).sigmoid() + 1e-8).log().mean(), (
+        last_reward
+    )
+
+
+@wrong("8.3", "NaN may come of ∞ / ∞")
+def softmax_by_hand():
+    def way(chosen, rejected):
+        return -(chosen.exp() / (chosen.exp() + rejected.exp())).log().mean()
+
+    return way, last_reward
+
+
+@wrong("8.3", "Divided by 2N")
+def divided_by_all():
+    def way(chosen, rejected):
+        return preference_loss(chosen, rejected) / 2
+
+    return way, last_reward
+
+
+@wrong("8.3", "a tensor that was made anew")
+def made_anew():
+    def way(chosen, rejected):
+        return torch.tensor(preference_loss(chosen, rejected).item(), requires_grad=True)
+
+    return way, last_reward
+
+
+@wrong("8.3", "has left an axis to it")
+def axis_kept():
+    return lambda chosen, rejected: -F.logsigmoid(chosen - rejected).mean(0, keepdim=True), (
+        last_reward
+    )
+
+
+@wrong("8.3", "write into the tensor that was handed over")
+def in_place():
+    def way(chosen, rejected):
+        chosen -= rejected
+        return -F.logsigmoid(chosen).mean()
+
+    return way, last_reward
+
+
+@wrong("8.3", "makes one tensor of several")
+def as_a_list():
+    return preference_loss, lambda rewards, lengths: list(last_reward(rewards, lengths))
+
+
+@wrong("8.3", "An index is beyond the last row")
+def columns_first():
+    return preference_loss, lambda rewards, lengths: rewards[lengths - 1, range(len(lengths))]
+
+
+@wrong("8.3", "The mean of the rows' last rewards")
+def mean_of_all_rows():
+    return preference_loss, lambda rewards, lengths: last_reward(rewards, lengths).mean()
+
+
 @wrong("8.3", "The logarithm has the base 2")
 def in_bits():
     return lambda chosen, rejected: preference_loss(chosen, rejected) / 0.6931471805599453, (
@@ -80,7 +178,7 @@ def summed():
     return lambda chosen, rejected: -F.logsigmoid(chosen - rejected).sum(), last_reward
 
 
-@wrong("8.3", "One loss a pair")
+@wrong("8.3", "these are several")
 def one_for_each():
     return lambda chosen, rejected: -F.logsigmoid(chosen - rejected), last_reward
 

@@ -82,6 +82,24 @@ def others_by_k():
     return others(of)
 
 
+@wrong("8.5", "is taken out of it first")
+def all_by_k_less_1():
+    def of(rewards):
+        return rewards - rewards.sum(1, keepdim=True) / (rewards.shape[1] - 1)
+
+    return others(of)
+
+
+@wrong("8.5", "that is GRPO's way")
+def others_divided():
+    return others(lambda rewards: less_the_others(rewards) / (rewards.std(1, keepdim=True) + 1e-4))
+
+
+@wrong("8.5", "A row's mean has to stand beside")
+def axis_lost():
+    return others(lambda rewards: rewards - (rewards.sum(1) - rewards) / (rewards.shape[1] - 1))
+
+
 @wrong("8.5", "The others of all prompts")
 def others_of_all():
     return others(lambda rewards: rewards - (rewards.sum() - rewards) / (rewards.numel() - 1))
@@ -126,7 +144,7 @@ def group_of_the_column():
     return group(lambda rewards: in_its_group(rewards.T).T)
 
 
-@wrong("8.5", "0.0001 is missing below")
+@wrong("8.5", "0.0001 is missing in the deviation")
 def nothing_added():
     def of(rewards):
         return (rewards - rewards.mean(1, keepdim=True)) / rewards.std(1, keepdim=True)
@@ -134,7 +152,7 @@ def nothing_added():
     return group(of)
 
 
-@wrong("8.5", "Another number than 0.0001")
+@wrong("8.5", "to those that aren't 0 as well")
 def less_added():
     def of(rewards):
         return (rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, keepdim=True) + 1e-8)
@@ -145,6 +163,42 @@ def less_added():
 @wrong("8.5", "nothing is divided by the deviation")
 def not_divided():
     return group(lambda rewards: rewards - rewards.mean(1, keepdim=True))
+
+
+@wrong("8.5", "added under the root")
+def added_to_the_variance():
+    def of(rewards):
+        below = (rewards.var(1, keepdim=True) + 1e-4).sqrt()
+        return (rewards - rewards.mean(1, keepdim=True)) / below
+
+    return group(of)
+
+
+@wrong("8.5", "0.0001 is added to the quotient")
+def added_to_the_quotient():
+    def of(rewards):
+        away = rewards - rewards.mean(1, keepdim=True)
+        return away / rewards.std(1, keepdim=True) + 1e-4
+
+    return group(of)
+
+
+@wrong("8.5", "the mean alone is divided")
+def mean_alone_divided():
+    def of(rewards):
+        return rewards - rewards.mean(1, keepdim=True) / (rewards.std(1, keepdim=True) + 1e-4)
+
+    return group(of)
+
+
+@wrong("8.5", "GRPO takes that of all K")
+def others_over_deviation():
+    return group(lambda rewards: less_the_others(rewards) / (rewards.std(1, keepdim=True) + 1e-4))
+
+
+@wrong("8.5", "The deviation is that of the whole batch")
+def deviation_of_the_batch():
+    return group(lambda rewards: (rewards - rewards.mean(1, keepdim=True)) / (rewards.std() + 1e-4))
 
 
 @wrong("8.5", "Divided by the variance")
@@ -243,3 +297,48 @@ def gain():
 @wrong("8.5", "The loss has no gradient left")
 def detached():
     return clipped(ratio_of=lambda new, old: (new - old).exp().detach())
+
+
+@wrong("8.5", "The mean is taken twice")
+def twice():
+    return averaged(lambda x, mask: mean(x, mask) / len(x))
+
+
+@wrong("8.5", "True stands where the policy wrote")
+def others_tokens():
+    return plain(lambda logp, advantages, mask: policy_loss(logp, advantages, ~mask))
+
+
+@wrong("8.5", "The advantages are missing")
+def without_advantages():
+    return plain(lambda logp, advantages, mask: -mean(logp, mask))
+
+
+@wrong("8.5", "these are several")
+def for_each_token():
+    return plain(lambda logp, advantages, mask: (-advantages[:, None] * logp)[mask])
+
+
+@wrong("8.5", "write into the tensor that was handed over")
+def in_place():
+    return plain(lambda logp, *rest: policy_loss(logp.mul_(1.0), *rest))
+
+
+@wrong("8.5", "Cut off below at 1 / (1 + clip)")
+def inverse_limit():
+    return clipped(cut=lambda ratio, clip: ratio.clamp(1 / (1 + clip), 1 + clip))
+
+
+@wrong("8.5", "Cut off at 0.2")
+def always_a_fifth():
+    return clipped(cut=lambda ratio, clip: ratio.clamp(0.8, 1.2))
+
+
+@wrong("8.5", "Every ratio is 1")
+def ratio_of_itself():
+    return clipped(ratio_of=lambda new, old: (new - new.detach()).exp())
+
+
+@wrong("8.5", "The smaller of the two ratios")
+def smaller_ratio():
+    return clipped(cut=lambda ratio, clip: ratio.clamp(max=1 + clip), choose=lambda whole, cut: cut)

@@ -124,8 +124,8 @@ def equal_rows():
     return LoRALinear, adding(LoRALinear), merging(LoRALinear)
 
 
-@wrong("8.7", "A comes first, from inputs to rank")
-def exchanged():
+@wrong("8.7", "A and B lie on their side")
+def on_their_side():
     class LoRALinear(Base):
         def __init__(self, linear, rank, alpha):
             super().__init__(linear, rank, alpha)
@@ -395,6 +395,61 @@ def every_layer():
 @wrong("8.7", "The rest of the model learns on")
 def not_frozen():
     return model(frozen=False)
+
+
+@wrong("8.7", "A and B are exchanged")
+def exchanged():
+    class LoRALinear(Base):
+        def __init__(self, linear, rank, alpha):
+            super().__init__(linear, rank, alpha)
+            self.A, self.B = self.B, nn.Parameter(torch.randn_like(self.A))
+            nn.init.zeros_(self.B)
+
+        def product(self, x):
+            return self.scale * (x @ self.B.T @ self.A.T)
+
+        def merged(self):
+            linear = copy.deepcopy(self.linear)
+            linear.weight.data += self.scale * self.A @ self.B
+            return linear
+
+    return LoRALinear, adding(LoRALinear), merging(LoRALinear)
+
+
+@wrong("8.7", "`super().__init__()` has to come first")
+def without_super():
+    class LoRALinear(Base):
+        def __init__(self, linear, rank, alpha):
+            self.linear = linear
+
+    return LoRALinear, adding(LoRALinear), merging(LoRALinear)
+
+
+@wrong("8.7", "A and B have no part in what comes out")
+def layer_alone():
+    return layer(forward=lambda self, x: self.linear(x))
+
+
+@wrong("8.7", "The merged layer is in another data type")
+def merged_in_float32():
+    class LoRALinear(Base):
+        def merged(self):
+            return super().merged().float()
+
+    return LoRALinear, adding(LoRALinear), merging(LoRALinear)
+
+
+@wrong("8.7", "they are in a copy of it")
+def in_a_copy():
+    return Base, lambda whole, *given: adding(Base)(copy.deepcopy(whole), *given), merging(Base)
+
+
+@wrong("8.7", "hands both on to each layer")
+def alpha_of_the_card():
+    def add_lora(whole, names, rank, alpha):
+        return adding(Base)(whole, names, rank, 8)
+
+    return Base, add_lora, merging(Base)
 
 
 @wrong("8.7", "A and B don't learn: freeze the model first")

@@ -83,6 +83,59 @@ def by_the_last():
     return next_by(way)
 
 
+@wrong("8.8", "Only the first token is compared")
+def first_token_alone():
+    def way(choices, written, end):
+        n = len(written)
+        fits = [c for c in choices if len(c) >= n and (not written or c[0] == written[0])]
+        return sorted({[*c, end][n] for c in fits})
+
+    return next_by(way)
+
+
+@wrong("8.8", "`zip` stops where the shorter one ends")
+def zipped():
+    def way(choices, written, end):
+        n = len(written)
+        fits = [c for c in choices if all(a == b for a, b in zip(c, written, strict=False))]
+        return sorted({c[n] if len(c) > n else end for c in fits})
+
+    return next_by(way)
+
+
+@wrong("8.8", "0 stands for the end")
+def end_is_zero():
+    return next_by(lambda choices, written, end: allowed_next(choices, written, 0))
+
+
+@wrong("8.8", "and not in rising order")
+def end_in_front():
+    def way(choices, written, end):
+        its = sorted(set(goes_on(choices, written)))
+        return [end, *its] if written in choices else its
+
+    return next_by(way)
+
+
+@wrong("8.8", "and have no such place")
+def by_index():
+    def way(choices, written, end):
+        fits = [c for c in choices if all(c[i] == written[i] for i in range(len(written)))]
+        return sorted({[*c, end][len(written)] for c in fits})
+
+    return next_by(way)
+
+
+@wrong("8.8", "makes a list of a set")
+def as_a_set():
+    return next_by(lambda *given: set(allowed_next(*given)))
+
+
+@wrong("8.8", "`.tolist()` makes a list")
+def as_a_tensor():
+    return next_by(lambda *given: torch.tensor(allowed_next(*given)))
+
+
 @wrong("8.8", "`end` never comes")
 def no_end():
     return next_by(lambda choices, written, end: sorted(set(goes_on(choices, written))))
@@ -171,7 +224,7 @@ def inverted():
     return probs_by(way)
 
 
-@wrong("8.8", "The temperature is left out")
+@wrong("8.8", "The temperature has no effect")
 def no_temperature():
     return probs_by(lambda logits, allowed, temperature: masked_probs(logits, allowed, 1.0))
 
@@ -219,7 +272,7 @@ def not_low_enough():
     return probs_by(way)
 
 
-@wrong("8.8", "doesn't outdo logits that are higher by more")
+@wrong("8.8", "doesn't outdo ones that are higher by more")
 def not_lowered_enough():
     def way(logits, allowed, temperature):
         lowered = logits - 1e4
@@ -309,6 +362,31 @@ def prompt_forgotten():
 @wrong("8.8", "The logits of the first position are taken")
 def first_position():
     return written_by(writing(at=0))
+
+
+@wrong("8.8", "The logits of the last position but one")
+def position_before():
+    return written_by(writing(at=-2))
+
+
+@wrong("8.8", "The first of what is allowed")
+def first_allowed():
+    return written_by(writing(choose=lambda logits, allowed, end: allowed[0]))
+
+
+@wrong("8.8", "The least likely of what is allowed")
+def least_likely():
+    return written_by(writing(choose=lambda logits, *rest: likeliest(-logits, *rest)))
+
+
+@wrong("8.8", "but its place among them")
+def place_in_allowed():
+    return written_by(writing(choose=lambda logits, allowed, end: int(logits[allowed].argmax())))
+
+
+@wrong("8.8", "Nothing came back")
+def printed():
+    return written_by(lambda *given: print(write_choice(*given)))
 
 
 @wrong("8.8", "The model is asked where only one token is allowed")

@@ -118,6 +118,48 @@ def longest_of_equals():
     return voting(lambda answers: majority(sorted(voted(answers), key=len, reverse=True)))
 
 
+@wrong("8.9", "which is neither 'None' nor an empty text")
+def none_as_text():
+    return voting(lambda answers: str(majority(answers)))
+
+
+@wrong("8.9", "The text 'None' has no vote here")
+def all_as_text():
+    return voting(lambda answers: majority([a for a in map(str, answers) if a != "None"]))
+
+
+@wrong("8.9", "a pair, of a text and its number")
+def with_its_number():
+    def way(answers):
+        counts = Counter(voted(answers))
+        return counts.most_common(1)[0] if counts else None
+
+    return voting(way)
+
+
+@wrong("8.9", "and one holds nothing at all")
+def nothing_to_count():
+    return voting(lambda answers: Counter(voted(answers)).most_common(1)[0][0])
+
+
+@wrong("8.9", "it is for no answer at all")
+def silent_majority():
+    def way(answers):
+        return None if 2 * answers.count(None) > len(answers) else majority(answers)
+
+    return voting(way)
+
+
+@wrong("8.9", "and not the one that came first")
+def second_of_equals():
+    def way(answers):
+        counts = Counter(voted(answers))
+        tied = [a for a, n in counts.items() if n == max(counts.values())]
+        return tied[min(1, len(tied) - 1)] if tied else None
+
+    return voting(way)
+
+
 @wrong("8.9", "that of a worse one")
 def no_worse_than_this():
     return best(lambda probs, rewards, n: sums(probs, rewards)[0] ** n)
@@ -158,6 +200,32 @@ def sorted_sums():
     return best(way)
 
 
+@wrong("8.9", "Of equally good answers the earlier in the table wins")
+def sorted_sums_from_above():
+    def way(probs, rewards, n):
+        order = rewards.argsort(descending=True, stable=True).flip(0)
+        up_to = probs[order].cumsum(0)
+        taken = torch.zeros_like(probs)
+        taken[order] = up_to**n - (up_to - probs[order]) ** n
+        return taken
+
+    return best(way)
+
+
+@wrong("8.9", "in the order of the rewards")
+def left_sorted():
+    def way(probs, rewards, n):
+        probs = probs[rewards.argsort(stable=True)]
+        return probs.cumsum(0) ** n - (probs.cumsum(0) - probs) ** n
+
+    return best(way)
+
+
+@wrong("8.9", "is a density")
+def density():
+    return best(lambda probs, rewards, n: n * probs * sums(probs, rewards)[0] ** (n - 1))
+
+
 @wrong("8.9", "The probability to be drawn at all")
 def drawn_at_all():
     return best(lambda probs, rewards, n: 1 - (1 - probs) ** n)
@@ -194,6 +262,21 @@ def tilted():
 @wrong("8.9", "log n alone is more than it is")
 def logarithm_alone():
     return far(lambda n: math.log(n))
+
+
+@wrong("8.9", "is divided by n, too")
+def all_divided():
+    return far(lambda n: (math.log(n) - (n - 1)) / n)
+
+
+@wrong("8.9", "Without brackets")
+def without_brackets():
+    return far(lambda n: math.log(n) - n - 1 / n)
+
+
+@wrong("8.9", "n may be 1")
+def turned_fraction():
+    return far(lambda n: math.log(n) - n / (n - 1))
 
 
 @wrong("8.9", "In bits")

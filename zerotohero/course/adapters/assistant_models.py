@@ -151,6 +151,16 @@ class Part(nn.Module):
 FALL = 0.001  # of the loss in a step, by its slope: the A of every answer may be of another size
 
 
+@torch.no_grad()
+def _rise(lora, x):
+    """Return what A and B add to the first output where they are ones."""
+    for p in (lora.A, lora.B):
+        p.fill_(1)
+    y = lora(x)
+    lora.B.zero_()
+    return (y - lora(x))[0, 0].item()
+
+
 def _teach(layers, seed):
     """Give all A and B numbers with which the model says something else."""
     generator = torch.Generator().manual_seed(seed)
@@ -188,6 +198,8 @@ def lora_in_a_model(LoRALinear, add_lora, merge_lora, sizes, names, rank, alpha,
         slope = sum(grad.square().sum().item() for grad in grads)
         for p, grad in zip(learn, grads, strict=True):
             p.data -= FALL / (slope or 1) * grad
+    known = [n for n in sorted(layers) if f"{n}.weight" in plain]
+    added = [_rise(layers[n], torch.ones_like(plain[f"{n}.weight"][:1])) for n in known]
     _teach(layers.values(), seed)
     taught = model(idx).detach()
     merge_lora(model)
@@ -195,6 +207,7 @@ def lora_in_a_model(LoRALinear, add_lora, merge_lora, sizes, names, rank, alpha,
     same = {n for n in plain if n in now and torch.equal(now[n], plain[n])}
     return got | {
         "losses": losses,
+        "added": added,
         "taught": taught,
         "merged": model(idx).detach(),
         "left": sorted(n for n, m in model.named_modules() if isinstance(m, LoRALinear)),

@@ -7,7 +7,8 @@ import numpy as np
 from zerotohero.course.checks.assistant._e8_6_dpo import H, _logits
 from zerotohero.course.exercise import Mistake
 
-END, V = 0, 12
+END, V = 5, 12
+TOKENS = np.delete(np.arange(V - 1), END)  # what choices and prompts are made of
 
 
 def followers(choices: list, written: list) -> list:
@@ -26,6 +27,12 @@ def wrong_followers(choices: list) -> list[tuple[Callable, str]]:
         n = len(w)
         return [c for c in choices if len(c) >= n and (not w or c[n - 1] == w[-1])]
 
+    def first_fits(w: list) -> list:
+        return [[*c, END] for c in choices if len(c) >= len(w) and c[:1] == (w or c)[:1]]
+
+    def zipped(w: list) -> list:
+        return [c for c in choices if all(a == b for a, b in zip(c, w, strict=False))]
+
     return [
         (
             lambda w: sorted({c[len(w)] for c in choices if len(c) > len(w)} | _end(w in choices)),
@@ -36,6 +43,19 @@ def wrong_followers(choices: list) -> list[tuple[Callable, str]]:
                 {c[len(w)] for c in last_fits(w) if len(c) > len(w)} | _end(w in choices)
             ),
             "Only the last token is compared: all of `written` has to agree.",
+        ),
+        (
+            lambda w: sorted({c[len(w)] for c in first_fits(w)}),
+            "Only the first token is compared: all of `written` has to agree.",
+        ),
+        (
+            lambda w: sorted({c[len(w)] if len(c) > len(w) else END for c in zipped(w)}),
+            "A choice that is shorter than `written` counts as one that agrees: `zip` stops where "
+            "the shorter one ends.",
+        ),
+        (
+            lambda w: sorted(set(goes_on(w)) | ({0} if w in choices else set())),
+            "0 stands for the end: it is `end` that says which token that is.",
         ),
         (
             lambda w: sorted(set(goes_on(w))),
@@ -77,7 +97,9 @@ def _end(there: bool) -> set:
 
 
 def some_choices(rng: np.random.Generator) -> dict:
-    a, b, c, d, e, f, g = (int(t) for t in rng.permutation(np.arange(1, V))[:7])
+    low, high = rng.permutation(TOKENS[TOKENS < END]), rng.permutation(TOKENS[TOKENS > END])
+    b, d = (int(t) for t in rng.permutation([low[0], high[0]]))  # `end` stands between these
+    a, c, e, f, g = (int(t) for t in rng.permutation([*low[1:], *high[1:]])[:5])
     choices = [[g, a], [a, b], [a, c, d], [e, c, f], [a, c], [b, c, g, a], [a, c, b, e], [g, d]]
     choices = [choices[i] for i in rng.permutation(len(choices))]
     written = [[], [a], [a, c], [a, b], [e], [e, c], [b, c, g, a], [f], [a, c, d, f], [g]]
@@ -106,7 +128,10 @@ def wrong_probs(given: dict) -> list[Mistake]:
     right = masked(given)
     found = [
         (plain * keep, "What is left doesn't add up to 1: softmax comes after the mask."),
-        (masked(given, 1.0), "The temperature is left out: it divides the logits."),
+        (
+            masked(given, 1.0),
+            "The temperature has no effect: it divides the logits, before softmax.",
+        ),
         (masked(given, 1 / temperature), "The temperature multiplies: it divides the logits."),
         (right[allowed], "The allowed tokens' alone: return all V, the others 0."),
         (keep / keep.sum(), "All that is allowed is equally likely: the logits decide."),
@@ -132,8 +157,8 @@ def wrong_probs(given: dict) -> list[Mistake]:
             ),
             (
                 _softmax((logits + np.where(keep, 0, low)) / temperature),
-                "The others are likelier still: −10,000 added to them doesn't outdo logits that "
-                "are higher by more, and `float('-inf')` does.",
+                "The others got all of it: −10,000 added to their logits doesn't outdo ones that "
+                "are higher by more, and `float('-inf')` does. Or the mask is the wrong way round.",
             ),
         ]
     with np.errstate(divide="ignore"):
@@ -222,6 +247,18 @@ def wrong_writing(given: dict) -> list[tuple[list, str]]:
             "The logits of the first position are taken: those of the last say what comes.",
         ),
         (
+            all_of(lambda p: greedily(given, p, place=-2)[0]),
+            "The logits of the last position but one are taken: those of the last say what comes.",
+        ),
+        (
+            all_of(lambda p: greedily(given, p, choose=lambda logits, allowed: allowed[0])[0]),
+            "The first of what is allowed is taken: the likeliest.",
+        ),
+        (
+            all_of(lambda p: greedily(given, p, choose=lambda x, its: likeliest(-x, its))[0]),
+            "The least likely of what is allowed is taken: the likeliest.",
+        ),
+        (
             all_of(lambda p: greedily(given, p, choose=end_first)[0]),
             "`end` is written wherever it is allowed: only where it is the likeliest.",
         ),
@@ -242,7 +279,7 @@ def wrong_writing(given: dict) -> list[tuple[list, str]]:
 
 def some_writing(rng: np.random.Generator) -> dict:
     """Return prompts, choices and a model, in which every mistake writes something else."""
-    t = [int(n) for n in rng.permutation(np.arange(1, V - 1))]
+    t = [int(n) for n in rng.permutation(TOKENS)]
     a, b, c, d, e, f, g = t[:7]
     choices = [[a, b, c], [a, b], [a, d, d, e], [a, d, d]]  # two places in which two are allowed
     choices += [[g, c, d], [g, c, b, e], [g, c, b, f], [g, c, b]]  # and g is followed by c alone
@@ -253,7 +290,7 @@ def some_writing(rng: np.random.Generator) -> dict:
         model["shift"] = model["shift"] / 3 - 2  # so that many logits are below 0
         model["shift"][[END, t[8]]] += 1.5  # it would rather stop, or write something else
         given = {"model": model, "choices": choices, "end": END}
-        asked = [rng.integers(1, V - 1, n).tolist() for n in rng.integers(2, 6, 12)]
+        asked = [rng.choice(TOKENS, n).tolist() for n in rng.integers(2, 6, 12)]
         ways = (likeliest, end_first, end_never)
         if len({str([greedily(given, p, choose=way)[0] for p in asked]) for way in ways}) < 3:
             continue  # soon seen, and most often so

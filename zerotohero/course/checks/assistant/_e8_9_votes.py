@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from zerotohero.course.exercise import Mistake
+from zerotohero.course.exercise import NOTHING, Mistake
 
 
 def winner(sample: list) -> str | None:
@@ -76,6 +76,10 @@ def wrong_winners() -> list[tuple[Callable, str]]:
             "An empty text has no vote here: it is an answer, and only None is none.",
         ),
         (
+            lambda s: winner([None if a == "None" else a for a in s]),
+            "The text 'None' has no vote here: it is an answer, and only None is none.",
+        ),
+        (
             lambda s: max(tied(s), key=len) if voted(s) else None,
             "Of equally frequent answers the longest wins: the one that came first.",
         ),
@@ -84,6 +88,25 @@ def wrong_winners() -> list[tuple[Callable, str]]:
             "Of equally frequent answers the shortest wins: the one that came first.",
         ),
     ]
+
+
+def of_the_votes(samples: list, won: list, came, want: str | None) -> str | None:
+    """Return a hint for what came in place of `want`, where no way of voting explains it."""
+    if all(its is None for its in won):
+        return NOTHING
+    if came is None:
+        return "None was returned, although there are answers: it is for no answer at all."
+    if isinstance(came, list) and len(came) == 2:
+        return "`most_common(1)[0]` is a pair, of a text and its number: return the text."
+    if want is None:
+        return (
+            "Where there is no answer at all, None is returned, which is neither 'None' nor an "
+            "empty text."
+        )
+    wrong = [(its, s) for its, s in zip(won, samples, strict=True) if its != winner(s)]
+    if all(its in s and s.count(its) == s.count(winner(s)) for its, s in wrong):
+        return "It is one of the most frequent answers, and not the one that came first."
+    return None
 
 
 def _first_to_reach(votes: list) -> str | None:
@@ -112,6 +135,7 @@ def some_samples(rng: np.random.Generator) -> dict:
         ["", b, None, "", a],
         [a + c, b, a + c, d, b, None, d],
         [c, b + a, c, b + a, None, d],
+        ["None", None, a, "None", b],
     ]
     return {"samples": [samples[i] for i in rng.permutation(len(samples))]}
 
@@ -135,6 +159,10 @@ def wrong_best(p: np.ndarray, r: np.ndarray, n: int) -> dict[str, np.ndarray]:
     sums = np.zeros(len(p))
     sums[order] = p[order].cumsum()
     one_by_one = sums**n - (sums - p) ** n
+    reverse = np.argsort(-r, kind="stable")[::-1]  # of equals, the first is the last
+    upwards = np.zeros(len(p))
+    upwards[reverse] = p[reverse].cumsum()
+    earlier = upwards**n - (upwards - p) ** n
     softmax = p * np.exp(r) / (p * np.exp(r)).sum()
     count = np.array([(r <= x).mean() for x in r])
     fewer = np.array([(r < x).mean() for x in r])
@@ -155,6 +183,14 @@ def wrong_best(p: np.ndarray, r: np.ndarray, n: int) -> dict[str, np.ndarray]:
         "The probability to be drawn at all, 1 − (1 − p)ⁿ: a better one may have come too.": (
             1 - (1 - p) ** n
         ),
+        "Of equally good answers the earlier in the table wins: the one that was drawn first.": (
+            earlier
+        ),
+        "These stand in the order of the rewards: return them in the order of `probs`.": (
+            one_by_one[order]
+        ),
+        "n · p · F(r)ⁿ⁻¹ is a density, for answers of which none is likely: take F(r)ⁿ less "
+        "F(below r)ⁿ.": n * p * at_most ** (n - 1),
         "All answers are taken for equally likely: `probs` says how likely they are.": (
             count**n - fewer**n
         ),
@@ -184,14 +220,24 @@ def some_answers(rng: np.random.Generator, equal: bool) -> dict:
 
 def wrong_bounds(ns: list[int]) -> list[Mistake]:
     found = [
-        (lambda n: math.log(n), "log n alone is more than it is: (n − 1) / n is taken away."),
+        (
+            lambda n: math.log(n),
+            "log n alone is more than it is: (n − 1) / n is taken away, and `//` makes 0 of that.",
+        ),
         (lambda n: math.log2(n) - (n - 1) / n, "In bits: the natural logarithm is asked for."),
         (lambda n: math.log10(n) - (n - 1) / n, "Logarithm to the base 10: the natural one."),
         (lambda n: math.log(n) + (n - 1) / n, "(n − 1) / n is added: it is taken away."),
         (lambda n: (n - 1) / n - math.log(n), "The other sign: a divergence is never below 0."),
+        (
+            lambda n: (math.log(n) - (n - 1)) / n,
+            "log n is divided by n, too: (n − 1) / n is taken away from it whole.",
+        ),
+        (
+            lambda n: math.log(n) - n - 1 / n,
+            "Without brackets, n - 1 / n is n less 1 / n: `(n - 1) / n`.",
+        ),
         (lambda n: math.log(n) - n / (n + 1), "(n − 1) / n is taken away, and not n / (n + 1)."),
         (lambda n: math.log(n) - 1 / n, "(n − 1) / n is taken away, and not 1 / n."),
-        (lambda n: math.log(n) - (n - 1) // n, "`//` makes 0 of it: divide by `/`."),
         (lambda n: math.log(n) - 1, "That is what it comes to for large n: (n − 1) / n."),
     ]
     return [Mistake([way(n) for n in ns], hint) for way, hint in found]

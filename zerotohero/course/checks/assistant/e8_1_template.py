@@ -1,8 +1,8 @@
 """8.1 · A chat template in which nobody can speak in another's name."""
 
-import re
 from functools import partial
 
+from zerotohero.course.checks.assistant._e8_1_template import ROLES, WRONGLY, written
 from zerotohero.course.checks.assistant.variants import expect_all
 from zerotohero.course.exercise import Exercise, expect_that
 
@@ -67,139 +67,6 @@ CRASHES = {
     "a content may be any text.",
 }
 
-ROLES = ("system", "user", "assistant")
-
-
-def encoded(text: str, special: dict, pairs: dict, allowed=()) -> list[int]:
-    """Return the tokens of a text: special ones where allowed, pairs of characters, and bytes."""
-    ids = []
-    for part in re.split("|".join(f"({re.escape(name)})" for name in allowed) or "$^", text):
-        if part in allowed:
-            ids.append(special[part])
-            continue
-        i = 0
-        while i < len(part or ""):
-            pair = part[i : i + 2]
-            ids += [pairs[pair]] if pair in pairs else part[i].encode()
-            i += 2 if pair in pairs else 1
-    return ids
-
-
-def written(
-    conversation: list,
-    special: dict,
-    pairs: dict,
-    *,
-    allowed=lambda role, special: (),
-    change=lambda text, special: text,
-    pieces=lambda text: [text],
-    role_as_text: bool = False,
-    end: str = "each",
-    begin: str = "unless assistant",
-    skip_empty: bool = False,
-) -> list[int]:
-    """Return the tokens of a conversation; the switches are what learners get wrong."""
-    ids, last = [], conversation[-1]["role"]
-    for i, turn in enumerate(conversation):
-        role, text = turn["role"], change(turn["content"], special)
-        if skip_empty and not turn["content"]:
-            continue
-        name = f"<|{role}|>"
-        ids += encoded(name, special, pairs) if role_as_text else [special[name]]
-        for piece in pieces(text):
-            ids += encoded(piece, special, pairs, allowed(role, special))
-        is_last = i == len(conversation) - 1
-        left_open = end == "but the answer" and is_last and role == "assistant"
-        each = end in ("each", "but the answer") and not left_open
-        if each or (end == "between" and not is_last) or end == role:
-            ids.append(special["<|end|>"])
-    if (
-        begin == "always"
-        or (begin == "unless assistant" and last != "assistant")
-        or (begin == "after user" and last == "user")
-    ):
-        ids.append(special["<|assistant|>"])
-    return ids
-
-
-def _removed(text: str, special: dict) -> str:
-    for name in special:
-        text = text.replace(name, "")
-    return text
-
-
-def _own(role: str, special: dict) -> tuple:
-    return (f"<|{role}|>", "<|end|>")
-
-
-def _but_user(role: str, special: dict) -> tuple:
-    return () if role == "user" else tuple(special)
-
-
-WRONG = [
-    (
-        {"allowed": lambda role, special: tuple(special)},
-        "A special token that somebody typed got its id, so that anybody can speak in the "
-        "assistant's name: in a content, none is allowed.",
-    ),
-    (
-        {"allowed": _own},
-        "A turn may still be ended by what is typed in it: the token of its own role, and "
-        "`<|end|>`, aren't allowed in a content either.",
-    ),
-    (
-        {"allowed": _but_user},
-        "The user's content gives no special token, but that of the others does: an assistant "
-        "repeats what it has read, and a system's text may come from a file.",
-    ),
-    (
-        {"change": _removed},
-        "What looked like a special token is gone from the text: somebody may ask what `<|end|>` "
-        "means.",
-    ),
-    (
-        {"change": lambda text, special: text.replace("<|", "< |")},
-        "A blank was put into what looks like a special token: the text is another now.",
-    ),
-    ({"change": lambda text, special: text.strip()}, "`strip` took something from the ends."),
-    (
-        {"pieces": lambda text: list(text)},
-        "`encode` got one character at a time; it joins some of them, if it gets them together.",
-    ),
-    (
-        {"pieces": lambda text: text.splitlines(True)},
-        "`encode` got one line at a time; it joins some characters across a line's end.",
-    ),
-    (
-        {"role_as_text": True},
-        "The roles' tokens are encoded as text: the program's own come from `special`.",
-    ),
-    ({"end": "none"}, "No turn has its `<|end|>`."),
-    (
-        {"end": "between"},
-        "`<|end|>` stands between the turns, and the last one lacks it: it has an end, too.",
-    ),
-    (
-        {"end": "but the answer"},
-        "An assistant's turn that is the last one is left open: it is finished, and has its end.",
-    ),
-    (
-        {"end": "assistant"},
-        "Only the assistant's turns end with `<|end|>`: those of the others do, too.",
-    ),
-    ({"begin": "never"}, "The token with which the assistant's answer begins is missing."),
-    (
-        {"begin": "always"},
-        "Where the last turn is the assistant's, it was asked for another one behind it.",
-    ),
-    (
-        {"begin": "after user"},
-        "An answer is asked for behind any last turn but the assistant's, a system's too.",
-    ),
-    ({"skip_empty": True}, "A turn with an empty content is a turn: its role and its end stay."),
-]
-WRONGLY = [(partial(written, **switches), hint) for switches, hint in WRONG]
-
 WORDS = ("the end", "who, then?", "a user", "banana", "été", "hm…", "to be", "|end|", "x<y")
 PAIRS = ("th", "he", "en", "an", "to", "  ", "a|", "<|", "|>", "n<", ">n", "e\n", "\nt", " t", "nd")
 
@@ -233,7 +100,17 @@ def _turns(rng) -> dict:
 
 def tokens_of_turns(given, got):
     """Expect the tokens of each conversation."""
-    expect_all("chat_ids({conversation}, …)", given["calls"], got["ids"], written, WRONGLY)
+    calls, ids = given["calls"], got["ids"]
+    hint, lists = None, [came for came in ids if isinstance(came, list)]
+    one_list = [token for call in calls for token in written(**call)]
+    if any(isinstance(token, str) for came in lists for token in came):
+        hint = "A token's text stands among the ids: `special[…]` is the id of one."
+    elif len(calls) > 1 and all(came == one_list for came in ids):
+        hint = (
+            "The tokens of all conversations came in one list: a list that is a default, `ids=[]`, "
+            "or stands outside of the function, is the same in every call."
+        )
+    expect_all("chat_ids({conversation}, …)", calls, ids, written, WRONGLY, hint=hint)
 
 
 template.case("turns of three roles", points=2, adapter="chatted", inputs=_turns, crashes=CRASHES)(
@@ -318,17 +195,22 @@ def strangers_refused(given, got):
         next((t["role"] for t in c["conversation"] if t["role"] not in ROLES), "") for c in calls
     ]
     asked = list(zip(calls, names, ids, strict=True))[known:]
-    written = [
+    accepted = [
         f"<|{name}|>" in call["special"] for call, name, came in asked if isinstance(came, list)
     ]
+    *later, first = [came == "ValueError" for _, _, came in asked]  # where a stranger speaks
     for _, name, came in asked:
         hint = None
-        if written and all(written):
+        if first and not any(later):
+            hint = "Only the role of the first turn is looked at: each turn has one."
+        elif all(later) and not first:
+            hint = "Only the role of the last turn is looked at: each turn has one."
+        elif accepted and all(accepted):
             hint = (
                 "`special` knows more texts than those of the three roles, and who writes a "
                 "conversation may write any role."
             )
-        elif written:
+        elif accepted:
             hint = (
                 "A turn of an unknown role is written as if it were one of the three, or left "
                 "out: it has to be refused."

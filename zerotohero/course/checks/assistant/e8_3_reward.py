@@ -1,11 +1,16 @@
 """8.3 · A reward model: one number at the last real token, and a loss that needs only an order."""
 
-from functools import partial
-
 import numpy as np
 
+from zerotohero.course.checks.assistant._e8_3_reward import (
+    WRONG_LOSSES,
+    WRONG_PLACES,
+    held_back,
+    last,
+    loss_of,
+)
 from zerotohero.course.checks.assistant.variants import expect_all, expect_loss
-from zerotohero.course.exercise import Exercise, expect_that
+from zerotohero.course.exercise import Exercise, Wrong, expect_that
 
 reward = Exercise(
     number="8.3",
@@ -53,87 +58,26 @@ last_reward(torch.tensor([[1.0, 5.0, 9.0], [2.0, 4.0, 8.0]]), torch.tensor([2, 3
     ),
 )
 
+ROWS = (3, 4, 5)  # of the cases, which all have more columns
+
 CRASHES = {
     "does not require grad": "The loss has no gradient left: no `.item()`, `.detach()` or new "
     "tensor on the way.",
+    "leaf Variable": "`-=`, `x[i] = …` and methods that end in `_` write into the tensor that was "
+    "handed over: `x = x - …` makes a new one.",
+    f"dimension 0 with size [{min(ROWS)}-{max(ROWS)}]$": "An index is beyond the last row: rows "
+    "come first, as in `rewards[row, place]`, and `gather` goes along axis 1.",
     "out of bounds|out of range": "Some index is T: the last of n tokens stands at n − 1.",
 }
 
 
-def _sigmoid(d):
-    return np.exp(-np.logaddexp(0, -d))
-
-
-def loss_of(chosen, rejected, kind: str = "") -> dict:
-    """Return loss and gradients; `kind` is a mistake."""
-    N, d = len(chosen), chosen - rejected
-    if kind == "turned":
-        d = -d
-    p = _sigmoid(d)
-    each, slope = np.logaddexp(0, -d), p - 1
-    if kind == "log of sigmoid":
-        p = 1 / (1 + np.exp(-d))
-        each, slope = -np.log(p), np.where(p > 0, p - 1, np.nan)
-    elif kind == "without log":
-        each, slope = 1 - p, -p * (1 - p)
-    elif kind == "minus":
-        each, slope = -each, -slope
-    elif kind == "hinge":
-        each, slope = np.maximum(0, 1 - d), -1.0 * (d < 1)
-    elif kind == "difference":
-        each, slope = -d, -np.ones(N)
-    elif kind == "square":
-        each, slope = (d - 1) ** 2, 2 * (d - 1)
-    elif kind == "probability":
-        each, slope = -p, -p * (1 - p)
-    elif kind == "log2":
-        each, slope = each / np.log(2), slope / np.log(2)
-    elif kind == "mean first":
-        each, slope = np.full(N, np.logaddexp(0, -d.mean())), np.full(N, _sigmoid(d.mean()) - 1)
-    elif kind == "all pairs":
-        every = chosen[:, None] - rejected
-        g = _sigmoid(every) - 1
-        loss = np.logaddexp(0, -every).mean()
-        return {"loss": loss, "chosen": g.sum(1) / N**2, "rejected": -g.sum(0) / N**2}
-    share = 1 if kind == "sum" else 1 / N
-    slope = slope * share * (-1 if kind == "turned" else 1)
-    rejected_slope = 0 * slope if kind == "one side" else -slope
-    chosen_slope = 0 * slope if kind == "other side" else slope
-    return {"loss": each.sum() * share, "chosen": chosen_slope, "rejected": rejected_slope}
-
-
-KINDS = {
-    "turned": "The sign of d is turned: the loss falls as the rejected answer's reward rises.",
-    "log of sigmoid": "σ(d) is rounded to 0 before its logarithm is taken: `F.logsigmoid` does "
-    "both in one step.",
-    "without log": "That is 1 − σ(d), the probability of being wrong: −log σ(d) is asked for.",
-    "probability": "That is −σ(d), without the logarithm.",
-    "minus": "The minus in front of the logarithm is missing: the loss must be above 0.",
-    "hinge": "A hinge: it asks for a margin of 1, and Bradley and Terry's model knows none.",
-    "difference": "The differences themselves: without −log σ there is no end to their growth.",
-    "square": "The squared distance of d from 1: nobody said how much better an answer is.",
-    "log2": "The logarithm has the base 2: the natural one is asked for.",
-    "mean first": "The mean was taken of the differences, before −log σ: each pair has a loss.",
-    "all pairs": "Each chosen answer is compared with every rejected one: `keepdim` or `[:, None]` "
-    "made (N, N) of the pairs.",
-    "sum": "The sum over the pairs: the mean is asked for.",
-    "one side": "No gradient reaches the rejected rewards: both are learnt.",
-    "other side": "No gradient reaches the chosen rewards: both are learnt.",
-}
-WRONG_LOSSES = [(partial(loss_of, kind=kind), hint) for kind, hint in KINDS.items()]
-
-
 def preference_right(given, got):
     """Expect loss and gradients of each batch of pairs."""
-    for came in got["losses"]:
-        loss = came["loss"]
-        expect_that(
-            not isinstance(loss, np.ndarray) or loss.ndim == 0,
-            f"preference_loss(…): expected a single number, got shape {np.shape(loss)}",
-            "One loss a pair: their mean is asked for.",
-        )
     what = "preference_loss(chosen, rejected)"
-    expect_loss(what, given["calls"], got["losses"], loss_of, WRONG_LOSSES, tol=1e-7)
+    try:
+        expect_loss(what, given["calls"], got["losses"], loss_of, WRONG_LOSSES, tol=1e-7)
+    except Wrong as error:
+        raise Wrong(error.message, error.hint or held_back(given["calls"], got["losses"])) from None
 
 
 def _pairs(rng) -> dict:
@@ -162,82 +106,18 @@ reward.case("large differences", points=2, adapter="preferred", inputs=_far, cra
 # --- the last real token --------------------------------------------------------------------------
 
 
-def _at(rewards, places):
-    return rewards[np.arange(len(rewards)), places]
-
-
-def _real(rewards, lengths):
-    return np.arange(rewards.shape[1]) < lengths[:, None]
-
-
-def last(rewards, lengths):
-    return _at(rewards, lengths - 1)
-
-
-WRONG_PLACES = [
-    (
-        lambda rewards, lengths: rewards[:, -1],
-        "That is the last column: in a shorter row, padding stands there.",
-    ),
-    (
-        lambda rewards, lengths: _at(rewards, np.minimum(lengths, rewards.shape[1] - 1)),
-        "One place too far: the last of n tokens stands at n − 1.",
-    ),
-    (
-        lambda rewards, lengths: _at(rewards, np.maximum(lengths - 2, 0)),
-        "One place too early: the last of n tokens stands at n − 1.",
-    ),
-    (
-        lambda rewards, lengths: _at(rewards, lengths - 2),
-        "One place too early: the last of n tokens stands at n − 1.",
-    ),
-    (
-        lambda rewards, lengths: (rewards * _real(rewards, lengths)).sum(1) / lengths,
-        "The mean over the real tokens: only the last one has read the whole answer.",
-    ),
-    (
-        lambda rewards, lengths: (rewards * _real(rewards, lengths)).sum(1),
-        "The sum over the real tokens: only the last one has read the whole answer.",
-    ),
-    (lambda rewards, lengths: rewards.mean(1), "The mean over all places, padding among them."),
-    (
-        lambda rewards, lengths: np.where(_real(rewards, lengths), rewards, -np.inf).max(1),
-        "The largest reward of a row: its last is asked for.",
-    ),
-    (lambda rewards, lengths: rewards[:, 0], "That is the first token: it has read nothing yet."),
-    (
-        lambda rewards, lengths: rewards[:, int(lengths[0]) - 1],
-        "The length of the first row was taken for all rows.",
-    ),
-    (
-        lambda rewards, lengths: rewards[:, int(lengths.max()) - 1],
-        "The length of the longest row was taken for all rows.",
-    ),
-    (
-        lambda rewards, lengths: last(rewards, lengths)[:, None],
-        "The shape is (N, 1): `gather` keeps the axis; take its column 0.",
-    ),
-    (
-        lambda rewards, lengths: rewards[:, lengths - 1],
-        "Each row was read at the last places of all rows: `rewards[:, i]` takes columns, "
-        "`rewards[torch.arange(N), i]` one place a row.",
-    ),
-    (
-        lambda rewards, lengths: _at(
-            rewards, [np.flatnonzero(row)[-1] if row.any() else 0 for row in rewards]
-        ),
-        "The last reward that isn't 0: what stands in the padding may be any number, and the last "
-        "real reward may be 0.",
-    ),
-]
-
-
 def reward_right(given, got):
     """Expect the last reward of each row, and a gradient there alone."""
     what = "last_reward(…) with lengths {lengths}"
     came = [one["last"] for one in got["found"]]
     expect_all(what, given["calls"], came, last, WRONG_PLACES)
     for call, one in zip(given["calls"], got["found"], strict=True):
+        expect_that(
+            isinstance(one["last"], np.ndarray),
+            "last_reward: expected a tensor, got a list",
+            "The rewards are right: `torch.stack(…)` makes one tensor of several, and their "
+            "gradients go on.",
+        )
         expect_that(
             one["grad"] is not None,
             "last_reward: no gradient arrives at the rewards",

@@ -66,6 +66,8 @@ clipped_loss(logp, old, A, mask, 0.2)                # -3.3, the mean of -3.6 an
 )
 
 CRASHES = {
+    "leaf Variable": "`-=`, `x[i] = …` and methods that end in `_` write into the tensor that was "
+    "handed over: `x = x - …` makes a new one.",
     "must match the size": "An advantage belongs to a whole answer: `advantages[:, None]`, (N, 1), "
     "goes with all of its tokens.",
     "does not require grad": "The loss has no gradient left: no `.item()`, `.detach()` or new "
@@ -75,6 +77,14 @@ CRASHES = {
 
 def _others(rewards):
     return (rewards - rewards.mean(1, keepdims=True)) * rewards.shape[1] / (rewards.shape[1] - 1)
+
+
+def _away(rewards):
+    return rewards - rewards.mean(1, keepdims=True)
+
+
+def _deviation(rewards):
+    return rewards.std(1, keepdims=True, ddof=1) + 1e-4
 
 
 def _standard(rewards, axis=1, ddof=1, plus=1e-4):
@@ -100,12 +110,24 @@ WRONG_OTHERS = [
         "The mean of the whole batch is subtracted: that of the prompt's others is asked for.",
     ),
     (
+        lambda rewards: rewards - rewards.sum(1, keepdims=True) / (rewards.shape[1] - 1),
+        "The sum of all K is divided by K − 1: the answer's own reward is taken out of it first.",
+    ),
+    (
+        lambda rewards: _others(rewards) / (rewards.std(1, keepdims=True, ddof=1) + 1e-4),
+        "It is divided by the deviation: that is GRPO's way, and not this one.",
+    ),
+    (
         lambda rewards: _others(rewards.T).T,
         "The wrong axis: the other answers to a prompt stand in its row.",
     ),
     (lambda rewards: -_others(rewards), "The sign is turned: the baseline is subtracted."),
     (lambda rewards: rewards - _others(rewards), "That is the baseline, not the reward less it."),
 ]
+NOT_ADDED = (
+    "0.0001 is missing in the deviation: it is added to each, to those that aren't 0 as well. "
+    "Where all rewards are equal, nothing else is left there."
+)
 WRONG_GROUPS = [
     (
         partial(_standard, ddof=0),
@@ -116,24 +138,38 @@ WRONG_GROUPS = [
         "One mean and deviation of the whole batch: each prompt has its own.",
     ),
     (partial(_standard, axis=0), "The wrong axis: the answers to a prompt stand in its row."),
+    (partial(_standard, plus=0), NOT_ADDED),
+    (partial(_standard, plus=1e-8), NOT_ADDED),
     (
-        partial(_standard, plus=0),
-        "0.0001 is missing below: where all rewards are equal, nothing else is left there.",
+        lambda rewards: _away(rewards) / np.sqrt(rewards.var(1, keepdims=True, ddof=1) + 1e-4),
+        "0.0001 is added under the root, to the variance: it is added to the deviation.",
     ),
-    (partial(_standard, plus=1e-8), "Another number than 0.0001 is added to the deviation."),
+    (
+        lambda rewards: _standard(rewards, plus=0) + 1e-4,
+        "Without brackets, 0.0001 is added to the quotient: it belongs to the deviation below.",
+    ),
+    (
+        lambda rewards: rewards - rewards.mean(1, keepdims=True) / _deviation(rewards),
+        "Without brackets, the mean alone is divided: take it from the reward first.",
+    ),
+    (
+        lambda rewards: _others(rewards) / _deviation(rewards),
+        "It is the mean of the others that is subtracted: GRPO takes that of all K.",
+    ),
+    (
+        lambda rewards: _away(rewards) / (rewards.std(ddof=1) + 1e-4),
+        "The deviation is that of the whole batch: each prompt has its own.",
+    ),
     (
         lambda rewards: rewards - rewards.mean(1, keepdims=True),
         "The mean is subtracted, and nothing is divided by the deviation.",
     ),
     (
-        lambda rewards: (
-            (rewards - rewards.mean(1, keepdims=True))
-            / (rewards.var(1, keepdims=True, ddof=1) + 1e-4)
-        ),
+        lambda rewards: _away(rewards) / (rewards.var(1, keepdims=True, ddof=1) + 1e-4),
         "Divided by the variance: the deviation is its root.",
     ),
     (
-        lambda rewards: rewards / (rewards.std(1, keepdims=True, ddof=1) + 1e-4),
+        lambda rewards: rewards / _deviation(rewards),
         "The mean isn't subtracted.",
     ),
 ]
@@ -146,12 +182,20 @@ def advantages_right(given, got):
     expect_all("in_its_group({rewards})", calls, got["groups"], _standard, WRONG_GROUPS, tol=1e-7)
 
 
+NO_AXIS = {
+    "must match the size": "A row's mean has to stand beside its own answers: `keepdim=True` or "
+    "`[:, None]` keeps it there."
+}
+
+
 def _rewards(rng) -> dict:
     sizes = [(4, 3), (2, int(rng.integers(5, 8))), (3, 2)]
     return {"calls": [{"rewards": rng.normal(size=size) + 1} for size in sizes]}
 
 
-policy.case("advantages", points=3, adapter="compared", inputs=_rewards)(advantages_right)
+policy.case("advantages", points=3, adapter="compared", inputs=_rewards, crashes=NO_AXIS)(
+    advantages_right
+)
 
 
 def _equal(rng) -> dict:
@@ -160,7 +204,9 @@ def _equal(rng) -> dict:
     return {"calls": [{"rewards": rewards}]}
 
 
-policy.case("a prompt whose answers are equal", adapter="compared", inputs=_equal)(advantages_right)
+policy.case("a prompt whose answers are equal", adapter="compared", inputs=_equal, crashes=NO_AXIS)(
+    advantages_right
+)
 
 
 # --- the losses -----------------------------------------------------------------------------------
@@ -174,6 +220,7 @@ def _mean(x, slope, mask, over: str) -> dict:
         "places": mask / mask.size,
         "sum": mask * 1.0,
         "sums": mask / N,
+        "twice": mask / mask.sum() / N,
         "all": np.ones(mask.shape) / mask.size,
     }.get(over, mask / mask.sum())
     return {"loss": (x * weights).sum(), "logp": slope * weights}
@@ -191,15 +238,20 @@ def clipped(logp, old_logp, advantages, mask, clip, kind: str = "", over: str = 
     slope = ratio
     if kind == "turned":
         ratio, slope = 1 / ratio, -1 / ratio
+    elif kind == "same":
+        ratio, slope = np.ones(logp.shape), np.ones(logp.shape)
     elif kind == "no exp":
         ratio, slope = logp - old_logp, np.ones(logp.shape)
-    low, high = (clip if kind == "one" else 1 - clip), 1 + clip
+    clip = 0.2 if kind == "fixed" else clip
+    low, high = {"one": clip, "inverse": 1 / (1 + clip)}.get(kind, 1 - clip), 1 + clip
     low, high = (-np.inf if kind == "above" else low), (np.inf if kind == "below" else high)
     cut = np.clip(ratio, low, high)
     cut_slope = slope * ((ratio >= low) & (ratio <= high))
     first = ratio * a <= cut * a
     if kind == "larger":
         first = ratio * a >= cut * a
+    if kind == "ratio":
+        first = ratio <= cut
     first = {"never": ratio == ratio, "always": ratio != ratio}.get(kind, first)
     sign = 1 if kind == "sign" else -1
     gain, gain_slope = np.where(first, ratio, cut) * a, np.where(first, slope, cut_slope) * a
@@ -211,6 +263,7 @@ OVER = {
     "long one.",
     "places": "Divided by N · T: what isn't in the mask counts for nothing.",
     "sum": "The sum over the tokens: it isn't divided by their number.",
+    "twice": "The mean is taken twice: over the tokens, and then over the answers.",
     "sums": "Divided by the number of answers: the mean is over their tokens.",
     "all": "The mask wasn't used: tokens that the policy didn't write are in the mean.",
 }
@@ -218,6 +271,11 @@ KINDS = {
     "turned": "The ratio is turned around: the new policy stands above, the old one below.",
     "no exp": "That is the logarithm of the ratio: `exp` is missing.",
     "one": "Cut off below at clip: the limits are 1 − clip and 1 + clip.",
+    "inverse": "Cut off below at 1 / (1 + clip): at 1 − clip.",
+    "fixed": "Cut off at 0.2, whatever `clip` is.",
+    "same": "Every ratio is 1: it is `old_logp` that stands below.",
+    "ratio": "The smaller of the two ratios was taken: it is the smaller of the two gains, which "
+    "is another where the advantage is negative.",
     "above": "Cut off above only: 1 − clip is a limit, too.",
     "below": "Cut off below only: 1 + clip is a limit, too.",
     "larger": "The larger of the two gains was taken: the smaller is the careful one.",
@@ -227,7 +285,17 @@ KINDS = {
     "sign": "The sign is turned: a loss is made small, so it is the negative of the gain.",
 }
 WRONG_PLAIN = [(partial(plain, over=over), hint) for over, hint in OVER.items()]
-WRONG_PLAIN.append((partial(plain, sign=1), "The sign is turned: better answers got less likely."))
+WRONG_PLAIN += [
+    (partial(plain, sign=1), "The sign is turned: better answers got less likely."),
+    (
+        lambda logp, advantages, mask: plain(logp, advantages, ~mask),
+        "The mask is the wrong way round: True stands where the policy wrote.",
+    ),
+    (
+        lambda logp, advantages, mask: plain(logp, np.ones(len(logp)), mask),
+        "The advantages are missing: every answer gets likelier.",
+    ),
+]
 WRONG_CLIPPED = [(partial(clipped, over=over), hint) for over, hint in OVER.items()]
 WRONG_CLIPPED += [(partial(clipped, kind=kind), hint) for kind, hint in KINDS.items()]
 

@@ -5,8 +5,11 @@ from functools import partial
 import numpy as np
 
 from zerotohero.course.checks.assistant._e8_7_lora import (
+    CRASHES,
     counts,
     expect_layers,
+    expect_scale,
+    expect_shapes,
     some_layer,
     some_model,
     through,
@@ -76,26 +79,6 @@ model(idx) - before                                     # zeros: nothing has cha
     ),
 )
 
-CRASHES = {
-    "is no nn.Module": "Begin with `class LoRALinear(nn.Module):` and `super().__init__()`.",
-    r"no nn\.Parameter called": "What learns has to be a parameter: `self.A = "
-    "nn.Parameter(torch.…)`, and `self.B` likewise.",
-    "(expected m1 and m2|expected scalar type|same dtype|mat1 and mat2 must have the same dtype)": (
-        "A and B are in another data type than the layer: make them with "
-        "`dtype=linear.weight.dtype`."
-    ),
-    "cannot be multiplied|size mismatch|must match the size": "A is (rank, inputs) and B (outputs, "
-    "rank), as W is (outputs, inputs): `x @ A.T @ B.T` takes x through both.",
-    "what forward returns has no gradient": "What `forward` returns hangs on nothing that learns: "
-    "no `torch.no_grad()` and no `.detach()` belongs there.",
-    "merged returned": "`merged` returns a new layer, a `nn.Linear`: neither a tensor nor what "
-    "holds one.",
-    "has no attribute '(in_features|out_features|weight)'|not enough values to unpack": "Only a "
-    "`nn.Linear` is replaced, whatever else has such a name: `isinstance(child, nn.Linear)`.",
-    "changed during iteration": "The loop goes through what it changes: make a list of it first.",
-}
-
-
 OUT_OF_THE_SUM = "The layer that is kept is left out of the sum."
 BIAS_LOST = "The bias of the layer that is kept is lost."
 
@@ -119,12 +102,7 @@ def _expect_frozen(learn: list) -> None:
 )
 def same_at_the_start(given, got):
     A, B = got["begin"]["A"], got["begin"]["B"]
-    (o, i), rank = given["weight"].shape, given["rank"]
-    expect_that(
-        A.shape == (rank, i) and B.shape == (o, rank),
-        f"A and B: expected shapes {(rank, i)} and {(o, rank)}, got {A.shape} and {B.shape}",
-        "A comes first, from inputs to rank, and B from rank to outputs.",
-    )
+    expect_shapes(given, A, B)
     expect_that(
         bool((A != 0).any()),
         "A: expected random numbers, got zeros alone",
@@ -161,6 +139,7 @@ def learned_part_added(given, got):
         Mistake(of(alpha * rank), "The rank multiplies: alpha / rank is the scale."),
         Mistake(of(alpha / rank**0.5), "Divided by the root of the rank: by the rank itself."),
         Mistake(of(alpha // rank), "`//` makes a whole number of the scale: divide by `/`."),
+        Mistake(of(0), "A and B have no part in what comes out: their product is added."),
         Mistake(of(s, 0), OUT_OF_THE_SUM),
         Mistake(of(s, 0, False), OUT_OF_THE_SUM),
         Mistake(of(s, bias=False), BIAS_LOST),
@@ -323,6 +302,7 @@ def taught_and_merged(given, got):
         losses[-1] < losses[0],
         f"two steps: expected a loss that falls, got {losses[0]:.6f} and then {losses[-1]:.6f}",
     )
+    expect_scale(given, got, of)
     expect_that(
         not got["left"],
         f"merge_lora: expected no LoRALinear in the model, got {len(got['left'])} of them",

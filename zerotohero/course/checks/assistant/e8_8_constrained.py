@@ -14,7 +14,7 @@ from zerotohero.course.checks.assistant._e8_8_constrained import (
     wrong_writing,
 )
 from zerotohero.course.checks.gpt.shared import expect_slowly, one_tensor
-from zerotohero.course.exercise import Exercise, expect, expect_that
+from zerotohero.course.exercise import NOTHING, Exercise, expect, expect_that
 
 constrained = Exercise(
     number="8.8",
@@ -69,12 +69,24 @@ write_choice(model, [8, 1], [[4, 7, 5], [4, 2, 9]], end=0)     # one call: behin
 )
 
 
-@constrained.case("what may follow", points=3, adapter="nexts", inputs=some_choices)
+@constrained.case(
+    "what may follow",
+    points=3,
+    adapter="nexts",
+    inputs=some_choices,
+    crashes={
+        "list index out of range": "A choice may be shorter than what is written, and have no such "
+        "place: `c[:len(written)] == written` needs no index.",
+        "returned a set": "`sorted(…)` makes a list of a set, in rising order.",
+    },
+)
 def only_what_goes_on(given, got):
     choices, written = given["choices"], given["written"]
     want = [followers(choices, w) for w in written]
     ways = wrong_followers(choices)
     hint = next((h for way, h in ways if [way(w) for w in written] == got["found"]), None)
+    if not hint and [sorted(came) for came in got["found"] if came is not None] == want:
+        hint = "These are the right tokens, and not in rising order."
     for w, its, came in zip(written, want, got["found"], strict=True):
         expect(f"allowed_next({choices}, {w}, {END})", came, its, tol=0, hint=hint)
 
@@ -90,7 +102,7 @@ def mask_before_softmax(given, got):
         masked(given),
         lambda: wrong_probs(given),
         hint="All that is allowed has become 0 before it was divided by its sum: mask the logits, "
-        "and take softmax afterwards."
+        "and leave the rest to `softmax`, which takes the largest away first."
         if lost
         else None,
     )
@@ -133,8 +145,9 @@ for name, high in (("what is not allowed gets 0", 0.0), ("however likely it was"
     inputs=some_writing,
     crashes={
         "the model takes a tensor": "`torch.tensor([prompt + written])` makes a tensor of one row.",
-        "list index out of range|max\\(\\) iterable": "Behind a choice that no other one begins "
-        "with, `end` is all that is allowed: stop there.",
+        "list index out of range|max\\(\\)|argmax of an empty": "Nothing is allowed there any "
+        "more: the end was passed by, or what was written isn't one of the allowed tokens, but its "
+        "place among them, say.",
     },
 )
 def choice_written(given, got):
@@ -142,6 +155,8 @@ def choice_written(given, got):
     want, asked = ([its[i] for its in right] for i in (0, 1))
     ways = wrong_writing(given) if got["written"] != want else []
     hint = next((h for way, h in ways if way == got["written"]), None)
+    if not hint and all(w is None for w in got["written"]):
+        hint = NOTHING
     strays = [w for w in got["written"] if w not in given["choices"]]
     if strays and not hint:
         hint = "What was written is no choice: mask at every place, and stop at `end`."

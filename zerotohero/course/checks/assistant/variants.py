@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zerotohero.course.exercise import Wrong, expect
+from zerotohero.course.exercise import Wrong, expect, show
 
 Wrongly = Iterable[tuple[Callable[..., Any], str]]
 
@@ -31,10 +31,14 @@ def expect_all(
     """
     for call, came in zip(calls, got, strict=True):
         try:
-            expect(what.format(**call), came, right(**call), tol=tol)
+            expect(what.format(**_in_a_line(call)), came, right(**call), tol=tol)
         except Wrong as error:
             known = None if error.hint else explained(calls, got, wrongly, tol)
             raise Wrong(error.message, error.hint or known or hint) from None
+
+
+def _in_a_line(call: dict[str, Any]) -> dict[str, Any]:
+    return {k: show(v, 400) if isinstance(v, np.ndarray) else v for k, v in call.items()}
 
 
 def expect_loss(
@@ -58,6 +62,13 @@ def expect_loss(
                 raise Wrong(
                     f"{of}: none arrived",
                     "No gradient is left: no `.item()`, `.detach()` or new tensor on the way.",
+                )
+            if part == "loss" and isinstance(came[part], np.ndarray) and came[part].ndim:
+                raise Wrong(
+                    f"{of}: expected a single number, got shape {came[part].shape}",
+                    "It is one number, and `keepdim=True` or `[:, None]` has left an axis to it."
+                    if came[part].size == 1
+                    else "A loss is one number: these are several, and their mean is asked for.",
                 )
             try:
                 expect(of, came[part], want, tol=tol)
