@@ -173,9 +173,8 @@ MISTAKES = {
     _with(3, r" ?[^\s\p{L}\p{N}][\r\n]*"): "Characters of the fourth kind that stand together are "
     "one chunk: one or more, `+`.",
     _with(3, r"[^\s\p{L}\p{N}]+[\r\n]*"): "One blank before the fourth kind belongs to it: ` ?`.",
-    _with(
-        4, None
-    ): "The fifth kind is missing, or comes too late: whitespace up to its last line end is one chunk.",
+    _with(4, None): "The fifth kind is missing, or comes too late: whitespace up to its last line "
+    "end is one chunk.",
     **dict.fromkeys(
         (
             *(_with(4, before + r"[\r\n]") for before in ("", r"\s*?", " *", r"[ \t]*")),
