@@ -152,12 +152,17 @@ def specially(encode_special, special, allowed, texts):
     return {"ids": [ask(text) for text in texts]}
 
 
-def recovered(recover_merges, encode_ranks, tokens, order, texts):
-    return {"merges": _listed(recover_merges(_ranks(tokens, order)))}
+def recovered(recover_merges, encode_ranks, tokens, order, texts, other):
+    first = _listed(recover_merges(_ranks(other, range(len(other)))))
+    return {"merges": _listed(recover_merges(_ranks(tokens, order))), "first": first}
 
 
-def by_ranks(recover_merges, encode_ranks, tokens, order, texts):
-    return {"ids": [_ids(encode_ranks(text, _ranks(tokens, order))) for text in texts]}
+def by_ranks(recover_merges, encode_ranks, tokens, order, texts, other):
+    first = [_ids(encode_ranks(text, _ranks(other, range(len(other))))) for text in texts[:2]]
+    return {
+        "ids": [_ids(encode_ranks(text, _ranks(tokens, order))) for text in texts],
+        "first": first,
+    }
 
 
 def by_pieces(encode_pieces, decode_pieces, pieces, scores, texts, ids):
