@@ -84,7 +84,7 @@ def _no_end(text: str, special: dict[str, int], allowed, whole=False) -> list[in
 
 
 def shorter(text: str, special: dict[str, int], ids, right: list[int]) -> bool:
-    """Whether the ids go wrong where one special text was taken and a longer one begins, too."""
+    """Tell whether the ids go wrong at a special text that was taken where a longer one begins, too."""
     name = {number: text for text, number in special.items()}
     two = next(((a, b) for a, b in zip(ids or [], right, strict=False) if a != b), (None, None))
     mine, wanted = map(name.get, two)
@@ -92,7 +92,7 @@ def shorter(text: str, special: dict[str, int], ids, right: list[int]) -> bool:
 
 
 def seen(name: str, text: str, allowed) -> bool:
-    """Whether a text is still there once the allowed tokens are cut out."""
+    """Tell whether a text is still there once the allowed tokens are cut out."""
     pattern = "|".join(map(re.escape, sorted(allowed, key=len, reverse=True)))
     return name in ("\0".join(re.split(pattern, text)) if allowed else text)
 

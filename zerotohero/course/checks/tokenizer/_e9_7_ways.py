@@ -5,7 +5,7 @@ from math import inf
 
 
 def cuts(known: dict[bytes, int], best) -> list[list[int]]:
-    """Each token cut into two older ones, of several cuts the best, whatever was learned.
+    """Cut each token into two older ones, of several cuts the best, whatever was learned.
 
     best: the key of a cut by its ranks, left and right, and its place.
     """
@@ -23,7 +23,7 @@ def cuts(known: dict[bytes, int], best) -> list[list[int]]:
 
 
 def leftmost(known: dict[bytes, int]) -> list[list[int]]:
-    """The parts of each token where the leftmost two that make an older one are joined first."""
+    """Return the parts of each token, the leftmost two that make an older one joined first."""
     found = []
     for token, rank in known.items():
         parts = joined(token, known, lambda rank, i: i, limit=rank)
