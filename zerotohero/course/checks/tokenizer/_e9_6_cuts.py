@@ -84,7 +84,7 @@ def _no_end(text: str, special: dict[str, int], allowed, whole=False) -> list[in
 
 
 def shorter(text: str, special: dict[str, int], ids, right: list[int]) -> bool:
-    """Tell whether the ids go wrong at a special text that was taken where a longer one begins, too."""
+    """Tell whether a special text was the first mistake, taken where a longer one begins."""
     name = {number: text for text, number in special.items()}
     two = next(((a, b) for a, b in zip(ids or [], right, strict=False) if a != b), (None, None))
     mine, wanted = map(name.get, two)
