@@ -16,6 +16,7 @@ def learn(
     count=count_pairs,
     new=256,
     least=1,
+    join=merge,
 ):
     parts, merges = [octets(chunk) for chunk in chunks], []
     for i in range(n_merges):
@@ -25,9 +26,18 @@ def learn(
         if not counts or max(counts.values()) < least:
             break
         pair = choose(counts)
-        parts = [merge(part, pair, new + i) for part in parts]
+        parts = [join(part, pair, new + i) for part in parts]
         merges.append(pair)
     return merges
+
+
+def without_its_last(ids, pair, new):
+    """Merge, and forget a token behind which nothing stands."""
+    out, i = [], 0
+    while i < len(ids) - 1:
+        out.append(new if (ids[i], ids[i + 1]) == pair else ids[i])
+        i += 2 if out[-1] == new else 1
+    return out
 
 
 @wrong("9.3", "the first that was met was taken")
@@ -173,3 +183,90 @@ def none_at_the_end():
 @wrong("9.3", "`(left, right)` each")
 def triples():
     return lambda *given: [(a, b, 256 + i) for i, (a, b) in enumerate(learn(*given))]
+
+
+@wrong("9.3", "The rarest pair was merged")
+def rarest():
+    return lambda *given: learn(*given, choose=lambda c: min(c, key=lambda p: (c[p], p)))
+
+
+@wrong("9.3", "The first new token is 255")
+def new_tokens_from_255():
+    return lambda *given: learn(*given, new=255)
+
+
+@wrong("9.3", "The counts of earlier rounds were kept")
+def one_counter_for_all_rounds():
+    def train(chunks, n):
+        parts, merges, counts = [list(chunk.encode()) for chunk in chunks], [], Counter()
+        for i in range(n):
+            for part in parts:
+                counts.update(count_pairs(part))
+            if not counts:
+                break
+            merges.append(min(counts, key=lambda pair: (-counts[pair], pair)))
+            parts = [merge(part, merges[-1], 256 + i) for part in parts]
+        return merges
+
+    return train
+
+
+@wrong("9.3", "as `update` of a dict has it")
+def counts_in_a_dict():
+    def train(chunks, n):
+        parts, merges = [list(chunk.encode()) for chunk in chunks], []
+        for i in range(n):
+            counts = {}
+            for part in parts:
+                counts.update(count_pairs(part))
+            if not counts:
+                break
+            merges.append(min(counts, key=lambda pair: (-counts[pair], pair)))
+            parts = [merge(part, merges[-1], 256 + i) for part in parts]
+        return merges
+
+    return train
+
+
+@wrong("9.3", "The merge lost the last token")
+def last_token_lost():
+    return lambda *given: learn(*given, join=without_its_last)
+
+
+@wrong("9.3", "Only the first place in a chunk")
+def first_place_only():
+    def once(ids, pair, new):
+        for i in range(len(ids) - 1):
+            if (ids[i], ids[i + 1]) == pair:
+                return [*ids[:i], new, *ids[i + 2 :]]
+        return ids
+
+    return lambda *given: learn(*given, join=once)
+
+
+@wrong("9.3", "Of three equal tokens the last two")
+def from_the_right():
+    return lambda *given: learn(
+        *given, join=lambda ids, pair, new: merge(ids[::-1], pair[::-1], new)[::-1]
+    )
+
+
+@wrong("9.3", "does `return` stand inside the loop?")
+def one_round():
+    return lambda chunks, n: learn(chunks, min(n, 1))
+
+
+@wrong("9.3", "What an earlier call returned")
+def kept_from_call_to_call():
+    merges = []
+
+    def train(chunks, n):
+        merges.extend(learn(chunks, n))
+        return merges
+
+    return train
+
+
+@wrong("9.3", "Rounds went on where no pair was left")
+def padded():
+    return lambda chunks, n: (learn(chunks, n) + [(0, 0)] * n)[:n]

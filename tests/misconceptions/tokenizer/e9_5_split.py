@@ -177,3 +177,85 @@ def slashes_behind_signs():
 def whitespace_of_ascii():
     pattern = "|".join((*PARTS[:5], r"[ \t\r\n]+(?![^ \t\r\n])", r"[ \t\r\n]+"))
     return lambda text: regex.findall(pattern, text)
+
+
+@wrong("9.5", "only `\\r` and `\\n` are excepted, so not")
+def no_blank_before_letters():
+    return by(1, r"[^\s\p{L}\p{N}]?\p{L}+")
+
+
+@wrong("9.5", "A number was taken along")
+def number_before_letters():
+    return by(1, r"[^\r\n\p{L}]?\p{L}+")
+
+
+@wrong("9.5", "it takes numbers and `_`, too")
+def word_characters():
+    return by(1, r"[^\r\n\w]?\w+")
+
+
+@wrong("9.5", "The fourth kind came before its turn")
+def signs_before_letters():
+    pattern = "|".join(PARTS[i] for i in (0, 3, 1, 2, 4, 5, 6))
+    return lambda text: regex.findall(pattern, text)
+
+
+@wrong("9.5", "`isdigit` don't know it")
+def decimal_digits():
+    pattern = "|".join(PARTS).replace(r"\p{N}", r"\d")
+    return lambda text: regex.findall(pattern, text)
+
+
+@wrong("9.5", "though `isnumeric` says")
+def numbers_in_chinese():
+    return by(2, r"[\p{N}一二三四五六七八九十百千]{1,3}")
+
+
+@wrong("9.5", "Several blanks were taken along")
+def blanks_before_signs():
+    return by(3, r" *[^\s\p{L}\p{N}]+[\r\n]*")
+
+
+@wrong("9.5", "Other whitespace than a blank")
+def whitespace_before_signs():
+    return by(3, r"\s?[^\s\p{L}\p{N}]+[\r\n]*")
+
+
+@wrong("9.5", "Blanks behind the fourth kind")
+def whitespace_behind_signs():
+    return by(3, r" ?[^\s\p{L}\p{N}]+\s*")
+
+
+@wrong("9.5", "that stand together are one chunk")
+def signs_one_by_one():
+    return by(3, r" ?[^\s\p{L}\p{N}][\r\n]*")
+
+
+@wrong("9.5", "what stands before and between included")
+def line_ends_alone():
+    return by(4, r"[\r\n]+")
+
+
+@wrong("9.5", "A line end alone is of the fifth kind")
+def whitespace_before_line_ends():
+    return by(4, r"\s+[\r\n]")
+
+
+@wrong("9.5", "`\\r` ends the fifth kind")
+def newlines_only():
+    return by(4, r"\s*\n")
+
+
+@wrong("9.5", "The sixth kind is as much whitespace")
+def blanks_one_by_one():
+    return by(5, r"\s(?!\S)")
+
+
+@wrong("9.5", "A chunk is empty")
+def perhaps_no_whitespace():
+    return by(5, r"\s*(?!\S)")
+
+
+@wrong("9.5", "A match is no chunk")
+def matches():
+    return lambda text: list(regex.finditer("|".join(PARTS), text))

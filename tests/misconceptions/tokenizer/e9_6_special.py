@@ -265,3 +265,90 @@ def capitals_cut_out_too():
         return ids
 
     return any_case
+
+
+@wrong("9.6", "sort them by length")
+def in_the_order_of_a_set():
+    def unsorted(text, special, allowed, encode):
+        refused(text, special, allowed)
+        if not allowed:
+            return encode(text)
+        ids = []
+        for part in regex.split("(" + "|".join(map(regex.escape, allowed)) + ")", text):
+            ids += [special[part]] if part in allowed else encode(part)
+        return ids
+
+    return unsorted
+
+
+@wrong("9.6", "`|` and `.` mean something else")
+def not_escaped_and_not_noticed():
+    def pattern(text, special, allowed, encode):
+        refused(text, special, allowed)
+        if not allowed:
+            return encode(text)
+        ids = []
+        names = sorted(allowed, key=lambda name: (-len(name), name))
+        for part in regex.split("(" + "|".join(names) + ")", text):
+            ids += [special[part]] if part in special else encode(part)
+        return ids
+
+    return pattern
+
+
+@wrong("9.6", "behind the last special token is missing")
+def end_left_out():
+    def matches(text, special, allowed, encode):
+        refused(text, special, allowed)
+        if not allowed:
+            return encode(text)
+        ids, end = [], 0
+        names = "|".join(map(regex.escape, sorted(allowed, key=len, reverse=True)))
+        for match in regex.finditer(names, text):
+            ids += [*encode(text[end : match.start()]), special[match[0]]]
+            end = match.end()
+        return ids
+
+    return matches
+
+
+@wrong("9.6", "but not by `encode`")
+def bytes_of_the_stretches():
+    return lambda text, special, allowed, encode: encode_special(
+        text, special, allowed, lambda part: list(part.encode())
+    )
+
+
+@wrong("9.6", "character by character: an empty pattern")
+def nothing_allowed_splits_everywhere():
+    def split_anyway(text, special, allowed, encode):
+        refused(text, special, allowed)
+        ordered = sorted(allowed, key=len, reverse=True)
+        ids = []
+        for part in regex.split("(" + "|".join(map(regex.escape, ordered)) + ")", text):
+            ids += [special[part]] if part in allowed else encode(part)
+        return ids
+
+    return split_anyway
+
+
+@wrong("9.6", "but not with `ValueError`")
+def refused_with_another_error():
+    def refuse(text, special, allowed, encode):
+        for name in special:
+            if name in text and name not in allowed:
+                raise KeyError(name)
+        return encode_special(text, special, allowed, encode)
+
+    return refuse
+
+
+@wrong("9.6", "The error came back as a value")
+def error_returned():
+    def refuse(text, special, allowed, encode):
+        for name in special:
+            if name in text and name not in allowed:
+                return ValueError(name)
+        return encode_special(text, special, allowed, encode)
+
+    return refuse

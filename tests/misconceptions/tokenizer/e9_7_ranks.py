@@ -230,3 +230,97 @@ def leftmost_first():
         return [ranks[part] for part in parts]
 
     return recover, leftmost
+
+
+@wrong("9.7", "or their leftmost two were joined first")
+def leftmost_two():
+    def leftmost(ranks):
+        merges = {}
+        for token, rank in ranks.items():
+            parts = [bytes([b]) for b in token]
+            while len(parts) > 2:
+                both = [parts[i] + parts[i + 1] for i in range(len(parts) - 1)]
+                known = [i for i, b in enumerate(both) if ranks.get(b, rank) < rank]
+                if not known:
+                    break
+                parts[known[0] : known[0] + 2] = [both[known[0]]]
+            if len(parts) == 2:
+                merges[ranks[parts[0]], ranks[parts[1]]] = rank
+        return merges
+
+    return leftmost, encode
+
+
+@wrong("9.7", "merges of that rank or above are not made")
+def own_rank_too():
+    def too_far(ranks):
+        parts = {t: bpe(ranks, t, rank + 1) for t, rank in ranks.items() if len(t) > 1}
+        return {tuple(ranks[p] for p in both): ranks[t] for t, both in parts.items()}
+
+    return too_far, encode
+
+
+@wrong("9.7", "Tokens are missing, 1 of")
+def from_257_on():
+    def later(ranks):
+        return {pair: new for pair, new in recover(ranks).items() if new > 256}
+
+    return later, encode
+
+
+@wrong("9.7", "Something of an earlier call")
+def kept_from_call_to_call():
+    merges = {}
+
+    def keep(ranks):
+        merges.update(recover(ranks))
+        return merges
+
+    return keep, encode
+
+
+@wrong("9.7", "No two neighbours were left")
+def goes_on_with_one_part():
+    def endless(chunk, ranks):
+        parts = [bytes([b]) for b in chunk.encode()]
+        while True:
+            pairs = [(ranks.get(parts[i] + parts[i + 1], 1e9), i) for i in range(len(parts) - 1)]
+            rank, i = min(pairs)
+            if rank == 1e9:
+                return [ranks[part] for part in parts]
+            parts[i : i + 2] = [parts[i] + parts[i + 1]]
+
+    return recover, endless
+
+
+@wrong("9.7", "begin with single bytes")
+def whole_characters():
+    return recover, lambda chunk, ranks: [ranks[c.encode()] for c in chunk]
+
+
+@wrong("9.7", "The list holds the parts")
+def parts_for_ids():
+    return recover, lambda chunk, ranks: bpe(ranks, chunk.encode())
+
+
+@wrong("9.7", "The youngest token was never made")
+def limit_in_encoding():
+    def limited(chunk, ranks):
+        return [ranks[part] for part in bpe(ranks, chunk.encode(), max(ranks.values()))]
+
+    return recover, limited
+
+
+@wrong("9.7", "The rightmost two that make a token")
+def rightmost_first():
+    def rightmost(chunk, ranks):
+        parts = [bytes([b]) for b in chunk.encode()]
+        i = len(parts) - 2
+        while i >= 0:
+            if parts[i] + parts[i + 1] in ranks:
+                parts[i : i + 2] = [parts[i] + parts[i + 1]]
+                i = len(parts) - 1
+            i -= 1
+        return [ranks[part] for part in parts]
+
+    return recover, rightmost

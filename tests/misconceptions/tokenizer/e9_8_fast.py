@@ -9,7 +9,9 @@ from misconceptions.tokenizer.e9_2_pair import merge
 from misconceptions.tokenizer.e9_3_train import learn
 
 
-def quick(chunks, n_merges, often=True, fresh=True, stale=False, choose=None):
+def quick(
+    chunks, n_merges, often=True, fresh=True, stale=False, choose=None, weighed=True, noted=True
+):
     distinct = Counter(chunks)
     words = [list(word.encode()) for word in distinct]
     times = list(distinct.values()) if often else [1] * len(words)
@@ -22,7 +24,7 @@ def quick(chunks, n_merges, often=True, fresh=True, stale=False, choose=None):
     merges = []
     while counts and len(merges) < n_merges:
         pair = choose(counts)
-        for i in where.pop(pair):
+        for i in where.pop(pair) if noted else where.get(pair, ()):
             before = Counter(pairwise(words[i]))
             words[i] = merge(words[i], pair, 256 + len(merges))
             after = Counter(pairwise(words[i]))
@@ -30,9 +32,11 @@ def quick(chunks, n_merges, often=True, fresh=True, stale=False, choose=None):
                 change = after[p] - before[p]
                 if (change > 0 and not fresh) or (change < 0 and stale and p != pair):
                     continue
-                counts[p] += change * times[i]
-                where.setdefault(p, set()).add(i)
-        del counts[pair]
+                counts[p] += change * (times[i] if weighed else 1)
+                if noted:
+                    where.setdefault(p, set()).add(i)
+        if noted:
+            del counts[pair]
         counts = +counts
         merges.append(pair)
     return merges
@@ -100,3 +104,64 @@ def in_a_thread():
             return pool.submit(learn, chunks, n).result()
 
     return elsewhere
+
+
+@wrong("9.8", "a word's pairs were counted once")
+def changes_counted_once_a_word():
+    return of_small_texts(lambda *given: quick(*given, weighed=False))
+
+
+@wrong("9.8", "A pair was chosen twice")
+def words_of_new_pairs_not_noted():
+    return of_small_texts(lambda *given: quick(*given, noted=False))
+
+
+@wrong("9.8", "A pair was looked up that the dict lacks")
+def goes_on_with_counts_of_zero():
+    def train(chunks, n_merges):
+        words = [list(chunk.encode()) for chunk in chunks]
+        counts, where, merges = Counter(), {}, []
+        for i, word in enumerate(words):
+            for pair in pairwise(word):
+                counts[pair] += 1
+                where.setdefault(pair, set()).add(i)
+        while counts and len(merges) < n_merges:
+            pair = min(counts, key=lambda p: (-counts[p], p))
+            for i in where.pop(pair):
+                counts.subtract(pairwise(words[i]))
+                words[i] = merge(words[i], pair, 256 + len(merges))
+                for p in pairwise(words[i]):
+                    counts[p] += 1
+                    where.setdefault(p, set()).add(i)
+            merges.append(pair)
+        return merges
+
+    return of_small_texts(train)
+
+
+@wrong("9.8", "Rounds went on where no pair was left")
+def padded():
+    return of_small_texts(lambda chunks, n: (quick(chunks, n) + [(0, 0)] * n)[:n])
+
+
+@wrong("9.8", "The first new token is 257")
+def new_tokens_from_257():
+    return of_small_texts(lambda *given: learn(*given, new=257))
+
+
+@wrong("9.8", "merges of characters")
+def characters():
+    return of_small_texts(
+        lambda *given: learn(*given, octets=lambda chunk: [ord(c) for c in chunk])
+    )
+
+
+@wrong("9.8", "What an earlier call returned")
+def kept_from_call_to_call():
+    merges = []
+
+    def train(chunks, n):
+        merges.extend(quick(chunks, n))
+        return merges
+
+    return of_small_texts(train)

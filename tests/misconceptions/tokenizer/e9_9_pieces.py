@@ -303,3 +303,142 @@ def zero_for_none():
         return ids
 
     return truthy, decode
+
+
+def by(key):
+    """Encode, and join the two for which the key by id and piece is the highest."""
+
+    def join(text, pieces, scores):
+        scores = [float(key(i, piece)) for i, piece in enumerate(pieces)]
+        return encode(text, pieces, scores)
+
+    return join, decode
+
+
+@wrong("9.9", "The leftmost two that make a piece")
+def leftmost_first():
+    return by(lambda i, piece: 0)
+
+
+@wrong("9.9", "The piece with the lowest id")
+def lowest_id_first():
+    return by(lambda i, piece: -i)
+
+
+@wrong("9.9", "or the longest piece, were joined first")
+def longest_first():
+    return by(lambda i, piece: len(piece))
+
+
+@wrong("9.9", "The bytes come at the end")
+def bytes_before_joining():
+    def early(text, pieces, scores):
+        number = {piece: i for i, piece in enumerate(pieces) if i > 258}
+        parts = []
+        for c in list((" " + text if text else "").replace(" ", "▁")):
+            parts += [c] if c in number else [f"<0x{b:02X}>" for b in c.encode()]
+        while known := [
+            (scores[number[a + b]], -i)
+            for i, (a, b) in enumerate(pairwise(parts))
+            if a + b in number
+        ]:
+            i = -max(known)[1]
+            parts[i : i + 2] = [parts[i] + parts[i + 1]]
+        return [number.get(part) or pieces.index(part) for part in parts]
+
+    return early, decode
+
+
+@wrong("9.9", "gets another one before it, too")
+def no_second_blank():
+    return (lambda text, *given: encode(text.removeprefix(" "), *given)), decode
+
+
+@wrong("9.9", "A part that is no piece was looked up")
+def no_bytes():
+    def pieces_only(text, pieces, scores):
+        ids = encode(text, pieces, scores, unknown=True)
+        if 0 in ids:
+            raise KeyError("🙂")
+        return ids
+
+    return pieces_only, decode
+
+
+@wrong("9.9", "The pieces of an earlier call")
+def pieces_kept():
+    kept = []
+
+    def keep(text, pieces, scores):
+        if not kept:
+            kept.extend([pieces, scores])
+        return encode(text, *kept)
+
+    return keep, decode
+
+
+@wrong("9.9", "the first three are no bytes")
+def bytes_by_their_id():
+    def shifted(ids, pieces):
+        parts = [bytes([i]) if i < 259 else pieces[i].replace("▁", " ").encode() for i in ids]
+        return each_byte(b"".join(parts)).removeprefix(" ")
+
+    return encode, shifted
+
+
+@wrong("9.9", "An empty list has no `ids[0]`")
+def first_id_of_nothing():
+    return encode, lambda ids, pieces: decode(ids, pieces) if ids[0] else ""
+
+
+@wrong("9.9", "though bytes come before it")
+def blank_of_the_first_piece():
+    def first(ids, pieces):
+        at = next((at for at, i in enumerate(ids) if i > 258), len(ids))
+        return decode(ids[:at], pieces) + decode(ids[at:], pieces)
+
+    return encode, first
+
+
+@wrong("9.9", "Bytes at the end were left out")
+def bytes_at_the_end_lost():
+    def lost(ids, pieces):
+        while ids and ids[-1] < 259:
+            ids = ids[:-1]
+        return decode(ids, pieces)
+
+    return encode, lost
+
+
+@wrong("9.9", "one was put there")
+def blanks_of_the_first_piece():
+    def strip(ids, pieces):
+        if ids and ids[0] > 258:
+            return pieces[ids[0]].replace("▁", " ").lstrip() + joined(ids[1:], pieces)
+        return joined(ids, pieces)
+
+    return encode, strip
+
+
+@wrong("9.9", "was taken away, whatever it is")
+def first_character_of_a_piece():
+    def take(ids, pieces):
+        text = joined(ids, pieces)
+        return text[1:] if ids and ids[0] > 258 else text
+
+    return encode, take
+
+
+@wrong("9.9", "Id 3 is a byte")
+def first_byte_by_name():
+    def named(ids, pieces):
+        text, run = "", []
+        for place, i in enumerate(ids):
+            if 3 < i < 259:
+                run.append(i - 3)
+            else:
+                piece = pieces[i] if place else pieces[i].removeprefix("▁")
+                text, run = text + each_byte(bytes(run)) + piece.replace("▁", " "), []
+        return text + each_byte(bytes(run))
+
+    return encode, named

@@ -152,20 +152,30 @@ def specially(encode_special, special, allowed, texts):
     return {"ids": [ask(text) for text in texts]}
 
 
-def recovered(recover_merges, encode_ranks, tokens, order, texts):
-    return {"merges": _listed(recover_merges(_ranks(tokens, order)))}
+def recovered(recover_merges, encode_ranks, tokens, order, texts, other):
+    first = _listed(recover_merges(_ranks(other, range(len(other)))))
+    return {"merges": _listed(recover_merges(_ranks(tokens, order))), "first": first}
 
 
-def by_ranks(recover_merges, encode_ranks, tokens, order, texts):
-    return {"ids": [_ids(encode_ranks(text, _ranks(tokens, order))) for text in texts]}
+def by_ranks(recover_merges, encode_ranks, tokens, order, texts, other):
+    first = [_ids(encode_ranks(text, _ranks(other, range(len(other))))) for text in texts[:2]]
+    return {
+        "ids": [_ids(encode_ranks(text, _ranks(tokens, order))) for text in texts],
+        "first": first,
+    }
 
 
-def by_pieces(encode_pieces, decode_pieces, pieces, scores, texts, ids):
+def by_pieces(encode_pieces, decode_pieces, pieces, scores, texts, ids, other):
+    asked = texts[:2]
+    first = [
+        _ids(encode_pieces(t, list(other), [-float(i) for i in range(len(other))])) for t in asked
+    ]
     mine = {"pieces": list(pieces), "scores": list(scores)}
     found = [_ids(encode_pieces(text, mine["pieces"], mine["scores"])) for text in texts]
     decoded = [decode_pieces(list(i), mine["pieces"]) for i in ids]
     changed = [name for name, was in (("pieces", pieces), ("scores", scores)) if mine[name] != was]
-    return {"ids": found, "texts": decoded, "changed": changed[0] if changed else ""}
+    changed = changed[0] if changed else ""
+    return {"ids": found, "texts": decoded, "changed": changed, "first": first}
 
 
 def _ranks(tokens, order):

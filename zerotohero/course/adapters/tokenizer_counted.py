@@ -65,8 +65,8 @@ def _alone():
 
 def fast_small(train_fast, asked):
     with _alone():
-        found = [train_fast(list(a["chunks"]), a["n_merges"]) for a in asked]
-    return {"merges": [_pairs(merges) for merges in found]}
+        found = [_pairs(train_fast(list(a["chunks"]), a["n_merges"])) for a in asked]
+    return {"merges": found}
 
 
 def fast_counted(train_fast, text, n_merges, limit):

@@ -10,8 +10,19 @@ def stretch(text: str) -> list[int]:
     return [START + len(text), *text.encode()] if text else []
 
 
-def encoded(text: str, special: dict[str, int], allowed, longest=True, escape=True, keep=True):
-    """Return the ids of a text; the switches are what learners get wrong."""
+def encoded(
+    text: str,
+    special: dict[str, int],
+    allowed,
+    longest=True,
+    escape=True,
+    keep=True,
+    else_text=False,
+):
+    """Return the ids of a text; the switches are what learners get wrong.
+
+    else_text: what was cut out and is no special text goes to `encode`, and doesn't become -1.
+    """
     escaped = re.escape if escape else str
     ordered = sorted(allowed, key=lambda t: (-len(t) if longest else len(t), t))
     if not ordered:
@@ -21,7 +32,7 @@ def encoded(text: str, special: dict[str, int], allowed, longest=True, escape=Tr
         if i % 2 == 0:
             ids += stretch(part)
         elif keep:
-            ids.append(special.get(part, -1))
+            ids += stretch(part) if else_text and part not in special else [special.get(part, -1)]
     return ids
 
 
@@ -63,22 +74,51 @@ def _any_case(text: str, special: dict[str, int], allowed) -> list[int]:
     return [i for k, p in enumerate(parts) for i in ([small[p.lower()]] if k % 2 else stretch(p))]
 
 
+def _no_end(text: str, special: dict[str, int], allowed, whole=False) -> list[int]:
+    """The ids up to the last special token; whole: all of a text that has none."""
+    pattern = "|".join(map(re.escape, sorted(allowed, key=len, reverse=True)))
+    parts = re.split(f"({pattern})", text)
+    if whole and len(parts) == 1:
+        return stretch(text)
+    return [i for k, p in enumerate(parts[:-1]) for i in ([special[p]] if k % 2 else stretch(p))]
+
+
+def shorter(text: str, special: dict[str, int], ids, right: list[int]) -> bool:
+    """Tell whether a special text was the first mistake, taken where a longer one begins."""
+    name = {number: text for text, number in special.items()}
+    two = next(((a, b) for a, b in zip(ids or [], right, strict=False) if a != b), (None, None))
+    mine, wanted = map(name.get, two)
+    return bool(mine and wanted) and wanted.startswith(mine)
+
+
+def seen(name: str, text: str, allowed) -> bool:
+    """Tell whether a text is still there once the allowed tokens are cut out."""
+    pattern = "|".join(map(re.escape, sorted(allowed, key=len, reverse=True)))
+    return name in ("\0".join(re.split(pattern, text)) if allowed else text)
+
+
 def _once(text: str, special: dict[str, int], allowed) -> list[int]:
     pattern = "|".join(map(re.escape, sorted(allowed, key=len, reverse=True)))
     parts = re.split(f"({pattern})", text, maxsplit=1)
     return [i for k, p in enumerate(parts) for i in ([special[p]] if k % 2 else stretch(p))]
 
 
+LONGEST = (
+    "Where two special texts begin at the same place, the longest is meant: sort them by length, "
+    "the longest first."
+)
 WRONG = [
-    (
-        lambda *given: encoded(*given, escape=False),
-        "The special texts were read as a pattern, in which `|` and `.` mean something else: "
-        "`regex.escape` them.",
+    *(
+        (
+            lambda *given, else_text=else_text: encoded(*given, escape=False, else_text=else_text),
+            "The special texts were read as a pattern, in which `|` and `.` mean something else: "
+            "`regex.escape` them.",
+        )
+        for else_text in (False, True)
     ),
     (
         lambda *given: encoded(*given, longest=False),
-        "Where two special texts begin at the same place, the longest is meant: sort them by "
-        "length, the longest first.",
+        LONGEST,
     ),
     (
         lambda *given: encoded(*given, keep=False),
@@ -109,6 +149,17 @@ WRONG = [
     (
         _any_case,
         "A special text in capitals is another text: `(?i)` has no place in the pattern.",
+    ),
+    *(
+        (
+            lambda *given, whole=whole: _no_end(*given, whole=whole),
+            "What stands behind the last special token is missing: it is a stretch, too.",
+        )
+        for whole in (False, True)
+    ),
+    (
+        _stretches(lambda part: list(part.encode())),
+        "The stretches were encoded, but not by `encode`: call the function that is given.",
     ),
     (_once, "Only the first special token was cut out: go on behind it."),
     (

@@ -11,10 +11,12 @@ CONTROL = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256))]
 
 
 # Ties (kq and qk, zz with itself), a piece that is better than the one it is made of, one with a
-# score below any that is thought of, two of which the right one is better, and the way to the names
-# of three bytes.
+# score below any that is thought of, two of which the right one is better, two blanks, one with a
+# character that is no piece, one that who joins the leftmost two doesn't reach, and the way to the
+# names of three bytes.
 PLANTED = {"kq": -1.5, "qk": -1.5, "zz": -1.5, "jy": -2.0, "jyj": -1.7, "gp": -1e30}
-PLANTED |= {"hu": -1.9, "uf": 0.0, "fk": -3.0}
+PLANTED |= {"hu": -1.9, "uf": 0.0, "fk": -3.0, "▁▁": -4000.0, "qü": -1.4}
+PLANTED |= {"NO": -0.1, "NOP": -0.2, "MNOP": -0.3, "MN": -0.4}
 PLANTED |= {"<0": -0.5, "<0x": -0.6, "<0x4": -0.7, "<0x41": -0.8, "<0xF": -0.9, "<0xFF": -1.1}
 PLANTED |= {"<0x0": -1.2, "<0x00": -1.3}
 
@@ -28,7 +30,7 @@ def model(rng) -> tuple[list[str], list[float]]:
     names = {ord(c): c for text in texts for c in text}
     for i, (a, b) in enumerate(learn(codes, 40, first_new=0x200000)):
         names[0x200000 + i] = names[a] + names[b]
-    found = list(dict.fromkeys([*names.values(), *">kqzjygphuf<0x41F", "b>"]))
+    found = list(dict.fromkeys([*names.values(), *">kqzjygphuf<0x41FMNOP", "b>"]))
     score = {p: -1000.0 - i if len(p) == 1 else -(float(i) ** 3) for i, p in enumerate(found)}
     two = [p for p in found if len(p) > 1]
     score |= {two[0]: 3.0, two[1]: 0.0} | PLANTED
@@ -37,11 +39,14 @@ def model(rng) -> tuple[list[str], list[float]]:
     return CONTROL + found, [0.0] * FIRST + [score.get(p, -5000.0) for p in found]
 
 
-def joined(parts, scores, number, lowest=False, last=False, everywhere=False, above=None):
-    """Join parts while any two make a piece; the switches are what learners get wrong."""
+def joined(parts, scores, number, lowest=False, last=False, everywhere=False, above=None, by=None):
+    """Join parts while any two make a piece; the switches are what learners get wrong.
+
+    by: the key by id and piece that stands in place of the score.
+    """
     parts, sign, side = list(parts), -1 if lowest else 1, 1 if last else -1
     while known := [
-        (sign * scores[number[a + b]], side * i)
+        (by(number[a + b], a + b) if by else sign * scores[number[a + b]], side * i)
         for i, (a, b) in enumerate(pairwise(parts))
         if a + b in number and (above is None or scores[number[a + b]] > above)
     ]:
@@ -52,6 +57,13 @@ def joined(parts, scores, number, lowest=False, last=False, everywhere=False, ab
         else:
             parts[i : i + 2] = ["".join(two)]
     return parts
+
+
+BYTE = "\U000f0000"  # and those behind it stand for bytes that join nothing
+
+
+def as_bytes(text: str) -> str:
+    return "".join(chr(ord(BYTE) + b) for b in text.encode())
 
 
 def encoded(
@@ -65,6 +77,7 @@ def encoded(
     blank=" ",
     is_text=lambda i: i >= FIRST,
     before=str,
+    early=False,
     **switches,
 ) -> list[int]:
     number = {piece: i for i, piece in enumerate(pieces) if is_text(i)}
@@ -72,7 +85,13 @@ def encoded(
     if prefix and (text or empty):
         text = " " + text
     ids: list[int] = []
-    for part in joined(re.sub(blank, "▁", text), scores, number, **switches):
+    text = re.sub(blank, "▁", text)
+    if early:  # bytes in place of what is no piece, before anything is joined: they join nothing
+        text = "".join(c if c in number else as_bytes(c) for c in text)
+    for part in joined(text, scores, number, **switches):
+        if early and part >= BYTE:
+            ids.append(ord(part) - ord(BYTE) + offset)
+            continue
         fallback = [0] if unknown else [offset + b for b in part.encode()]
         ids += [number[part]] if part in number else fallback
     return ids
@@ -155,7 +174,31 @@ WRONG = [
         {"unknown": True},
         "A part that is no piece became `<unk>`: it falls back to its bytes.",
     ),
-    ({"offset": 0}, "The byte b has the id 3 + b: three pieces come before the bytes."),
+    *(
+        ({"offset": o}, "The byte b has the id 3 + b: three pieces come before the bytes.")
+        for o in (0, 1, 2, 4)
+    ),
+    (
+        {"early": True},
+        "A character that is no piece fell back to its bytes before it was joined: with its "
+        "neighbour it may be one. The bytes come at the end.",
+    ),
+    (
+        {"before": lambda text: text.removeprefix(" ")},
+        "A text that begins with a blank gets another one before it, too.",
+    ),
+    (
+        {"by": lambda i, piece: 0},
+        "The leftmost two that make a piece, or the longest piece, were joined first: those with "
+        "the highest score are.",
+    ),
+    *(
+        (
+            {"by": lambda i, piece, sign=sign: sign * i},
+            f"The piece with the {which} id was made first: the scores decide.",
+        )
+        for sign, which in ((1, "highest"), (-1, "lowest"))
+    ),
     (
         {"is_text": lambda i: True},
         "`<s>` in the text became the control token: it is made by no joining.",

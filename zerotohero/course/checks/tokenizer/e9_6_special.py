@@ -2,9 +2,16 @@
 
 import re
 
-from zerotohero.course.checks.tokenizer._e9_6_cuts import WRONG, encoded
+from zerotohero.course.checks.tokenizer._e9_6_cuts import (
+    LONGEST,
+    WRONG,
+    encoded,
+    seen,
+    shorter,
+    stretch,
+)
 from zerotohero.course.checks.tokenizer.shared import explained
-from zerotohero.course.exercise import Exercise, expect
+from zerotohero.course.exercise import NOTHING, Exercise, Wrong, expect, show
 
 special = Exercise(
     number="9.6",
@@ -56,8 +63,15 @@ CRASHES = {
     r"^KeyError: ''": EMPTY,
     r"^(KeyError: '.+'|error:)": "What was cut out is no special text. Read as a pattern, "
     "`<|end|>` is `<`, `end` or `>`: put each text through `regex.escape`.",
+    r"^TypeError: .* an? \w*Error was returned": "The error came back as a value: `raise` it.",
     r"^TypeError: the list that was returned holds a list": "`append` puts the ids of a stretch "
     "into the list as one list: `extend` or `+=` puts in each of them.",
+}
+
+# Where something is refused. What is cut out by texts that aren't escaped is never a whole one.
+ANOTHER = {
+    r"^(Assertion|Key|Runtime|Type|Permission|Lookup)?(Error|Exception): .*<\|\w+\|>": "The text "
+    "was refused, but not with `ValueError`: `raise ValueError(…)`.",
 }
 
 
@@ -75,8 +89,12 @@ def _special(rng) -> dict[str, int]:
 
 def _texts(rng) -> dict:
     special = _special(rng)
-    one, two, longer, dotted, left, long_right, short_right = names = list(special)
+    one, two, longer, dotted, left, long_right, short_right = list(special)
     half, like = one[:-1], dotted.replace(".", "x")
+    # Eight that begin alike: a set in no order has hardly ever the longest first.
+    long = f"#{one[2:-2]}{two[2:5]}"
+    chain = [long[: int(n)] for n in rng.permutation(range(2, len(long) + 1))]
+    special |= {name: 50_100 + i for i, name in enumerate(chain)}
     texts = [
         f"Hello{one}wörld{two}",
         f"{longer} and {one} and {one}{one}",
@@ -86,11 +104,12 @@ def _texts(rng) -> dict:
         f"loud {one.upper()}",
         f"a {left}{long_right[3:]} b",  # where both fit
         f"a {left}{short_right[2:]} b",
+        " ".join(chain),
         one,
         "plain text",
         "",
     ]
-    return {"special": special, "allowed": names, "texts": texts}
+    return {"special": special, "allowed": list(special), "texts": texts}
 
 
 @special.case(
@@ -103,6 +122,8 @@ def cut_where_allowed(given, got):
     hint = explained(got["ids"], want, variants)
     for text, ids, right in zip(texts, got["ids"], want, strict=True):
         mine = hint
+        if isinstance(ids, list) and not hint and shorter(text, given["special"], ids, right):
+            mine = LONGEST
         if isinstance(ids, str) and not hint:
             mine = "A text without a forbidden token was refused."
         expect(f"encode_special({text!r}, …)", ids, right, hint=mine)
@@ -151,6 +172,12 @@ WHERE = [  # forbidden texts that are overlooked
 ]
 
 
+ORDINARY = (
+    "A special token that isn't allowed was encoded as ordinary text: it has to be refused, with "
+    "ValueError."
+)
+
+
 def refused_where_not_allowed(given, got):
     special, allowed = given["special"], given["allowed"]
     every = list(zip(given["texts"], given["_refused"], got["ids"], strict=True))
@@ -175,8 +202,14 @@ def refused_where_not_allowed(given, got):
         ),
         (
             answers(lambda name, text: False),
-            "A special token that isn't allowed was encoded as ordinary text: it has to be "
-            "refused, with ValueError.",
+            ORDINARY,
+        ),
+        (
+            [
+                [special[text]] if text == name else ids
+                for (text, name, _), ids in zip(every, answers(lambda *_: False), strict=True)
+            ],
+            ORDINARY,  # but where it stands alone: `if part in special`
         ),
         *(
             (
@@ -184,6 +217,21 @@ def refused_where_not_allowed(given, got):
                 hint,
             )
             for at, hint in WHERE
+        ),
+        (
+            answers(lambda name, text: seen(name, text, allowed)),
+            "A forbidden text inside a longer one that is allowed counts too: look for it in the "
+            "whole text before you cut.",
+        ),
+        (
+            [
+                mine if mine == "refused" else [i for c in text for i in stretch(c)]
+                for (text, _, _), mine in zip(every, want, strict=True)
+            ]
+            if not allowed
+            else None,
+            "Nothing is allowed, and the text went to `encode` character by character: an empty "
+            "pattern fits between any two, so return `encode(text)` then.",
         ),
     ]
     known = explained(plain, want, variants)
@@ -196,11 +244,20 @@ def refused_where_not_allowed(given, got):
             elif not name and not allowed:
                 hint = "Nothing is allowed, and nothing forbidden stands in this text: it goes to "
                 hint += "`encode` whole."
-        expect(f"encode_special({text!r}, special, {allowed})", mine, right, hint=hint)
+        what = f"encode_special({text!r}, special, {allowed})"
+        if right == "refused" != mine:
+            came = mine if isinstance(mine, str) else show(mine)
+            hint = NOTHING if mine is None else hint
+            raise Wrong(f"{what}: expected ValueError with {name} in its message, got {came}", hint)
+        expect(what, mine, right, hint=hint)
 
 
 special.case(
-    "one of seven allowed", points=3, adapter="specially", inputs=_some_allowed, crashes=CRASHES
+    "one of seven allowed",
+    points=3,
+    adapter="specially",
+    inputs=_some_allowed,
+    crashes=ANOTHER | CRASHES,
 )(refused_where_not_allowed)
 
 
@@ -216,9 +273,9 @@ def _none_allowed(rng) -> dict:
     }
 
 
-special.case("nothing allowed", adapter="specially", inputs=_none_allowed, crashes=CRASHES)(
-    refused_where_not_allowed
-)
+special.case(
+    "nothing allowed", adapter="specially", inputs=_none_allowed, crashes=ANOTHER | CRASHES
+)(refused_where_not_allowed)
 
 
 def _inside(rng) -> dict:
@@ -227,21 +284,14 @@ def _inside(rng) -> dict:
     return {
         "special": special,
         "allowed": [two, longer],
-        "texts": [f"{two}ok", f"a {longer} b", f"a {two} {one}"],
-        "_refused": [None, one, one],
+        "texts": [f"{two}ok", f"a {longer} b", f"a {two} {one}", f"a{one}b"],
+        "_refused": [None, one, one, one],
     }
 
 
-@special.case(
-    "a forbidden one inside a longer one", adapter="specially", inputs=_inside, crashes=CRASHES
-)
-def refused_inside_another(given, got):
-    ids = got["ids"][1]
-    expect(
-        f"encode_special({given['texts'][1]!r}, …)",
-        "refused" if isinstance(ids, str) else ids,
-        "refused",
-        hint="A forbidden text inside a longer one that is allowed counts too: look for it in the "
-        "whole text before you cut.",
-    )
-    refused_where_not_allowed(given, got)
+special.case(
+    "a forbidden one inside a longer one",
+    adapter="specially",
+    inputs=_inside,
+    crashes=ANOTHER | CRASHES,
+)(refused_where_not_allowed)

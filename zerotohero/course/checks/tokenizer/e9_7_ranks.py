@@ -1,7 +1,14 @@
 """9.7 · GPT-4's merges from its ranks, and its byte shuffle."""
 
-from itertools import pairwise
-
+from zerotohero.course.checks.tokenizer._e9_7_ways import (
+    GUESSED,
+    IN_NO_ORDER,
+    cuts,
+    greedy,
+    joined,
+    leftmost,
+    one_round,
+)
 from zerotohero.course.checks.tokenizer.shared import (
     WORDS,
     apply,
@@ -57,53 +64,6 @@ encode_ranks("abba", ranks)    # [257, 1]
 )
 
 
-def _cuts(known: dict[bytes, int], best) -> list[list[int]]:
-    """Each token cut into two older ones, of several cuts the best, whatever was learned.
-
-    best: the key of a cut by its ranks, left and right, and its place.
-    """
-    found = []
-    for token, rank in known.items():
-        cuts = [
-            (best(known[token[:i]], known[token[i:]], i), i)
-            for i in range(1, len(token))
-            if known.get(token[:i], rank) < rank and known.get(token[i:], rank) < rank
-        ]
-        if len(token) > 1:
-            i = min(cuts)[1] if cuts else 0
-            found.append([known.get(token[:i], -1), known.get(token[i:], -1), rank])
-    return sorted(found)
-
-
-GUESSED = [
-    (
-        lambda a, b, i: -i,
-        "The tokens were cut after the longest older token: byte-pair encoding often cuts "
-        "elsewhere.",
-    ),
-    (
-        lambda a, b, i: i,
-        "The tokens were cut at the first place where both parts are tokens: byte-pair encoding "
-        "often cuts elsewhere.",
-    ),
-    (
-        lambda a, b, i: max(a, b),
-        "Of all cuts into two older tokens, the one whose younger part is oldest was guessed: "
-        "byte-pair encoding of the token's bytes says which it was.",
-    ),
-    (
-        lambda a, b, i: a + b,
-        "Of all cuts into two older tokens, the one with the smallest sum of ranks was guessed: "
-        "byte-pair encoding of the token's bytes says which it was.",
-    ),
-    (
-        lambda a, b, i: -max(a, b),
-        "Of all cuts into two older tokens, the one with the youngest part was guessed: byte-pair "
-        "encoding of the token's bytes says which it was.",
-    ),
-]
-
-
 def _planted(rng) -> list[list[int]]:
     """Merges of letters that no word has, whose tokens have several cuts that one could guess.
 
@@ -128,6 +88,9 @@ def _vocabulary(rng, n: int) -> tuple[list[list[int]], list[int], list[list[int]
     e = planted[5][0]  # the sum of its rank and fgh's has to be small
     low = shuffle.index(int(rng.integers(200)))
     shuffle[e], shuffle[low] = shuffle[low], shuffle[e]
+    # Of RST, cut behind R, the sum of the ranks is not the smallest. QZ is the youngest.
+    r, t = sorted(b"RT", key=shuffle.__getitem__, reverse=True)
+    merges += [[r, ord("S")], [ord("S"), t], [256 + len(merges), t], [ord("Q"), ord("Z")]]
     tokens = token_bytes(merges)
     in_order = sorted(range(256), key=shuffle.__getitem__)
     return merges, shuffle, [[i] for i in in_order] + [list(t) for t in tokens[256:]]
@@ -135,29 +98,44 @@ def _vocabulary(rng, n: int) -> tuple[list[list[int]], list[int], list[list[int]
 
 def _file(rng) -> dict:
     merges, shuffle, tokens = _vocabulary(rng, 60)
-    mixed = ["".join(rng.choice([*"abcdeo n"], size=20)) for _ in range(6)]
+    mixed = ["".join(rng.choice([*"abcdeo n"], size=20)) for _ in range(10)]
     planted = [bytes(tokens[i]).decode() for i in (260, 264, 267)]
     planted += [
         "".join(rng.permutation([*planted[0], *planted[1]])),
         planted[0][:3],
         planted[1][1:],
     ]
+    # Another vocabulary: the bytes in another order, and three tokens with the ids of the first.
+    other = [[int(i)] for i in rng.permutation(256)] + [[195, 169], [98, 195, 169], [99, 100]]
     texts = [*mixed, *(" " + WORDS[i] for i in rng.integers(len(WORDS), size=8)), "aaaaa", "é", ""]
-    texts += [*planted, f" {mixed[0]}\n", "É e\u0301"]
+    texts += [*planted, f" {mixed[0]}\n", "É e\u0301", "QZ"]
     return {
         "tokens": tokens,
         "order": [int(i) for i in rng.permutation(len(tokens))],
         "texts": texts,
+        "other": other,
         "_merges": merges,
         "_shuffle": shuffle,
     }
 
 
+ONE_PART = (
+    "Only one part was left: a token's own rank is the limit, and merges of that rank or above are "
+    "not made."
+)
+KEPT = (
+    "Something of an earlier call is still used, with another vocabulary: a dict outside the "
+    "function, say. Make it inside."
+)
 ALONE = {
-    r"not enough values to unpack \(expected 2, got 1\)": "Only one part was left: a token's own "
-    "rank is the limit, and merges of that rank or above are not made.",
-    r"too many values to unpack \(expected 2\)": "More than two parts were left: all merges of a "
-    "lower rank are made, whatever their place in the dict.",
+    r"not enough values to unpack \(expected 2, got 1\)": ONE_PART,
+    r"(too many values to unpack \(expected 2\)|keys of the dict .* not a tuple, \(\d+, \d+, \d)": (
+        "More than two parts were left: all merges of a lower rank are made, the lowest first, "
+        "from left to right, whatever their place in the dict."
+    ),
+    r"^(ValueError: (min|max)\(\)|IndexError)": "No two neighbours were left, or none was there: "
+    "one part alone has no pair, and an empty chunk has no part.",
+    r"TypeError: the keys of the dict .* not a tuple, \((25[6-9]|2[6-9]\d|[3-9]\d\d),\)": ONE_PART,
     r"KeyError": "A part was looked up that `ranks` lacks: its keys are bytes, such as "
     "`bytes([97])`, and not every two tokens make a token.",
     r"TypeError: the keys of the dict .* not a tuple, \(\d+,\)": "Single bytes were made of "
@@ -181,14 +159,20 @@ def merges_recovered(given, got):
         return shuffle[i] if i < 256 else i
 
     want = sorted([rank(a), rank(b), 256 + i] for i, (a, b) in enumerate(merges))
+    place = {token[0]: i for i, token in enumerate(given["other"][:256])}
+    first = sorted(
+        [[place[195], place[169], 256], [place[98], 256, 257], [place[99], place[100], 258]]
+    )
     if got["merges"] != want:
+        missing = sorted({m[2] for m in want} - {m[2] for m in got["merges"] or []})
         variants = [
             (
                 sorted([a, b, 256 + i] for i, (a, b) in enumerate(merges)),
                 "The single bytes stand for themselves here: their ids are their ranks, which are "
                 "shuffled.",
             ),
-            *((_cuts(known, best), hint) for best, hint in GUESSED),
+            *((cuts(known, best), hint) for best, hint in GUESSED),
+            (leftmost(known), GUESSED[0][1]),
             (sorted([b, a, new] for a, b, new in want), "The two parts are in the wrong order."),
             (
                 sorted([a, b, new - 256] for a, b, new in want),
@@ -205,42 +189,41 @@ def merges_recovered(given, got):
             ),
         ]
         hint = explained(got["merges"], want, variants)
+        if not hint and got["merges"] and all(m in want for m in got["merges"]):
+            hint = (
+                f"Tokens are missing, {len(missing)} of {len(want)}, such as the one with the id "
+                f"{missing[0]}: every token of two bytes or more has two parts."
+            )
+        if not hint and all(m in (got["merges"] or []) for m in first):
+            hint = KEPT
         expect("the merges, each as left, right and new", got["merges"], want, hint=hint)
+    expect("those of a vocabulary of 259 tokens", got["first"], first)
 
 
-def _greedy(octets: bytes, known: dict[bytes, int]) -> list[int]:
-    ids = []
-    while octets:
-        n = next(n for n in range(len(octets), 0, -1) if octets[:n] in known)
-        ids.append(known[octets[:n]])
-        octets = octets[n:]
-    return ids
+# ASCII comes first in the texts: whoever looks up two parts that make no token falls there.
+ENCODING = {
+    r"^KeyError: b'(\\x[89a-f][0-9a-f]){2,4}'": "A whole character was looked up that has several "
+    "bytes: begin with single bytes.",
+    r"TypeError: the list that was returned holds a bytes": "The list holds the parts: their ids "
+    "are asked for, `ranks[part]`.",
+}
 
 
-def _joined(octets: bytes, known: dict[bytes, int], best) -> list[int]:
-    """Join two neighbours that make a token, again and again, the best of them by rank and place.
-
-    best: the key by rank and place; the smallest is joined.
-    """
-    parts = [bytes([b]) for b in octets]
-    while found := [
-        (best(known[a + b], i), i) for i, (a, b) in enumerate(pairwise(parts)) if a + b in known
-    ]:
-        i = min(found)[1]
-        parts[i : i + 2] = [parts[i] + parts[i + 1]]
-    return [known[part] for part in parts]
-
-
-@ranks.case("chunks encoded", points=5, adapter="by_ranks", inputs=_file, crashes=ALONE)
+@ranks.case("chunks encoded", points=5, adapter="by_ranks", inputs=_file, crashes=ENCODING | ALONE)
 def chunks_encoded(given, got):
     shuffle, merges, texts = given["_shuffle"], given["_merges"], given["texts"]
     known = {bytes(token): i for i, token in enumerate(given["tokens"])}
     plain = [apply(text.encode(), merges) for text in texts]
 
+    def rank(i):
+        return shuffle[i] if i < 256 else i
+
     def renamed(name):
         return [[name(i) if i < 256 else i for i in ids] for ids in plain]
 
     want = renamed(lambda i: shuffle[i])
+    other = {bytes(token): i for i, token in enumerate(given["other"])}
+    first = [joined(text.encode(), other, lambda rank, i: (rank, i)) for text in texts[:2]]
     hint = None
     if got["ids"] != want:
         place = {rank: i for i, rank in enumerate(given["order"])}
@@ -256,20 +239,38 @@ def chunks_encoded(given, got):
             ),
             (renamed(lambda i: shuffle[shuffle[i]]), "The bytes were shuffled twice."),
             (
-                [_greedy(text.encode(), known) for text in texts],
+                [greedy(text.encode(), known) for text in texts],
                 "The longest token was taken at each place: the pair that was learned first is "
                 "merged first.",
             ),
+            (
+                [one_round(text.encode(), known, given["order"]) for text in texts],
+                IN_NO_ORDER,
+            ),
+            (
+                [[rank(i) for i in apply(text.encode(), merges[:-1])] for text in texts],
+                "The youngest token was never made: to encode, the merges have no limit.",
+            ),
+            (first + want[2:], KEPT),
             (
                 [[shuffle[b] for b in text.encode()] for text in texts],
                 "Nothing was merged: those are the ranks of the bytes.",
             ),
             *(
-                ([_joined(text.encode(), known, best) for text in texts], why)
+                ([joined(text.encode(), known, best) for text in texts], why)
                 for best, why in (
                     (
                         lambda rank, i: i,
                         "The leftmost two that make a token were merged first: the lowest rank is.",
+                    ),
+                    (
+                        lambda rank, i: -i,
+                        "The rightmost two that make a token were merged first: the lowest rank "
+                        "is.",
+                    ),
+                    (
+                        lambda rank, i: (-rank, -i),
+                        "The two that were learned last were merged first: the lowest rank is.",
                     ),
                     (
                         lambda rank, i: (-rank, i),
@@ -281,8 +282,7 @@ def chunks_encoded(given, got):
                     ),
                     (
                         lambda rank, i: place[rank],
-                        "The order of the dict was taken for that of learning: the dict is in no "
-                        "order, and the ranks are its values.",
+                        IN_NO_ORDER,
                     ),
                 )
             ),
@@ -290,3 +290,4 @@ def chunks_encoded(given, got):
         hint = explained(got["ids"], want, variants)
     for text, ids, right in zip(texts, got["ids"], want, strict=True):
         expect(f"encode_ranks({text!r}, ranks)", ids, right, hint=hint)
+    expect(f"encode_ranks of {texts[:2]}, with 259 ranks", got["first"], first)

@@ -4,6 +4,7 @@ import re
 from itertools import groupby
 
 from zerotohero.course.checks.tokenizer._e9_9_joining import (
+    CONTROL,
     ENCODED_WRONG,
     FIRST,
     encoded,
@@ -70,8 +71,9 @@ def _texts(rng) -> dict:
     mixed = ["".join(rng.choice([*"abenov  "], size=16)) for _ in range(6)]
     texts = [*mixed, " ".join(words), " blank first", "end ", "東京 🙂", "x<s>ab<s>", ""]
     texts += ["kqk zzz", "jyjy", "gp huf ufk", "5 6", "<0x41>", "<0xFF>a<0x00>"]
-    texts += [f"a\tb\n{words[0]}\u00a0n", "e\u0301t\u00e9 ﬁ", "Anne OVER"]
-    return {"pieces": pieces, "scores": scores, "texts": texts, "ids": []}
+    texts += [f"a\tb\n{words[0]}\u00a0n", "e\u0301t\u00e9 ﬁ", "Anne OVER", "qü ü", "MNOP"]
+    other = [*CONTROL, *rng.permutation([*"abenov▁", "▁a", "en", "ov"]).tolist()]
+    return {"pieces": pieces, "scores": scores, "texts": texts, "ids": [], "other": other}
 
 
 def _unchanged(got: dict) -> None:
@@ -84,15 +86,34 @@ def _unchanged(got: dict) -> None:
         )
 
 
-@pieces.case("texts encoded", points=5, adapter="by_pieces", inputs=_texts)
+KEPT = (
+    "The pieces of an earlier call are still used: a dict outside the function, say, that is made "
+    "once. Make it inside."
+)
+ENCODING = {
+    r"^KeyError: '(.|\\[ux]\w+)'$": "A part that is no piece was looked up: it falls back to "
+    "its bytes.",
+    r"^KeyError: '..": "Two neighbours that make no piece together were looked up: ask with `in` "
+    "or `get`.",
+    r"^(ValueError: (min|max)\(\)|IndexError)": "No two neighbours make a piece, or none is there: "
+    "then nothing more is joined.",
+}
+
+
+@pieces.case("texts encoded", points=5, adapter="by_pieces", inputs=_texts, crashes=ENCODING)
 def pieces_of_texts(given, got):
     _unchanged(got)
     pieces, scores, texts = given["pieces"], given["scores"], given["texts"]
     want = [encoded(text, pieces, scores) for text in texts]
     calls = [(text, pieces, scores) for text in texts]
+    other = given["other"], [-float(i) for i in range(len(given["other"]))]
     hint = explained_by(calls, got["ids"], want, ENCODED_WRONG)
+    if not hint and got["ids"] == [encoded(text, *other) for text in texts]:
+        hint = KEPT
     for text, ids, right in zip(texts, got["ids"], want, strict=True):
         expect(f"encode_pieces({text!r}, …)", ids, right, hint=hint)
+    first = [encoded(text, *other) for text in texts[:2]]
+    expect(f"encode_pieces of {texts[:2]}, with other pieces", got["first"], first)
 
 
 def _ids(rng) -> dict:
@@ -112,10 +133,15 @@ def _ids(rng) -> dict:
         [*drawn[:2], 3 + 0xF0, 3 + 0x9F, 3 + 0x99, drawn[2]],
         [3 + b for b in "\ufeffé".encode()],
     ]
+    index = given["pieces"].index
+    ids += [[index("kq"), *drawn[:3]], [index("▁▁"), *drawn[:3]], [3 + 0x41, place, *drawn[:3]]]
     return given | {"texts": [], "ids": ids}
 
 
 STRICT = {
+    r"ValueError: (bytes must be|byte must be)": "The id i is the byte i − 3: the first three are "
+    "no bytes.",
+    r"^IndexError": "An empty list has no `ids[0]`, and no list has a place behind its last.",
     r"UnicodeDecodeError": "A model may write bytes that are no UTF-8: U+FFFD stands for each of "
     "them.",
 }
@@ -136,17 +162,30 @@ def _replaced(data: bytes) -> str:
     return data.decode(errors="replace")
 
 
-def _decoded(ids, pieces, read=_each_byte, bytes_until=FIRST, first=True, signs=False) -> str:
+def _decoded(
+    ids,
+    pieces,
+    read=_each_byte,
+    bytes_from=3,
+    bytes_until=FIRST,
+    first=True,
+    signs=False,
+    blank=" ",
+) -> str:
     """The text of ids; the switches are what learners get wrong."""
     text = ""
-    for place, (are_bytes, run) in enumerate(groupby(ids, lambda i: i < bytes_until)):
+    for place, (are_bytes, run) in enumerate(groupby(ids, lambda i: bytes_from <= i < bytes_until)):
         if are_bytes:
             part = read(bytes(i - 3 for i in run))
             text += part.replace("▁", " ") if signs else part
         else:
             part = "".join(pieces[i] for i in run)
-            text += (part if place or not first else part.removeprefix("▁")).replace("▁", " ")
+            text += (part if place or not first else part.removeprefix("▁")).replace("▁", blank)
     return text
+
+
+ALL_BLANKS = "All blanks at the beginning were taken away: one was put there."
+ANY_FIRST = "The first character was taken away, whatever it is: only a blank goes."
 
 
 @pieces.case("ids decoded", points=3, adapter="by_pieces", inputs=_ids, crashes=STRICT)
@@ -160,6 +199,23 @@ def text_of_pieces(given, got):
     def bytewise(data):
         return "".join(bytes([b]).decode(errors="replace") for b in data)
 
+    def piece_first(change):
+        """Change the text of the first piece, if no bytes come before it, in some way."""
+        texts = []
+        for ids, text in zip(every, whole, strict=True):
+            n = len(pieces[ids[0]]) if ids and ids[0] >= FIRST else 0
+            texts.append(change(text[:n]) + text[n:])
+        return texts
+
+    def end_left_out(ids):
+        n = next((n for n, i in enumerate(reversed(ids)) if i >= FIRST), len(ids))
+        return _decoded(ids[: len(ids) - n], pieces)
+
+    def first_of_all(ids):
+        """One blank taken from the first piece, wherever it stands."""
+        at = next((at for at, i in enumerate(ids) if i >= FIRST), len(ids))
+        return _decoded(ids[:at], pieces) + _decoded(ids[at:], pieces)
+
     want = variant()
     whole = variant(first=False)
     variants = [
@@ -170,7 +226,18 @@ def text_of_pieces(given, got):
         ),
         (
             [text.lstrip() for text in whole],
-            "All blanks at the beginning were taken away: one was put there.",
+            ALL_BLANKS,
+        ),
+        *((piece_first(strip), ALL_BLANKS) for strip in (str.strip, str.lstrip)),
+        (
+            [first_of_all(ids) for ids in every],
+            "A blank was taken from the first piece, though bytes come before it: only where it is "
+            "the first id.",
+        ),
+        (
+            [end_left_out(ids) for ids in every],
+            "Bytes at the end were left out: they wait for a piece that doesn't come. Read what is "
+            "left when the ids are over.",
         ),
         (
             [text.strip() for text in whole],
@@ -178,11 +245,16 @@ def text_of_pieces(given, got):
         ),
         (
             [text[1:] for text in whole],
-            "The first character was taken away, whatever it is: only a blank goes.",
+            ANY_FIRST,
         ),
-        (
-            [text.replace(" ", "▁") for text in want],
-            "▁ stands for a blank: replace it.",
+        (piece_first(lambda text: text[1:]), ANY_FIRST),
+        *(
+            (texts, "▁ stands for a blank: replace it.")
+            for texts in (
+                [text.replace(" ", "▁") for text in want],
+                variant(blank="▁"),
+                variant(blank="▁", first=False),
+            )
         ),
         *(
             (
@@ -222,6 +294,10 @@ def text_of_pieces(given, got):
         (
             [text.replace("\ufeff", "") for text in want],
             "U+FEFF is gone: it is a character like any other here.",
+        ),
+        (
+            variant(bytes_from=4),
+            "Id 3 is a byte, `<0x00>`: its name is in the text.",
         ),
         (
             variant(bytes_until=FIRST - 1),

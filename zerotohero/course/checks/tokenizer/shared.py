@@ -82,6 +82,7 @@ def learn(
     count: Callable[[Sequence[int]], Counter] = pair_counts,
     first_new: int = 256,
     least: int = 1,
+    join: Callable[[Sequence[int], Pair, int], list[int]] = merged,
 ) -> list[list[int]]:
     """Return a small text's merges, round by round; the switches are what learners get wrong."""
     parts = [list(chunk) for chunk in chunks]
@@ -93,25 +94,57 @@ def learn(
         if not counts or max(counts.values()) < least:
             break
         pair = choose(counts)
-        parts = [merged(part, pair, first_new + len(merges)) for part in parts]
+        parts = [join(part, pair, first_new + len(merges)) for part in parts]
         merges.append(list(pair))
     return merges
 
 
+KEPT = (
+    "What an earlier call returned stands before what this one found: something is kept from call "
+    "to call, such as a list outside the function, or `out=[]`. Make it inside."
+)
+
+
+def went_on(want: Sequence[list], got: Sequence[Any]) -> str | None:
+    """Return a hint where each list that came begins with the one before it, and grows; or None."""
+    if got == want or not all(isinstance(merges, list) and merges for merges in got):
+        return None
+    two = list(pairwise(got))
+    grown = all(len(a) < len(b) and b[: len(a)] == a for a, b in two)
+    return KEPT if grown and two else None
+
+
+def without_end(right: list, got: Any) -> str | None:
+    """Return a hint where merges go on though no pair is left; else None."""
+    if isinstance(got, list) and len(got) > len(right) and got[: len(right)] == right:
+        return (
+            "Rounds went on where no pair was left: one that has been merged occurs no more, "
+            "though a dict may still hold it, with 0. Stop there."
+        )
+    return None
+
+
 def at_a_tie(octets: Iterable[bytes], want: list[list[int]], got: Any) -> str | None:
-    """Return a hint where the first wrong merge was as frequent as the right one; else None."""
+    """Return a hint where each merge is of a most frequent pair, but not always the lowest."""
     if not isinstance(got, list):
         return None
     n = next((i for i, (a, b) in enumerate(zip(want, got, strict=False)) if a != b), None)
     if n is None:
         return None
-    counts: Counter = Counter()
-    for chunk in octets:
-        counts.update(pair_counts(apply(chunk, want[:n])))
-    right, mine = tuple(want[n]), tuple(got[n])
-    if counts[right] != counts[mine]:
+    parts = [list(chunk) for chunk in octets]
+    for i, pair in enumerate(map(tuple, got)):
+        counts: Counter = Counter()
+        for part in parts:
+            counts.update(pair_counts(part))
+        if not counts or counts[pair] < max(counts.values()):
+            return None  # then more is wrong than the choice among equals
+        if i == n:
+            occurs = counts[pair]
+        parts = [merged(part, pair, 256 + i) for part in parts]
+    if len(got) < len(want) and any(len(part) > 1 for part in parts):
         return None
-    times = "once" if counts[mine] == 1 else f"{counts[mine]} times"
+    right, mine = tuple(want[n]), tuple(got[n])
+    times = "once" if occurs == 1 else f"{occurs} times"
     return (
         f"In round {n + 1}, {mine} and {right} both occur {times}: of several that are equally "
         "frequent, the lowest is asked for."
@@ -140,11 +173,13 @@ def learn_fast(
     often: bool = True,
     fresh: bool = True,
     stale: bool = False,
+    weighed: bool = True,
 ) -> tuple[list[list[int]], int]:
     """Return the merges of a large text, and how many tokens a naive program meets in its rounds.
 
     Words that lack a round's pair are left alone. The switches are what learners get wrong: each
-    word counted once, pairs that a merge makes not counted, pairs that it breaks still counted.
+    word counted once, pairs that a merge makes not counted, pairs that it breaks still counted,
+    changes counted once a word.
     """
     weight = Counter(chunks)
     words = [list(word) for word in weight]
@@ -171,7 +206,7 @@ def learn_fast(
                 change = after[p] - before[p]
                 if (change > 0 and not fresh) or (change < 0 and stale and p != pair):
                     continue
-                counts[p] += change * n
+                counts[p] += change * (n if weighed else 1)
                 if after[p]:
                     where.setdefault(p, set()).add(i)
                 elif p in where:
