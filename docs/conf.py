@@ -38,6 +38,7 @@ mathjax_options = {"defer": "defer"}
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_typehints = "signature"
+autodoc_use_type_comments = False  # nobody has written any, and to look takes a second
 add_module_names = False
 python_maximum_signature_line_length = 88
 
@@ -55,6 +56,7 @@ html_theme_options = {
     "use_download_button": True,
     "use_fullscreen_button": False,
     "launch_buttons": {"colab_url": "https://colab.research.google.com"},
+    "collapse_navbar": True,  # the solutions, only beside their exercises
     "navbar_persistent": [],  # the menu has the search field; once is enough
     "show_toc_level": 2,
     "home_page_in_toc": True,

@@ -31,11 +31,11 @@ def lab(tmp_path_factory):
     end_with_the_widget(folder / LECTURE)
     private = tmp_path_factory.mktemp("jupyter")
     with jupyterlab(folder, private) as url, browser() as chrome:
+        # One context, so that the second page finds JupyterLab in the cache.
+        context = chrome.new_context(viewport={"width": 1400, "height": 1000})
 
         def open_notebook(path: str) -> NotebookPage:
-            return NotebookPage(
-                chrome.new_page(viewport={"width": 1400, "height": 1000}), url(path)
-            )
+            return NotebookPage(context.new_page(), url(path))
 
         yield open_notebook
 

@@ -274,6 +274,14 @@ STUMBLES = (
 )
 
 
+def stumble(text: str, turns=STUMBLES) -> str:
+    """Return the first of these turns in a text, with the words around it, or nothing."""
+    for turn in turns:
+        if found := re.search(turn, text, re.I):
+            return text[max(found.start() - 40, 0) : found.end() + 40]
+    return ""
+
+
 @pytest.mark.parametrize("folder", ["lectures", "solutions"])
 @each_lecture
 def test_the_prose_is_idiomatic(folder, name):
@@ -281,9 +289,7 @@ def test_the_prose_is_idiomatic(folder, name):
         if cell.cell_type != "markdown":
             continue
         text = " ".join(re.sub(r"```.*?```|`[^`]*`", "x", cell.source, flags=re.S).split())
-        for stumble in STUMBLES:
-            found = re.search(rf".{{0,40}}{stumble}.{{0,40}}", text, re.I)
-            assert not found, found[0]
+        assert not (found := stumble(text)), found
         for paragraph in cell.source.split("\n\n"):
             assert paragraph.lower().count("with respect to") <= 1, paragraph
 

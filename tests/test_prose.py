@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from test_notebooks import STUMBLES
+from test_notebooks import STUMBLES, stumble
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("zerotohero", "benchmarks", "tests")
 PATHS = [ROOT / "conftest.py", *(path for f in FOLDERS for path in (ROOT / f).rglob("*.py"))]
 LINTS = {ROOT / "tests/test_notebooks.py", ROOT / "tests/test_prose.py"}  # which hold the turns
 SOURCES = sorted(path.relative_to(ROOT).as_posix() for path in set(PATHS) - LINTS)
+TURNS = (*STUMBLES, r"\b(hasn't|haven't)(?=[.,:;)`]|$)")
 # A docstring of a function says what it does: "Return the place", not "The place".
 NOUN = re.compile(
     r"(The|An?|Whether|What|Which|Where|Who|How|Why|Those|This|Its?|All|Each|Every|Everything) "
@@ -43,9 +44,7 @@ def texts(source: str) -> list[str]:
 def test_no_text_has_a_turn_to_stumble_over(path):
     source = (ROOT / path).read_text(encoding="utf-8")
     for text in texts(source) if path.endswith(".py") else [" ".join(source.split())]:
-        for stumble in (*STUMBLES, r"\b(hasn't|haven't)(?=[.,:;)`]|$)"):
-            found = re.search(rf".{{0,40}}{stumble}.{{0,40}}", text, re.I)
-            assert not found, found[0]
+        assert not (found := stumble(text, TURNS)), found
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if not p.startswith("tests/")])
