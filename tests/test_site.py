@@ -239,7 +239,8 @@ def widths(page) -> str:
 
 
 def test_every_page_opens_and_fits_a_screen_and_a_phone(visit, pages):
-    sizes = WIDE, PHONE
+    # Low ones: how wide something is shows all the same, and what is seen has to be drawn.
+    sizes = [size | {"height": 100} for size in (WIDE, PHONE)]
     for name in pages:
         if name in OF_THE_THEME:
             continue
