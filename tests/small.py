@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import multiprocessing
 import os
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,19 @@ def environment(root: Path) -> dict[str, str]:
     """For a process that imports from the repository and from this file."""
     path = os.pathsep.join([str(root), str(root / "tests")])
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+def forks(root: Path, module: str):
+    """A context of processes that are forked from one which has imported the module and torch.
+
+    Unlike the tests' process, it imports without the checks of `conftest.py`.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([module, "torch._dynamo"])  # slow to import
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", environment(root)["PYTHONPATH"])  # or it finds no module of ours
+        forkserver.ensure_running()
+    return context
 
 
 def sgd(model, config):

@@ -3,7 +3,6 @@
 import functools
 import itertools
 import math
-import multiprocessing
 import os
 import pickle
 import random
@@ -21,6 +20,7 @@ from small import (
     TEXT,
     Plain,
     V,
+    forks,
     gpt,
     plan,
     read_log,
@@ -387,13 +387,12 @@ def _run_in_child(folder: Path, deadly: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a POSIX system")
-def test_killed_at_any_moment_a_run_goes_on_to_the_bit(tmp_path):
+def test_killed_at_any_moment_a_run_goes_on_to_the_bit(tmp_path, root):
     """kill -9 while files are written, between them, and whenever; the log is the same in the end.
 
     Children are forked from one process that has imported torch, so that many can be killed.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_07_checkpoint", "torch._dynamo"])  # slow to import
+    context = forks(root, "test_07_checkpoint")
 
     def start(name: str, deadly: int = 0):
         child = context.Process(target=_run_in_child, args=(tmp_path / name, deadly))

@@ -391,7 +391,7 @@ def test_a_batch_is_learned_by_heart():
         model = GPT(config, torch.Generator().manual_seed(0))
         data = tokens(4, 9)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-        for _ in range(150):
+        for _ in range(75):
             logits = model(data[:, :-1]).flatten(0, 1)
             loss = F.cross_entropy(logits, data[:, 1:].flatten())
             optimizer.zero_grad()

@@ -1,8 +1,10 @@
 """Lecture 07: the trainer: what a step computes, on what, how precisely, with how many."""
 
 import base64
+import functools
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +17,8 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from patience import patience
@@ -25,6 +29,7 @@ from small import (
     T,
     V,
     environment,
+    forks,
     gpt,
     masked_rows,
     measures,
@@ -229,7 +234,9 @@ def test_dropout_differs_between_steps_and_micro_batches(monkeypatch):
     assert len(set(seeds)) == len(seeds) == 60
 
 
-def test_the_host_waits_only_where_a_loss_is_logged():
+def test_the_host_waits_only_where_a_loss_is_logged(monkeypatch):
+    monkeypatch.setattr(trainer_module, "peak_flops", lambda *_: 1e12)  # read once, where measured
+
     class Reads(TorchDispatchMode):
         n = 0
 
@@ -238,12 +245,12 @@ def test_the_host_waits_only_where_a_loss_is_logged():
             return func(*args, **(kwargs or {}))
 
     counts = []
-    for steps in (20, 40):
+    for steps in (10, 20):
         config = plan(steps=steps, log_every=1000, eval_every=0, optimizer="muon", accumulate=2)
         with Reads() as reads:
             trainer(config, data=masked_rows(), val=None).run()
         counts.append(reads.n)
-    assert counts[0] == counts[1] > 0, "Twenty steps more have read numbers from the device."
+    assert counts[0] == counts[1] > 0, "Ten steps more have read numbers from the device."
 
 
 # --- evaluation -----------------------------------------------------------------------------------
@@ -382,16 +389,7 @@ def test_a_resumed_run_keeps_the_precision_that_was_measured(tmp_path, monkeypat
     assert resumed.precision == "bf16" and resumed.losses == whole.losses
 
 
-def test_a_compiled_run_leaves_the_model_as_it_is(tmp_path, root):
-    """With torch's tracing, but without its C++ compiler, which takes a minute.
-
-    In a process of its own, in which types aren't checked, because that can't be traced.
-    """
-    script = textwrap.dedent("""
-    import functools, sys, torch
-    from small import T, TEXT, V, gpt, plan, trainer
-    from zerotohero.training import load_checkpoint
-
+def _compiled(folder):
     traced = []
 
     def backend(graph, inputs):
@@ -400,16 +398,24 @@ def test_a_compiled_run_leaves_the_model_as_it_is(tmp_path, root):
 
     torch.compile = functools.partial(torch.compile, backend=backend)
     models = [gpt(), gpt()]
-    run = trainer(plan(compile=True), models[0], folder=sys.argv[1]).run()
+    run = trainer(plan(compile=True), models[0], folder=folder).run()
     assert traced, "Nothing was compiled."
     expected = trainer(model=models[1]).run().losses
     assert max(abs(a - b) for a, b in zip(run.losses, expected, strict=True)) < 1e-5
-    weights = load_checkpoint(sys.argv[1] + "/last.pt")["model"]
+    weights = load_checkpoint(folder / "last.pt")["model"]
     assert list(weights) == list(models[1].state_dict())
     assert run.model is models[0] and run.model(TEXT[None, :T]).shape == (1, T, V)
-    """)
-    python = [sys.executable, "-c", script, str(tmp_path)]
-    subprocess.run(python, env=environment(root), check=True)
+
+
+def test_a_compiled_run_leaves_the_model_as_it_is(tmp_path, root):
+    """With torch's tracing, but without its C++ compiler, which takes a minute.
+
+    In a process of its own, in which types aren't checked, because that can't be traced.
+    """
+    process = forks(root, "test_07_trainer").Process(target=_compiled, args=(tmp_path,))
+    process.start()
+    process.join(patience(60))
+    assert process.exitcode == 0
 
 
 def test_without_a_compiler_the_run_goes_on(monkeypatch):
@@ -610,16 +616,16 @@ RUNS = {  # in two processes: data, changes of the plan, what may differ from on
     "muon": (TEXT, SHARD | {"optimizer": "muon", "precision": "fp16"}, 1e-3),  # three digits
 }
 
-IN_PROCESSES = textwrap.dedent(
-    """
-    import json, os, sys
-    from pathlib import Path
-    import torch, torch.distributed as dist
-    from torch.distributed.tensor import DTensor
-    from torch.nn.parallel import DistributedDataParallel
-    from small import gpt, measures, plan, trainer
-    from test_07_trainer import RUNS
+STEPS, EARLY = 20, 8  # the latter where the log has a row in any case
 
+
+def two(**changes):
+    return plan(batch_size=8, **{"steps": STEPS, **changes})
+
+
+def _one_of_two(folder, rank, world):
+    """What each of the two processes does."""
+    os.environ |= world | {"RANK": rank, "LOCAL_RANK": rank}
     syncs = []
     no_sync = DistributedDataParallel.no_sync
 
@@ -632,72 +638,64 @@ IN_PROCESSES = textwrap.dedent(
         del syncs[:]
         heard, parts = [], []
         # Only the first process's weights count.
-        model = gpt(seed=int(os.environ["RANK"]))
-        config = plan(batch_size=8, **changes)
-        options = {"folder": Path(sys.argv[1], name), "measures": measures()}
+        model = gpt(seed=int(rank))
+        config = two(**changes)
+        options = {"folder": folder / name, "measures": measures()}
         run = trainer(config, model, data, data, **options)
-        run.on("log", lambda t: heard.append(t.step))
-        run.on("step", lambda t: parts.append({type(p) for p in t._update.params}))
+        run.on("log", lambda t, heard=heard: heard.append(t.step))
+        run.on("step", lambda t, parts=parts: parts.append(set(map(type, t._update.params))))
         run.run()
         micro = 0 if config.shard else config.accumulate - 1
-        assert run.world == 2 and len(syncs) == 30 * micro, syncs
+        assert run.world == 2 and len(syncs) == STEPS * micro, syncs
         assert bool(heard) == (run.rank == 0), "Only the first process speaks."
         if config.shard and run.rank == 0:
-            assert parts == [{DTensor}] * 30, "Not all weights are in parts."
+            assert parts == [{DTensor}] * STEPS, "Not all weights are in parts."
         assert {type(p) for p in model.parameters()} == {torch.nn.Parameter}
         assert not dist.is_initialized(), "The process group is left behind."
-        Path(sys.argv[1], f"{name}{run.rank}.json").write_text(json.dumps(run.log))
+        (folder / f"{name}{run.rank}.json").write_text(json.dumps(run.log))
         weights = torch.nn.utils.parameters_to_vector(model.parameters())
-        torch.save(weights.detach(), Path(sys.argv[1], f"{name}{run.rank}.weights"))
+        torch.save(weights.detach(), folder / f"{name}{run.rank}.weights")
 
     # A run of one process goes on in two, which shard it; and one of two will go on in one.
     data, changes, _ = RUNS["shards"]
-    for folder, steps in (("of one", 30), ("of two", 16)):
-        config = plan(batch_size=8, **changes | {"steps": steps})
-        trainer(config, gpt(), data, data, folder=Path(sys.argv[1], folder), resume=True).run()
+    for name, steps in (("of one", STEPS), ("of two", EARLY)):
+        config = two(**changes | {"steps": steps})
+        trainer(config, gpt(), data, data, folder=folder / name, resume=True).run()
 
     # Each finds the loss that is no number, and none is left waiting for the other.
     for shard in (False, True):
         model = gpt()
         model.transformer.wte.weight.data.fill_(float("nan"))
         try:
-            trainer(plan(batch_size=8, shard=shard), model).run()
+            trainer(two(shard=shard), model).run()
         except FloatingPointError:
-            Path(sys.argv[1], f"refused{shard}{run.rank}").touch()
+            (folder / f"refused{shard}{run.rank}").touch()
         assert not dist.is_initialized()
-    """
-)
 
 
 def test_two_processes_do_what_one_does(tmp_path, root):
     """Each with the whole model, or each with its part; and one can go on where two stopped."""
     shards, changes, _ = RUNS["shards"]
-    early = plan(batch_size=8, **changes | {"steps": 16})
+    early = two(**changes | {"steps": EARLY})
     trainer(early, data=shards, val=shards, folder=tmp_path / "of one").run()
-    (tmp_path / "script.py").write_text(IN_PROCESSES)
     # They are told what torchrun tells them, which would be a third process that imports torch.
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": "2"}
     world |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
-    both = [
-        subprocess.Popen(
-            [sys.executable, str(tmp_path / "script.py"), str(tmp_path)],
-            env=environment(root) | world | {"RANK": rank, "LOCAL_RANK": rank},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in "01"
-    ]
+    context = forks(root, "test_07_trainer")
+    both = [context.Process(target=_one_of_two, args=(tmp_path, rank, world)) for rank in "01"]
+    for process in both:
+        process.start()
     try:
         for process in both:
-            _, said = process.communicate(timeout=patience(60))
-            assert process.returncode == 0, said[-3000:]
+            process.join(patience(60))
+            assert process.exitcode == 0
     finally:
         for process in both:
             process.kill()
     assert len(list(tmp_path.glob("refused*"))) == 4
     for name, (data, changes, apart) in RUNS.items():
-        config = plan(batch_size=8, **changes)
+        config = two(**changes)
         one = trainer(config, data=data, val=data, measures=measures()).run()
         for rank in (0, 1):
             log = json.loads((tmp_path / f"{name}{rank}.json").read_text())
@@ -708,14 +706,14 @@ def test_two_processes_do_what_one_does(tmp_path, root):
                 assert [row.get("text") for row in log] == [row.get("text") for row in one.log]
         both = [torch.load(tmp_path / f"{name}{rank}.weights") for rank in (0, 1)]
         assert torch.equal(*both), "The processes' weights have drifted apart."
-        assert read_log(tmp_path / name)[-1]["step"] == 30
+        assert read_log(tmp_path / name)[-1]["step"] == STEPS
         kept = load_checkpoint(tmp_path / name / "last.pt")
         kept = [kept["model"][key].flatten() for key, _ in one.model.named_parameters()]
         assert torch.equal(torch.cat(kept), both[0]), "The checkpoint isn't whole."
         if name == "shards":
             for folder in ("of one", "of two"):
                 it = trainer(config, gpt(3), data, data, folder=tmp_path / folder, resume=True)
-                assert it.step == (30 if folder == "of one" else 16)
+                assert it.step == (STEPS if folder == "of one" else EARLY)
                 assert same_losses(it.run().log, one, apart), folder
 
 

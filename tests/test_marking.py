@@ -10,7 +10,7 @@ import pytest
 
 from grading.hostile import FULL, HONEST, SUBMISSIONS
 from test_grading import exercises_of_the_tests, hand_in
-from zerotohero.course import checks, grading, marking, sandbox
+from zerotohero.course import checks, grading, marking, nursery, sandbox
 from zerotohero.course.exercise import Case, Exercise
 from zerotohero.course.plain import pack
 from zerotohero.course.submission import Submission
@@ -24,6 +24,16 @@ def trial():
         yield
 
 
+@pytest.fixture(scope="module")
+def nursery_of_all():
+    """The libraries, imported once for all tests here, as for all of a class.
+
+    Not before a whole class is graded, which has others and ends them all.
+    """
+    with nursery.nurseries(1, ["numpy", "torch"]):
+        yield
+
+
 def outcomes(sources: dict[str, str]) -> dict[str, marking.Marked]:
     """What comes of answers to the tests' exercises, in a sandbox."""
     asked = [marking.Asked(e, 1) for e in checks.all_exercises()]
@@ -31,25 +41,6 @@ def outcomes(sources: dict[str, str]) -> dict[str, marking.Marked]:
 
 
 # --- which limit it was -------------------------------------------------------------------------
-
-
-@needs_sandbox
-def test_the_message_says_which_limit_ended_an_answer(trial, monkeypatch):
-    monkeypatch.setattr(sandbox, "WALL", 100)
-    came = outcomes(
-        {
-            "1.1": "def mean(x):\n    while True: pass\n",
-            "1.2": "import time\ndef shout(word): time.sleep(1e6)\n",
-            "1.3": "def softmax(x):\n    while True: pass\n",
-        }
-    )
-    said = {number: marked.outcomes[-1].message for number, marked in came.items()}
-    assert "within the 2 seconds of processor time that this exercise has" in said["1.1"]
-    assert "within the 2 seconds that this exercise has: your code waited" in said["1.2"]
-    # 1.1 and 1.2 have each taken a second beyond their shares, of four.
-    assert "seconds of processor time that this exercise has" in said["1.3"]
-    assert not any(marked.disturbed for marked in came.values())
-    assert came["1.4"].score == FULL["1.4"]
 
 
 @needs_sandbox
@@ -69,11 +60,31 @@ def test_an_answer_that_was_kept_from_the_processor_is_marked_again_alone(
 
     monkeypatch.setattr(grading, "_all_graded", watched)
     monkeypatch.setattr(sandbox, "WALL", 0.3)
-    monkeypatch.setattr(type(checks.find("1.2")), "time_limit", 12.0)
+    monkeypatch.setattr(type(checks.find("1.2")), "time_limit", 7.0)
     grades = grading.grade(folder, tmp_path / "out", ["1.2"])
     assert asked[1:] == [(["starved"], ["1.2"])]
     message = next(g for g in grades.submissions if g.id == "starved").marked["1.2"].outcomes[0]
     assert "seconds by the clock, in which your code had" in message.message
+
+
+@needs_sandbox
+@pytest.mark.usefixtures("nursery_of_all")
+def test_the_message_says_which_limit_ended_an_answer(trial, monkeypatch):
+    monkeypatch.setattr(sandbox, "WALL", 100)
+    came = outcomes(
+        {
+            "1.1": "def mean(x):\n    while True: pass\n",
+            "1.2": "import time\ndef shout(word): time.sleep(1e6)\n",
+            "1.3": "def softmax(x):\n    while True: pass\n",
+        }
+    )
+    said = {number: marked.outcomes[-1].message for number, marked in came.items()}
+    assert "within the 1.5 seconds of processor time that this exercise has" in said["1.1"]
+    assert "within the 1.5 seconds that this exercise has: your code waited" in said["1.2"]
+    # 1.1 and 1.2 have each taken half a second beyond their shares, of three.
+    assert "seconds of processor time that this exercise has" in said["1.3"]
+    assert not any(marked.disturbed for marked in came.values())
+    assert came["1.4"].score == FULL["1.4"]
 
 
 # --- what a file has as a whole -----------------------------------------------------------------
@@ -113,6 +124,7 @@ def test_what_an_answer_does_not_need_is_left_for_the_others():
 
 
 @needs_sandbox
+@pytest.mark.usefixtures("nursery_of_all")
 def test_an_honest_answer_after_many_endless_ones_has_its_marks(trial, monkeypatch):
     monkeypatch.setattr(sandbox, "WALL", 100)
     endless = "while True: pass\n"
@@ -216,6 +228,7 @@ def test_a_class_waits_for_no_library_that_its_exercises_do_not_need(numbers, ne
 
 
 @needs_sandbox
+@pytest.mark.usefixtures("nursery_of_all")
 def test_a_right_answer_that_spoils_its_argument_or_returns_another_kind_is_named_when_graded():
     kept = "def without_leak(train, dev): return [w for w in dev if w not in train]\n"
     shared = "sum(w in train for w in dev) / max(1, len(dev))"

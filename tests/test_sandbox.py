@@ -16,37 +16,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asking import question
 from patience import patience
 from zerotohero.course import jail, nursery, sandbox, syscalls
-from zerotohero.course import without as taken_away
-from zerotohero.course.plain import pack, unpack
+from zerotohero.course.plain import unpack
 
 ROOT = Path(__file__).parent.parent
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
 needs_sandbox = pytest.mark.skipif(sandbox.available() is not None, reason=str(sandbox.available()))
-
-
-def question(
-    source: str, seconds: float = 10, cases: int = 1, without: tuple[str, ...] = ()
-) -> tuple[dict, list[bytes]]:
-    """An exercise whose cases call `answer()` of the source."""
-    asked = {
-        "adapters": "trial",
-        "sources": {
-            "trial": "def run(answer): return answer()",
-            "zerotohero": "",
-            "zerotohero.course": "",
-            "zerotohero.course.without": Path(taken_away.__file__).read_text(),
-        },
-        "source": source,
-        "answers": ["answer"],
-        "cases": ["run"] * cases,
-        "seconds": seconds,
-        "reply": 2**20,
-        "without": without,
-    }
-    return asked, [pack({})] * cases
 
 
 def answer(one: sandbox.Worker, source: str, **options):
@@ -282,7 +260,7 @@ def test_replies_that_came_before_the_end_count(one):
     source = (
         "n = 0\ndef answer():\n    global n\n    n += 1\n    while n == 3: pass\n    return n\n"
     )
-    answered = one.ask(*question(source, seconds=1, cases=4))
+    answered = one.ask(*question(source, seconds=0.5, cases=4))
     assert [unpack(r)["got"] for r in answered.replies] == [1, 2]
     assert answered.ended == "timeout"
     assert answer(one, "def answer(): return 'next'") == "next"
@@ -311,7 +289,7 @@ def test_it_dies_with_the_grader(tmp_path):
     """Even if that is killed while an exercise runs: the worker, its child and bubblewrap."""
     code = (
         "import sys; sys.path[:0] = [sys.argv[1], sys.argv[2]]\n"
-        "from test_sandbox import question\nfrom zerotohero.course import jail, sandbox\n"
+        "from asking import question\nfrom zerotohero.course import jail, sandbox\n"
         "command = jail.bubblewrap\n"
         "jail.bubblewrap = lambda packages: [*command(packages), sys.argv[3]]\n"
         "with sandbox.Worker(sandboxed=True) as one:\n"
@@ -345,7 +323,7 @@ def test_nothing_is_left_without_a_sandbox_either(tmp_path, how):
     code = (
         "import signal, sys; sys.path[:0] = sys.argv[1:3]\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # none in the background
-        "from test_sandbox import question\nfrom zerotohero.course import sandbox\n"
+        "from asking import question\nfrom zerotohero.course import sandbox\n"
         "with sandbox.Worker(sandboxed=False) as one:\n"
         "    one.ask(*question(sys.argv[3], seconds=60))\n"
     )
@@ -614,9 +592,9 @@ BUSY = "def answer():\n    while True: pass\n"
 @needs_sandbox
 def test_seconds_are_those_of_the_processor(one, monkeypatch):
     monkeypatch.setattr(sandbox, "WALL", 100)
-    answered = one.ask(*question(BUSY, seconds=1))
+    answered = one.ask(*question(BUSY, seconds=0.5))
     assert answered.ended == "timeout"
-    assert 1 <= answered.used < 2
+    assert 0.5 <= answered.used < 1.5
 
 
 @needs_sandbox
@@ -632,8 +610,8 @@ def test_seconds_are_those_of_the_processor(one, monkeypatch):
         "            if os.fork(): os._exit(0)\n            sum(range(10**6)); os._exit(0)\n"
         "        os.wait(); time.sleep(0.1)\n",
         "    signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n    while True:\n"
-        "        if os.fork() == 0:\n            sum(range(10**7)); os._exit(0)\n"
-        "        time.sleep(0.2)\n",
+        "        if os.fork() == 0:\n            sum(range(5 * 10**6)); os._exit(0)\n"
+        "        time.sleep(0.1)\n",
         "    threading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()\n"
         "    time.sleep(600)\n",
     ],
@@ -642,10 +620,10 @@ def test_seconds_are_those_of_the_processor(one, monkeypatch):
 def test_the_seconds_of_all_that_an_answer_starts_count(one, monkeypatch, work):
     monkeypatch.setattr(sandbox, "WALL", 100)
     answered = one.ask(
-        *question(f"import os, signal, threading, time\ndef answer():\n{work}", seconds=1)
+        *question(f"import os, signal, threading, time\ndef answer():\n{work}", seconds=0.5)
     )
     assert answered.ended == "timeout"
-    assert answered.used + answered.asleep >= 1 > answered.asleep
+    assert answered.used + answered.asleep >= 0.5 > answered.asleep
 
 
 @needs_sandbox
@@ -706,13 +684,13 @@ def test_there_is_no_memory_that_stays_without_a_process(one):
 @needs_sandbox
 def test_memory_that_forks_share_counts_once(monkeypatch):
     source = (
-        "import os, signal\ndef answer():\n    mine = b'x' * (300 * 2**20)\n"
+        "import os, signal\ndef answer():\n    mine = b'x' * (100 * 2**20)\n"
         "    for _ in range(8):\n        if os.fork() == 0: signal.pause()\n"
         "    until = sum(range(2 * 10**7))\n    return len(mine)\n"
     )
-    monkeypatch.setattr(jail, "ALL_MEMORY", 800 * 2**20)
+    monkeypatch.setattr(jail, "ALL_MEMORY", 400 * 2**20)
     with sandbox.Worker(sandboxed=True) as other:
-        assert answer(other, source) == 300 * 2**20
+        assert answer(other, source) == 100 * 2**20
         own = source.replace("signal.pause()", "mine = bytearray(mine); signal.pause()")
         assert other.ask(*question(own)).ended == "memory"
         # Nor does it help to be closed to be looked at.
@@ -902,7 +880,9 @@ def test_it_holds_for_an_ordinary_user_too(tmp_path):
     if said.stdout.strip() != "None":
         pytest.skip(f"not for ordinary users of this machine: {said.stdout} {said.stderr}")
     tests = ["tests/test_sandbox.py", "tests/test_grading.py"]
-    chosen = "test_sandbox or deserve or no_submission or nothing or messages"
+    # What is taken away of torch is no matter of rights.
+    chosen = "test_sandbox and not without_autograd and not without_jit"
+    chosen += " or deserve or no_submission or nothing or messages"
     options = ["-q", "-x", "-p", "no:cacheprovider", "-k", chosen]
     said = as_ordinary_user([sys.executable, "-m", "pytest", *options, *tests])
     assert said.returncode == 0, said.stdout[-5000:] + said.stderr[-2000:]

@@ -158,8 +158,9 @@ handed_in(
         "1.1": """
 import os, sys
 def mean(x):
+    text = bytes(2**20)
     for _ in range(10 * 2**10):
-        os.write(1, bytes(2**20)); os.write(2, bytes(2**20))
+        os.write(1, text); os.write(2, text)
     print('x' * 2**20, file=sys.__stdout__, flush=True)
     return sum(x) / len(x)
 """,

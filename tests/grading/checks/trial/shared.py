@@ -4,7 +4,7 @@ from zerotohero.course.exercise import Exercise
 
 
 class Trial(Exercise):
-    time_limit = 2.0  # so that an endless loop does not hold the tests up
+    time_limit = 1.5  # so that an endless loop does not hold the tests up
 
 
 def trial(number, *answers, adapters="trial"):
