@@ -8,6 +8,7 @@ import inspect
 import re
 import sys
 import types
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ ROOT = Path(__file__).parent.parent
 EXERCISES = checks.all_exercises()
 HANDED_IN = checks.handed_in()
 WRONG = misconceptions()
+WRONG_BY_NUMBER = defaultdict(list)
+for _wrong in WRONG:
+    WRONG_BY_NUMBER[_wrong.number].append(_wrong)
 MODULES = {
     name: getattr(module, name.rsplit(".", 1)[1].split("_", 2)[2])
     for name, module in list(sys.modules.items())
@@ -81,7 +85,7 @@ def test_a_verdict_has_a_name(exercise):
 def test_its_wrong_answers_are_in_a_module_of_the_same_name(exercise):
     module = next(m for m, made in MODULES.items() if made is exercise)
     mirrored = module.replace("zerotohero.course.checks", "misconceptions")
-    assert {w.make.__module__ for w in WRONG if w.number == exercise.number} == {mirrored}
+    assert {w.make.__module__ for w in WRONG_BY_NUMBER[exercise.number]} == {mirrored}
 
 
 def test_numbers_sort_as_numbers(monkeypatch):
@@ -317,7 +321,7 @@ def test_to_switch_off_what_watches_an_answer_is_no_way_round_it():
 
 @each_exercise
 def test_there_are_three_misconceptions(exercise):
-    mine = [w for w in WRONG if w.number == exercise.number]
+    mine = WRONG_BY_NUMBER[exercise.number]
     assert len(mine) >= 3
     assert len({w.hint for w in mine}) == len(mine), "each misconception has its own hint"
 
@@ -341,7 +345,7 @@ def test_a_misconception_gets_its_own_hint(wrong):
     outcomes = until_its_hint(exercise, wrong)
     assert sum(o.points for o in outcomes) < exercise.points, "a wrong answer passed"
     assert wrong.hint in hints(outcomes), report(exercise, outcomes)
-    others = [w for w in WRONG if w.number == wrong.number and w is not wrong]
+    others = [w for w in WRONG_BY_NUMBER[wrong.number] if w is not wrong]
     first = next(outcome.hint for outcome in outcomes if outcome.hint)
     assert not any(w.hint in first and wrong.hint not in first for w in others), (
         "the first hint it gets names another mistake: " + first

@@ -389,12 +389,17 @@ def nursery_of_all():
         yield
 
 
+@pytest.fixture(scope="module")
+def solved():
+    """All solutions, as they would be handed in."""
+    return submission.from_notebooks(HERE.parent / "solutions", "")
+
+
 @needs_sandbox
 @pytest.mark.usefixtures("nursery_of_all")
 @pytest.mark.parametrize("lecture", checks.LECTURES)
-def test_the_solutions_get_full_marks_in_the_sandbox(lecture):
+def test_the_solutions_get_full_marks_in_the_sandbox(lecture, solved):
     """Which an adapter or a solution that needs more than the sandbox has would not."""
-    solved = submission.from_notebooks(HERE.parent / "solutions", "")
     mine = [e for e in checks.exercises(lecture) if e.handed_in]
     for exercise, outcomes in marking.mark(solved, mine):
         assert [o.status for o in outcomes] == ["passed"] * len(outcomes), (
@@ -404,9 +409,8 @@ def test_the_solutions_get_full_marks_in_the_sandbox(lecture):
 
 
 @pytest.mark.parametrize("lecture", checks.LECTURES)
-def test_the_solutions_pass_whatever_inputs_are_drawn(lecture):
+def test_the_solutions_pass_whatever_inputs_are_drawn(lecture, solved):
     """Or an honest answer would lose marks by bad luck when the grader draws its seed."""
-    solved = submission.from_notebooks(HERE.parent / "solutions", "")
     for exercise in checks.exercises(lecture):
         if exercise.takes or not exercise.handed_in:  # seconds for one seed, or no source
             continue

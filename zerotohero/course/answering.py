@@ -56,7 +56,8 @@ def run_case(adapter: Callable, answers: Sequence[Any], given: bytes) -> bytes:
 # What is looked at, at most: calls of a case, containers and numbers in the arguments of a call,
 # values in what it returns, how deep, and how many kinds in one list.
 CALLS, HOLDERS, VALUES, DEEP, KINDS = 50, 20_000, 500, 4, 10
-LEAVES = {bool, int, float, complex, str, bytes, type(None)}
+PLAIN = (bool, int, float, complex, str, bytes, type(None))
+LEAVES = set(PLAIN)
 METHODS = ("forward", "__call__")  # of an answer that is a class
 
 
@@ -167,7 +168,7 @@ def _copies(arguments: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any, Any]]:
         else:
             continue
         found.append((where, value, copy))
-        waiting += [((where[0], True), v) for v in inside if type(v) not in LEAVES]
+        waiting += [((where[0], True), v) for v in inside if not isinstance(v, PLAIN)]
     return found
 
 
@@ -215,7 +216,9 @@ def _is_as_before(value: Any, copy: Any) -> bool:
         return value == copy
     if value.shape != copy.shape or value.dtype != copy.dtype:
         return False
-    return bool(((value == copy) | ((value != value) & (copy != copy))).all())  # NaN stays NaN
+    if (same := value == copy).all():
+        return True
+    return bool((same | ((value != value) & (copy != copy))).all())  # NaN stays NaN
 
 
 def _is_same(a: Any, b: Any) -> bool:

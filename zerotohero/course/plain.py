@@ -18,6 +18,7 @@ MAX_TEXT = 8 * 2**20  # bytes of its JSON part, which takes more memory when it 
 # What an array may hold when it travels: booleans, integers, floats and complex numbers.
 _INTEGERS = ("|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8")
 _DTYPES = ("|b1", *_INTEGERS, "<f2", "<f4", "<f8", "<c8", "<c16")
+_LEAVES = {type(None), bool, int, float, str}  # they travel as they are, wherever they stand
 
 
 class NotPlain(TypeError):
@@ -53,7 +54,7 @@ def pack(value: Any) -> bytes:
             # Subclasses too, np.float64 among them: JSON writes them as what they are.
             return v
         if isinstance(v, (list, tuple)):
-            return [lower(x, depth + 1) for x in v]
+            return [x if type(x) in _LEAVES else lower(x, depth + 1) for x in v]
         if isinstance(v, dict):
             return {"dict": {str(k): lower(x, depth + 1) for k, x in v.items()}}
         if isinstance(v, np.ndarray):
@@ -107,7 +108,7 @@ def unpack(data: bytes) -> Any:
         if depth > 20:
             raise ValueError("too deep")
         if isinstance(v, list):
-            return [lift(x, depth + 1) for x in v]
+            return [x if type(x) in _LEAVES else lift(x, depth + 1) for x in v]
         if isinstance(v, dict):
             if v.keys() == {"array"}:
                 return array(*v["array"])

@@ -218,7 +218,12 @@ def learning(
 
 @wrong("8.10", "Judged answers are steps · prompts · answers")
 def more_than_the_budget():
-    return learning(steps=1, P=640, K=26)
+    loss, improve = learning(steps=1)
+
+    def asking_again_and_again(model, prompts, judge):
+        return improve(model, prompts, lambda rows: [judge(rows) for _ in range(32)][-1])
+
+    return loss, asking_again_and_again
 
 
 @wrong("8.10", "Nothing is trained: no answer went")
@@ -255,7 +260,7 @@ def one_prompt_a_step():
 
 @wrong("8.10", "All answers were drawn before the first update")
 def the_same_answers_again_and_again():
-    return learning(steps=30, fresh=False)
+    return learning(steps=6, fresh=False)
 
 
 @wrong("8.10", "The model came back as it was")

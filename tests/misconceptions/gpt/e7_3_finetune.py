@@ -19,11 +19,7 @@ def clean(text, chars, dash="--", quote="'", other="", always=False):
 
 
 def scratch(tokens, V):
-    return train(small(V), tokens, 100)
-
-
-def before(tokens, V):
-    return train(small(V), tokens, 150)
+    return train(small(V), tokens, 60)
 
 
 def after(model, tokens):
@@ -65,7 +61,7 @@ def stubs():
     return (lambda tokens, V: small(V)), (lambda tokens, V: small(V)), (lambda model, tokens: model)
 
 
-def clean_but(pretrain=before, from_scratch=scratch, finetune=after):
+def clean_but(pretrain, from_scratch=scratch, finetune=after):
     return clean, pretrain, from_scratch, finetune
 
 
@@ -82,7 +78,7 @@ def nothing_trained():
 @wrong("7.3", "fewer of any will do")
 def more_than_the_budget():
     large = partial(train, steps=2, rows=1100)
-    return clean, stubs()[0], lambda tokens, V: large(small(V), tokens), large
+    return clean, stubs()[0], quickly, large
 
 
 @wrong("7.3", "A comparison changes one thing")
@@ -148,7 +144,7 @@ def a_weak_opponent():
 
 @wrong("7.3", "Large steps overwrite")
 def tuned_at_a_high_rate():
-    return clean_but(pretrain=lambda tokens, V: train(small(V), tokens, 150, 1.1), finetune=ruined)
+    return clean_but(pretrain=lambda tokens, V: train(small(V), tokens, 20, 1.1), finetune=ruined)
 
 
 def ruined(model, tokens):
@@ -167,8 +163,8 @@ def ruined(model, tokens):
 @wrong("7.3", "The head start is too small")
 def tuned_from_the_start():
     return clean_but(
-        pretrain=lambda tokens, V: train(small(V), tokens, 110),
-        finetune=lambda model, tokens: train(model, tokens, 20, 0.2),
+        pretrain=lambda tokens, V: train(small(V), tokens, 60),
+        finetune=lambda model, tokens: train(model, tokens, 10, 0.2),
     )
 
 
@@ -187,10 +183,10 @@ def one_model_for_all():
     kept = []
 
     def pretrain(tokens, V):
-        kept.append(before(tokens, V))
+        kept.append(train(small(V), tokens, 6))
         return kept[-1]
 
-    return clean_but(pretrain, lambda tokens, V: train(kept[-1], tokens, 100))
+    return clean_but(pretrain, lambda tokens, V: train(kept[-1], tokens, 5))
 
 
 @wrong("7.3", "Long dashes that stand side by side became one")

@@ -9,14 +9,15 @@ from misconceptions import wrong
 
 def best(compute, loss, weigh=lambda loss: 1 / loss, rounds=4, low=0.01, high=0.5, steps=41):
     x, w = compute / compute.min(), weigh(loss)
+    y = loss * w
     for _ in range(rounds):
-        tried = []
-        for b in np.linspace(low, high, steps):
-            columns = np.stack([w, x**-b * w], 1)
-            (E, a), *_ = np.linalg.lstsq(columns, loss * w)
-            errors = columns @ [E, a] - loss * w
-            tried.append((float(errors @ errors), float(E), float(a), float(b)))
-        _, E, a, b = min(tried)
+        tried = np.linspace(low, high, steps)
+        powers = x ** -tried[:, None] * w
+        columns = np.stack([np.broadcast_to(w, powers.shape), powers], 2)
+        Q, R = np.linalg.qr(columns)
+        fitted = np.linalg.solve(R, Q.transpose(0, 2, 1) @ y[:, None])  # for all exponents at once
+        i = (((columns @ fitted)[..., 0] - y) ** 2).sum(1).argmin()
+        (E, a), b = fitted[i, :, 0].tolist(), float(tried[i])
         step = (high - low) / (steps - 1)
         low, high = b - step, b + step
     return E, float(a * compute.min() ** b), b

@@ -43,7 +43,7 @@ def briefly(
         for p in net.parameters():
             p.copy_((3.0 if before else 0.3) * torch.randn(p.shape, generator=g))
     untrained = [p.detach().clone() for p in net.parameters()]
-    optimizer = torch.optim.Adam(net.parameters(), lr=lr)
+    optimizer = torch.optim.Adam(net.parameters(), lr=lr, fused=True)
     for _ in range(steps):
         rows = torch.randint(len(X), (128,), generator=g)
         targets = rows if aligned else torch.randint(len(X), (128,), generator=g)

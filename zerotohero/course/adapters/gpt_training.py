@@ -172,7 +172,9 @@ def _are_in(text, batches, n=12):
     weights = torch.randint(2**62, (n,), generator=torch.Generator().manual_seed(1))
     ends = torch.cat([rows[:, -n:].long() for rows in batches] or [text[:0].view(0, n)])
     length = len(text) - n + 1
-    pieces = sum(text[i : i + length] * weights[i] for i in range(n))  # hashes: they may run over
+    pieces = torch.zeros(length, dtype=torch.long)  # hashes: they may run over
+    for i, weight in enumerate(weights.tolist()):
+        pieces.add_(text[i : i + length], alpha=weight)
     known = np.sort(pieces.numpy())  # isin would take ten times as long
     places = np.searchsorted(known, wanted := (ends @ weights).numpy())
     return torch.from_numpy(known[places.clip(max=length - 1)] == wanted)

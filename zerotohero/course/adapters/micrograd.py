@@ -108,6 +108,8 @@ def _counted(names):
     left = 100 * names + 100
 
     class Counted(str):
+        __slots__ = ()
+
         def __hash__(self):  # what dicts and sets ask a name for
             nonlocal left
             left -= 1
@@ -153,7 +155,8 @@ def _shallow(limit):
 
 def order_of_a_graph(operands_first, operands, root):
     name = _counted(len(operands))
-    graph = {name(made): [name(n) for n in operands[made]] for made in operands}
+    names = {made: name(made) for made in operands}
+    graph = {names[made]: [names[n] for n in operands[made]] for made in operands}
     with _shallow(500):
         order = operands_first(graph, name(root))
         # Generators and the like will do; a set has no order, and text is no list of names.

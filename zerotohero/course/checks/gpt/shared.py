@@ -102,8 +102,8 @@ LARGEST = 2_000_000
 
 
 def cleaned(text: str, chars: str, changes: dict) -> str:
-    out = (c if c in chars else changes.get(c, "") for c in text)
-    return "".join(c for c in "".join(out) if c in chars)
+    instead = {c: "".join(new for new in changes.get(c, "") if new in chars) for c in set(text)}
+    return text.translate({ord(c): new for c, new in instead.items() if c not in chars})
 
 
 @cache

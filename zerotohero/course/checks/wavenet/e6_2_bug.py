@@ -192,6 +192,8 @@ def bugs_found(given: dict, got: dict) -> None:
             continue
         told = f"expected {_tuples(right)!r}, got {_tuples(mine)!r:.60}"
         message = f"network {i} of {len(found)}: {told}"
+        if not all(it is None or (isinstance(it, list) and len(it) == 2) for it in found):
+            raise Wrong(message, _what_differs(networks[i], mine, right))  # no search finds that
         for wrong, hint in wrong_searches(networks, answers):
             if found == wrong:
                 raise Wrong(message, hint)
