@@ -252,11 +252,11 @@ def wrong_writing(given: dict) -> list[tuple[list, str]]:
         ),
         (
             all_of(lambda p: greedily(given, p, choose=lambda logits, allowed: allowed[0])[0]),
-            "The first of what is allowed is taken: the likeliest.",
+            "The first of what is allowed is taken: take the likeliest.",
         ),
         (
             all_of(lambda p: greedily(given, p, choose=lambda x, its: likeliest(-x, its))[0]),
-            "The least likely of what is allowed is taken: the likeliest.",
+            "The least likely of what is allowed is taken: take the likeliest.",
         ),
         (
             all_of(lambda p: greedily(given, p, choose=end_first)[0]),

@@ -271,7 +271,7 @@ KINDS = {
     "turned": "The ratio is turned around: the new policy stands above, the old one below.",
     "no exp": "That is the logarithm of the ratio: `exp` is missing.",
     "one": "Cut off below at clip: the limits are 1 − clip and 1 + clip.",
-    "inverse": "Cut off below at 1 / (1 + clip): at 1 − clip.",
+    "inverse": "Cut off below at 1 / (1 + clip): it is 1 − clip.",
     "fixed": "Cut off at 0.2, whatever `clip` is.",
     "same": "Every ratio is 1: it is `old_logp` that stands below.",
     "ratio": "The smaller of the two ratios was taken: it is the smaller of the two gains, which "
