@@ -150,6 +150,6 @@ def answers(
 
     `settings` are those of `generate`, such as temperature.
     """
-    settings |= {"stop": [end], "generator": generator}
-    rows = model.generate(prompts, max_new, share=True, **settings)
+    options = {"stop": [end], "generator": generator, "share": True}
+    rows = model.generate(prompts, max_new, **options, **settings)
     return [row[len(prompt) :] for row, prompt in zip(rows, prompts, strict=True)]

@@ -17,10 +17,11 @@ def learn(
     new=256,
     least=1,
     join=merge,
+    counter=Counter,
 ):
     parts, merges = [octets(chunk) for chunk in chunks], []
     for i in range(n_merges):
-        counts = Counter()
+        counts = counter()
         for part in parts:
             counts.update(count(part))
         if not counts or max(counts.values()) < least:
@@ -197,35 +198,16 @@ def new_tokens_from_255():
 
 @wrong("9.3", "The counts of earlier rounds were kept")
 def one_counter_for_all_rounds():
-    def train(chunks, n):
-        parts, merges, counts = [list(chunk.encode()) for chunk in chunks], [], Counter()
-        for i in range(n):
-            for part in parts:
-                counts.update(count_pairs(part))
-            if not counts:
-                break
-            merges.append(min(counts, key=lambda pair: (-counts[pair], pair)))
-            parts = [merge(part, merges[-1], 256 + i) for part in parts]
-        return merges
+    def train(*given):
+        counts = Counter()
+        return learn(*given, counter=lambda: counts)
 
     return train
 
 
 @wrong("9.3", "as `update` of a dict has it")
 def counts_in_a_dict():
-    def train(chunks, n):
-        parts, merges = [list(chunk.encode()) for chunk in chunks], []
-        for i in range(n):
-            counts = {}
-            for part in parts:
-                counts.update(count_pairs(part))
-            if not counts:
-                break
-            merges.append(min(counts, key=lambda pair: (-counts[pair], pair)))
-            parts = [merge(part, merges[-1], 256 + i) for part in parts]
-        return merges
-
-    return train
+    return lambda *given: learn(*given, counter=dict)
 
 
 @wrong("9.3", "The merge lost the last token")

@@ -9,7 +9,7 @@ from zerotohero.course.checks.assistant._e8_3_reward import (
     last,
     loss_of,
 )
-from zerotohero.course.checks.assistant.variants import expect_all, expect_loss
+from zerotohero.course.checks.assistant.variants import LOSS_CRASHES, expect_all, expect_loss
 from zerotohero.course.exercise import Exercise, Wrong, expect_that
 
 reward = Exercise(
@@ -60,11 +60,7 @@ last_reward(torch.tensor([[1.0, 5.0, 9.0], [2.0, 4.0, 8.0]]), torch.tensor([2, 3
 
 ROWS = (3, 4, 5)  # of the cases, which all have more columns
 
-CRASHES = {
-    "does not require grad": "The loss has no gradient left: no `.item()`, `.detach()` or new "
-    "tensor on the way.",
-    "leaf Variable": "`-=`, `x[i] = …` and methods that end in `_` write into the tensor that was "
-    "handed over: `x = x - …` makes a new one.",
+CRASHES = LOSS_CRASHES | {
     f"dimension 0 with size [{min(ROWS)}-{max(ROWS)}]$": "An index is beyond the last row: rows "
     "come first, as in `rewards[row, place]`, and `gather` goes along axis 1.",
     "out of bounds|out of range": "Some index is T: the last of n tokens stands at n − 1.",

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from zerotohero.course.checks.assistant.variants import expect_all, expect_loss
+from zerotohero.course.checks.assistant.variants import LOSS_CRASHES, expect_all, expect_loss
 from zerotohero.course.exercise import Exercise
 
 policy = Exercise(
@@ -65,13 +65,9 @@ clipped_loss(logp, old, A, mask, 0.2)                # -3.3, the mean of -3.6 an
     ),
 )
 
-CRASHES = {
-    "leaf Variable": "`-=`, `x[i] = …` and methods that end in `_` write into the tensor that was "
-    "handed over: `x = x - …` makes a new one.",
+CRASHES = LOSS_CRASHES | {
     "must match the size": "An advantage belongs to a whole answer: `advantages[:, None]`, (N, 1), "
     "goes with all of its tokens.",
-    "does not require grad": "The loss has no gradient left: no `.item()`, `.detach()` or new "
-    "tensor on the way.",
 }
 
 

@@ -11,6 +11,13 @@ import numpy as np
 
 from zerotohero.course.exercise import Wrong, expect, show
 
+LOSS_CRASHES = {
+    "does not require grad": "The loss has no gradient left: no `.item()`, `.detach()` or new "
+    "tensor on the way.",
+    "leaf Variable": "`-=`, `x[i] = …` and methods that end in `_` write into the tensor that was "
+    "handed over: `x = x - …` makes a new one.",
+}
+
 Wrongly = Iterable[tuple[Callable[..., Any], str]]
 
 

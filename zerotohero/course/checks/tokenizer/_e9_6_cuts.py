@@ -10,6 +10,11 @@ def stretch(text: str) -> list[int]:
     return [START + len(text), *text.encode()] if text else []
 
 
+def _any_of(allowed) -> str:
+    """Return the pattern that fits any of these texts, the longest first."""
+    return "|".join(map(re.escape, sorted(allowed, key=len, reverse=True)))
+
+
 def encoded(
     text: str,
     special: dict[str, int],
@@ -41,7 +46,7 @@ def _stretches(change):
 
     def encode(text: str, special: dict[str, int], allowed) -> list[int]:
         ids: list[int] = []
-        pattern = "|".join(map(re.escape, sorted(allowed, key=len, reverse=True)))
+        pattern = _any_of(allowed)
         for i, part in enumerate(re.split(f"({pattern})", text)):
             ids += [special[part]] if i % 2 else change(part)
         return ids
@@ -69,14 +74,14 @@ def _from_the_right(text: str, special: dict[str, int], allowed) -> list[int]:
 
 def _any_case(text: str, special: dict[str, int], allowed) -> list[int]:
     small = {name.lower(): special[name] for name in allowed}
-    pattern = "|".join(map(re.escape, sorted(allowed, key=len, reverse=True)))
+    pattern = _any_of(allowed)
     parts = re.split(f"({pattern})", text, flags=re.IGNORECASE)
     return [i for k, p in enumerate(parts) for i in ([small[p.lower()]] if k % 2 else stretch(p))]
 
 
 def _no_end(text: str, special: dict[str, int], allowed, whole=False) -> list[int]:
     """The ids up to the last special token; whole: all of a text that has none."""
-    pattern = "|".join(map(re.escape, sorted(allowed, key=len, reverse=True)))
+    pattern = _any_of(allowed)
     parts = re.split(f"({pattern})", text)
     if whole and len(parts) == 1:
         return stretch(text)
@@ -93,12 +98,12 @@ def shorter(text: str, special: dict[str, int], ids, right: list[int]) -> bool:
 
 def seen(name: str, text: str, allowed) -> bool:
     """Tell whether a text is still there once the allowed tokens are cut out."""
-    pattern = "|".join(map(re.escape, sorted(allowed, key=len, reverse=True)))
+    pattern = _any_of(allowed)
     return name in ("\0".join(re.split(pattern, text)) if allowed else text)
 
 
 def _once(text: str, special: dict[str, int], allowed) -> list[int]:
-    pattern = "|".join(map(re.escape, sorted(allowed, key=len, reverse=True)))
+    pattern = _any_of(allowed)
     parts = re.split(f"({pattern})", text, maxsplit=1)
     return [i for k, p in enumerate(parts) for i in ([special[p]] if k % 2 else stretch(p))]
 

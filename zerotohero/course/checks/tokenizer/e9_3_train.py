@@ -4,6 +4,7 @@ from collections import Counter
 from unicodedata import normalize
 
 from zerotohero.course.checks.tokenizer.shared import (
+    FIRST_NEW,
     apart_counts,
     at_a_tie,
     explained_by,
@@ -207,9 +208,9 @@ WRONG = [  # what is learned by mistake, and the hint for it
     *(
         (
             lambda chunks, n, first=first: _learned(chunks, n, first_new=first),
-            f"The first new token is {first} here: the bytes end at 255, so it is 256.",
+            hint,
         )
-        for first in (0, 1, 255, 257)
+        for first, hint in FIRST_NEW.items()
     ),
     *(
         (

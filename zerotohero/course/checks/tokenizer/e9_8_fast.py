@@ -1,6 +1,7 @@
 """9.8 · The same merges from a megabyte, in a twentieth of the operations. No clock judges."""
 
 from zerotohero.course.checks.tokenizer.shared import (
+    FIRST_NEW,
     at_a_tie,
     explained_by,
     learn,
@@ -108,9 +109,9 @@ WRONG = [  # what is learned by mistake, and the hint for it
     *(
         (
             lambda octets, n, first=first: learn(octets, n, first_new=first),
-            f"The first new token is {first} here: the bytes end at 255, so it is 256.",
+            hint,
         )
-        for first in (0, 1, 255, 257)
+        for first, hint in FIRST_NEW.items()
     ),
     (
         lambda octets, n: learn([[ord(c) for c in chunk.decode()] for chunk in octets], n),

@@ -99,6 +99,10 @@ def learn(
     return merges
 
 
+FIRST_NEW = {
+    first: f"The first new token is {first} here: the bytes end at 255, so it is 256."
+    for first in (0, 1, 255, 257)
+}
 KEPT = (
     "What an earlier call returned stands before what this one found: something is kept from call "
     "to call, such as a list outside the function, or `out=[]`. Make it inside."
